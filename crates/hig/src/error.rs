@@ -1,0 +1,127 @@
+//! What can go wrong, with the numbers and the mend.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Every error of the library. Each message names the field, the value and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting has a value outside its range.
+    #[error("{field} = {value} is not possible: it must be {expected}")]
+    Setting {
+        /// Name of the setting, as in `--set`.
+        field: String,
+        /// The value given.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A name that nothing is registered under.
+    #[error("unknown {kind} `{name}`{}; known: {}", suggestion(.name, .known), .known.join(", "))]
+    Unknown {
+        /// What the name was meant to name: system, method, setting, …
+        kind: String,
+        /// The name given.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// An array has the wrong shape.
+    #[error("{what} has shape {found}, expected {expected}")]
+    Shape {
+        /// The array.
+        what: String,
+        /// Its shape.
+        found: String,
+        /// The shape that would be right.
+        expected: String,
+    },
+    /// An array holds NaN or an infinity.
+    #[error("{what} is {value} at row {row}, column {column}: every number must be finite")]
+    NonFinite {
+        /// The array.
+        what: String,
+        /// The offending number.
+        value: f64,
+        /// Row of the first offending entry, from 0.
+        row: usize,
+        /// Column of the first offending entry, from 0.
+        column: usize,
+    },
+    /// A file could not be read or written, or does not hold what it should.
+    #[error("{path}: {reason}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what would be right.
+        reason: String,
+    },
+    /// A matrix could not be decomposed.
+    #[error("the {matrix} ({size} x {size}) could not be decomposed: {reason}")]
+    Decomposition {
+        /// Which matrix.
+        matrix: &'static str,
+        /// Its size.
+        size: usize,
+        /// What happened and what to try.
+        reason: String,
+    },
+    /// The work would need more memory than the limit set.
+    #[error(
+        "{what} needs {needed:.2} GiB, more than memory_limit = {limit} GiB: use a smaller batch (now {batch}) or raise memory_limit"
+    )]
+    Memory {
+        /// The array that is too large.
+        what: String,
+        /// Gibibytes needed.
+        needed: f64,
+        /// Gibibytes allowed.
+        limit: f64,
+        /// Batch size.
+        batch: usize,
+    },
+}
+
+impl Error {
+    /// A setting out of range.
+    pub fn setting(field: &str, value: impl ToString, expected: impl ToString) -> Self {
+        Self::Setting {
+            field: field.into(),
+            value: value.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+
+    /// A name that does not exist; the message suggests the nearest of `known`.
+    pub fn unknown<S: AsRef<str>>(
+        kind: &str,
+        name: &str,
+        known: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self::Unknown {
+            kind: kind.into(),
+            name: name.into(),
+            known: known.into_iter().map(|s| s.as_ref().to_owned()).collect(),
+        }
+    }
+
+    /// A file problem.
+    pub fn file(path: &Path, reason: impl ToString) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn suggestion(name: &str, known: &[String]) -> String {
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
+        .map(|(_, candidate)| format!(" (did you mean `{candidate}`?)"))
+        .unwrap_or_default()
+}

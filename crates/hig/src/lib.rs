@@ -1,0 +1,31 @@
+//! # hig: half-inverse gradients for physics-based deep learning
+//!
+//! Trains neural networks through differentiable physics with half-inverse gradients (HIG; Schnell,
+//! Holl and Thuerey, ICLR 2022, arXiv 2203.10131), beside the methods they are compared with.
+//!
+//! The modules stand in the order in which data flows:
+//!
+//! [`data`] → [`network`] → [`physics`] → [`loss`] → [`linearization`] → [`step`] → parameters,
+//!
+//! and around them [`systems`] (complete problems) and [`trainer`].
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod data;
+mod error;
+pub mod linearization;
+pub mod loss;
+pub mod matrix;
+pub mod network;
+pub mod physics;
+mod problem;
+pub mod settings;
+pub mod step;
+pub mod systems;
+pub mod tensors;
+pub mod trainer;
+
+pub use data::Dataset;
+pub use error::{Error, Result};
+pub use linearization::Linearization;
+pub use problem::Problem;

@@ -1,0 +1,77 @@
+//! J as a spectral step sees it, wherever it comes from.
+
+use super::Linearization;
+use crate::matrix::{self, Mat};
+
+/// A Jacobian J (n × p) that can be multiplied, and condensed or formed on request.
+pub trait Jacobian: Sync {
+    /// n.
+    fn rows(&self) -> usize;
+    /// p.
+    fn columns(&self) -> usize;
+    /// Jᵀ·w (length n → p).
+    fn vjp(&self, w: &[f64]) -> Vec<f64>;
+    /// J·v (length p → n).
+    fn jvp(&self, v: &[f64]) -> Vec<f64>;
+    /// K = J·Jᵀ (n × n).
+    fn gram(&self) -> Mat<f64>;
+    /// Jᵀ (p × n).
+    fn transposed(&self) -> Mat<f64>;
+}
+
+impl Jacobian for Linearization<'_> {
+    fn rows(&self) -> usize {
+        Linearization::rows(self)
+    }
+    fn columns(&self) -> usize {
+        Linearization::columns(self)
+    }
+    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        Linearization::vjp(self, w)
+    }
+    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+        Linearization::jvp(self, v)
+    }
+    fn gram(&self) -> Mat<f64> {
+        Linearization::gram(self)
+    }
+    fn transposed(&self) -> Mat<f64> {
+        self.transposed_jacobian()
+    }
+}
+
+/// A Jacobian that is already there as a matrix, stored transposed (p × n).
+#[derive(Debug, Clone)]
+pub struct ExplicitJacobian {
+    transposed: Mat<f64>,
+}
+
+impl ExplicitJacobian {
+    /// From J (n × p).
+    pub fn new(jacobian: &Mat<f64>) -> Self {
+        Self {
+            transposed: jacobian.transpose().to_owned(),
+        }
+    }
+}
+
+impl Jacobian for ExplicitJacobian {
+    fn rows(&self) -> usize {
+        self.transposed.ncols()
+    }
+    fn columns(&self) -> usize {
+        self.transposed.nrows()
+    }
+    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        matrix::apply(self.transposed.as_ref(), w)
+    }
+    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+        matrix::apply_transposed(self.transposed.as_ref(), v)
+    }
+    fn gram(&self) -> Mat<f64> {
+        matrix::product(self.transposed.transpose(), self.transposed.as_ref())
+    }
+    fn transposed(&self) -> Mat<f64> {
+        self.transposed.clone()
+    }
+}

@@ -1,0 +1,223 @@
+//! A batch linearised at the current parameters.
+//!
+//! Holds y and g = ∂L/∂y of the batch-mean loss, and computes what a step asks for, when it asks:
+//! products J·v and Jᵀ·w, the Gram matrix K = J·Jᵀ, or J itself, where J = ∂y/∂θ runs through
+//! network and physics. The n = b·dim(y) rows of J are stacked component by component: row
+//! `component · b + sample`.
+
+mod gram;
+mod jacobian;
+
+pub use gram::gram_matrix;
+pub use jacobian::{ExplicitJacobian, Jacobian};
+
+use crate::data::Dataset;
+use crate::loss::Loss;
+use crate::matrix::{self, Mat};
+use crate::network::{Activations, Network};
+use crate::physics::{Record, Simulator};
+use std::sync::OnceLock;
+
+/// What a step consumes of a linearization, from cheap to costly. A step states it, so that a
+/// trainer can tell the cost in memory before any work starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consumes {
+    /// The gradient ∂L/∂θ: one backward pass.
+    Gradient,
+    /// The physics rows ∂y/∂u of each sample, without the network's Jacobian.
+    PhysicsRows,
+    /// Products J·v and Jᵀ·w.
+    Products,
+    /// The Gram matrix of the smaller side: min(n, p)² numbers.
+    Gram,
+    /// The Jacobian itself: n × p numbers.
+    Jacobian,
+}
+
+impl std::fmt::Display for Consumes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Gradient => "gradient",
+            Self::PhysicsRows => "physics rows",
+            Self::Products => "products",
+            Self::Gram => "Gram matrix",
+            Self::Jacobian => "Jacobian",
+        })
+    }
+}
+
+/// Network, physics and loss of a problem: what is needed to linearise a batch.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    /// The network u = net(x; θ).
+    pub network: &'a Network,
+    /// The physics y = P(state, u).
+    pub physics: &'a dyn Simulator,
+    /// The loss L(y, ŷ).
+    pub loss: &'a dyn Loss,
+}
+
+impl Model<'_> {
+    /// y of a data set (samples × dim(y)).
+    pub fn simulate(&self, parameters: &[f64], data: &Dataset) -> Mat<f64> {
+        let control = self.network.predict(parameters, data.input.as_ref());
+        self.physics.simulate(data.state.as_ref(), control.as_ref())
+    }
+
+    /// Mean loss of a data set.
+    pub fn loss(&self, parameters: &[f64], data: &Dataset) -> f64 {
+        let y = self.simulate(parameters, data);
+        self.loss.value(y.as_ref(), data.target.as_ref())
+    }
+}
+
+/// A batch with everything that a step may ask about it.
+///
+/// ```
+/// use hig::{Linearization, Problem, systems::{System, Toy}};
+/// let problem = Toy { samples: 16, ..Toy::default() }.problem(0);
+/// let parameters = problem.network.initial_parameters(0);
+/// let at = Linearization::new(problem.model(), &problem.train, &parameters);
+/// let k = at.gram();
+/// let j = at.jacobian();
+/// assert_eq!((k.nrows(), j.nrows(), j.ncols()), (32, 32, 30));
+/// ```
+pub struct Linearization<'a> {
+    model: Model<'a>,
+    batch: &'a Dataset,
+    parameters: &'a [f64],
+    activations: Activations,
+    record: Box<dyn Record>,
+    cotangent: Mat<f64>,
+    loss: f64,
+    rows: OnceLock<Mat<f64>>,
+}
+
+impl<'a> Linearization<'a> {
+    /// One forward pass through network and physics at `parameters` (length p).
+    pub fn new(model: Model<'a>, batch: &'a Dataset, parameters: &'a [f64]) -> Self {
+        let activations = model.network.forward(parameters, batch.input.as_ref());
+        let record = model
+            .physics
+            .record(batch.state.as_ref(), activations.output().as_ref());
+        let (y, target) = (record.y().as_ref(), batch.target.as_ref());
+        let cotangent = model.loss.cotangent(y, target);
+        let loss = model.loss.value(y, target);
+        Self {
+            model,
+            batch,
+            parameters,
+            activations,
+            record,
+            cotangent,
+            loss,
+            rows: OnceLock::new(),
+        }
+    }
+
+    /// Network, physics and loss.
+    pub fn model(&self) -> Model<'a> {
+        self.model
+    }
+
+    /// The samples.
+    pub fn batch(&self) -> &'a Dataset {
+        self.batch
+    }
+
+    /// The parameters θ at which the batch is linearised.
+    pub fn parameters(&self) -> &'a [f64] {
+        self.parameters
+    }
+
+    /// Mean loss of the batch.
+    pub fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Mean loss of the batch at other parameters: one forward pass.
+    pub fn loss_at(&self, parameters: &[f64]) -> f64 {
+        self.model.loss(parameters, self.batch)
+    }
+
+    /// Values inside the network.
+    pub fn activations(&self) -> &Activations {
+        &self.activations
+    }
+
+    /// Output of the network u (samples × control).
+    pub fn control(&self) -> &Mat<f64> {
+        self.activations.output()
+    }
+
+    /// Output of the physics y (samples × dim(y)).
+    pub fn y(&self) -> &Mat<f64> {
+        self.record.y()
+    }
+
+    /// Number of rows of J, n = b·dim(y).
+    pub fn rows(&self) -> usize {
+        self.y().nrows() * self.y().ncols()
+    }
+
+    /// Number of columns of J, p.
+    pub fn columns(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// g = ∂L/∂y of the batch-mean loss, stacked (length n).
+    pub fn cotangent(&self) -> Vec<f64> {
+        matrix::stack(self.cotangent.as_ref())
+    }
+
+    /// ∂L/∂θ = Jᵀ·g: one backward pass through physics and network.
+    pub fn gradient(&self) -> Vec<f64> {
+        self.vjp_batch(&self.cotangent)
+    }
+
+    /// Jᵀ·w for a stacked w (length n → p).
+    pub fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        self.vjp_batch(&matrix::unstack(w, self.y().nrows()))
+    }
+
+    /// J·v for a direction in parameter space (length p → n).
+    pub fn jvp(&self, v: &[f64]) -> Vec<f64> {
+        let network = self.model.network;
+        let tangent = network.jvp(self.parameters, &self.activations, v);
+        let dy = match self.rows.get() {
+            Some(rows) => crate::physics::rows_times(rows, tangent.as_ref()),
+            None => self.record.jvp(tangent.as_ref()),
+        };
+        matrix::stack(dy.as_ref())
+    }
+
+    /// The physics rows ∂y_i/∂u, stacked (n × control); computed once.
+    pub fn physics_rows(&self) -> &Mat<f64> {
+        self.rows.get_or_init(|| self.record.rows())
+    }
+
+    /// K = J·Jᵀ (n × n) from layer factors, in f64; J is never formed.
+    pub fn gram(&self) -> Mat<f64> {
+        let network = self.model.network;
+        let rows = self.physics_rows().clone();
+        gram_matrix(&network.gram_factors(self.parameters, &self.activations, rows))
+    }
+
+    /// Jᵀ (p × n): column r is the gradient of row r, contiguous in memory.
+    pub fn transposed_jacobian(&self) -> Mat<f64> {
+        let network = self.model.network;
+        let rows = self.physics_rows().clone();
+        network.transposed_jacobian(self.parameters, &self.activations, rows)
+    }
+
+    /// J (n × p).
+    pub fn jacobian(&self) -> Mat<f64> {
+        self.transposed_jacobian().transpose().to_owned()
+    }
+
+    fn vjp_batch(&self, cotangent: &Mat<f64>) -> Vec<f64> {
+        let du = self.record.vjp(cotangent.as_ref());
+        let network = self.model.network;
+        network.vjp(self.parameters, &self.activations, du)
+    }
+}

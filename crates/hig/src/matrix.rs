@@ -1,0 +1,105 @@
+//! The few matrix helpers that the house shares. Matrices are column-major `faer` matrices of f64.
+//!
+//! A *batch matrix* has one row per sample; its columns are contiguous, so that a loop over samples
+//! is a loop over memory. A *stacked vector* is a batch matrix read column by column:
+//! entry `component · batch + sample`.
+
+pub use faer::{Mat, MatMut, MatRef};
+
+use crate::error::{Error, Result};
+use faer::{Accum, Par};
+
+/// The stacked vector of a batch matrix.
+pub fn stack(batch: MatRef<'_, f64>) -> Vec<f64> {
+    let mut stacked = Vec::with_capacity(batch.nrows() * batch.ncols());
+    for column in batch.col_iter() {
+        stacked.extend(column.iter());
+    }
+    stacked
+}
+
+/// The batch matrix (`samples` rows) of a stacked vector.
+pub fn unstack(stacked: &[f64], samples: usize) -> Mat<f64> {
+    let columns = stacked.len() / samples.max(1);
+    MatRef::from_column_major_slice(stacked, samples, columns).to_owned()
+}
+
+/// `left · right`, on one thread: its bits do not depend on the number of threads.
+pub fn product(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
+    let mut result = Mat::zeros(left.nrows(), right.ncols());
+    multiply(result.as_mut(), Accum::Replace, left, right);
+    result
+}
+
+/// `target = left · right` or `target += left · right`, on one thread.
+pub fn multiply(
+    target: MatMut<'_, f64>,
+    accumulate: Accum,
+    left: MatRef<'_, f64>,
+    right: MatRef<'_, f64>,
+) {
+    faer::linalg::matmul::matmul(target, accumulate, left, right, 1.0, Par::Seq);
+}
+
+/// `matrix · vector`.
+pub fn apply(matrix: MatRef<'_, f64>, vector: &[f64]) -> Vec<f64> {
+    let mut result = vec![0.0; matrix.nrows()];
+    multiply(
+        MatMut::from_column_major_slice_mut(&mut result, matrix.nrows(), 1),
+        Accum::Replace,
+        matrix,
+        MatRef::from_column_major_slice(vector, vector.len(), 1),
+    );
+    result
+}
+
+/// `matrixᵀ · vector`.
+pub fn apply_transposed(matrix: MatRef<'_, f64>, vector: &[f64]) -> Vec<f64> {
+    apply(matrix.transpose(), vector)
+}
+
+/// The rows of `source` with the given indices.
+pub fn gather_rows(source: &Mat<f64>, indices: &[usize]) -> Mat<f64> {
+    let mut rows = Mat::zeros(indices.len(), source.ncols());
+    for j in 0..source.ncols() {
+        let from = source.col_as_slice(j);
+        for (to, &i) in rows.col_as_slice_mut(j).iter_mut().zip(indices) {
+            *to = from[i];
+        }
+    }
+    rows
+}
+
+/// Refuses a matrix that holds NaN or an infinity.
+///
+/// # Errors
+/// [`Error::NonFinite`] with the place of the first one.
+pub fn check_finite(what: &str, matrix: &Mat<f64>) -> Result<()> {
+    for column in 0..matrix.ncols() {
+        for (row, &value) in matrix.col_as_slice(column).iter().enumerate() {
+            if !value.is_finite() {
+                return Err(Error::NonFinite {
+                    what: what.into(),
+                    value,
+                    row,
+                    column,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Euclidean norm, safe from overflow.
+pub fn norm(vector: &[f64]) -> f64 {
+    let largest = vector.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    if largest == 0.0 || !largest.is_finite() {
+        return largest;
+    }
+    largest
+        * vector
+            .iter()
+            .map(|v| (v / largest).powi(2))
+            .sum::<f64>()
+            .sqrt()
+}

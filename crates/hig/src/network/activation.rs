@@ -1,0 +1,162 @@
+//! Elementwise nonlinearities.
+
+use super::layer::{GramFactor, Layer};
+use crate::error::Error;
+use crate::matrix::{Mat, MatMut, MatRef};
+use crate::settings::{SettingType, Value};
+use std::str::FromStr;
+
+/// An elementwise nonlinearity σ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// tanh x.
+    Tanh,
+    /// max(0, x); the derivative at 0 is taken as 0.
+    Relu,
+    /// sin x (Sitzmann et al. 2020, arXiv 2006.09661, without their frequency factor).
+    Sine,
+    /// x·Φ(x) with the normal distribution Φ, in its exact form (Hendrycks and Gimpel 2016,
+    /// arXiv 1606.08415).
+    Gelu,
+    /// x.
+    Identity,
+}
+
+impl Activation {
+    /// All activations with their names.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("tanh", Self::Tanh),
+        ("relu", Self::Relu),
+        ("sine", Self::Sine),
+        ("gelu", Self::Gelu),
+        ("identity", Self::Identity),
+    ];
+
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, a)| *a == self)
+            .map_or("", |(n, _)| n)
+    }
+
+    /// σ(x).
+    pub fn apply(self, x: f64) -> f64 {
+        match self {
+            Self::Tanh => x.tanh(),
+            Self::Relu => x.max(0.0),
+            Self::Sine => x.sin(),
+            Self::Gelu => x * normal_distribution(x),
+            Self::Identity => x,
+        }
+    }
+
+    /// σ'(x), given x and y = σ(x).
+    pub fn derivative(self, x: f64, y: f64) -> f64 {
+        match self {
+            Self::Tanh => 1.0 - y * y,
+            Self::Relu => f64::from(x > 0.0),
+            Self::Sine => x.cos(),
+            Self::Gelu => {
+                let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                normal_distribution(x) + x * density
+            }
+            Self::Identity => 1.0,
+        }
+    }
+}
+
+fn normal_distribution(x: f64) -> f64 {
+    0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+impl FromStr for Activation {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, activation)| *activation)
+            .ok_or_else(|| Error::unknown("activation", name, Self::ALL.map(|(n, _)| n)))
+    }
+}
+
+impl SettingType for Activation {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn value(&self) -> Value {
+        Value::Word(self.name().into())
+    }
+}
+
+/// Any activation, as a setting.
+pub const ANY_ACTIVATION: crate::settings::Rule<Activation> = crate::settings::Rule {
+    text: "tanh, relu, sine, gelu or identity",
+    holds: |_| true,
+};
+
+impl Layer for Activation {
+    fn outputs(&self, inputs: usize) -> usize {
+        inputs
+    }
+
+    fn forward(&self, _: &[f64], input: MatRef<'_, f64>) -> Mat<f64> {
+        let mut output = input.to_owned();
+        for j in 0..output.ncols() {
+            for v in output.col_as_slice_mut(j) {
+                *v = self.apply(*v);
+            }
+        }
+        output
+    }
+
+    fn backward(&self, _: &[f64], input: &Mat<f64>, output: &Mat<f64>, rows: &Mat<f64>) -> Mat<f64> {
+        self.scaled(input, output, rows.as_ref())
+    }
+
+    fn jvp(
+        &self,
+        _: &[f64],
+        _: &[f64],
+        input: &Mat<f64>,
+        output: &Mat<f64>,
+        tangent: Option<Mat<f64>>,
+    ) -> Option<Mat<f64>> {
+        tangent.map(|t| self.scaled(input, output, t.as_ref()))
+    }
+
+    fn add_gradient(&self, _: &Mat<f64>, _: &Mat<f64>, _: &mut [f64]) {}
+
+    fn gram_factor(&self, _: &Mat<f64>, _: &Mat<f64>) -> Option<GramFactor> {
+        None
+    }
+
+    fn write_jacobian(&self, _: &Mat<f64>, _: &Mat<f64>, _: MatMut<'_, f64>) {}
+
+    fn activation(&self) -> Option<Activation> {
+        Some(*self)
+    }
+}
+
+impl Activation {
+    /// Multiplies each row of a sample by that sample's derivatives.
+    fn scaled(self, input: &Mat<f64>, output: &Mat<f64>, rows: MatRef<'_, f64>) -> Mat<f64> {
+        let samples = input.nrows();
+        let mut scaled = rows.to_owned();
+        let mut slope = vec![0.0; samples];
+        for j in 0..scaled.ncols() {
+            let (x, y) = (input.col_as_slice(j), output.col_as_slice(j));
+            for (d, (x, y)) in slope.iter_mut().zip(x.iter().zip(y)) {
+                *d = self.derivative(*x, *y);
+            }
+            for component in scaled.col_as_slice_mut(j).chunks_exact_mut(samples) {
+                for (v, d) in component.iter_mut().zip(&slope) {
+                    *v *= d;
+                }
+            }
+        }
+        scaled
+    }
+}

@@ -1,0 +1,76 @@
+//! Random initial weights; biases start at zero.
+
+use crate::error::Error;
+use crate::settings::{Rule, SettingType, Value};
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use rand_pcg::Pcg64;
+
+/// Distribution of a dense layer's initial weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initializer {
+    /// Uniform in ±√(6 / (inputs + outputs)) (Glorot and Bengio 2010, equation 16).
+    Glorot,
+    /// Normal with variance 2 / inputs (He et al. 2015, arXiv 1502.01852, equation 10).
+    He,
+    /// Normal with variance 1 / inputs (LeCun et al. 1998, "Efficient BackProp", section 4.6).
+    Lecun,
+}
+
+impl Initializer {
+    /// All initializers with their names.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("glorot", Self::Glorot),
+        ("he", Self::He),
+        ("lecun", Self::Lecun),
+    ];
+
+    /// Draws weights of a layer (`outputs × inputs` numbers).
+    pub fn draw(self, inputs: usize, outputs: usize, random: &mut Pcg64) -> Vec<f64> {
+        let count = inputs * outputs;
+        let normal = |variance: f64, random: &mut Pcg64| -> Vec<f64> {
+            let numbers = random.sample_iter::<f64, _>(StandardNormal);
+            numbers.take(count).map(|z| z * variance.sqrt()).collect()
+        };
+        match self {
+            Self::Glorot => {
+                let bound = (6.0 / (inputs + outputs) as f64).sqrt();
+                let uniform = Uniform::new_inclusive(-bound, bound).expect("finite bounds");
+                (0..count).map(|_| uniform.sample(random)).collect()
+            }
+            Self::He => normal(2.0 / inputs as f64, random),
+            Self::Lecun => normal(1.0 / inputs as f64, random),
+        }
+    }
+}
+
+impl SettingType for Initializer {
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, i)| *i)
+    }
+    fn value(&self) -> Value {
+        let name = Self::ALL
+            .iter()
+            .find(|(_, i)| i == self)
+            .map_or("", |(n, _)| n);
+        Value::Word(name.into())
+    }
+}
+
+impl std::str::FromStr for Initializer {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::parse(name)
+            .ok_or_else(|| Error::unknown("initializer", name, Self::ALL.map(|(n, _)| n)))
+    }
+}
+
+/// Any initializer, as a setting.
+pub const ANY_INITIALIZER: Rule<Initializer> = Rule {
+    text: "glorot, he or lecun",
+    holds: |_| true,
+};

@@ -1,0 +1,128 @@
+//! Any differentiable function of one sample as a simulator.
+
+use super::{Real, Record, Simulator, Widths};
+use crate::matrix::{Mat, MatRef};
+use num_dual::DualSVec64;
+
+/// A differentiable map of one sample, y = P(state, control), written once for any number type.
+pub trait SampleFunction: Send + Sync {
+    /// Widths of state, control and y.
+    fn widths(&self) -> Widths;
+
+    /// Writes y.
+    fn evaluate<T: Real>(&self, state: &[f64], control: &[T], y: &mut [T]);
+
+    /// A control that produces `y`, where the function has an exact inverse.
+    fn inverse(&self, _state: &[f64], _y: &[f64]) -> Option<Vec<f64>> {
+        None
+    }
+}
+
+/// A [`SampleFunction`] with derivatives from dual numbers, eight directions at a time.
+#[derive(Debug, Clone)]
+pub struct Differentiated<F>(pub F);
+
+impl<F: SampleFunction> Simulator for Differentiated<F> {
+    fn widths(&self) -> Widths {
+        self.0.widths()
+    }
+
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+        const DIRECTIONS: usize = 8;
+        type Dual = DualSVec64<DIRECTIONS>;
+        let widths = self.widths();
+        let samples = control.nrows();
+        let y = self.simulate(state, control);
+        let mut rows = Mat::zeros(samples * widths.output, widths.control);
+        let mut value = vec![Dual::from(0.0); widths.output];
+        for s in 0..samples {
+            let start: Vec<f64> = state.row(s).iter().copied().collect();
+            for first in (0..widths.control).step_by(DIRECTIONS) {
+                let last = widths.control.min(first + DIRECTIONS);
+                let point: Vec<Dual> = control
+                    .row(s)
+                    .iter()
+                    .enumerate()
+                    .map(|(j, u)| {
+                        let u = Dual::from_re(*u);
+                        if (first..last).contains(&j) {
+                            u.derivative(j - first)
+                        } else {
+                            u
+                        }
+                    })
+                    .collect();
+                self.0.evaluate(&start, &point, &mut value);
+                for (i, v) in value.iter().enumerate() {
+                    if let Some(slopes) = &v.eps.0 {
+                        for j in first..last {
+                            rows[(i * samples + s, j)] = slopes[j - first];
+                        }
+                    }
+                }
+            }
+        }
+        Box::new(StoredRows { y, rows })
+    }
+
+    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
+        let mut y = Mat::zeros(control.nrows(), self.widths().output);
+        let mut value = vec![0.0; y.ncols()];
+        for s in 0..control.nrows() {
+            let start: Vec<f64> = state.row(s).iter().copied().collect();
+            let point: Vec<f64> = control.row(s).iter().copied().collect();
+            self.0.evaluate(&start, &point, &mut value);
+            for (i, v) in value.iter().enumerate() {
+                y[(s, i)] = *v;
+            }
+        }
+        y
+    }
+
+    fn inverse(
+        &self,
+        state: MatRef<'_, f64>,
+        _control: MatRef<'_, f64>,
+        y: MatRef<'_, f64>,
+    ) -> Option<Mat<f64>> {
+        let mut controls = Mat::zeros(y.nrows(), self.widths().control);
+        for s in 0..y.nrows() {
+            let start: Vec<f64> = state.row(s).iter().copied().collect();
+            let goal: Vec<f64> = y.row(s).iter().copied().collect();
+            for (j, u) in self.0.inverse(&start, &goal)?.iter().enumerate() {
+                controls[(s, j)] = *u;
+            }
+        }
+        Some(controls)
+    }
+}
+
+struct StoredRows {
+    y: Mat<f64>,
+    rows: Mat<f64>,
+}
+
+impl Record for StoredRows {
+    fn y(&self) -> &Mat<f64> {
+        &self.y
+    }
+
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
+        let samples = self.y.nrows();
+        let mut result = Mat::zeros(samples, self.rows.ncols());
+        for j in 0..self.rows.ncols() {
+            for (r, slope) in self.rows.col_as_slice(j).iter().enumerate() {
+                result[(r % samples, j)] += slope * cotangent[(r % samples, r / samples)];
+            }
+        }
+        result
+    }
+
+    fn rows(&self) -> Mat<f64> {
+        self.rows.clone()
+    }
+
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
+        super::rows_times(&self.rows, tangent)
+    }
+}

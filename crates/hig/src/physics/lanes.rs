@@ -1,0 +1,122 @@
+//! Eight samples at once, for loops that the compiler vectorises.
+
+use super::Real;
+use crate::matrix::{Mat, MatRef};
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+/// The same quantity of [`Lanes::COUNT`] samples; arithmetic is elementwise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(align(64))]
+pub struct Lanes(pub [f64; Lanes::COUNT]);
+
+impl Lanes {
+    /// Samples in one value.
+    pub const COUNT: usize = 8;
+    /// Zero in every lane.
+    pub const ZERO: Self = Self([0.0; Self::COUNT]);
+
+    #[inline(always)]
+    fn map(self, f: impl Fn(f64) -> f64) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i])))
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+
+    /// Number of groups that hold `samples` samples.
+    pub fn groups(samples: usize) -> usize {
+        samples.div_ceil(Self::COUNT)
+    }
+
+    /// Reads one group of samples, all columns; lanes beyond the last sample repeat the last one.
+    pub fn load(batch: MatRef<'_, f64>, group: usize) -> Vec<Self> {
+        let last = batch.nrows() - 1;
+        (0..batch.ncols())
+            .map(|j| {
+                Self(std::array::from_fn(|i| {
+                    batch[((group * Self::COUNT + i).min(last), j)]
+                }))
+            })
+            .collect()
+    }
+
+    /// Writes one group of samples into column `column` of a batch whose first row is `first`.
+    pub fn store(self, batch: &mut Mat<f64>, first: usize, samples: usize, group: usize, column: usize) {
+        let start = group * Self::COUNT;
+        let count = Self::COUNT.min(samples - start);
+        batch.col_as_slice_mut(column)[first + start..][..count].copy_from_slice(&self.0[..count]);
+    }
+}
+
+macro_rules! elementwise {
+    ($($trait:ident $method:ident $op:tt),*) => { $(
+        impl $trait for Lanes {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                self.zip(other, |a, b| a $op b)
+            }
+        }
+        impl $trait<f64> for Lanes {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: f64) -> Self {
+                self.map(|a| a $op other)
+            }
+        }
+    )* };
+}
+
+elementwise!(Add add +, Sub sub -, Mul mul *, Div div /);
+
+impl Neg for Lanes {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.map(|a| -a)
+    }
+}
+
+impl AddAssign for Lanes {
+    #[inline(always)]
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Real for Lanes {
+    #[inline(always)]
+    fn constant(value: f64) -> Self {
+        Self([value; Self::COUNT])
+    }
+    #[inline(always)]
+    fn sin(self) -> Self {
+        self.map(f64::sin)
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        self.map(f64::cos)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        self.map(f64::tanh)
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        self.map(f64::exp)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        self.map(f64::ln)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.map(f64::sqrt)
+    }
+    #[inline(always)]
+    fn powi(self, exponent: i32) -> Self {
+        self.map(|a| a.powi(exponent))
+    }
+}

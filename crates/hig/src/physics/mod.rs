@@ -1,0 +1,111 @@
+//! Differentiable simulators, y = P(state, control).
+//!
+//! The network's output of a sample is the *control* that its simulation reads: forces over time,
+//! parameters, or a field. A simulator is one trait, [`Simulator`], of which only
+//! [`record`](Simulator::record) must be written. Most users need less:
+//!
+//! - an ordinary differential equation: its right-hand side as [`Equations`], wrapped in
+//!   [`RungeKutta4`];
+//! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
+
+pub mod check;
+mod equations;
+mod function;
+mod lanes;
+mod real;
+mod runge_kutta;
+
+pub use equations::{Cotangent, Cotangents, Equations};
+pub use function::{Differentiated, SampleFunction};
+pub use lanes::Lanes;
+pub use real::Real;
+pub use runge_kutta::RungeKutta4;
+
+use crate::matrix::{Mat, MatRef};
+
+/// Widths of what a simulator reads and returns, for one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Widths {
+    /// Length of the initial state (0 where the physics has none).
+    pub state: usize,
+    /// Length of the control, which is the network's output.
+    pub control: usize,
+    /// Length of y.
+    pub output: usize,
+}
+
+/// A batch of independent simulations, differentiable in the control.
+pub trait Simulator: Send + Sync {
+    /// Widths of state, control and y.
+    fn widths(&self) -> Widths;
+
+    /// Simulates a batch (samples × state, samples × control) and keeps what the derivatives at
+    /// this point need.
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record>;
+
+    /// Simulates a batch without derivatives: y (samples × output).
+    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
+        self.record(state, control).y().clone()
+    }
+
+    /// Controls that produce the given outputs (samples × output), where the system has an exact
+    /// inverse; near the given controls where there are several.
+    fn inverse(
+        &self,
+        _state: MatRef<'_, f64>,
+        _control: MatRef<'_, f64>,
+        _y: MatRef<'_, f64>,
+    ) -> Option<Mat<f64>> {
+        None
+    }
+}
+
+/// A simulated batch: y and products with the block-diagonal Jacobian ∂y/∂control at that point.
+pub trait Record: Send + Sync {
+    /// Output of the simulation (samples × output).
+    fn y(&self) -> &Mat<f64>;
+
+    /// (∂y/∂control)ᵀ · cotangent: samples × output → samples × control.
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64>;
+
+    /// The rows ∂y_i/∂control, stacked: row `i · samples + sample` (samples·output × control).
+    ///
+    /// The default asks for one [`vjp`](Self::vjp) a component.
+    fn rows(&self) -> Mat<f64> {
+        let (samples, outputs) = (self.y().nrows(), self.y().ncols());
+        let mut rows: Option<Mat<f64>> = None;
+        for i in 0..outputs {
+            let unit = Mat::from_fn(samples, outputs, |_, j| f64::from(i == j));
+            let block = self.vjp(unit.as_ref());
+            rows.get_or_insert_with(|| Mat::zeros(samples * outputs, block.ncols()))
+                .as_mut()
+                .subrows_mut(i * samples, samples)
+                .copy_from(&block);
+        }
+        rows.unwrap_or_else(|| Mat::zeros(0, 0))
+    }
+
+    /// (∂y/∂control) · tangent: samples × control → samples × output.
+    ///
+    /// The default multiplies by [`rows`](Self::rows).
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
+        rows_times(&self.rows(), tangent)
+    }
+}
+
+/// Rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × width):
+/// samples × k.
+pub fn rows_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
+    let samples = batch.nrows();
+    let mut result = Mat::zeros(samples, rows.nrows() / samples.max(1));
+    for j in 0..rows.ncols() {
+        let blocks = rows.col_as_slice(j).chunks_exact(samples);
+        for (i, block) in blocks.enumerate() {
+            let target = result.col_as_slice_mut(i);
+            for (s, (t, r)) in target.iter_mut().zip(block).enumerate() {
+                *t += r * batch[(s, j)];
+            }
+        }
+    }
+    result
+}

@@ -1,0 +1,99 @@
+//! Steps: how a linearised batch becomes a change of the parameters.
+//!
+//! One file a method. The spectral family (gradient descent, half-inverse gradients, Gauss-Newton)
+//! is one implementation in [`Spectral`], built on a [`Decomposition`] that is computed once and
+//! asked cheaply with any [`Filter`].
+
+mod adam;
+mod decomposition;
+mod filter;
+mod scale_invariant;
+mod sgd;
+mod spectral;
+
+pub use adam::Adam;
+pub use decomposition::{ANY_ROUTE, Decomposition, Route};
+pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
+pub use scale_invariant::{ScaleInvariant, physics_correction};
+pub use sgd::Sgd;
+pub use spectral::Spectral;
+
+use crate::error::{Error, Result};
+use crate::linearization::{Consumes, Linearization};
+use crate::settings::Settings;
+
+/// A change of the parameters with what is worth telling about it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Update {
+    /// Δθ, to be added to the parameters (length p).
+    pub delta: Vec<f64>,
+    /// Numbers of interest by name, such as the rank that a truncation kept.
+    pub diagnostics: Vec<(&'static str, f64)>,
+}
+
+/// An optimizer at work: its state between updates.
+pub trait Step: Send {
+    /// What it asks of a linearization of `rows` × `columns`.
+    fn consumes(&self, rows: usize, columns: usize) -> Consumes;
+
+    /// The update for a linearised batch at a learning rate.
+    ///
+    /// # Errors
+    /// A decomposition that fails, on numbers that are not finite.
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update>;
+}
+
+/// An optimizer's settings, and how to set it to work.
+pub trait Method: Settings + Send + Sync {
+    /// The name under which it is registered.
+    fn name(&self) -> &'static str;
+
+    /// What it is, in one line, with its source.
+    fn about(&self) -> &'static str;
+
+    /// The learning rate η before any schedule.
+    fn learning_rate(&self) -> f64;
+
+    /// A fresh optimizer.
+    ///
+    /// # Errors
+    /// A setting out of range.
+    fn start(&self) -> Result<Box<dyn Step>>;
+
+    /// A copy of the settings.
+    fn boxed(&self) -> Box<dyn Method>;
+}
+
+impl std::fmt::Debug for dyn Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.name(), self.settings())
+    }
+}
+
+/// All methods with default settings. To add one, write its file and add its line.
+pub fn methods() -> Vec<Box<dyn Method>> {
+    vec![
+        Box::new(Adam::default()),
+        Box::new(Sgd::default()),
+        Box::new(ScaleInvariant::default()),
+        Box::new(Spectral::gradient_descent()),
+        Box::new(Spectral::gauss_newton()),
+        Box::new(Spectral::half_inverse()),
+    ]
+}
+
+/// A method by name, with default settings.
+///
+/// # Errors
+/// No such method; the message suggests the nearest.
+pub fn method(name: &str) -> Result<Box<dyn Method>> {
+    let mut all = methods();
+    match all.iter().position(|method| method.name() == name) {
+        Some(i) => Ok(all.swap_remove(i)),
+        None => Err(Error::unknown(
+            "method",
+            name,
+            all.iter().map(|method| method.name()),
+        )),
+    }
+}

@@ -1,0 +1,66 @@
+//! Stochastic gradient descent, with heavy-ball momentum where asked
+//! (Polyak 1964, doi 10.1016/0041-5553(64)90137-5; in the form of Sutskever et al. 2013, equation 1).
+
+use super::{Method, Step, Update};
+use crate::error::Result;
+use crate::linearization::{Consumes, Linearization};
+use crate::settings::{FRACTION, POSITIVE, Settings};
+
+crate::settings! {
+    /// Stochastic gradient descent: velocity ← μ·velocity - η·gradient; Δθ = velocity.
+    pub struct Sgd {
+        /// Learning rate η.
+        pub learning_rate: f64 = 1e-2, POSITIVE;
+        /// Momentum μ; 0 is plain gradient descent.
+        pub momentum: f64 = 0.0, FRACTION;
+    }
+}
+
+impl Method for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn about(&self) -> &'static str {
+        "stochastic gradient descent, with momentum where asked (Polyak 1964)"
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.check()?;
+        Ok(Box::new(Descent {
+            momentum: self.momentum,
+            velocity: Vec::new(),
+        }))
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+struct Descent {
+    momentum: f64,
+    velocity: Vec<f64>,
+}
+
+impl Step for Descent {
+    fn consumes(&self, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let gradient = at.gradient();
+        self.velocity.resize(gradient.len(), 0.0);
+        for (v, g) in self.velocity.iter_mut().zip(&gradient) {
+            *v = self.momentum * *v - learning_rate * g;
+        }
+        Ok(Update {
+            delta: self.velocity.clone(),
+            ..Update::default()
+        })
+    }
+}

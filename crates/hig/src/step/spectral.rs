@@ -1,0 +1,132 @@
+//! The spectral family Δθ = -η·V·f(Σ)·Uᵀ·g: gradient descent, half-inverse gradients, Gauss-Newton.
+
+use super::decomposition::{ANY_ROUTE, Decomposition, Route};
+use super::filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
+use super::{Method, Step, Update};
+use crate::error::Result;
+use crate::linearization::{Consumes, Linearization};
+use crate::settings::{EXPONENT, FRACTION, NON_NEGATIVE, POSITIVE, Settings};
+
+crate::settings! {
+    /// A step of the spectral family. Gradient descent, HIG and GN are its settings.
+    pub struct Spectral {
+        /// Learning rate η, for g of the batch-mean loss: a full Gauss-Newton step on the sum of squares is η = batch / 2.
+        pub learning_rate: f64 = 1.0, POSITIVE;
+        /// κ in f(σ) = σ^(-κ): -1 gradient descent, 0 orthogonalised, 0.5 HIG, 1 Gauss-Newton.
+        pub exponent: f64 = 0.5, EXPONENT;
+        /// What happens to small singular values.
+        pub treatment: TreatmentKind = TreatmentKind::Truncate, ANY_TREATMENT;
+        /// τ: singular values up to this fraction of the largest are truncated (or clamped).
+        pub cutoff: f64 = 1e-6, FRACTION;
+        /// λ of treatment = damp, in the units of σ².
+        pub damping: f64 = 1e-6, NON_NEGATIVE;
+        /// How J is decomposed: auto, gram (n × n), normal (p × p normal equations) or svd.
+        pub route: Route = Route::Auto, ANY_ROUTE;
+        /// Relative accuracy asked of the step on the Gram routes.
+        pub accuracy: f64 = 1e-6, POSITIVE;
+    }
+}
+
+impl Spectral {
+    /// Half-inverse gradients, κ = 1/2.
+    pub fn half_inverse() -> Self {
+        Self::default()
+    }
+
+    /// Gauss-Newton, κ = 1.
+    pub fn gauss_newton() -> Self {
+        Self {
+            exponent: 1.0,
+            ..Self::default()
+        }
+    }
+
+    /// Gradient descent, κ = -1 and nothing truncated.
+    pub fn gradient_descent() -> Self {
+        Self {
+            exponent: -1.0,
+            cutoff: 0.0,
+            learning_rate: 1e-2,
+            ..Self::default()
+        }
+    }
+
+    /// The filter that these settings describe.
+    pub fn filter(&self) -> Filter {
+        let cutoff = self.cutoff;
+        Filter {
+            exponent: self.exponent,
+            treatment: match self.treatment {
+                TreatmentKind::Truncate => Treatment::Truncate { cutoff },
+                TreatmentKind::Clamp => Treatment::Clamp { cutoff },
+                TreatmentKind::Damp => Treatment::Damp {
+                    damping: self.damping,
+                },
+            },
+        }
+    }
+
+    /// κ = -1 with nothing truncated is the gradient itself: no spectrum is needed.
+    fn is_gradient(&self) -> bool {
+        self.exponent == -1.0
+            && match self.treatment {
+                TreatmentKind::Truncate => self.cutoff == 0.0,
+                TreatmentKind::Clamp => false,
+                TreatmentKind::Damp => true,
+            }
+    }
+}
+
+impl Method for Spectral {
+    fn name(&self) -> &'static str {
+        match self.exponent {
+            -1.0 => "gd",
+            1.0 => "gn",
+            _ => "hig",
+        }
+    }
+
+    fn about(&self) -> &'static str {
+        match self.exponent {
+            -1.0 => "gradient descent as a member of the spectral family (exponent -1)",
+            1.0 => "Gauss-Newton with truncation (exponent 1)",
+            _ => "half-inverse gradients (Schnell, Holl, Thuerey 2022, arXiv 2203.10131)",
+        }
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.check()?;
+        Ok(Box::new(self.clone()))
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+impl Step for Spectral {
+    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
+        if self.is_gradient() {
+            Consumes::Gradient
+        } else {
+            self.route.resolve(&self.filter(), rows, columns).consumes()
+        }
+    }
+
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let filter = self.filter();
+        let (direction, diagnostics) = if self.is_gradient() {
+            (at.gradient(), Vec::new())
+        } else {
+            let parts = Decomposition::new(at, &filter, self.route, self.accuracy)?;
+            let rank = parts.rank(filter.floor()) as f64;
+            (parts.direction(at, &filter), vec![("rank", rank)])
+        };
+        let delta = direction.iter().map(|v| -learning_rate * v).collect();
+        Ok(Update { delta, diagnostics })
+    }
+}

@@ -1,0 +1,55 @@
+//! Complete problems: data, network, physics and loss with the settings of their sources.
+
+mod linear_oscillators;
+mod toy;
+
+pub use linear_oscillators::{LinearOscillators, OscillatorChain};
+pub use toy::{Scaling, Toy};
+
+use crate::error::{Error, Result};
+use crate::problem::Problem;
+use crate::settings::Settings;
+
+/// A complete problem with settings.
+pub trait System: Settings + Send + Sync {
+    /// The name under which it is registered.
+    fn name(&self) -> &'static str;
+
+    /// What it is, in one line, with its source.
+    fn about(&self) -> &'static str;
+
+    /// Data, network, physics and loss for a seed. The data of train and test, and the initial
+    /// weights, come from separate streams of it.
+    fn problem(&self, seed: u64) -> Problem;
+
+    /// The settings with which methods are compared on this system: `(method, [(setting, value)])`
+    /// in the order of the comparison. Settings are those of the method and of the training.
+    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)>;
+
+    /// A copy of the settings.
+    fn boxed(&self) -> Box<dyn System>;
+}
+
+/// All systems with default settings. To add one, write its file and add its line.
+pub fn systems() -> Vec<Box<dyn System>> {
+    vec![
+        Box::new(Toy::default()),
+        Box::new(LinearOscillators::default()),
+    ]
+}
+
+/// A system by name, with default settings.
+///
+/// # Errors
+/// No such system; the message suggests the nearest.
+pub fn system(name: &str) -> Result<Box<dyn System>> {
+    let mut all = systems();
+    match all.iter().position(|system| system.name() == name) {
+        Some(i) => Ok(all.swap_remove(i)),
+        None => Err(Error::unknown(
+            "system",
+            name,
+            all.iter().map(|system| system.name()),
+        )),
+    }
+}

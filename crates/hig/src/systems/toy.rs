@@ -1,0 +1,112 @@
+//! The toy problem of the Physics-based Deep Learning book, chapter "Half-Inverse Gradients".
+//!
+//! A network learns (sin 6x, cos 9x); the physics scales its second output by λ, so that λ = 0.01
+//! makes the two outputs differ in sensitivity by a factor of a hundred.
+
+use super::System;
+use crate::data::{Dataset, Purpose, random};
+use crate::loss::SquaredError;
+use crate::matrix::Mat;
+use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use crate::physics::{Differentiated, Real, SampleFunction, Widths};
+use crate::problem::Problem;
+use crate::settings::{AT_LEAST_ONE, NON_ZERO, WIDTHS};
+use rand_distr::{Distribution, Uniform};
+
+crate::settings! {
+    /// x ↦ (sin 6x, cos 9x) through y = (o₁, λ·o₂).
+    pub struct Toy {
+        /// λ, the scale of the second output; 1 is well-conditioned, 0.01 is not.
+        pub lambda: f64 = 1.0, NON_ZERO;
+        /// Training samples, x uniform in [-1, 1].
+        pub samples: usize = 256, AT_LEAST_ONE;
+        /// Test samples.
+        pub test_samples: usize = 256, AT_LEAST_ONE;
+        /// Widths of the hidden layers.
+        pub hidden: Vec<usize> = vec![7], WIDTHS;
+        /// Activation of the hidden layers.
+        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
+        /// Distribution of the initial weights.
+        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+    }
+}
+
+/// y = (o₁, λ·o₂).
+#[derive(Debug, Clone, Copy)]
+pub struct Scaling {
+    /// λ.
+    pub lambda: f64,
+}
+
+impl SampleFunction for Scaling {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 2,
+            output: 2,
+        }
+    }
+
+    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
+        y[0] = control[0];
+        y[1] = control[1] * self.lambda;
+    }
+
+    fn inverse(&self, _: &[f64], y: &[f64]) -> Option<Vec<f64>> {
+        Some(vec![y[0], y[1] / self.lambda])
+    }
+}
+
+impl Toy {
+    fn data(&self, samples: usize, seed: u64, purpose: Purpose) -> Dataset {
+        let uniform = Uniform::new_inclusive(-1.0, 1.0).expect("finite bounds");
+        let mut random = random(seed, purpose);
+        let input = Mat::from_fn(samples, 1, |_, _| uniform.sample(&mut random));
+        let target = Mat::from_fn(samples, 2, |i, j| match j {
+            0 => (6.0 * input[(i, 0)]).sin(),
+            _ => (9.0 * input[(i, 0)]).cos(),
+        });
+        Dataset {
+            state: Mat::zeros(samples, 0),
+            input,
+            target,
+        }
+    }
+}
+
+impl System for Toy {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+
+    fn about(&self) -> &'static str {
+        "two outputs of different sensitivity (Physics-based Deep Learning book)"
+    }
+
+    fn problem(&self, seed: u64) -> Problem {
+        let widths: Vec<usize> = [&[1], &self.hidden[..], &[2]].concat();
+        Problem {
+            train: self.data(self.samples, seed, Purpose::Train),
+            test: self.data(self.test_samples, seed, Purpose::Test),
+            network: Network::mlp(&widths, self.activation, self.initializer),
+            physics: Box::new(Differentiated(Scaling {
+                lambda: self.lambda,
+            })),
+            loss: Box::new(SquaredError::half()),
+        }
+    }
+
+    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+        let batch = ("batch", "256");
+        vec![
+            ("adam", vec![batch, ("learning_rate", "1e-2")]),
+            ("gn", vec![batch, ("cutoff", "1e-6")]),
+            ("sip", vec![batch, ("learning_rate", "1e-2")]),
+            ("hig", vec![batch, ("cutoff", "1e-5")]),
+        ]
+    }
+
+    fn boxed(&self) -> Box<dyn System> {
+        Box::new(self.clone())
+    }
+}
