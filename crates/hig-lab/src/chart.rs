@@ -115,9 +115,12 @@ pub enum Panel {
 /// same in each. Long curves are thinned for drawing; their extremes survive.
 pub fn save(folder: &Path, name: &str, panels: &[Panel], columns: usize) -> Result<[PathBuf; 2]> {
     let paths = ["svg", "png"].map(|kind| folder.join(format!("{name}.{kind}")));
-    ensure!(!panels.is_empty(), "{name}: figure without panels");
+    ensure!(!panels.is_empty(), "no panels for {paths:?}");
     let Pen(mut scene) = compose(panels, columns.clamp(1, panels.len()));
+    // Without a view box, browsers crop the figure where they should scale it.
+    let view = format!("<svg viewBox=\"0 0 {} {}\" ", scene.width, scene.height);
     let svg = SvgBackend::new().render_scene(&scene);
+    let svg = svg.replacen("<svg ", &view, 1);
     scene.elements = scene.elements.into_iter().flat_map(cut_dashes).collect();
     let png = PngBackend::new()
         .with_scale(2.0)
@@ -273,10 +276,8 @@ impl Ticks {
             let fine = multiples(scale, 1, [1, 2, 5]).map(|(u, v, s)| (u, number(v, s)));
             let fine = Some(fine.collect()).filter(|f: &Vec<_>| (3..9).contains(&f.len()));
             let coarse = [1, 2, 3, 5, 10].into_iter().map(|stride| {
-                let decades = multiples(scale, stride, [1]);
-                decades
-                    .map(|m| (m.0, power_of_ten(m.0.round() as i32)))
-                    .collect()
+                let label = |u: f64| (u, power_of_ten(u.round() as i32));
+                multiples(scale, stride, [1]).map(|m| label(m.0)).collect()
             });
             let coarse = coarse.filter(|c: &Vec<_>| c.len() > 1);
             let even = counts.map(|count| {
@@ -285,12 +286,8 @@ impl Ticks {
                 let values = values.into_iter().filter(|v| *v > 0.0);
                 values.map(|v| (v.log10(), number(v, step))).collect()
             });
-            ticks.labelled = fine
-                .into_iter()
-                .chain(coarse)
-                .chain(even)
-                .find(fits)
-                .unwrap_or_default();
+            let mut all = fine.into_iter().chain(coarse).chain(even);
+            ticks.labelled = all.find(fits).unwrap_or_default();
             return ticks;
         }
         let exponent = scale.low.abs().max(scale.high.abs()).log10().floor() as i32;
@@ -299,17 +296,12 @@ impl Ticks {
             unit = 10f64.powi(exponent);
             ticks.factor = format!("×{}", power_of_ten(exponent));
         }
-        let label = |count| {
+        let labelled = |count| -> Vec<_> {
             let (values, step) = even_steps((scale.low, scale.high), count);
-            let values = values.into_iter();
-            values
-                .map(|v| (v, decimal(v / unit, step / unit)))
-                .collect()
+            let label = |v| (v, decimal(v / unit, step / unit));
+            values.into_iter().map(label).collect()
         };
-        ticks.labelled = counts
-            .map_while(|c| Some(label(c)))
-            .find(fits)
-            .unwrap_or_default();
+        ticks.labelled = counts.map(labelled).find(fits).unwrap_or_default();
         ticks
     }
 
@@ -827,7 +819,7 @@ fn scales(panel: &Panel) -> [Scale; 2] {
 }
 
 fn compose(panels: &[Panel], columns: usize) -> Pen {
-    // Shown 700 pixels wide, a figure of up to three columns keeps letters of 9 pixels or more.
+    // Shown 700 pixels wide, a figure of up to three columns keeps letters about 9 pixels high.
     let sizes = [(700.0, 380.0), (470.0, 290.0), (370.0, 250.0)];
     let (cell, height) = sizes[columns.min(3) - 1];
     let plans: Vec<_> = panels.iter().map(scales).collect();
@@ -1012,6 +1004,7 @@ mod tests {
         for name in names {
             assert!(text.contains(&format!(">{name}<")), "{name}");
         }
+        assert!(text.starts_with("<svg viewBox"));
         assert!(text.len() < 300_000, "{}", text.len());
         assert!(fs::read(&png)?.starts_with(b"\x89PNG\r\n\x1a\n"));
         assert_eq!(fs::read_dir(&folder)?.count(), 2);

@@ -216,7 +216,10 @@ impl<'a> Linearization<'a> {
     }
 
     fn vjp_batch(&self, cotangent: &Mat<f64>) -> Vec<f64> {
-        let du = self.record.vjp(cotangent.as_ref());
+        let du = match self.rows.get() {
+            Some(rows) => crate::physics::rows_transposed_times(rows, cotangent.as_ref()),
+            None => self.record.vjp(cotangent.as_ref()),
+        };
         let network = self.model.network;
         network.vjp(self.parameters, &self.activations, du)
     }

@@ -108,14 +108,7 @@ impl Record for StoredRows {
     }
 
     fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
-        let samples = self.y.nrows();
-        let mut result = Mat::zeros(samples, self.rows.ncols());
-        for j in 0..self.rows.ncols() {
-            for (r, slope) in self.rows.col_as_slice(j).iter().enumerate() {
-                result[(r % samples, j)] += slope * cotangent[(r % samples, r / samples)];
-            }
-        }
-        result
+        super::rows_transposed_times(&self.rows, cotangent)
     }
 
     fn rows(&self) -> Mat<f64> {

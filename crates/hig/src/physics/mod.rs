@@ -93,6 +93,23 @@ pub trait Record: Send + Sync {
     }
 }
 
+/// Transposed rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × k):
+/// samples × width.
+pub fn rows_transposed_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
+    let samples = batch.nrows();
+    let mut result = Mat::zeros(samples, rows.ncols());
+    for j in 0..rows.ncols() {
+        let target = result.col_as_slice_mut(j);
+        let blocks = rows.col_as_slice(j).chunks_exact(samples);
+        for (i, block) in blocks.enumerate() {
+            for (s, (t, r)) in target.iter_mut().zip(block).enumerate() {
+                *t += r * batch[(s, i)];
+            }
+        }
+    }
+    result
+}
+
 /// Rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × width):
 /// samples × k.
 pub fn rows_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {

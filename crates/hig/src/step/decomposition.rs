@@ -299,9 +299,9 @@ struct Floor {
     accuracy: f64,
 }
 
-// Error of an eigenvalue in units of ε·λ_max, as seen against the SVD; see
-// `tests/spectral.rs`.
-const EIGENVALUE_ERROR: f64 = 4.0;
+// Error of an eigenvalue in units of ε·λ_max, with room for what deflation adds at each level;
+// `tests/spectral.rs` holds the accuracy that follows against an independent SVD.
+const EIGENVALUE_ERROR: f64 = 16.0;
 
 impl Floor {
     fn new(filter: &Filter, accuracy: f64) -> Self {

@@ -1,1 +1,364 @@
-//! Training.
+//! Training: mini-batches, budgets, schedules, evaluation and observers around a step.
+
+mod batches;
+mod budget;
+mod observers;
+mod schedule;
+
+pub use batches::{ANY_ORDER, Batches, Order};
+pub use budget::Budget;
+pub use observers::{
+    CheckpointWriter, Evaluation, Flow, MetricsWriter, Observer, Progress, Saturation, saturation,
+};
+pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
+
+use crate::error::{Error, Result};
+use crate::linearization::{Consumes, Linearization};
+use crate::problem::Problem;
+use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
+use crate::step::Method;
+use std::time::{Duration, Instant};
+
+crate::settings! {
+    /// How a training is run, whatever the method.
+    pub struct Training {
+        /// Samples in a mini-batch; the last batch of an epoch may be smaller.
+        pub batch: usize = 32, AT_LEAST_ONE;
+        /// Order of the samples: shuffled anew each epoch from the seed, or fixed.
+        pub order: Order = Order::Shuffled, ANY_ORDER;
+        /// Updates between two evaluations of train and test loss; 0 spaces them geometrically, 2 % apart.
+        pub evaluate_every: usize = 0, ANY_COUNT;
+        /// Learning rate over the budget: constant, cosine, exponential or step.
+        pub schedule: ScheduleKind = ScheduleKind::Constant, ANY_SCHEDULE;
+        /// Fraction of the learning rate that a schedule ends with.
+        pub final_fraction: f64 = 0.01, FRACTION;
+        /// GiB that the matrices of one update may take; more is refused before training.
+        pub memory_limit: f64 = 8.0, POSITIVE;
+    }
+}
+
+/// Why a training ended.
+#[derive(Debug)]
+pub enum Stop {
+    /// The budget is used up.
+    Budget,
+    /// The loss of a batch is NaN or infinite.
+    LossNotFinite {
+        /// Updates done before.
+        update: usize,
+        /// The loss.
+        loss: f64,
+    },
+    /// An update would make a parameter NaN or infinite; it was not applied.
+    ParametersNotFinite {
+        /// Updates done before.
+        update: usize,
+    },
+    /// An observer asked for the end (Ctrl-C, early stopping).
+    Asked,
+    /// A step or an observer failed.
+    Failed {
+        /// Updates done before.
+        update: usize,
+        /// What failed.
+        error: Error,
+    },
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Budget => write!(f, "budget used"),
+            Self::LossNotFinite { update, loss } => {
+                write!(f, "loss is {loss} after update {update}")
+            }
+            Self::ParametersNotFinite { update } => {
+                write!(f, "update {} is not finite and was not applied", update + 1)
+            }
+            Self::Asked => write!(f, "interrupted"),
+            Self::Failed { update, error } => write!(f, "failed after update {update}: {error}"),
+        }
+    }
+}
+
+/// What a training ends with, whatever ended it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The last parameters, all finite.
+    pub parameters: Vec<f64>,
+    /// Updates done.
+    pub updates: usize,
+    /// Time of the updates alone, without evaluation and observers.
+    pub seconds: f64,
+    /// Mean loss of the training samples at the end.
+    pub train_loss: f64,
+    /// Mean loss of the test samples at the end.
+    pub test_loss: f64,
+    /// Why it ended.
+    pub stop: Stop,
+}
+
+/// Trains `parameters` on a problem.
+///
+/// The same seed gives the same bits on the same machine, whatever the number of threads; only a
+/// budget in seconds makes the number of updates depend on the machine.
+///
+/// ```
+/// use hig::step::Spectral;
+/// use hig::systems::{System, Toy};
+/// use hig::trainer::{Budget, Training, train};
+///
+/// let problem = Toy::default().problem(0);
+/// let start = problem.network.initial_parameters(0);
+/// let training = Training { batch: 256, ..Training::default() };
+/// let method = Spectral { cutoff: 1e-5, ..Spectral::half_inverse() };
+/// let outcome = train(&problem, &method, start, &training, Budget::updates(200), 0, &mut [])?;
+/// assert!(outcome.train_loss < 0.1);
+/// # Ok::<(), hig::Error>(())
+/// ```
+///
+/// # Errors
+/// Everything that can be known before the first update: settings out of range, data or parameters
+/// that do not fit or are not finite, a batch larger than the data, matrices larger than the memory
+/// limit. What happens later ends up in [`Outcome::stop`], and nothing computed is lost.
+pub fn train(
+    problem: &Problem,
+    method: &dyn Method,
+    parameters: Vec<f64>,
+    training: &Training,
+    budget: Budget,
+    seed: u64,
+    observers: &mut [&mut dyn Observer],
+) -> Result<Outcome> {
+    check(problem, method, &parameters, training, &budget)?;
+    let schedule = Schedule {
+        kind: training.schedule,
+        final_fraction: training.final_fraction,
+    };
+    let mut run = Run {
+        problem,
+        parameters,
+        updates: 0,
+        epoch: 0.0,
+        elapsed: Duration::ZERO,
+        observers,
+        last_evaluation: None,
+    };
+    let mut step = method.start()?;
+    let mut batches = Batches::new(&problem.train, training.batch, training.order, seed);
+
+    if let Some(stop) = run.evaluate(Vec::new()) {
+        return Ok(run.finish(stop));
+    }
+    let mut next_evaluation = 1;
+    let stop = loop {
+        let used = budget.used(run.updates, run.epoch, run.elapsed);
+        if used >= 1.0 {
+            break Stop::Budget;
+        }
+        let clock = Instant::now();
+        let batch = batches.next_batch();
+        let at = Linearization::new(problem.model(), &batch, &run.parameters);
+        let loss = at.loss();
+        if !loss.is_finite() {
+            let update = run.updates;
+            break Stop::LossNotFinite { update, loss };
+        }
+        let learning_rate = method.learning_rate() * schedule.factor(used);
+        let update = match step.step(&at, learning_rate) {
+            Ok(update) => update,
+            Err(error) => {
+                let update = run.updates;
+                break Stop::Failed { update, error };
+            }
+        };
+        drop(at);
+        if !run.apply(&update.delta) {
+            let update = run.updates;
+            break Stop::ParametersNotFinite { update };
+        }
+        run.updates += 1;
+        run.epoch += batch.len() as f64 / problem.train.len() as f64;
+        run.elapsed += clock.elapsed();
+
+        let used = budget.used(run.updates, run.epoch, run.elapsed);
+        if let Some(stop) = run.report(loss, used) {
+            break stop;
+        }
+        if run.updates >= next_evaluation {
+            next_evaluation = following(run.updates, training.evaluate_every);
+            if let Some(stop) = run.evaluate(update.diagnostics) {
+                break stop;
+            }
+        }
+    };
+    Ok(run.finish(stop))
+}
+
+fn following(update: usize, every: usize) -> usize {
+    const SPACING: f64 = 1.02;
+    match every {
+        0 => (update + 1).max((update as f64 * SPACING) as usize),
+        _ => (update / every + 1) * every,
+    }
+}
+
+/// Everything that can be refused before the first update.
+fn check(
+    problem: &Problem,
+    method: &dyn Method,
+    parameters: &[f64],
+    training: &Training,
+    budget: &Budget,
+) -> Result<()> {
+    training.check()?;
+    method.check()?;
+    budget.check()?;
+    problem.check()?;
+    let p = problem.network.parameter_count();
+    if parameters.len() != p {
+        return Err(Error::Shape {
+            what: "parameters".into(),
+            found: format!("length {}", parameters.len()),
+            expected: format!("length {p}"),
+        });
+    }
+    if let Some(i) = parameters.iter().position(|v| !v.is_finite()) {
+        return Err(Error::NonFinite {
+            what: "parameters".into(),
+            value: parameters[i],
+            row: i,
+            column: 0,
+        });
+    }
+    let samples = problem.train.len();
+    if training.batch > samples {
+        let expected = format!("at most the number of training samples, {samples}");
+        return Err(Error::setting("batch", training.batch, expected));
+    }
+    let n = training.batch * problem.physics.widths().output;
+    let consumes = method.start()?.consumes(n, p);
+    let rows = n * (problem.network.total_width() + problem.physics.widths().control);
+    let side = n.min(p);
+    let numbers = match consumes {
+        Consumes::Gradient | Consumes::PhysicsRows | Consumes::Products => 0,
+        // K, the eigenvectors and the workspace of the decomposition.
+        Consumes::Gram => 3 * n * n + rows,
+        Consumes::Jacobian => 3 * n * p + 2 * side * side + rows,
+    };
+    let gibibytes = numbers as f64 * 8.0 / f64::powi(2.0, 30);
+    if gibibytes > training.memory_limit {
+        return Err(Error::Memory {
+            what: format!("one update ({consumes}, {n} x {p})"),
+            needed: gibibytes,
+            limit: training.memory_limit,
+            batch: training.batch,
+        });
+    }
+    Ok(())
+}
+
+struct Run<'a, 'o> {
+    problem: &'a Problem,
+    parameters: Vec<f64>,
+    updates: usize,
+    epoch: f64,
+    elapsed: Duration,
+    observers: &'a mut [&'o mut dyn Observer],
+    last_evaluation: Option<(usize, f64, f64)>,
+}
+
+impl Run<'_, '_> {
+    /// Adds an update unless a parameter would stop being finite.
+    fn apply(&mut self, delta: &[f64]) -> bool {
+        let next: Vec<f64> = self
+            .parameters
+            .iter()
+            .zip(delta)
+            .map(|(p, d)| p + d)
+            .collect();
+        let finite = next.iter().all(|p| p.is_finite());
+        if finite {
+            self.parameters = next;
+        }
+        finite
+    }
+
+    fn report(&mut self, batch_loss: f64, budget_used: f64) -> Option<Stop> {
+        let progress = Progress {
+            update: self.updates,
+            epoch: self.epoch,
+            seconds: self.elapsed.as_secs_f64(),
+            batch_loss,
+            budget_used,
+        };
+        let flows = self.observers.iter_mut().map(|o| o.progress(&progress));
+        stop_of(flows, self.updates)
+    }
+
+    fn evaluate(&mut self, diagnostics: Vec<(&'static str, f64)>) -> Option<Stop> {
+        let model = self.problem.model();
+        let train_loss = model.loss(&self.parameters, &self.problem.train);
+        let test_loss = model.loss(&self.parameters, &self.problem.test);
+        self.last_evaluation = Some((self.updates, train_loss, test_loss));
+        let evaluation = Evaluation {
+            problem: self.problem,
+            parameters: &self.parameters,
+            update: self.updates,
+            epoch: self.epoch,
+            seconds: self.elapsed.as_secs_f64(),
+            train_loss,
+            test_loss,
+            diagnostics: &diagnostics,
+        };
+        let flows = self.observers.iter_mut().map(|o| o.evaluation(&evaluation));
+        let asked = stop_of(flows, self.updates);
+        if train_loss.is_finite() {
+            return asked;
+        }
+        Some(Stop::LossNotFinite {
+            update: self.updates,
+            loss: train_loss,
+        })
+    }
+
+    fn finish(mut self, stop: Stop) -> Outcome {
+        let mut stop = stop;
+        if self
+            .last_evaluation
+            .is_none_or(|(update, ..)| update != self.updates)
+            && let Some(last) = self.evaluate(Vec::new())
+            && matches!(stop, Stop::Budget)
+        {
+            stop = last;
+        }
+        let (_, train_loss, test_loss) =
+            self.last_evaluation
+                .unwrap_or((self.updates, f64::NAN, f64::NAN));
+        Outcome {
+            parameters: self.parameters,
+            updates: self.updates,
+            seconds: self.elapsed.as_secs_f64(),
+            train_loss,
+            test_loss,
+            stop,
+        }
+    }
+}
+
+/// Every observer is heard before the first failure or wish to stop is obeyed.
+fn stop_of(flows: impl Iterator<Item = Result<Flow>>, update: usize) -> Option<Stop> {
+    let mut stop = None;
+    for flow in flows {
+        match flow {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Stop) => {
+                stop.get_or_insert(Stop::Asked);
+            }
+            Err(error) => {
+                stop.get_or_insert(Stop::Failed { update, error });
+            }
+        }
+    }
+    stop
+}

@@ -1,0 +1,76 @@
+//! How long a training may go on.
+
+use crate::error::{Error, Result};
+use std::time::Duration;
+
+/// Limits of a training; the first one reached ends it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Budget {
+    /// Updates.
+    pub updates: Option<usize>,
+    /// Passes over the training samples.
+    pub epochs: Option<f64>,
+    /// Seconds of training, without evaluation.
+    pub seconds: Option<f64>,
+}
+
+impl Budget {
+    /// A number of updates.
+    pub fn updates(count: usize) -> Self {
+        Self {
+            updates: Some(count),
+            ..Self::default()
+        }
+    }
+
+    /// A number of passes over the training samples.
+    pub fn epochs(count: f64) -> Self {
+        Self {
+            epochs: Some(count),
+            ..Self::default()
+        }
+    }
+
+    /// Seconds of training.
+    pub fn seconds(seconds: f64) -> Self {
+        Self {
+            seconds: Some(seconds),
+            ..Self::default()
+        }
+    }
+
+    /// The used fraction of the limit that is nearest.
+    pub fn used(&self, updates: usize, epochs: f64, time: Duration) -> f64 {
+        let fraction = |used: f64, limit: Option<f64>| match limit {
+            Some(limit) if limit > 0.0 => used / limit,
+            Some(_) => 1.0,
+            None => 0.0,
+        };
+        // Epochs are summed from batch sizes; half a sample in a million must not cost an update.
+        fraction(updates as f64, self.updates.map(|u| u as f64))
+            .max(fraction(epochs * (1.0 + 1e-9), self.epochs))
+            .max(fraction(time.as_secs_f64(), self.seconds))
+    }
+
+    /// Checks that there is a limit and that each is a number.
+    ///
+    /// # Errors
+    /// No limit at all, or one that is negative or not finite.
+    pub fn check(&self) -> Result<()> {
+        if *self == Self::default() {
+            return Err(Error::setting(
+                "budget",
+                "unlimited",
+                "a number of updates, epochs or seconds",
+            ));
+        }
+        for (name, limit) in [("epochs", self.epochs), ("seconds", self.seconds)] {
+            if let Some(limit) = limit
+                && !(limit.is_finite() && limit >= 0.0)
+            {
+                return Err(Error::setting(name, limit, "a finite number of at least 0"));
+            }
+        }
+        Ok(())
+    }
+}

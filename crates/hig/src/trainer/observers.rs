@@ -1,0 +1,175 @@
+//! What watches a training: progress, metrics, diagnostics, checkpoints.
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::network::{Activation, Network};
+use crate::problem::Problem;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Whether a training goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End now; everything computed so far is kept.
+    Stop,
+}
+
+/// State after an update.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Updates done.
+    pub update: usize,
+    /// Passes over the training samples.
+    pub epoch: f64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Loss of the batch before the update.
+    pub batch_loss: f64,
+    /// Used fraction of the budget.
+    pub budget_used: f64,
+}
+
+/// State at an evaluation; the first is update 0, the last the last update.
+pub struct Evaluation<'a> {
+    /// The problem.
+    pub problem: &'a Problem,
+    /// Parameters now.
+    pub parameters: &'a [f64],
+    /// Updates done.
+    pub update: usize,
+    /// Passes over the training samples.
+    pub epoch: f64,
+    /// Seconds of training; the time of evaluations is not counted.
+    pub seconds: f64,
+    /// Mean loss of all training samples.
+    pub train_loss: f64,
+    /// Mean loss of all test samples.
+    pub test_loss: f64,
+    /// What the last step told about itself.
+    pub diagnostics: &'a [(&'static str, f64)],
+}
+
+/// Something that watches a training. An error ends the training; what was computed is kept.
+pub trait Observer {
+    /// Called after every update; must be quick.
+    ///
+    /// # Errors
+    /// Whatever should end the training.
+    fn progress(&mut self, _: &Progress) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
+    /// Called at every evaluation.
+    ///
+    /// # Errors
+    /// Whatever should end the training, such as a full disk.
+    fn evaluation(&mut self, _: &Evaluation<'_>) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+}
+
+/// Writes `update,epoch,seconds,train_loss,test_loss` rows as they come.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsWriter {
+    /// Starts a file.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn create(path: &Path) -> Result<Self> {
+        let start = || -> std::io::Result<File> {
+            let mut file = File::create(path)?;
+            writeln!(file, "update,epoch,seconds,train_loss,test_loss")?;
+            Ok(file)
+        };
+        let file = start().map_err(|e| Error::file(path, e))?;
+        let path = path.to_owned();
+        Ok(Self { path, file })
+    }
+}
+
+impl Observer for MetricsWriter {
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        // One write a row, so that a kill leaves whole rows.
+        let row = format!(
+            "{},{:.6},{:.6},{:e},{:e}\n",
+            now.update, now.epoch, now.seconds, now.train_loss, now.test_loss
+        );
+        self.file
+            .write_all(row.as_bytes())
+            .map_err(|e| Error::file(&self.path, e))?;
+        Ok(Flow::Continue)
+    }
+}
+
+/// Writes the weights from time to time, each time whole or not at all.
+#[derive(Debug)]
+pub struct CheckpointWriter {
+    path: PathBuf,
+    interval: Duration,
+    last: Instant,
+}
+
+impl CheckpointWriter {
+    /// Writes to `path` at evaluations that come at least `interval` after the last time.
+    pub fn new(path: &Path, interval: Duration) -> Self {
+        Self {
+            path: path.to_owned(),
+            interval,
+            last: Instant::now(),
+        }
+    }
+}
+
+impl Observer for CheckpointWriter {
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        let finite = now.train_loss.is_finite();
+        if finite && self.last.elapsed() >= self.interval {
+            now.problem
+                .network
+                .save_parameters(now.parameters, &self.path)?;
+            self.last = Instant::now();
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+/// How far the neurons of a network are driven into saturation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Saturation {
+    /// Mean of |activation| over hidden neurons and samples; near 1 for saturated neurons.
+    pub mean: f64,
+    /// Standard deviation of |activation| over the same; near 0 once all neurons are saturated.
+    pub deviation: f64,
+}
+
+/// Saturation of the hidden tanh and sine neurons over a set of samples; none without such layers.
+pub fn saturation(network: &Network, parameters: &[f64], data: &Dataset) -> Option<Saturation> {
+    let values = network.forward(parameters, data.input.as_ref());
+    let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    for (activation, outputs) in network.activated(&values) {
+        if !matches!(activation, Activation::Tanh | Activation::Sine) {
+            continue;
+        }
+        for column in outputs.col_iter() {
+            for v in column.iter() {
+                count += 1.0;
+                sum += v.abs();
+                squares += v * v;
+            }
+        }
+    }
+    let mean = sum / count;
+    (count > 0.0).then(|| Saturation {
+        mean,
+        deviation: (squares / count - mean * mean).max(0.0).sqrt(),
+    })
+}

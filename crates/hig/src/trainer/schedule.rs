@@ -1,0 +1,78 @@
+//! Learning-rate schedules over the used fraction of the budget.
+
+use crate::settings::{Rule, SettingType, Value};
+
+/// Shape of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleKind {
+    /// The learning rate stays.
+    Constant,
+    /// Half a cosine from 1 to the final fraction (Loshchilov and Hutter 2017, arXiv 1608.03983,
+    /// equation 5, without restarts).
+    Cosine,
+    /// A constant factor a unit of budget.
+    Exponential,
+    /// Three equal drops, after 1/4, 2/4 and 3/4 of the budget.
+    Step,
+}
+
+impl SettingType for ScheduleKind {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "constant" => Some(Self::Constant),
+            "cosine" => Some(Self::Cosine),
+            "exponential" => Some(Self::Exponential),
+            "step" => Some(Self::Step),
+            _ => None,
+        }
+    }
+    fn value(&self) -> Value {
+        let name = match self {
+            Self::Constant => "constant",
+            Self::Cosine => "cosine",
+            Self::Exponential => "exponential",
+            Self::Step => "step",
+        };
+        Value::Word(name.into())
+    }
+}
+
+/// Any schedule, as a setting.
+pub const ANY_SCHEDULE: Rule<ScheduleKind> = Rule {
+    text: "constant, cosine, exponential or step",
+    holds: |_| true,
+};
+
+/// A factor of the learning rate that goes from 1 to `final_fraction` over the budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Shape.
+    pub kind: ScheduleKind,
+    /// Factor at the end of the budget.
+    pub final_fraction: f64,
+}
+
+impl Schedule {
+    /// The factor when `used` (0 to 1) of the budget is gone.
+    ///
+    /// ```
+    /// use hig::trainer::{Schedule, ScheduleKind};
+    /// let cosine = Schedule { kind: ScheduleKind::Cosine, final_fraction: 0.0 };
+    /// assert_eq!(cosine.factor(0.0), 1.0);
+    /// assert!((cosine.factor(0.5) - 0.5).abs() < 1e-15);
+    /// ```
+    pub fn factor(&self, used: f64) -> f64 {
+        let used = used.clamp(0.0, 1.0);
+        let last = self.final_fraction;
+        // Zero has no logarithm: exponential shapes end at a millionth instead.
+        let positive = last.max(1e-6);
+        match self.kind {
+            ScheduleKind::Constant => 1.0,
+            ScheduleKind::Cosine => {
+                last + (1.0 - last) * 0.5 * (1.0 + (std::f64::consts::PI * used).cos())
+            }
+            ScheduleKind::Exponential => positive.powf(used),
+            ScheduleKind::Step => positive.powf((4.0 * used).floor().min(3.0) / 3.0),
+        }
+    }
+}
