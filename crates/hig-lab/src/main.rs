@@ -1,1 +1,60 @@
-fn main(){}
+//! `hig`: trains networks through physics and compares the methods, from the command line.
+#![forbid(unsafe_code)]
+
+mod chart;
+mod cli;
+mod experiment;
+mod figures;
+mod folder;
+mod interrupt;
+mod list;
+mod observers;
+mod run;
+mod study;
+mod table;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Bad input, found before any work.
+const EXIT_INPUT: u8 = 2;
+/// A failure in the middle of work; what was computed is kept.
+const EXIT_FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    let outcome = match cli::Cli::parse().command {
+        cli::Command::Run(options) => run::run(&options),
+        cli::Command::Study(options) => study::study(&options),
+        cli::Command::List => {
+            list::print();
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let refused = error.downcast_ref::<Refused>().is_some();
+            ExitCode::from(if refused { EXIT_INPUT } else { EXIT_FAILURE })
+        }
+    }
+}
+
+/// An error in what the user gave; nothing has been computed or written yet.
+#[derive(Debug)]
+pub struct Refused(String);
+
+impl Refused {
+    /// With its message.
+    pub fn new(message: impl std::fmt::Display) -> anyhow::Error {
+        anyhow::Error::new(Self(message.to_string()))
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}

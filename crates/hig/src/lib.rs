@@ -20,6 +20,7 @@ pub mod network;
 pub mod physics;
 mod problem;
 pub mod settings;
+mod simd;
 pub mod step;
 pub mod systems;
 pub mod tensors;

@@ -1,7 +1,7 @@
 //! J as a spectral step sees it, wherever it comes from.
 
 use super::Linearization;
-use crate::matrix::{self, Mat};
+use crate::matrix::{self, Mat, MatRef};
 
 /// A Jacobian J (n × p) that can be multiplied, and condensed or formed on request.
 pub trait Jacobian: Sync {
@@ -9,14 +9,19 @@ pub trait Jacobian: Sync {
     fn rows(&self) -> usize;
     /// p.
     fn columns(&self) -> usize;
-    /// Jᵀ·w (length n → p).
-    fn vjp(&self, w: &[f64]) -> Vec<f64>;
+    /// Jᵀ·W for k vectors side by side (n × k → p × k).
+    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64>;
     /// J·v (length p → n).
     fn jvp(&self, v: &[f64]) -> Vec<f64>;
     /// K = J·Jᵀ (n × n).
     fn gram(&self) -> Mat<f64>;
     /// Jᵀ (p × n).
     fn transposed(&self) -> Mat<f64>;
+    /// Jᵀ·w (length n → p).
+    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        let products = self.vjps(MatRef::from_column_major_slice(w, w.len(), 1));
+        products.col_as_slice(0).to_vec()
+    }
 }
 
 impl Jacobian for Linearization<'_> {
@@ -26,8 +31,8 @@ impl Jacobian for Linearization<'_> {
     fn columns(&self) -> usize {
         Linearization::columns(self)
     }
-    fn vjp(&self, w: &[f64]) -> Vec<f64> {
-        Linearization::vjp(self, w)
+    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        Linearization::vjps(self, w)
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
         Linearization::jvp(self, v)
@@ -62,8 +67,8 @@ impl Jacobian for ExplicitJacobian {
     fn columns(&self) -> usize {
         self.transposed.nrows()
     }
-    fn vjp(&self, w: &[f64]) -> Vec<f64> {
-        matrix::apply(self.transposed.as_ref(), w)
+    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        matrix::product(self.transposed.as_ref(), w)
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
         matrix::apply_transposed(self.transposed.as_ref(), v)

@@ -13,9 +13,10 @@ pub use jacobian::{ExplicitJacobian, Jacobian};
 
 use crate::data::Dataset;
 use crate::loss::Loss;
-use crate::matrix::{self, Mat};
+use crate::matrix::{self, Mat, MatRef};
 use crate::network::{Activations, Network};
 use crate::physics::{Record, Simulator};
+use rayon::prelude::*;
 use std::sync::OnceLock;
 
 /// What a step consumes of a linearization, from cheap to costly. A step states it, so that a
@@ -64,10 +65,23 @@ impl Model<'_> {
         self.physics.simulate(data.state.as_ref(), control.as_ref())
     }
 
-    /// Mean loss of a data set.
+    /// Mean loss of a data set, in chunks of samples that stay in the cache.
     pub fn loss(&self, parameters: &[f64], data: &Dataset) -> f64 {
-        let y = self.simulate(parameters, data);
-        self.loss.value(y.as_ref(), data.target.as_ref())
+        const CHUNK: usize = 256;
+        let chunks: Vec<f64> = (0..data.len().div_ceil(CHUNK))
+            .into_par_iter()
+            .map(|chunk| {
+                let first = chunk * CHUNK;
+                let count = CHUNK.min(data.len() - first);
+                let rows = |matrix: &'_ Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
+                let (input, state) = (rows(&data.input), rows(&data.state));
+                let control = self.network.predict(parameters, input.as_ref());
+                let y = self.physics.simulate(state.as_ref(), control.as_ref());
+                let target = data.target.as_ref().subrows(first, count);
+                count as f64 * self.loss.value(y.as_ref(), target)
+            })
+            .collect();
+        chunks.iter().sum::<f64>() / data.len() as f64
     }
 }
 
@@ -172,12 +186,27 @@ impl<'a> Linearization<'a> {
 
     /// ∂L/∂θ = Jᵀ·g: one backward pass through physics and network.
     pub fn gradient(&self) -> Vec<f64> {
-        self.vjp_batch(&self.cotangent)
+        self.vjp(&self.cotangent())
     }
 
     /// Jᵀ·w for a stacked w (length n → p).
     pub fn vjp(&self, w: &[f64]) -> Vec<f64> {
-        self.vjp_batch(&matrix::unstack(w, self.y().nrows()))
+        let products = self.vjps(MatRef::from_column_major_slice(w, w.len(), 1));
+        products.col_as_slice(0).to_vec()
+    }
+
+    /// Jᵀ·W for k stacked vectors side by side (n × k → p × k), in one backward pass.
+    pub fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        let samples = self.y().nrows();
+        let mut du = Mat::zeros(w.ncols() * samples, self.control().ncols());
+        for (k, column) in w.col_iter().enumerate() {
+            let stacked: Vec<f64> = column.iter().copied().collect();
+            let part = self.through_physics(matrix::unstack(&stacked, samples).as_ref());
+            let mut target = du.as_mut().subrows_mut(k * samples, samples);
+            target.copy_from(&part);
+        }
+        let network = self.model.network;
+        network.vjp(self.parameters, &self.activations, du)
     }
 
     /// J·v for a direction in parameter space (length p → n).
@@ -215,12 +244,10 @@ impl<'a> Linearization<'a> {
         self.transposed_jacobian().transpose().to_owned()
     }
 
-    fn vjp_batch(&self, cotangent: &Mat<f64>) -> Vec<f64> {
-        let du = match self.rows.get() {
-            Some(rows) => crate::physics::rows_transposed_times(rows, cotangent.as_ref()),
-            None => self.record.vjp(cotangent.as_ref()),
-        };
-        let network = self.model.network;
-        network.vjp(self.parameters, &self.activations, du)
+    fn through_physics(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
+        match self.rows.get() {
+            Some(rows) => crate::physics::rows_transposed_times(rows, cotangent),
+            None => self.record.vjp(cotangent),
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::layer::{GramFactor, Layer};
 use crate::error::Error;
 use crate::matrix::{Mat, MatMut, MatRef};
 use crate::settings::{SettingType, Value};
+use crate::simd;
 use std::str::FromStr;
 
 /// An elementwise nonlinearity σ.
@@ -105,14 +106,25 @@ impl Layer for Activation {
     fn forward(&self, _: &[f64], input: MatRef<'_, f64>) -> Mat<f64> {
         let mut output = input.to_owned();
         for j in 0..output.ncols() {
-            for v in output.col_as_slice_mut(j) {
+            let column = output.col_as_slice_mut(j);
+            if *self == Self::Tanh {
+                simd::tanh(column);
+                continue;
+            }
+            for v in column {
                 *v = self.apply(*v);
             }
         }
         output
     }
 
-    fn backward(&self, _: &[f64], input: &Mat<f64>, output: &Mat<f64>, rows: &Mat<f64>) -> Mat<f64> {
+    fn backward(
+        &self,
+        _: &[f64],
+        input: &Mat<f64>,
+        output: &Mat<f64>,
+        rows: &Mat<f64>,
+    ) -> Mat<f64> {
         self.scaled(input, output, rows.as_ref())
     }
 
@@ -127,7 +139,7 @@ impl Layer for Activation {
         tangent.map(|t| self.scaled(input, output, t.as_ref()))
     }
 
-    fn add_gradient(&self, _: &Mat<f64>, _: &Mat<f64>, _: &mut [f64]) {}
+    fn write_gradients(&self, _: &Mat<f64>, _: &Mat<f64>, _: MatMut<'_, f64>) {}
 
     fn gram_factor(&self, _: &Mat<f64>, _: &Mat<f64>) -> Option<GramFactor> {
         None

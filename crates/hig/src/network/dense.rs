@@ -34,6 +34,15 @@ impl Dense {
     }
 }
 
+/// A column of a column-major matrix.
+fn contiguous(matrix: MatMut<'_, f64>, column: usize) -> &mut [f64] {
+    matrix
+        .col_mut(column)
+        .try_as_col_major_mut()
+        .expect("columns are contiguous")
+        .as_slice_mut()
+}
+
 impl Layer for Dense {
     fn outputs(&self, _: usize) -> usize {
         self.outputs
@@ -51,7 +60,13 @@ impl Layer for Dense {
         self.with_bias(output, self.bias(parameters))
     }
 
-    fn backward(&self, parameters: &[f64], _: &Mat<f64>, _: &Mat<f64>, rows: &Mat<f64>) -> Mat<f64> {
+    fn backward(
+        &self,
+        parameters: &[f64],
+        _: &Mat<f64>,
+        _: &Mat<f64>,
+        rows: &Mat<f64>,
+    ) -> Mat<f64> {
         matrix::product(rows.as_ref(), self.weight(parameters))
     }
 
@@ -75,27 +90,27 @@ impl Layer for Dense {
         Some(output)
     }
 
-    fn add_gradient(&self, input: &Mat<f64>, rows: &Mat<f64>, gradient: &mut [f64]) {
-        let (weight, bias) = gradient.split_at_mut(self.outputs * self.inputs);
-        matrix::multiply(
-            MatMut::from_row_major_slice_mut(weight, self.outputs, self.inputs),
-            Accum::Add,
-            rows.transpose(),
-            input.as_ref(),
-        );
-        for (j, b) in bias.iter_mut().enumerate() {
-            *b += rows.col_as_slice(j).iter().sum::<f64>();
+    fn write_gradients(&self, input: &Mat<f64>, rows: &Mat<f64>, mut target: MatMut<'_, f64>) {
+        let samples = input.nrows();
+        for k in 0..target.ncols() {
+            let rows = rows.as_ref().subrows(k * samples, samples);
+            let column = contiguous(target.rb_mut(), k);
+            let (weight, bias) = column.split_at_mut(self.outputs * self.inputs);
+            matrix::multiply(
+                MatMut::from_row_major_slice_mut(weight, self.outputs, self.inputs),
+                Accum::Replace,
+                rows.transpose(),
+                input.as_ref(),
+            );
+            for (b, delta) in bias.iter_mut().zip(rows.col_iter()) {
+                *b = delta.iter().sum();
+            }
         }
     }
 
     fn gram_factor(&self, input: &Mat<f64>, rows: &Mat<f64>) -> Option<GramFactor> {
         let mut mask = Mat::from_fn(input.nrows(), input.nrows(), |_, _| 1.0);
-        matrix::multiply(
-            mask.as_mut(),
-            Accum::Add,
-            input.as_ref(),
-            input.transpose(),
-        );
+        matrix::multiply(mask.as_mut(), Accum::Add, input.as_ref(), input.transpose());
         Some(GramFactor {
             rows: rows.clone(),
             mask,
@@ -106,12 +121,7 @@ impl Layer for Dense {
         let samples = input.nrows();
         let weights = self.outputs * self.inputs;
         for r in 0..rows.nrows() {
-            let column = target
-                .rb_mut()
-                .col_mut(r)
-                .try_as_col_major_mut()
-                .expect("columns of the transposed Jacobian are contiguous")
-                .as_slice_mut();
+            let column = contiguous(target.rb_mut(), r);
             let sample = r % samples;
             for (o, weight) in column[..weights].chunks_exact_mut(self.inputs).enumerate() {
                 let delta = rows[(r, o)];

@@ -39,8 +39,9 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         tangent: Option<Mat<f64>>,
     ) -> Option<Mat<f64>>;
 
-    /// Adds the sum over samples of the parameter gradients; one row of output cotangents a sample.
-    fn add_gradient(&self, input: &Mat<f64>, rows: &Mat<f64>, gradient: &mut [f64]);
+    /// Writes the parameter gradients of k·b rows, summed over the samples: this layer's parameters
+    /// × k, one contiguous column for each component.
+    fn write_gradients(&self, input: &Mat<f64>, rows: &Mat<f64>, target: MatMut<'_, f64>);
 
     /// This layer's part of K = J·Jᵀ; none for a layer without parameters.
     fn gram_factor(&self, input: &Mat<f64>, rows: &Mat<f64>) -> Option<GramFactor>;

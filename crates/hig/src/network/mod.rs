@@ -171,7 +171,10 @@ impl Network {
     pub fn forward(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Activations {
         let mut values = vec![input.to_owned()];
         for (layer, range) in self.layers.iter().zip(&self.ranges) {
-            let value = layer.forward(&parameters[range.clone()], values[values.len() - 1].as_ref());
+            let value = layer.forward(
+                &parameters[range.clone()],
+                values[values.len() - 1].as_ref(),
+            );
             values.push(value);
         }
         Activations(values)
@@ -199,14 +202,21 @@ impl Network {
         }
     }
 
-    /// Gradient with respect to the parameters: Σ over samples of (∂output/∂θ)ᵀ · cotangent
-    /// (samples × outputs).
-    pub fn vjp(&self, parameters: &[f64], values: &Activations, cotangent: Mat<f64>) -> Vec<f64> {
-        let mut gradient = vec![0.0; self.parameter_count()];
-        self.backward(parameters, values, cotangent, |layer, range, input, rows| {
-            layer.add_gradient(input, rows, &mut gradient[range]);
-        });
-        gradient
+    /// Gradients with respect to the parameters: Σ over samples of (∂output/∂θ)ᵀ · cotangent for
+    /// each of k cotangents of the batch, stacked (k·samples × outputs); parameters × k.
+    pub fn vjp(&self, parameters: &[f64], values: &Activations, cotangents: Mat<f64>) -> Mat<f64> {
+        let count = cotangents.nrows() / values.output().nrows();
+        let mut gradients = Mat::zeros(self.parameter_count(), count);
+        self.backward(
+            parameters,
+            values,
+            cotangents,
+            |layer, range, input, rows| {
+                let part = gradients.as_mut().subrows_mut(range.start, range.len());
+                layer.write_gradients(input, rows, part);
+            },
+        );
+        gradients
     }
 
     /// Tangent of the output (samples × outputs) for a direction in parameter space.

@@ -24,7 +24,11 @@ pub struct Report {
 ///
 /// # Errors
 /// States or controls of the wrong width, or outputs that are not finite.
-pub fn check(simulator: &dyn Simulator, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Report> {
+pub fn check(
+    simulator: &dyn Simulator,
+    state: MatRef<'_, f64>,
+    control: MatRef<'_, f64>,
+) -> Result<Report> {
     let widths = simulator.widths();
     for (what, given, expected) in [
         ("state", state.ncols(), widths.state),

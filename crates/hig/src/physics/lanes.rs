@@ -32,18 +32,24 @@ impl Lanes {
 
     /// Reads one group of samples, all columns; lanes beyond the last sample repeat the last one.
     pub fn load(batch: MatRef<'_, f64>, group: usize) -> Vec<Self> {
-        let last = batch.nrows() - 1;
-        (0..batch.ncols())
-            .map(|j| {
-                Self(std::array::from_fn(|i| {
-                    batch[((group * Self::COUNT + i).min(last), j)]
-                }))
-            })
-            .collect()
+        let first = group * Self::COUNT;
+        let count = Self::COUNT.min(batch.nrows() - first);
+        let column = |column: faer::ColRef<'_, f64>| {
+            let value = |i: usize| column[first + i.min(count - 1)];
+            Self(std::array::from_fn(value))
+        };
+        batch.col_iter().map(column).collect()
     }
 
     /// Writes one group of samples into column `column` of a batch whose first row is `first`.
-    pub fn store(self, batch: &mut Mat<f64>, first: usize, samples: usize, group: usize, column: usize) {
+    pub fn store(
+        self,
+        batch: &mut Mat<f64>,
+        first: usize,
+        samples: usize,
+        group: usize,
+        column: usize,
+    ) {
         let start = group * Self::COUNT;
         let count = Self::COUNT.min(samples - start);
         batch.col_as_slice_mut(column)[first + start..][..count].copy_from_slice(&self.0[..count]);

@@ -6,6 +6,7 @@
 
 use super::{Cotangents, Equations, Lanes, Real, Record, Simulator, Widths};
 use crate::matrix::{Mat, MatRef};
+use crate::simd::vectorised;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -41,14 +42,26 @@ impl<E: Equations> RungeKutta4<E> {
         for k in 0..self.steps {
             let mut next = states[k].clone();
             let u = &control[k * c..(k + 1) * c];
-            step(&*self.equations, k as f64 * self.dt, self.dt, &mut next, u, &mut scratch);
+            step(
+                &*self.equations,
+                k as f64 * self.dt,
+                self.dt,
+                &mut next,
+                u,
+                &mut scratch,
+            );
             states.push(next);
         }
         states
     }
 
     /// Simulates one group of samples, keeping every state (steps + 1, side by side).
-    fn run_group(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>, group: usize) -> Vec<Lanes> {
+    fn run_group(
+        &self,
+        state: MatRef<'_, f64>,
+        control: MatRef<'_, f64>,
+        group: usize,
+    ) -> Vec<Lanes> {
         let (d, c) = (self.equations.state_len(), self.equations.control_len());
         let u = Lanes::load(control, group);
         let mut states = Lanes::load(state, group);
@@ -60,7 +73,14 @@ impl<E: Equations> RungeKutta4<E> {
                 let next = &mut rest[..d];
                 next.copy_from_slice(&done[k * d..]);
                 let u = &u[k * c..(k + 1) * c];
-                step(&*self.equations, k as f64 * self.dt, self.dt, next, u, &mut scratch);
+                step(
+                    &*self.equations,
+                    k as f64 * self.dt,
+                    self.dt,
+                    next,
+                    u,
+                    &mut scratch,
+                );
             }
         });
         states
@@ -79,8 +99,9 @@ impl<E: Equations + 'static> Simulator for RungeKutta4<E> {
     fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
         let samples = state.nrows();
         let d = self.equations.state_len();
-        let trajectories =
-            over_groups(samples, self.steps, |group| self.run_group(state, control, group));
+        let trajectories = over_groups(samples, self.steps, |group| {
+            self.run_group(state, control, group)
+        });
         let mut y = Mat::zeros(samples, d);
         for (group, states) in trajectories.iter().enumerate() {
             for (j, value) in states[self.steps * d..].iter().enumerate() {
@@ -184,19 +205,6 @@ fn over_groups<R: Send>(
     } else {
         (0..groups).into_par_iter().map(work).collect()
     }
-}
-
-/// Runs `work` compiled for the widest vectors that the machine has.
-fn vectorised(work: impl FnOnce()) {
-    struct Work<F>(F);
-    impl<F: FnOnce()> pulp::WithSimd for Work<F> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: pulp::Simd>(self, _: S) {
-            (self.0)();
-        }
-    }
-    pulp::Arch::new().dispatch(Work(work));
 }
 
 /// The slopes and the point of the stage at hand.

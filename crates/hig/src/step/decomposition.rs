@@ -20,11 +20,10 @@ use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Jacobian};
 use crate::matrix::{self, Mat, MatRef};
 use crate::settings::{Rule, SettingType, Value};
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::{evd, svd};
 use faer::Par;
 use faer::diag::Diag;
-use rayon::prelude::*;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::{evd, svd};
 
 /// How J is decomposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +171,7 @@ impl Decomposition {
                 })
             }
             Route::Auto | Route::Gram => {
-                let product = |u: MatRef<'_, f64>| products(jacobian, u);
+                let product = |u: MatRef<'_, f64>| jacobian.vjps(u);
                 let (sigma, u) = resolve(jacobian.gram(), "Gram matrix", floor, &product)?;
                 Ok(Self {
                     route,
@@ -270,22 +269,6 @@ impl Decomposition {
 /// a/σ, and 0 for a direction that J does not see.
 fn divide(a: f64, sigma: f64) -> f64 {
     if sigma == 0.0 { 0.0 } else { a / sigma }
-}
-
-/// Jᵀ·U, one backward pass a column.
-fn products(jacobian: &dyn Jacobian, u: MatRef<'_, f64>) -> Mat<f64> {
-    let columns: Vec<Vec<f64>> = (0..u.ncols())
-        .into_par_iter()
-        .map(|j| {
-            let w: Vec<f64> = u.col(j).iter().copied().collect();
-            jacobian.vjp(&w)
-        })
-        .collect();
-    let mut result = Mat::zeros(jacobian.columns(), u.ncols());
-    for (j, column) in columns.iter().enumerate() {
-        result.col_as_slice_mut(j).copy_from_slice(column);
-    }
-    result
 }
 
 /// How far down, and how well, a spectrum must be known.

@@ -72,7 +72,7 @@ impl Step for Proxy {
         let network = at.model().network;
         let gradient = network.vjp(at.parameters(), at.activations(), cotangent);
         Ok(Update {
-            delta: self.adam.apply(&gradient, learning_rate),
+            delta: self.adam.apply(gradient.col_as_slice(0), learning_rate),
             ..Update::default()
         })
     }
@@ -104,7 +104,11 @@ pub fn physics_correction(at: &Linearization<'_>, cutoff: f64) -> Result<Mat<f64
     for s in 0..samples {
         let jacobian = Mat::from_fn(outputs, rows.ncols(), |i, j| rows[(i * samples + s, j)]);
         let residual: Vec<f64> = (0..outputs).map(|i| wanted[(s, i)]).collect();
-        for (j, du) in inverse.apply(&jacobian, &residual, cutoff)?.iter().enumerate() {
+        for (j, du) in inverse
+            .apply(&jacobian, &residual, cutoff)?
+            .iter()
+            .enumerate()
+        {
             correction[(s, j)] = *du;
         }
     }

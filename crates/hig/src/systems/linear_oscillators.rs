@@ -4,7 +4,7 @@
 //! The network reads the initial state and answers a force over time on the last mass; the state at
 //! the end should be the initial one.
 
-use super::System;
+use super::{Picture, System};
 use crate::data::{Dataset, Purpose, random};
 use crate::loss::SquaredError;
 use crate::matrix::Mat;
@@ -12,6 +12,7 @@ use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, N
 use crate::physics::{Cotangents, Equations, Lanes, Real, RungeKutta4};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, WIDTHS};
+use crate::trainer::Budget;
 use rand_distr::{Distribution, Uniform};
 
 crate::settings! {
@@ -146,8 +147,52 @@ impl System for LinearOscillators {
         vec![
             ("adam", vec![large, ("learning_rate", "1e-3")]),
             ("gn", vec![small, ("cutoff", "1e-10")]),
-            ("sip", vec![large, ("learning_rate", "1e-3"), ("physics_cutoff", "1e-5")]),
+            (
+                "sip",
+                vec![large, ("learning_rate", "1e-3"), ("physics_cutoff", "1e-5")],
+            ),
             ("hig", vec![small, ("cutoff", "1e-10")]),
+        ]
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::seconds(15.0)
+    }
+
+    fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
+        let chosen = problem.test.select(&[sample]);
+        let row = |m: &Mat<f64>| -> Vec<f64> { m.row(0).iter().copied().collect() };
+        let control = row(&problem.network.predict(parameters, chosen.input.as_ref()));
+        let physics = RungeKutta4::new(self.equations(), self.steps, self.dt);
+        let states = physics.trajectory(&row(&chosen.state), &control);
+        let times: Vec<f64> = (0..=self.steps).map(|k| k as f64 * self.dt).collect();
+        let end = self.steps as f64 * self.dt;
+        let position = |i: usize| states.iter().map(|state| state[i]).collect();
+        let held = |values: &[f64]| values.iter().flat_map(|v| [*v, *v]).collect();
+        let edges = times.windows(2).flat_map(|pair| [pair[0], pair[1]]);
+        vec![
+            Picture {
+                title: "motion".into(),
+                x: "time".into(),
+                y: "position".into(),
+                lines: (0..self.masses)
+                    .map(|i| (format!("mass {}", i + 1), times.clone(), position(i)))
+                    .collect(),
+                points: (0..self.masses)
+                    .map(|i| (format!("target {}", i + 1), end, chosen.target[(0, i)]))
+                    .collect(),
+            },
+            Picture {
+                title: "control".into(),
+                x: "time".into(),
+                y: "force".into(),
+                lines: vec![(
+                    "force on the last mass".into(),
+                    edges.collect(),
+                    held(&control),
+                )],
+                points: Vec::new(),
+            },
         ]
     }
 

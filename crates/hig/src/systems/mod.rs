@@ -1,14 +1,17 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
 mod linear_oscillators;
+mod picture;
 mod toy;
 
 pub use linear_oscillators::{LinearOscillators, OscillatorChain};
+pub use picture::Picture;
 pub use toy::{Scaling, Toy};
 
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 use crate::settings::Settings;
+use crate::trainer::Budget;
 
 /// A complete problem with settings.
 pub trait System: Settings + Send + Sync {
@@ -26,8 +29,22 @@ pub trait System: Settings + Send + Sync {
     /// in the order of the comparison. Settings are those of the method and of the training.
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)>;
 
+    /// The budget of a comparison that takes a minute or less.
+    fn budget(&self) -> Budget;
+
+    /// Pictures of one test sample under trained parameters.
+    fn pictures(&self, _problem: &Problem, _parameters: &[f64], _sample: usize) -> Vec<Picture> {
+        Vec::new()
+    }
+
     /// A copy of the settings.
     fn boxed(&self) -> Box<dyn System>;
+}
+
+impl std::fmt::Debug for dyn System {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.name(), self.settings())
+    }
 }
 
 /// All systems with default settings. To add one, write its file and add its line.

@@ -11,6 +11,7 @@ use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, N
 use crate::physics::{Differentiated, Real, SampleFunction, Widths};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, NON_ZERO, WIDTHS};
+use crate::trainer::Budget;
 use rand_distr::{Distribution, Uniform};
 
 crate::settings! {
@@ -104,6 +105,10 @@ impl System for Toy {
             ("sip", vec![batch, ("learning_rate", "1e-2")]),
             ("hig", vec![batch, ("cutoff", "1e-5")]),
         ]
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::updates(5000)
     }
 
     fn boxed(&self) -> Box<dyn System> {

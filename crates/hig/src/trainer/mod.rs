@@ -203,8 +203,11 @@ fn following(update: usize, every: usize) -> usize {
     }
 }
 
-/// Everything that can be refused before the first update.
-fn check(
+/// Refuses everything that can be known to be wrong before the first update.
+///
+/// # Errors
+/// See [`train`].
+pub fn check(
     problem: &Problem,
     method: &dyn Method,
     parameters: &[f64],

@@ -1,8 +1,11 @@
 //! Oracles and matrices that the tests share; nothing here calls the code under test.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use hig::data::{Purpose, random};
+use hig::data::{Dataset, Purpose, random};
 use hig::matrix::Mat;
+use hig::network::Activation;
+use hig::systems::{LinearOscillators, System, Toy};
+use hig::{Error, Problem};
 use rand_distr::{Distribution, StandardNormal};
 
 /// Standard normal entries.
@@ -134,4 +137,219 @@ pub fn reference_direction(
         }
     }
     direction
+}
+
+/// A column of standard normal numbers.
+pub fn normal_vector(length: usize, seed: u64) -> Vec<f64> {
+    normal(length, 1, seed).col_as_slice(0).to_vec()
+}
+
+/// The textbook triple loop.
+pub fn multiply(a: &Mat<f64>, b: &Mat<f64>) -> Mat<f64> {
+    assert_eq!(a.ncols(), b.nrows());
+    Mat::from_fn(a.nrows(), b.ncols(), |i, j| {
+        (0..a.ncols()).map(|k| a[(i, k)] * b[(k, j)]).sum()
+    })
+}
+
+pub fn transpose(a: &Mat<f64>) -> Mat<f64> {
+    Mat::from_fn(a.ncols(), a.nrows(), |i, j| a[(j, i)])
+}
+
+pub fn times(a: &Mat<f64>, v: &[f64]) -> Vec<f64> {
+    let v = Mat::from_fn(v.len(), 1, |i, _| v[i]);
+    multiply(a, &v).col_as_slice(0).to_vec()
+}
+
+/// All entries, column by column.
+pub fn entries(a: &Mat<f64>) -> Vec<f64> {
+    (0..a.ncols())
+        .flat_map(|j| a.col_as_slice(j).to_vec())
+        .collect()
+}
+
+pub fn relative_matrix(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    assert_eq!((a.nrows(), a.ncols()), (b.nrows(), b.ncols()));
+    relative(&entries(a), &entries(b))
+}
+
+pub fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Solves a·x = b by Gaussian elimination with row exchanges.
+pub fn solve(a: &Mat<f64>, b: &[f64]) -> Vec<f64> {
+    let n = b.len();
+    let (mut a, mut x) = (a.clone(), b.to_vec());
+    for k in 0..n {
+        let pivot = (k..n)
+            .max_by(|i, j| a[(*i, k)].abs().total_cmp(&a[(*j, k)].abs()))
+            .unwrap();
+        x.swap(k, pivot);
+        for j in 0..n {
+            let kept = a[(k, j)];
+            a[(k, j)] = a[(pivot, j)];
+            a[(pivot, j)] = kept;
+        }
+        for i in k + 1..n {
+            let factor = a[(i, k)] / a[(k, k)];
+            for j in k..n {
+                a[(i, j)] -= factor * a[(k, j)];
+            }
+            x[i] -= factor * x[k];
+        }
+    }
+    for k in (0..n).rev() {
+        let known: f64 = (k + 1..n).map(|j| a[(k, j)] * x[j]).sum();
+        x[k] = (x[k] - known) / a[(k, k)];
+    }
+    x
+}
+
+/// Central differences of a vector function: one column for each component of `at`.
+pub fn difference_jacobian(at: &[f64], step: f64, f: impl Fn(&[f64]) -> Vec<f64>) -> Mat<f64> {
+    let columns: Vec<Vec<f64>> = (0..at.len())
+        .map(|j| {
+            let shifted = |sign: f64| {
+                let mut moved = at.to_vec();
+                moved[j] += sign * step;
+                f(&moved)
+            };
+            let (ahead, behind) = (shifted(1.0), shifted(-1.0));
+            let pairs = ahead.iter().zip(&behind);
+            pairs.map(|(a, b)| (a - b) / (2.0 * step)).collect()
+        })
+        .collect();
+    Mat::from_fn(columns[0].len(), columns.len(), |i, j| columns[j][i])
+}
+
+/// The slope of the line that fits log y over log x best.
+pub fn logarithmic_slope(points: &[(f64, f64)]) -> f64 {
+    let points: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
+    let count = points.len() as f64;
+    let (sx, sy) = points
+        .iter()
+        .fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
+    let (mx, my) = (sx / count, sy / count);
+    let covariance: f64 = points.iter().map(|(x, y)| (x - mx) * (y - my)).sum();
+    covariance / points.iter().map(|(x, _)| (x - mx).powi(2)).sum::<f64>()
+}
+
+/// A multilayer perceptron written out neuron by neuron, with the smallest distance of a hidden
+/// neuron's argument from 0 (where ReLU has its kink).
+pub fn perceptron(
+    widths: &[usize],
+    activation: Activation,
+    parameters: &[f64],
+    input: &Mat<f64>,
+) -> (Mat<f64>, f64) {
+    let mut nearest = f64::INFINITY;
+    let mut output = Mat::zeros(input.nrows(), *widths.last().unwrap());
+    for s in 0..input.nrows() {
+        let mut values: Vec<f64> = (0..input.ncols()).map(|j| input[(s, j)]).collect();
+        let mut rest = parameters;
+        for (l, &width) in widths[1..].iter().enumerate() {
+            let (weight, after) = rest.split_at(width * values.len());
+            let (bias, after) = after.split_at(width);
+            rest = after;
+            let sums = (0..width).map(|o| {
+                let row = &weight[o * values.len()..(o + 1) * values.len()];
+                dot(row, &values) + bias[o]
+            });
+            values = sums.collect();
+            if l + 2 < widths.len() {
+                nearest = values.iter().fold(nearest, |m, v| m.min(v.abs()));
+                for v in &mut values {
+                    *v = nonlinearity(activation, *v);
+                }
+            }
+        }
+        assert!(rest.is_empty());
+        for (j, v) in values.iter().enumerate() {
+            output[(s, j)] = *v;
+        }
+    }
+    (output, nearest)
+}
+
+fn nonlinearity(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Tanh => (x.exp() - (-x).exp()) / (x.exp() + (-x).exp()),
+        Activation::Relu => {
+            if x > 0.0 {
+                x
+            } else {
+                0.0
+            }
+        }
+        Activation::Sine => x.sin(),
+        Activation::Gelu => 0.5 * x * (1.0 + libm::erf(x / 2.0_f64.sqrt())),
+        Activation::Identity => x,
+    }
+}
+
+/// Every built-in system in a small size with the given hidden activation.
+pub fn small_problems(activation: Activation) -> Vec<(Vec<usize>, Problem)> {
+    let toy = Toy {
+        lambda: 0.1,
+        samples: 7,
+        test_samples: 3,
+        hidden: vec![5],
+        activation,
+        ..Toy::default()
+    };
+    let chain = |masses: usize, samples: usize, hidden: Vec<usize>| LinearOscillators {
+        masses,
+        steps: 6,
+        samples,
+        test_samples: 3,
+        hidden,
+        activation,
+        ..LinearOscillators::default()
+    };
+    vec![
+        (vec![1, 5, 2], toy.problem(3)),
+        (vec![4, 6, 5, 6], chain(2, 9, vec![6, 5]).problem(3)),
+        (vec![2, 4, 6], chain(1, 5, vec![4]).problem(3)),
+        (vec![6, 6], chain(3, 4, vec![]).problem(3)),
+    ]
+}
+
+/// The toy without hidden layer on inputs ±a: its loss is ½ Σ h·(θ - θ*)² plus a constant. Returns
+/// the problem, the curvatures h and the optimum θ* of (w₁, w₂, b₁, b₂).
+pub fn quadratic(lambda: f64, a: f64) -> (Problem, Vec<f64>, Vec<f64>) {
+    let mut problem = Toy {
+        lambda,
+        samples: 2,
+        test_samples: 2,
+        hidden: vec![],
+        ..Toy::default()
+    }
+    .problem(0);
+    let ahead = [1.3, -0.4];
+    let behind = [0.2, 0.9];
+    problem.train = Dataset {
+        input: Mat::from_fn(2, 1, |i, _| [a, -a][i]),
+        state: Mat::zeros(2, 0),
+        target: Mat::from_fn(2, 2, |i, j| [ahead, behind][i][j]),
+    };
+    let curvature = vec![a * a, lambda * lambda * a * a, 1.0, lambda * lambda];
+    let optimum = vec![
+        (ahead[0] - behind[0]) / (2.0 * a),
+        (ahead[1] - behind[1]) / (2.0 * a * lambda),
+        (ahead[0] + behind[0]) / 2.0,
+        (ahead[1] + behind[1]) / (2.0 * lambda),
+    ];
+    (problem, curvature, optimum)
+}
+
+/// The message of an error, which must hold every part.
+pub fn assert_message<T>(result: Result<T, Error>, parts: &[&str]) {
+    let Err(error) = result else {
+        panic!("accepted, but should be refused with {parts:?}");
+    };
+    let message = error.to_string();
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is missing in: {message}");
+    }
 }

@@ -1,0 +1,102 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Half-inverse gradients for physics-based deep learning: train networks through physics, compare
+/// the methods, look at the results.
+#[derive(Debug, Parser)]
+#[command(name = "hig", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train the methods on a system and compare them.
+    Run(RunOptions),
+    /// Measure over many seeds how far the statements of a source hold.
+    Study(StudyOptions),
+    /// Name systems, methods and settings with their defaults.
+    List,
+}
+
+/// Options of `hig run`.
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    /// System to train on (see `hig list`).
+    pub system: String,
+    /// Method to train with; repeat for several [default: the comparison of the system's source].
+    #[arg(long = "method", value_name = "NAME")]
+    pub methods: Vec<String>,
+    /// Seed of data, initial weights and order of samples.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Updates to train for [default: the system's own budget].
+    #[arg(long, value_name = "N")]
+    pub updates: Option<usize>,
+    /// Passes over the training samples to train for.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<f64>,
+    /// Seconds of training, without evaluation.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+    /// Any setting, such as `lambda=0.01`, `cutoff=1e-5` or, for one method, `hig.cutoff=1e-5`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Order of the samples: shuffled or fixed.
+    #[arg(long, value_name = "ORDER")]
+    pub order: Option<String>,
+    /// Initial weights to start from (safetensors, `layers.{i}.weight` and `layers.{i}.bias`).
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Training samples (safetensors, `input`, `target` and, where it differs, `state`).
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Write the initial weights, in the form that --weights reads.
+    #[arg(long, value_name = "FILE")]
+    pub save_weights: Option<PathBuf>,
+    /// Write the training samples, in the form that --data reads.
+    #[arg(long, value_name = "FILE")]
+    pub save_data: Option<PathBuf>,
+    /// Folder for the results [default: the next free runs/SYSTEM-N].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace results that are already there.
+    #[arg(long)]
+    pub force: bool,
+    /// Threads to use; results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress bars.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Options of `hig study`.
+#[derive(Debug, Args)]
+pub struct StudyOptions {
+    /// Study to run: chapter.
+    pub name: String,
+    /// Seeds, each a training of its own.
+    #[arg(long, default_value_t = 20)]
+    pub seeds: usize,
+    /// Updates of each training [default: the study's own].
+    #[arg(long, value_name = "N")]
+    pub updates: Option<usize>,
+    /// Folder for the results [default: the next free runs/study-NAME-N].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace results that are already there.
+    #[arg(long)]
+    pub force: bool,
+    /// Threads to use; results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress bar.
+    #[arg(long, short)]
+    pub quiet: bool,
+}

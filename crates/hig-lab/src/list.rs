@@ -1,0 +1,40 @@
+//! `hig list`: systems, methods and settings with their defaults.
+
+use hig::settings::{Setting, Settings};
+use hig::step::methods;
+use hig::systems::systems;
+use hig::trainer::Training;
+
+/// Prints the listing.
+pub fn print() {
+    println!("Systems (hig run SYSTEM)");
+    for system in systems() {
+        println!("\n  {}: {}", system.name(), system.about());
+        print_settings(&system.settings());
+        let comparison = system.comparison();
+        let names: Vec<&str> = comparison.iter().map(|(name, _)| *name).collect();
+        println!("    compared by default: {}", names.join(", "));
+        for (name, settings) in comparison {
+            let settings: Vec<String> = settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            println!("      {name}: {}", settings.join(" "));
+        }
+    }
+    println!("\nMethods (--method NAME)");
+    for method in methods() {
+        println!("\n  {}: {}", method.name(), method.about());
+        print_settings(&method.settings());
+    }
+    println!("\nTraining (every method)\n");
+    print_settings(&Training::default().settings());
+    println!(
+        "\nChange any of them with --set KEY=VALUE, for one method with --set METHOD.KEY=VALUE."
+    );
+}
+
+fn print_settings(settings: &[Setting]) {
+    for setting in settings {
+        let assignment = format!("{} = {}", setting.name, setting.value);
+        println!("    {assignment:<32} {}", setting.about);
+        println!("    {:<32} [{}]", "", setting.allowed);
+    }
+}

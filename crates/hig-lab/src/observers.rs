@@ -1,0 +1,158 @@
+//! What the lab watches in a training: the progress bar and the numbers that the figures show.
+
+use hig::matrix::MatRef;
+use hig::trainer::{Evaluation, Flow, Observer, Progress, saturation};
+use hig::{Error, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const TICKS: u64 = 10_000;
+
+/// A progress bar with loss, best loss, rate and time left.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    best: f64,
+    loss: f64,
+    shown: Instant,
+}
+
+impl Bar {
+    /// A bar for one method; hidden where `quiet`, or where there is no terminal.
+    pub fn new(name: &str, quiet: bool) -> Self {
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bar = ProgressBar::with_draw_target(Some(TICKS), target);
+        let template = "{prefix:<6} {wide_bar:.cyan/blue} {percent:>3} %  {msg}  {eta:>4} left";
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is fixed"));
+        bar.set_prefix(name.to_owned());
+        Self {
+            bar,
+            best: f64::INFINITY,
+            loss: f64::NAN,
+            shown: Instant::now(),
+        }
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Bar {
+    fn progress(&mut self, now: &Progress) -> Result<Flow> {
+        // Formatting at every update would cost as much as a small update itself.
+        if self.shown.elapsed() >= Duration::from_millis(50) {
+            self.shown = Instant::now();
+            let rate = now.update as f64 / now.seconds.max(1e-9);
+            self.bar.set_message(format!(
+                "loss {:.2e}  best {:.2e}  {rate:.0} updates/s",
+                self.loss, self.best
+            ));
+            self.bar
+                .set_position((now.budget_used.min(1.0) * TICKS as f64) as u64);
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        self.loss = now.test_loss;
+        self.best = self.best.min(now.test_loss);
+        Ok(Flow::Continue)
+    }
+}
+
+/// Everything that the figures of one method show, as read back from nowhere but this run.
+#[derive(Debug, Clone, Default)]
+pub struct Curves {
+    /// Updates at the evaluations.
+    pub updates: Vec<f64>,
+    /// Seconds of training at the evaluations.
+    pub seconds: Vec<f64>,
+    /// Loss of the training samples.
+    pub train_loss: Vec<f64>,
+    /// Loss of the test samples.
+    pub test_loss: Vec<f64>,
+    /// Mean of |activation| over the test samples; NaN without saturating neurons.
+    pub saturation: Vec<f64>,
+    /// Standard deviation of |activation|.
+    pub saturation_deviation: Vec<f64>,
+    /// y of one test sample.
+    pub probe: Vec<Vec<f64>>,
+}
+
+/// Records [`Curves`] and writes the diagnostics among them to `diagnostics.csv` as they come.
+#[derive(Debug)]
+pub struct Recorder {
+    /// What was recorded.
+    pub curves: Curves,
+    sample: usize,
+    path: PathBuf,
+    file: File,
+}
+
+impl Recorder {
+    /// Records the test sample `sample` among the rest.
+    pub fn create(path: &Path, sample: usize, outputs: usize) -> Result<Self> {
+        let start = || -> std::io::Result<File> {
+            let mut file = File::create(path)?;
+            let y: Vec<String> = (1..=outputs).map(|i| format!("y{i}")).collect();
+            writeln!(
+                file,
+                "update,seconds,activation_mean,activation_deviation,rank,{}",
+                y.join(",")
+            )?;
+            Ok(file)
+        };
+        let file = start().map_err(|e| Error::file(path, e))?;
+        Ok(Self {
+            curves: Curves::default(),
+            sample,
+            path: path.to_owned(),
+            file,
+        })
+    }
+}
+
+impl Observer for Recorder {
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        let problem = now.problem;
+        let probe = problem.test.select(&[self.sample]);
+        let y = problem.model().simulate(now.parameters, &probe);
+        let y = first_row(y.as_ref());
+        let saturation = saturation(&problem.network, now.parameters, &problem.test);
+        let (mean, deviation) = saturation.map_or((f64::NAN, f64::NAN), |s| (s.mean, s.deviation));
+        let rank = now.diagnostics.iter().find(|(name, _)| *name == "rank");
+        let rank = rank.map_or(String::new(), |(_, rank)| rank.to_string());
+        let numbers: Vec<String> = y.iter().map(|v| format!("{v:e}")).collect();
+        let row = format!(
+            "{},{:.6},{mean:e},{deviation:e},{rank},{}\n",
+            now.update,
+            now.seconds,
+            numbers.join(",")
+        );
+        let curves = &mut self.curves;
+        curves.updates.push(now.update as f64);
+        curves.seconds.push(now.seconds);
+        curves.train_loss.push(now.train_loss);
+        curves.test_loss.push(now.test_loss);
+        curves.saturation.push(mean);
+        curves.saturation_deviation.push(deviation);
+        curves.probe.push(y);
+        self.file
+            .write_all(row.as_bytes())
+            .map_err(|e| Error::file(&self.path, e))?;
+        Ok(Flow::Continue)
+    }
+}
+
+fn first_row(matrix: MatRef<'_, f64>) -> Vec<f64> {
+    matrix.row(0).iter().copied().collect()
+}

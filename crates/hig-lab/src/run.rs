@@ -1,0 +1,123 @@
+//! `hig run`: trains every method from the same start, and shows what came out.
+
+use crate::cli::RunOptions;
+use crate::experiment::{Contender, Experiment};
+use crate::folder::{Folder, configuration};
+use crate::interrupt::{self, Interrupt};
+use crate::observers::{Bar, Curves, Recorder};
+use crate::{Refused, figures, table};
+use anyhow::{Result, bail};
+use hig::trainer::{CheckpointWriter, MetricsWriter, Outcome, Stop, train};
+use std::time::Duration;
+
+/// A test sample whose way is recorded and drawn.
+pub const PROBE: usize = 0;
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A finished training with what was recorded on the way.
+#[derive(Debug)]
+pub struct Finished {
+    /// The method's name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the figures show.
+    pub curves: Curves,
+}
+
+/// Runs the command.
+pub fn run(options: &RunOptions) -> Result<()> {
+    use_threads(options.threads)?;
+    let experiment = Experiment::new(options)?;
+    let folder = Folder::open(options.out.as_deref(), &options.system, options.force)?;
+    if let Some(path) = &options.save_weights {
+        let network = &experiment.problem.network;
+        network
+            .save_parameters(&experiment.weights, path)
+            .map_err(Refused::new)?;
+    }
+    if let Some(path) = &options.save_data {
+        experiment.problem.train.save(path).map_err(Refused::new)?;
+    }
+    folder.write("config.toml", &configuration(&experiment, options))?;
+    interrupt::listen();
+
+    let mut finished = Vec::new();
+    for contender in &experiment.contenders {
+        finished.push(train_one(&experiment, contender, &folder, options.quiet)?);
+        if interrupt::asked() {
+            break;
+        }
+    }
+
+    folder.write("summary.csv", &table::summary_csv(&finished))?;
+    print!("{}", table::summary(&finished));
+    let figures = figures::draw(&experiment, &finished, &folder.subfolder("figures")?)?;
+    println!();
+    for path in figures {
+        println!("{}", path.display());
+    }
+    println!("{}", folder.path().display());
+    let failed = finished.iter().find_map(|f| match &f.outcome.stop {
+        Stop::Failed { .. } => Some(format!("{}: {}", f.name, f.outcome.stop)),
+        _ => None,
+    });
+    match failed {
+        Some(message) => bail!(message),
+        None => Ok(()),
+    }
+}
+
+/// Sets the number of threads of everything that follows.
+pub fn use_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        None => Ok(()),
+        Some(0) => Err(Refused::new("--threads 0: expected at least 1")),
+        Some(count) => Ok(rayon::ThreadPoolBuilder::new()
+            .num_threads(count)
+            .build_global()?),
+    }
+}
+
+fn train_one(
+    experiment: &Experiment,
+    contender: &Contender,
+    folder: &Folder,
+    quiet: bool,
+) -> Result<Finished> {
+    let own = folder.subfolder(&contender.name)?;
+    let weights = own.join("weights.safetensors");
+    let outputs = experiment.problem.physics.widths().output;
+    let mut bar = Bar::new(&contender.name, quiet);
+    let mut metrics = MetricsWriter::create(&own.join("metrics.csv"))?;
+    let mut recorder = Recorder::create(&own.join("diagnostics.csv"), PROBE, outputs)?;
+    let mut checkpoints = CheckpointWriter::new(&weights, CHECKPOINT_INTERVAL);
+    let outcome = train(
+        &experiment.problem,
+        contender.method.as_ref(),
+        experiment.weights.clone(),
+        &contender.training,
+        experiment.budget,
+        experiment.seed,
+        &mut [
+            &mut bar,
+            &mut metrics,
+            &mut recorder,
+            &mut checkpoints,
+            &mut Interrupt,
+        ],
+    )?;
+    bar.clear();
+    experiment
+        .problem
+        .network
+        .save_parameters(&outcome.parameters, &weights)?;
+    if !quiet {
+        eprintln!("{}", table::line(&contender.name, &outcome));
+    }
+    Ok(Finished {
+        name: contender.name.clone(),
+        outcome,
+        curves: recorder.curves,
+    })
+}

@@ -1,0 +1,33 @@
+//! Studies: many seeds, and what they say about the statements of a source.
+
+mod chapter;
+mod statistics;
+mod trials;
+
+use crate::cli::StudyOptions;
+use crate::folder::Folder;
+use crate::run::use_threads;
+use crate::{Refused, interrupt};
+use anyhow::Result;
+
+/// Runs the command.
+pub fn study(options: &StudyOptions) -> Result<()> {
+    const STUDIES: [&str; 1] = ["chapter"];
+    if !STUDIES.contains(&options.name.as_str()) {
+        return Err(Refused::new(hig::Error::unknown(
+            "study",
+            &options.name,
+            STUDIES,
+        )));
+    }
+    if options.seeds < 2 {
+        let expected = "at least 2, 20 for intervals that say something";
+        let error = hig::Error::setting("seeds", options.seeds, expected);
+        return Err(Refused::new(error));
+    }
+    use_threads(options.threads)?;
+    let name = format!("study-{}", options.name);
+    let folder = Folder::open(options.out.as_deref(), &name, options.force)?;
+    interrupt::listen();
+    chapter::run(options, &folder)
+}

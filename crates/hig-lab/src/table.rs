@@ -1,0 +1,83 @@
+//! Results as text: one line while they come, one table at the end.
+
+use crate::run::Finished;
+use hig::trainer::Outcome;
+
+/// Lays out rows of cells with the columns aligned; the first column to the left, numbers to the
+/// right.
+pub fn layout(header: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..header.len())
+        .map(|j| {
+            rows.iter()
+                .map(|row| row[j].chars().count())
+                .fold(header[j].chars().count(), usize::max)
+        })
+        .collect();
+    let mut text = String::new();
+    let mut push = |cells: Vec<&str>| {
+        let mut line = format!("{:<width$}", cells[0], width = widths[0]);
+        for (cell, width) in cells.iter().zip(&widths).skip(1) {
+            line += &format!("  {cell:>width$}");
+        }
+        text += line.trim_end();
+        text += "\n";
+    };
+    push(header.to_vec());
+    let rule: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
+    push(rule.iter().map(String::as_str).collect());
+    for row in rows {
+        push(row.iter().map(String::as_str).collect());
+    }
+    text
+}
+
+/// The final table of a run.
+pub fn summary(finished: &[Finished]) -> String {
+    let rows: Vec<Vec<String>> = finished
+        .iter()
+        .map(|f| {
+            let o = &f.outcome;
+            vec![
+                f.name.clone(),
+                o.updates.to_string(),
+                format!("{:.1}", o.seconds),
+                format!("{:.3}", 1e3 * o.seconds / o.updates.max(1) as f64),
+                format!("{:.2e}", o.train_loss),
+                format!("{:.2e}", o.test_loss),
+                o.stop.to_string(),
+            ]
+        })
+        .collect();
+    let header = [
+        "method",
+        "updates",
+        "seconds",
+        "ms/update",
+        "train loss",
+        "test loss",
+        "ended by",
+    ];
+    layout(&header, &rows)
+}
+
+/// The final table of a run as CSV.
+pub fn summary_csv(finished: &[Finished]) -> String {
+    let mut text = "method,updates,seconds,train_loss,test_loss,stop\n".to_owned();
+    for f in finished {
+        let o = &f.outcome;
+        let stop = o.stop.to_string().replace('"', "'");
+        text += &format!(
+            "{},{},{:.6},{:e},{:e},\"{stop}\"\n",
+            f.name, o.updates, o.seconds, o.train_loss, o.test_loss
+        );
+    }
+    text
+}
+
+/// One line for a training that has just ended.
+pub fn line(name: &str, outcome: &Outcome) -> String {
+    format!(
+        "{name:<6} {:>8} updates in {:.1} s: train loss {:.2e}, test loss {:.2e} ({})",
+        outcome.updates, outcome.seconds, outcome.train_loss, outcome.test_loss, outcome.stop
+    )
+}

@@ -1,0 +1,523 @@
+//! The program as a user meets it.
+
+use assert_cmd::Command;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn hig(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("hig").expect("the binary is built");
+    command.args(arguments);
+    command
+}
+
+/// The loss columns of a metrics file; seconds differ from run to run.
+fn losses(folder: &Path, method: &str) -> Vec<String> {
+    let text = fs::read_to_string(folder.join(method).join("metrics.csv")).unwrap();
+    text.lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            [cells[0], cells[1], cells[3], cells[4]].join(",")
+        })
+        .collect()
+}
+
+#[test]
+fn a_run_leaves_configuration_metrics_weights_and_figures() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let run = hig(&[
+        "run",
+        "toy",
+        "--updates",
+        "30",
+        "--out",
+        out.to_str().unwrap(),
+    ])
+    .assert();
+    let output = String::from_utf8(run.success().get_output().stdout.clone()).unwrap();
+    for method in ["adam", "gn", "sip", "hig"] {
+        assert!(output.contains(method), "{output}");
+        let metrics = fs::read_to_string(out.join(method).join("metrics.csv")).unwrap();
+        let mut lines = metrics.lines();
+        assert_eq!(
+            lines.next(),
+            Some("update,epoch,seconds,train_loss,test_loss")
+        );
+        assert!(lines.next().unwrap().starts_with("0,"));
+        assert!(lines.last().unwrap().starts_with("30,"));
+        assert!(out.join(method).join("weights.safetensors").is_file());
+    }
+    for figure in ["loss", "saturation", "path"] {
+        let svg = fs::read_to_string(out.join(format!("figures/{figure}.svg"))).unwrap();
+        assert!(svg.contains("<svg") && svg.contains("hig"));
+        assert!(out.join(format!("figures/{figure}.png")).is_file());
+        assert!(output.contains(&format!("{figure}.svg")), "{output}");
+    }
+    let configuration: toml::Table = fs::read_to_string(out.join("config.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(configuration["run"]["system"].as_str(), Some("toy"));
+    assert_eq!(
+        configuration["method"]["hig"]["exponent"].as_float(),
+        Some(0.5)
+    );
+}
+
+#[test]
+fn the_oscillators_are_trained_and_drawn() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    hig(&[
+        "run",
+        "linear-oscillators",
+        "--epochs",
+        "1",
+        "--out",
+        out.to_str().unwrap(),
+    ])
+    .args([
+        "--method",
+        "hig",
+        "--method",
+        "adam",
+        "--set",
+        "samples=640",
+    ])
+    .args(["--set", "test_samples=100", "--set", "masses=3"])
+    .assert()
+    .success();
+    assert!(losses(&out, "hig").last().unwrap().starts_with("20,1.0"));
+    let svg = fs::read_to_string(out.join("figures/sample.svg")).unwrap();
+    assert!(svg.contains("mass 3") && svg.contains("force on the last mass"));
+}
+
+#[test]
+fn bits_do_not_depend_on_threads_and_do_depend_on_the_seed() {
+    let folder = TempDir::new().unwrap();
+    let run = |name: &str, threads: &str, seed: &str| {
+        let out = folder.path().join(name);
+        hig(&[
+            "run",
+            "linear-oscillators",
+            "--updates",
+            "6",
+            "--out",
+            out.to_str().unwrap(),
+        ])
+        .args(["--method", "hig", "--method", "sip", "--seed", seed])
+        .args(["--set", "batch=128", "--set", "samples=700"])
+        .args(["--threads", threads])
+        .assert()
+        .success();
+        (losses(&out, "hig"), losses(&out, "sip"))
+    };
+    let one = run("one", "1", "5");
+    assert_eq!(one, run("two", "2", "5"));
+    assert_ne!(one, run("other", "2", "6"));
+}
+
+#[test]
+fn weights_and_data_travel_through_files() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let common = ["--method", "hig", "--updates", "5", "--order", "fixed"];
+    hig(&[
+        "run",
+        "linear-oscillators",
+        "--seed",
+        "3",
+        "--out",
+        &path("a"),
+    ])
+    .args(common)
+    .args(["--save-weights", &path("w.safetensors")])
+    .args(["--save-data", &path("d.safetensors")])
+    .assert()
+    .success();
+    hig(&[
+        "run",
+        "linear-oscillators",
+        "--seed",
+        "4",
+        "--out",
+        &path("b"),
+    ])
+    .args(common)
+    .args([
+        "--weights",
+        &path("w.safetensors"),
+        "--data",
+        &path("d.safetensors"),
+    ])
+    .assert()
+    .success();
+    let train = |name: &str| -> Vec<String> {
+        let rows = losses(&folder.path().join(name), "hig");
+        rows.iter()
+            .map(|row| row.split(',').nth(2).unwrap().into())
+            .collect()
+    };
+    assert_eq!(train("a"), train("b"));
+}
+
+#[test]
+fn settings_reach_system_method_and_training() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    hig(&[
+        "run",
+        "toy",
+        "--updates",
+        "2",
+        "--out",
+        out.to_str().unwrap(),
+    ])
+    .args(["--method", "hig", "--method", "gn", "--method", "sgd"])
+    .args([
+        "--set",
+        "lambda=0.01",
+        "--set",
+        "hig.cutoff=1e-4",
+        "--set",
+        "batch=64",
+    ])
+    .args(["--set", "sgd.momentum=0.9"])
+    .assert()
+    .success();
+    let text = fs::read_to_string(out.join("config.toml")).unwrap();
+    let configuration: toml::Table = text.parse().unwrap();
+    assert_eq!(configuration["system"]["lambda"].as_float(), Some(0.01));
+    assert_eq!(
+        configuration["method"]["hig"]["cutoff"].as_float(),
+        Some(1e-4)
+    );
+    assert_eq!(
+        configuration["method"]["gn"]["cutoff"].as_float(),
+        Some(1e-6)
+    );
+    assert_eq!(
+        configuration["method"]["gn"]["batch"].as_integer(),
+        Some(64)
+    );
+    assert_eq!(
+        configuration["method"]["sgd"]["momentum"].as_float(),
+        Some(0.9)
+    );
+}
+
+#[test]
+fn bad_input_is_refused_before_training_with_exit_code_2() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "not a folder").unwrap();
+    let file = file.to_str().unwrap();
+    let inside = format!("{file}/inside");
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["run", "oscillators"],
+            &["oscillators", "linear-oscillators"],
+        ),
+        (
+            &["run", "linear-oscilators"],
+            &["did you mean `linear-oscillators`"],
+        ),
+        (
+            &["run", "toy", "--method", "hgi"],
+            &["method", "`hgi`", "did you mean `hig`"],
+        ),
+        (
+            &["run", "toy", "--method", "hig", "--method", "hig"],
+            &["hig", "twice"],
+        ),
+        (
+            &["run", "toy", "--set", "cutof=1"],
+            &["setting", "did you mean `cutoff`"],
+        ),
+        (
+            &["run", "toy", "--set", "gn.lambda=1"],
+            &["setting of gn", "lambda"],
+        ),
+        (
+            &["run", "toy", "--set", "lbfgs.cutoff=1"],
+            &["lbfgs", "known: adam"],
+        ),
+        (&["run", "toy", "--set", "lambda"], &["KEY=VALUE"]),
+        (
+            &["run", "toy", "--set", "cutoff=1"],
+            &["cutoff = 1", "at least 0 and below 1"],
+        ),
+        (
+            &["run", "toy", "--set", "lambda=0"],
+            &["lambda = 0", "other than 0"],
+        ),
+        (
+            &["run", "toy", "--set", "lambda=nan"],
+            &["lambda = nan", "finite"],
+        ),
+        (
+            &["run", "toy", "--set", "batch=257"],
+            &["batch = 257", "256"],
+        ),
+        (
+            &["run", "toy", "--set", "batch=0"],
+            &["batch = 0", "at least 1"],
+        ),
+        (
+            &["run", "toy", "--set", "exponent=2"],
+            &["exponent = 2", "between -1"],
+        ),
+        (
+            &["run", "toy", "--set", "hidden=7,0"],
+            &["hidden = 7,0", "at least 1"],
+        ),
+        (
+            &["run", "toy", "--set", "learning_rate=-1"],
+            &["learning_rate = -1", "above 0"],
+        ),
+        (
+            &["run", "toy", "--set", "learning_rate=fast"],
+            &["learning_rate = fast"],
+        ),
+        (
+            &["run", "toy", "--set", "route=lanczoz"],
+            &["route = lanczoz", "auto, gram"],
+        ),
+        (
+            &["run", "toy", "--order", "sorted"],
+            &["order = sorted", "shuffled or fixed"],
+        ),
+        (&["run", "toy", "--seconds", "-1"], &["-1"]),
+        (
+            &["run", "toy", "--seconds", "nan"],
+            &["seconds = NaN", "finite"],
+        ),
+        (
+            &["run", "toy", "--threads", "0"],
+            &["--threads 0", "at least 1"],
+        ),
+        (
+            &["run", "toy", "--set", "memory_limit=1e-6"],
+            &["memory_limit", "GiB", "batch"],
+        ),
+        (
+            &["run", "toy", "--weights", "/nowhere.safetensors"],
+            &["/nowhere.safetensors"],
+        ),
+        (
+            &["run", "toy", "--data", file],
+            &[file, "not a safetensors file"],
+        ),
+        (&["run", "toy", "--out", file], &[file, "expected a folder"]),
+        (
+            &["run", "toy", "--out", &inside],
+            &[&inside, "cannot be created"],
+        ),
+        (&["study", "paper"], &["study", "`paper`", "chapter"]),
+        (
+            &["study", "chapter", "--seeds", "1"],
+            &["seeds = 1", "at least 2"],
+        ),
+        (&["fly"], &["fly"]),
+    ];
+    for (arguments, expected) in cases {
+        let mut command = hig(arguments);
+        // Whatever is wrongly accepted must not run for long.
+        command.current_dir(folder.path()).env("NO_COLOR", "1");
+        let output = command.output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        for part in *expected {
+            assert!(
+                message.contains(part),
+                "{arguments:?} lacks `{part}`: {message}"
+            );
+        }
+    }
+    assert!(
+        !folder.path().join("runs").exists(),
+        "a refused run left a folder"
+    );
+}
+
+#[test]
+fn weights_of_the_wrong_shape_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    hig(&[
+        "run",
+        "toy",
+        "--updates",
+        "0",
+        "--method",
+        "adam",
+        "--out",
+        &path("a"),
+    ])
+    .args([
+        "--save-weights",
+        &path("w.safetensors"),
+        "--save-data",
+        &path("d.safetensors"),
+    ])
+    .assert()
+    .success();
+    let output = hig(&["run", "toy", "--set", "hidden=8", "--out", &path("b")])
+        .args(["--weights", &path("w.safetensors")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("layers.0.weight") && message.contains("[8, 1]"),
+        "{message}"
+    );
+    let output = hig(&["run", "linear-oscillators", "--out", &path("b")])
+        .args(["--data", &path("d.safetensors")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("input has shape 256 x 1"), "{message}");
+    assert!(!folder.path().join("b").exists());
+}
+
+#[test]
+fn results_are_replaced_only_by_force_and_nothing_else_is_touched() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let first = [
+        "run",
+        "toy",
+        "--updates",
+        "3",
+        "--method",
+        "adam",
+        "--out",
+        out,
+    ];
+    hig(&first).assert().success();
+    fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    let before = fs::read_to_string(folder.path().join("config.toml")).unwrap();
+    let again = [
+        "run",
+        "toy",
+        "--updates",
+        "4",
+        "--method",
+        "gn",
+        "--out",
+        out,
+    ];
+    let output = hig(&again).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("--force")
+    );
+    let after = fs::read_to_string(folder.path().join("config.toml")).unwrap();
+    assert_eq!(before, after);
+    hig(&again).arg("--force").assert().success();
+    assert!(folder.path().join("gn").is_dir());
+    assert!(!folder.path().join("adam").exists());
+    assert_eq!(
+        fs::read_to_string(folder.path().join("notes.txt")).unwrap(),
+        "mine"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_keeps_what_was_computed() {
+    use std::process::{Command as Process, Stdio};
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let mut child = Process::new(assert_cmd::cargo::cargo_bin("hig"))
+        .args([
+            "run",
+            "toy",
+            "--seconds",
+            "600",
+            "--out",
+            out.to_str().unwrap(),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let metrics = out.join("adam/metrics.csv");
+    let rows = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
+    while rows() < 10 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    let kill = Process::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        table.contains("interrupted") && !table.contains("gn "),
+        "{table}"
+    );
+    assert!(out.join("adam/weights.safetensors").is_file());
+    assert!(out.join("figures/loss.svg").is_file());
+}
+
+#[test]
+fn list_names_systems_methods_and_settings_with_defaults() {
+    let output = hig(&["list"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "toy",
+        "linear-oscillators",
+        "adam",
+        "sgd",
+        "sip",
+        "gd",
+        "gn",
+        "hig",
+        "lambda = 1",
+        "exponent = 0.5",
+        "cutoff = 1e-6",
+        "batch = 32",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn the_study_writes_its_tables_and_figure() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let arguments = [
+        "study",
+        "chapter",
+        "--seeds",
+        "2",
+        "--updates",
+        "5",
+        "--out",
+    ];
+    let output = hig(&arguments).arg(&out).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Truncation beats clamping"));
+    let trials = fs::read_to_string(out.join("trials.csv")).unwrap();
+    assert!(
+        trials
+            .lines()
+            .any(|line| line.starts_with("hig λ=0.01 τ=1e-5,1,"))
+    );
+    for name in ["table.md", "statements.md", "figures/chapter.svg"] {
+        assert!(out.join(name).is_file());
+    }
+}

@@ -1,0 +1,300 @@
+//! The linearised batch against finite differences and against itself.
+
+mod common;
+
+use common::*;
+use hig::linearization::Model;
+use hig::loss::{Loss, SquaredError};
+use hig::matrix::{Mat, stack};
+use hig::network::Activation;
+use hig::systems::{LinearOscillators, System, Toy};
+use hig::{Linearization, Problem};
+use proptest::prelude::*;
+
+fn parameters(problem: &Problem, seed: u64) -> Vec<f64> {
+    let numbers = normal_vector(problem.network.parameter_count(), seed);
+    numbers.iter().map(|v| 0.7 * v).collect()
+}
+
+/// Calls `visit` with every small problem at parameters whose biases are not zero.
+fn everywhere(mut visit: impl FnMut(&str, &[usize], Activation, &Problem, &[f64])) {
+    for (name, activation) in Activation::ALL {
+        for (widths, problem) in small_problems(activation) {
+            let at = parameters(&problem, 17);
+            visit(
+                &format!("{name} {widths:?}"),
+                &widths,
+                activation,
+                &problem,
+                &at,
+            );
+        }
+    }
+}
+
+#[test]
+fn the_network_is_the_perceptron_written_out() {
+    everywhere(|name, widths, activation, problem, at| {
+        let input = &problem.train.input;
+        let found = problem.network.predict(at, input.as_ref());
+        let (expected, _) = perceptron(widths, activation, at, input);
+        assert!(relative_matrix(&found, &expected) <= 1e-14, "{name}");
+    });
+}
+
+#[test]
+fn the_jacobian_agrees_with_finite_differences() {
+    everywhere(|name, widths, activation, problem, at| {
+        let step = 1e-5;
+        let (_, nearest) = perceptron(widths, activation, at, &problem.train.input);
+        assert!(
+            activation != Activation::Relu || nearest > 100.0 * step,
+            "{name}: a kink at {nearest}"
+        );
+        let found = Linearization::new(problem.model(), &problem.train, at).jacobian();
+        let expected = difference_jacobian(at, step, |moved| {
+            stack(problem.model().simulate(moved, &problem.train).as_ref())
+        });
+        let error = relative_matrix(&found, &expected);
+        assert!(error <= 1e-8, "{name}: {error:e}");
+    });
+}
+
+#[test]
+fn the_gradient_agrees_with_finite_differences_of_the_loss() {
+    everywhere(|name, _, _, problem, at| {
+        let found = Linearization::new(problem.model(), &problem.train, at).gradient();
+        let expected = difference_jacobian(at, 1e-5, |moved| {
+            vec![problem.model().loss(moved, &problem.train)]
+        });
+        let error = relative(&found, &entries(&expected));
+        assert!(error <= 1e-8, "{name}: {error:e}");
+    });
+}
+
+#[test]
+fn products_agree_with_the_dense_jacobian_before_and_after_the_rows_are_there() {
+    everywhere(|name, _, _, problem, at| {
+        let batch = Linearization::new(problem.model(), &problem.train, at);
+        let v = normal_vector(batch.columns(), 18);
+        let w = normal_vector(batch.rows(), 19);
+        let before = (batch.jvp(&v), batch.vjp(&w), batch.gradient());
+        let j = batch.jacobian();
+        let after = (batch.jvp(&v), batch.vjp(&w), batch.gradient());
+        let expected = (
+            times(&j, &v),
+            times(&transpose(&j), &w),
+            times(&transpose(&j), &batch.cotangent()),
+        );
+        for found in [before, after] {
+            assert!(relative(&found.0, &expected.0) <= 1e-13, "{name} jvp");
+            assert!(relative(&found.1, &expected.1) <= 1e-13, "{name} vjp");
+            assert!(relative(&found.2, &expected.2) <= 1e-13, "{name} gradient");
+        }
+    });
+}
+
+/// max |K - J·Jᵀ| over max |J·Jᵀ|.
+fn gram_error(problem: &Problem, at: &[f64]) -> f64 {
+    let batch = Linearization::new(problem.model(), &problem.train, at);
+    let (k, j) = (batch.gram(), batch.jacobian());
+    let expected = multiply(&j, &transpose(&j));
+    let largest = entries(&expected)
+        .iter()
+        .fold(0.0_f64, |m, v| m.max(v.abs()));
+    let pairs = entries(&k).into_iter().zip(entries(&expected));
+    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!((0..k.ncols()).all(|j| (0..j).all(|i| k[(i, j)] == k[(j, i)])));
+    worst / largest
+}
+
+#[test]
+fn the_gram_matrix_is_the_jacobian_times_its_transpose() {
+    everywhere(|name, _, _, problem, at| {
+        let error = gram_error(problem, at);
+        assert!(error <= 1e-13, "{name}: {error:e}");
+    });
+}
+
+#[test]
+fn the_gram_matrix_is_right_for_batches_that_do_not_fit_its_blocks() {
+    let chain = |masses: usize, samples: usize| {
+        LinearOscillators {
+            masses,
+            samples,
+            steps: 4,
+            hidden: vec![5, 3],
+            test_samples: 1,
+            ..LinearOscillators::default()
+        }
+        .problem(1)
+    };
+    let toy = |samples: usize| {
+        Toy {
+            samples,
+            test_samples: 1,
+            ..Toy::default()
+        }
+        .problem(1)
+    };
+    // n = 256, 260, 308, 300; then 126, 258, 600.
+    let mut problems: Vec<Problem> = [(2, 64), (2, 65), (2, 77), (3, 50)]
+        .map(|(masses, samples)| chain(masses, samples))
+        .into();
+    problems.extend([63, 129, 300].map(toy));
+    for problem in problems {
+        let error = gram_error(&problem, &parameters(&problem, 23));
+        assert!(error <= 1e-13, "{} samples: {error:e}", problem.train.len());
+    }
+}
+
+#[test]
+fn rows_are_stacked_component_by_component() {
+    let (_, problem) = small_problems(Activation::Tanh).swap_remove(1);
+    let at = parameters(&problem, 29);
+    let whole = Linearization::new(problem.model(), &problem.train, &at).jacobian();
+    let samples = problem.train.len();
+    for s in [0, 4, samples - 1] {
+        let alone = problem.train.select(&[s]);
+        let part = Linearization::new(problem.model(), &alone, &at).jacobian();
+        for component in 0..part.nrows() {
+            for c in 0..part.ncols() {
+                let (a, b) = (whole[(component * samples + s, c)], part[(component, c)]);
+                assert!((a - b).abs() <= 1e-13 * (1.0 + b.abs()));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_loss_is_the_batch_mean_of_the_samples_losses() {
+    everywhere(|name, _, _, problem, at| {
+        let mean = (0..problem.train.len())
+            .map(|s| problem.model().loss(at, &problem.train.select(&[s])))
+            .sum::<f64>()
+            / problem.train.len() as f64;
+        let batch = Linearization::new(problem.model(), &problem.train, at);
+        assert!((batch.loss() / mean - 1.0).abs() <= 1e-13, "{name}");
+        assert!((batch.loss_at(at) / mean - 1.0).abs() <= 1e-13, "{name}");
+    });
+}
+
+#[test]
+fn the_loss_of_many_samples_is_their_mean() {
+    for samples in [255, 256, 257, 700] {
+        let problem = Toy {
+            samples,
+            test_samples: 1,
+            ..Toy::default()
+        }
+        .problem(1);
+        let at = parameters(&problem, 33);
+        let y = problem.model().simulate(&at, &problem.train);
+        let target = &problem.train.target;
+        let squares = entries(&y).into_iter().zip(entries(target));
+        let sum: f64 = squares.map(|(a, b)| 0.5 * (a - b).powi(2)).sum();
+        let error = problem.model().loss(&at, &problem.train) / (sum / samples as f64) - 1.0;
+        assert!(error.abs() <= 1e-13, "{samples}: {error:e}");
+    }
+}
+
+#[test]
+fn several_vectors_at_once_are_the_same_products() {
+    everywhere(|name, _, _, problem, at| {
+        let batch = Linearization::new(problem.model(), &problem.train, at);
+        let w = normal(batch.rows(), 3, 20);
+        for _ in 0..2 {
+            let found = batch.vjps(w.as_ref());
+            for k in 0..3 {
+                let expected = batch.vjp(w.col_as_slice(k));
+                let error = relative(found.col_as_slice(k), &expected);
+                assert!(error <= 1e-13, "{name}: {error:e}");
+            }
+            batch.physics_rows();
+        }
+    });
+}
+
+#[test]
+fn a_weighted_loss_is_the_sum_written_out_with_its_own_gradient() {
+    let weights = vec![0.5, 2.0, 3.0, 7.0];
+    let (_, problem) = small_problems(Activation::Tanh).swap_remove(1);
+    let at = parameters(&problem, 31);
+    for (factor, plain) in [(1.0, SquaredError::sum()), (0.5, SquaredError::half())] {
+        let loss = plain.weighted(weights.clone()).unwrap();
+        let model = Model {
+            loss: &loss,
+            ..problem.model()
+        };
+        let y = model.simulate(&at, &problem.train);
+        let target = &problem.train.target;
+        let mut expected = 0.0;
+        for s in 0..y.nrows() {
+            for (i, weight) in weights.iter().enumerate() {
+                expected += factor * weight * (y[(s, i)] - target[(s, i)]).powi(2);
+            }
+        }
+        expected /= y.nrows() as f64;
+        let batch = Linearization::new(model, &problem.train, &at);
+        assert!((batch.loss() / expected - 1.0).abs() <= 1e-13);
+
+        let differences = difference_jacobian(&at, 1e-5, |moved| vec![batch.loss_at(moved)]);
+        assert!(relative(&batch.gradient(), &entries(&differences)) <= 1e-8);
+
+        let moved = &y + &loss.newton(y.as_ref(), target.as_ref());
+        assert!(loss.value(moved.as_ref(), target.as_ref()) <= 1e-28);
+    }
+}
+
+#[test]
+fn weights_that_are_not_positive_are_refused() {
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let result = SquaredError::sum().weighted(vec![1.0, bad]);
+        assert_message(result, &["weights", &bad.to_string(), "above 0"]);
+    }
+}
+
+#[test]
+fn the_default_newton_step_of_a_loss_is_minus_its_samples_gradients() {
+    struct Cubic;
+    impl Loss for Cubic {
+        fn value(&self, y: hig::matrix::MatRef<'_, f64>, _: hig::matrix::MatRef<'_, f64>) -> f64 {
+            y.col(0).iter().map(|v| v * v * v).sum::<f64>() / y.nrows() as f64
+        }
+        fn cotangent(
+            &self,
+            y: hig::matrix::MatRef<'_, f64>,
+            _: hig::matrix::MatRef<'_, f64>,
+        ) -> Mat<f64> {
+            Mat::from_fn(y.nrows(), 1, |i, _| {
+                3.0 * y[(i, 0)].powi(2) / y.nrows() as f64
+            })
+        }
+    }
+    let y = normal(5, 1, 37);
+    let step = Cubic.newton(y.as_ref(), y.as_ref());
+    for i in 0..5 {
+        assert!((step[(i, 0)] + 3.0 * y[(i, 0)].powi(2)).abs() <= 1e-14);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn products_are_adjoint_to_each_other(
+        seed in any::<u64>(),
+        activation in 0..Activation::ALL.len(),
+        which in 0_usize..4,
+    ) {
+        let activation = Activation::ALL[activation].1;
+        let (_, problem) = small_problems(activation).swap_remove(which);
+        let at = parameters(&problem, seed);
+        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let v = normal_vector(batch.columns(), seed ^ 1);
+        let w = normal_vector(batch.rows(), seed ^ 2);
+        let (jv, jw) = (batch.jvp(&v), batch.vjp(&w));
+        let scale = (dot(&jv, &jv) * dot(&w, &w)).sqrt() + (dot(&jw, &jw) * dot(&v, &v)).sqrt();
+        prop_assert!((dot(&jv, &w) - dot(&v, &jw)).abs() <= 1e-13 * scale);
+    }
+}

@@ -1,0 +1,560 @@
+//! Simulators against closed forms, conservation laws, dual numbers and finite differences.
+
+mod common;
+
+use common::*;
+use hig::matrix::Mat;
+use hig::network::Activation;
+use hig::physics::check::check;
+use hig::physics::{
+    Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Widths,
+};
+use hig::systems::{LinearOscillators, OscillatorChain, Scaling, System, Toy};
+use num_dual::Dual64;
+use proptest::prelude::*;
+
+/// A damped pendulum whose pivot shakes, driven by a torque and a change of its damping.
+#[derive(Clone)]
+struct Pendulum;
+
+impl Equations for Pendulum {
+    fn state_len(&self) -> usize {
+        2
+    }
+    fn control_len(&self) -> usize {
+        2
+    }
+    fn rate<T: Real>(&self, time: f64, state: &[T], control: &[T], rate: &mut [T]) {
+        let gravity = 1.0 + 0.5 * (3.0 * time).sin();
+        rate[0] = state[1];
+        rate[1] =
+            -(state[0].sin() * gravity) - state[1] * (control[1] * control[1] + 0.1) + control[0];
+    }
+}
+
+/// The chain's equations without a product written by hand.
+struct PlainChain {
+    masses: usize,
+    coupling: f64,
+    control: f64,
+}
+
+impl Equations for PlainChain {
+    fn state_len(&self) -> usize {
+        2 * self.masses
+    }
+    fn rate<T: Real>(&self, _: f64, state: &[T], control: &[T], rate: &mut [T]) {
+        let m = self.masses;
+        for i in 0..m {
+            rate[i] = state[m + i];
+            rate[m + i] = -state[i];
+        }
+        for i in 1..m {
+            let spring = (state[i] - state[i - 1]) * self.coupling;
+            rate[m + i] = rate[m + i] - spring;
+            rate[m + i - 1] = rate[m + i - 1] + spring;
+        }
+        rate[2 * m - 1] = rate[2 * m - 1] + control[0] * self.control;
+    }
+}
+
+/// ẍ = -x + cos(2t) + u.
+struct Driven;
+
+impl Equations for Driven {
+    fn state_len(&self) -> usize {
+        2
+    }
+    fn rate<T: Real>(&self, time: f64, state: &[T], control: &[T], rate: &mut [T]) {
+        rate[0] = state[1];
+        rate[1] = control[0] - state[0] + (2.0 * time).cos();
+    }
+}
+
+fn chain(masses: usize) -> OscillatorChain {
+    OscillatorChain {
+        masses,
+        coupling: 0.7,
+        control: 1.3,
+    }
+}
+
+fn simulators() -> Vec<(&'static str, Box<dyn Simulator>)> {
+    vec![
+        (
+            "scaling",
+            Box::new(Differentiated(Scaling { lambda: 0.01 })),
+        ),
+        ("everything", Box::new(Differentiated(Everything))),
+        ("one mass", Box::new(RungeKutta4::new(chain(1), 5, 0.5))),
+        ("two masses", Box::new(RungeKutta4::new(chain(2), 24, 0.5))),
+        ("five masses", Box::new(RungeKutta4::new(chain(5), 9, 0.3))),
+        ("pendulum", Box::new(RungeKutta4::new(Pendulum, 12, 0.2))),
+        ("driven", Box::new(RungeKutta4::new(Driven, 7, 0.1))),
+        ("one step", Box::new(RungeKutta4::new(Pendulum, 1, 0.1))),
+    ]
+}
+
+fn point(simulator: &dyn Simulator, samples: usize, seed: u64) -> (Mat<f64>, Mat<f64>) {
+    let widths = simulator.widths();
+    let state = normal(samples, widths.state, seed);
+    (state, normal(samples, widths.control, seed ^ 1))
+}
+
+fn row(matrix: &Mat<f64>, i: usize) -> Vec<f64> {
+    (0..matrix.ncols()).map(|j| matrix[(i, j)]).collect()
+}
+
+#[test]
+fn derivatives_of_every_simulator_agree_with_differences_and_with_each_other() {
+    for (name, simulator) in simulators() {
+        let (state, control) = point(simulator.as_ref(), 11, 7);
+        let report = check(simulator.as_ref(), state.as_ref(), control.as_ref()).unwrap();
+        assert!(report.finite_difference <= 1e-7, "{name}: {report:?}");
+        assert!(report.adjoint_identity <= 1e-12, "{name}: {report:?}");
+        assert!(report.rows <= 1e-12, "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn derivatives_of_every_registered_system_pass_the_check() {
+    for system in hig::systems::systems() {
+        let problem = system.problem(5);
+        let data = problem.train.select(&[0, 3, 5, 8, 9]);
+        let (_, control) = point(problem.physics.as_ref(), 5, 9);
+        let physics = problem.physics.as_ref();
+        let report = check(physics, data.state.as_ref(), control.as_ref()).unwrap();
+        assert!(report.finite_difference <= 1e-7, "{report:?}");
+        assert!(report.adjoint_identity <= 1e-12, "{report:?}");
+        assert!(report.rows <= 1e-12, "{report:?}");
+    }
+}
+
+#[test]
+fn the_check_finds_a_product_that_is_wrong() {
+    struct Wrong(Box<dyn Simulator>);
+    struct WrongRecord(Box<dyn hig::physics::Record>);
+    impl hig::physics::Record for WrongRecord {
+        fn y(&self) -> &Mat<f64> {
+            self.0.y()
+        }
+        fn vjp(&self, cotangent: hig::matrix::MatRef<'_, f64>) -> Mat<f64> {
+            let mut right = self.0.vjp(cotangent);
+            right[(0, 0)] += 0.01;
+            right
+        }
+        fn jvp(&self, tangent: hig::matrix::MatRef<'_, f64>) -> Mat<f64> {
+            self.0.jvp(tangent)
+        }
+    }
+    impl Simulator for Wrong {
+        fn widths(&self) -> Widths {
+            self.0.widths()
+        }
+        fn record(
+            &self,
+            state: hig::matrix::MatRef<'_, f64>,
+            control: hig::matrix::MatRef<'_, f64>,
+        ) -> Box<dyn hig::physics::Record> {
+            Box::new(WrongRecord(self.0.record(state, control)))
+        }
+    }
+    let right = RungeKutta4::new(Pendulum, 4, 0.2);
+    let (state, control) = point(&right, 3, 13);
+    let wrong = Wrong(Box::new(right));
+    let report = check(&wrong, state.as_ref(), control.as_ref()).unwrap();
+    assert!(report.adjoint_identity > 1e-6);
+}
+
+#[test]
+fn the_check_refuses_wrong_widths_and_outputs_that_are_not_finite() {
+    let simulator = RungeKutta4::new(Pendulum, 4, 0.2);
+    let (state, mut control) = point(&simulator, 3, 13);
+    let wrong = Mat::zeros(3, 5);
+    let result = check(&simulator, state.as_ref(), wrong.as_ref());
+    assert_message(result, &["control", "width 5", "width 8"]);
+    let result = check(&simulator, wrong.as_ref(), control.as_ref());
+    assert_message(result, &["state", "width 5", "width 2"]);
+    control[(1, 0)] = f64::INFINITY;
+    assert_message(
+        check(&simulator, state.as_ref(), control.as_ref()),
+        &["finite"],
+    );
+}
+
+/// Errors at time `end` for several steps, as (dt, error).
+fn errors<E: Equations + Clone>(
+    equations: &E,
+    start: &[f64],
+    control: f64,
+    end: f64,
+    exact: &[f64],
+) -> Vec<(f64, f64)> {
+    [20, 40, 80, 160]
+        .map(|steps| {
+            let dt = end / steps as f64;
+            let method = RungeKutta4::new(equations.clone(), steps, dt);
+            let u = vec![control; steps * equations.control_len()];
+            let states = method.trajectory(start, &u);
+            (dt, distance(&states[steps], exact))
+        })
+        .into()
+}
+
+#[test]
+fn the_harmonic_oscillator_converges_with_order_four() {
+    // ẍ = -x + 1.3·u with constant u: a shifted harmonic oscillator.
+    let (end, u) = (3.0_f64, 0.4);
+    let rest = 1.3 * u;
+    let exact = [
+        rest + (0.8 - rest) * end.cos() - 0.5 * end.sin(),
+        -(0.8 - rest) * end.sin() - 0.5 * end.cos(),
+    ];
+    let slope = logarithmic_slope(&errors(&chain(1), &[0.8, -0.5], u, end, &exact));
+    assert!((slope - 4.0).abs() <= 0.1, "{slope}");
+}
+
+#[test]
+fn a_rate_that_depends_on_time_converges_with_order_four() {
+    #[derive(Clone)]
+    struct Copied;
+    impl Equations for Copied {
+        fn state_len(&self) -> usize {
+            2
+        }
+        fn rate<T: Real>(&self, time: f64, state: &[T], control: &[T], rate: &mut [T]) {
+            Driven.rate(time, state, control, rate);
+        }
+    }
+    // x = a·cos t + b·sin t + u - cos(2t)/3.
+    let (end, u, x0, v0) = (2.5_f64, 0.3, 0.8, -0.5);
+    let (a, b) = (x0 - u + 1.0 / 3.0, v0);
+    let exact = [
+        a * end.cos() + b * end.sin() + u - (2.0 * end).cos() / 3.0,
+        -a * end.sin() + b * end.cos() + 2.0 * (2.0 * end).sin() / 3.0,
+    ];
+    let points = errors(&Copied, &[x0, v0], u, end, &exact);
+    let slope = logarithmic_slope(&points);
+    assert!((slope - 4.0).abs() <= 0.1, "{slope}");
+    assert!(points[3].1 <= 1e-8);
+}
+
+#[test]
+fn two_coupled_masses_follow_their_normal_modes() {
+    let (coupling, end, steps) = (0.7, 4.0_f64, 400);
+    let start = [0.9, 0.2, -0.3, 0.6];
+    // Sum and difference of the masses swing alone, with ω = 1 and √(1 + 2·coupling).
+    let swing = |x: f64, v: f64, w: f64| {
+        let (c, s) = ((w * end).cos(), (w * end).sin());
+        (x * c + v / w * s, -x * w * s + v * c)
+    };
+    let together = swing(start[0] + start[1], start[2] + start[3], 1.0);
+    let against = swing(
+        start[0] - start[1],
+        start[2] - start[3],
+        (1.0 + 2.0 * coupling).sqrt(),
+    );
+    let exact = [
+        (together.0 + against.0) / 2.0,
+        (together.0 - against.0) / 2.0,
+        (together.1 + against.1) / 2.0,
+        (together.1 - against.1) / 2.0,
+    ];
+    let method = RungeKutta4::new(chain(2), steps, end / steps as f64);
+    let found = method.trajectory(&start, &vec![0.0; steps]);
+    assert!(relative(&found[steps], &exact) <= 1e-8);
+}
+
+fn energy(chain: &OscillatorChain, state: &[f64]) -> f64 {
+    let (x, v) = state.split_at(chain.masses);
+    let springs: f64 = x.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).sum();
+    0.5 * (dot(x, x) + dot(v, v) + chain.coupling * springs)
+}
+
+#[test]
+fn the_energy_of_a_free_chain_drifts_with_the_fifth_power_of_the_step() {
+    // |R(iz)|² = 1 - z⁶/72 + z⁸/576 for the method's stability function R: dt⁶ a step, dt⁵ a time.
+    for masses in [1, 2, 5] {
+        let chain = chain(masses);
+        let start = normal_vector(2 * masses, 43);
+        let drifts = [25, 50, 100, 200].map(|steps| {
+            let dt = 5.0 / steps as f64;
+            let states = RungeKutta4::new(chain, steps, dt).trajectory(&start, &vec![0.0; steps]);
+            (
+                dt,
+                1.0 - energy(&chain, &states[steps]) / energy(&chain, &start),
+            )
+        });
+        assert!(drifts.iter().all(|(_, drift)| *drift > 0.0));
+        let slope = logarithmic_slope(&drifts);
+        assert!((slope - 5.0).abs() <= 0.2, "{masses} masses: {slope}");
+    }
+}
+
+#[test]
+fn one_free_mass_loses_the_energy_that_the_stability_function_says() {
+    let (steps, z) = (30, 0.5_f64);
+    let chain = chain(1);
+    let states = RungeKutta4::new(chain, steps, z).trajectory(&[0.3, 0.8], &vec![0.0; steps]);
+    let a_step = 1.0 - z.powi(6) / 72.0 + z.powi(8) / 576.0;
+    let found = energy(&chain, &states[steps]) / energy(&chain, &[0.3, 0.8]);
+    assert!((found / a_step.powi(steps as i32) - 1.0).abs() <= 1e-13);
+}
+
+#[test]
+fn the_last_state_does_not_depend_on_how_the_chain_is_written() {
+    for masses in [1, 2, 3, 5] {
+        let plain = PlainChain {
+            masses,
+            coupling: 0.7,
+            control: 1.3,
+        };
+        let by_hand = RungeKutta4::new(chain(masses), 9, 0.4);
+        let by_duals = RungeKutta4::new(plain, 9, 0.4);
+        let (state, control) = point(&by_hand, 19, 47);
+        let cotangent = normal(19, 2 * masses, 48);
+        let a = by_hand.record(state.as_ref(), control.as_ref());
+        let b = by_duals.record(state.as_ref(), control.as_ref());
+        assert!(relative_matrix(a.y(), b.y()) <= 1e-13);
+        assert!(relative_matrix(&a.rows(), &b.rows()) <= 1e-13);
+        let (a, b) = (a.vjp(cotangent.as_ref()), b.vjp(cotangent.as_ref()));
+        assert!(relative_matrix(&a, &b) <= 1e-13);
+    }
+}
+
+/// The final state and its derivative along a change of the control, from dual numbers.
+fn dual<E: Equations>(
+    method: &RungeKutta4<E>,
+    state: &[f64],
+    control: &[f64],
+    tangent: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
+    let state: Vec<Dual64> = state.iter().map(|v| Dual64::from_re(*v)).collect();
+    let pairs = control.iter().zip(tangent);
+    let control: Vec<Dual64> = pairs.map(|(u, du)| Dual64::new(*u, *du)).collect();
+    let states = method.trajectory(&state, &control);
+    let last = states.last().unwrap();
+    (
+        last.iter().map(|v| v.re).collect(),
+        last.iter().map(|v| v.eps).collect(),
+    )
+}
+
+fn assert_dual_numbers_agree<E: Equations + 'static>(method: &RungeKutta4<E>, samples: usize) {
+    let (state, control) = point(method, samples, 51);
+    let tangent = normal(samples, control.ncols(), 53);
+    let record = method.record(state.as_ref(), control.as_ref());
+    let (jvp, rows) = (record.jvp(tangent.as_ref()), record.rows());
+    for s in 0..samples {
+        let (x, u) = (row(&state, s), row(&control, s));
+        let (y, dy) = dual(method, &x, &u, &row(&tangent, s));
+        assert!(relative(&row(record.y(), s), &y) <= 1e-13, "sample {s}");
+        assert!(relative(&row(&jvp, s), &dy) <= 1e-12, "sample {s}");
+        for j in [0, u.len() / 2, u.len() - 1] {
+            let mut unit = vec![0.0; u.len()];
+            unit[j] = 1.0;
+            let (_, column) = dual(method, &x, &u, &unit);
+            let found: Vec<f64> = (0..y.len()).map(|i| rows[(i * samples + s, j)]).collect();
+            assert!(distance(&found, &column) <= 1e-12, "sample {s}");
+        }
+    }
+}
+
+#[test]
+fn products_and_rows_agree_with_dual_numbers_for_any_number_of_samples() {
+    for samples in [1, 2, 7, 8, 9, 16, 17] {
+        assert_dual_numbers_agree(&RungeKutta4::new(chain(2), 24, 0.5), samples);
+        assert_dual_numbers_agree(&RungeKutta4::new(Pendulum, 12, 0.2), samples);
+    }
+}
+
+#[test]
+fn products_and_rows_agree_with_dual_numbers_when_threads_share_the_batch() {
+    assert_dual_numbers_agree(&RungeKutta4::new(Pendulum, 40, 0.05), 101);
+}
+
+#[test]
+fn the_trajectory_starts_at_the_state_and_ends_at_y() {
+    let method = RungeKutta4::new(Pendulum, 6, 0.2);
+    let (state, control) = point(&method, 3, 61);
+    let y = method.simulate(state.as_ref(), control.as_ref());
+    for s in 0..3 {
+        let states = method.trajectory(&row(&state, s), &row(&control, s));
+        assert_eq!(states.len(), 7);
+        assert_eq!(states[0], row(&state, s));
+        assert!(relative(&row(&y, s), &states[6]) <= 1e-14);
+    }
+}
+
+#[test]
+fn later_controls_do_not_change_earlier_states() {
+    let method = RungeKutta4::new(Pendulum, 6, 0.2);
+    let mut control = normal_vector(12, 67);
+    let before = method.trajectory(&[0.1, 0.2], &control);
+    for u in &mut control[6..] {
+        *u += 1.0;
+    }
+    let after = method.trajectory(&[0.1, 0.2], &control);
+    assert_eq!(before[..4], after[..4]);
+    assert!((4..7).all(|k| before[k] != after[k]));
+}
+
+/// Uses every operation of `Real`; eleven controls, more than dual numbers carry at once.
+struct Everything;
+
+impl SampleFunction for Everything {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 1,
+            control: 11,
+            output: 3,
+        }
+    }
+    fn evaluate<T: Real>(&self, state: &[f64], u: &[T], y: &mut [T]) {
+        y[0] = u[0].sin() * u[1].cos() + u[2].tanh() / (u[3].exp() + state[0] * state[0]);
+        y[1] = (u[4] * u[4] + 1.0).ln() - (u[5] * u[5] + 2.0).sqrt() * 3.0 + u[6].powi(3);
+        y[2] = T::constant(2.0) * u[7] * u[8] - u[9] / (u[10] * u[10] + 1.0) + state[0];
+    }
+}
+
+#[test]
+fn derivatives_of_every_operation_agree_with_formulas_by_hand() {
+    let simulator = Differentiated(Everything);
+    let (state, control) = point(&simulator, 5, 71);
+    let rows = simulator.record(state.as_ref(), control.as_ref()).rows();
+    for s in 0..5 {
+        let (x, u) = (state[(s, 0)], row(&control, s));
+        let below = u[3].exp() + x * x;
+        let square = |v: f64| v * v;
+        let right = 1.0 + square(u[10]);
+        let mut expected = Mat::<f64>::zeros(3, 11);
+        expected[(0, 0)] = u[0].cos() * u[1].cos();
+        expected[(0, 1)] = -u[0].sin() * u[1].sin();
+        expected[(0, 2)] = 1.0 / (square(u[2].cosh()) * below);
+        expected[(0, 3)] = -u[2].tanh() * u[3].exp() / square(below);
+        expected[(1, 4)] = 2.0 * u[4] / (square(u[4]) + 1.0);
+        expected[(1, 5)] = -3.0 * u[5] / (square(u[5]) + 2.0).sqrt();
+        expected[(1, 6)] = 3.0 * square(u[6]);
+        expected[(2, 7)] = 2.0 * u[8];
+        expected[(2, 8)] = 2.0 * u[7];
+        expected[(2, 9)] = -1.0 / right;
+        expected[(2, 10)] = 2.0 * u[9] * u[10] / square(right);
+        let found = Mat::from_fn(3, 11, |i, j| rows[(i * 5 + s, j)]);
+        assert!(relative_matrix(&found, &expected) <= 1e-14);
+    }
+}
+
+#[test]
+fn equations_with_many_states_and_controls_differentiate_themselves() {
+    #[derive(Clone)]
+    struct Wide;
+    impl Equations for Wide {
+        fn state_len(&self) -> usize {
+            5
+        }
+        fn control_len(&self) -> usize {
+            7
+        }
+        fn rate<T: Real>(&self, time: f64, x: &[T], u: &[T], rate: &mut [T]) {
+            for i in 0..5 {
+                let next = x[(i + 1) % 5];
+                rate[i] = (next * u[i]).sin() - x[i] * u[5 + i % 2] * (1.0 + time);
+            }
+        }
+    }
+    assert_dual_numbers_agree(&RungeKutta4::new(Wide, 6, 0.1), 9);
+}
+
+#[test]
+fn simulating_the_inverse_of_the_toy_gives_the_goal() {
+    for lambda in [1.0, 0.01, -3.0] {
+        let problem = Toy {
+            lambda,
+            samples: 9,
+            ..Toy::default()
+        }
+        .problem(2);
+        let (state, control) = point(problem.physics.as_ref(), 9, 83);
+        let goal = normal(9, 2, 84);
+        let physics = &problem.physics;
+        let found = physics
+            .inverse(state.as_ref(), control.as_ref(), goal.as_ref())
+            .unwrap();
+        let reached = physics.simulate(state.as_ref(), found.as_ref());
+        assert!(relative_matrix(&reached, &goal) <= 1e-15);
+    }
+}
+
+#[test]
+fn a_simulation_without_inverse_offers_none() {
+    for simulator in [
+        Box::new(RungeKutta4::new(Pendulum, 4, 0.2)) as Box<dyn Simulator>,
+        Box::new(Differentiated(Everything)),
+    ] {
+        let (state, control) = point(simulator.as_ref(), 2, 87);
+        let goal = normal(2, simulator.widths().output, 88);
+        let inverse = simulator.inverse(state.as_ref(), control.as_ref(), goal.as_ref());
+        assert!(inverse.is_none());
+    }
+}
+
+#[test]
+fn widths_of_the_built_in_systems_fit_their_networks_and_data() {
+    for (widths, problem) in small_problems(Activation::Tanh) {
+        let physics = problem.physics.widths();
+        assert_eq!(physics.control, *widths.last().unwrap());
+        assert_eq!(physics.state, problem.train.state.ncols());
+        assert_eq!(physics.output, problem.train.target.ncols());
+        assert!(problem.check().is_ok());
+    }
+}
+
+#[test]
+fn an_uncontrolled_chain_should_return_to_where_it_started() {
+    let problem = LinearOscillators {
+        samples: 50,
+        ..LinearOscillators::default()
+    }
+    .problem(0);
+    let data = &problem.train;
+    assert_eq!((&data.input, &data.state), (&data.state, &data.target));
+    assert!(entries(&data.state).iter().all(|v| (0.0..1.0).contains(v)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_chain_is_affine_in_its_control(
+        masses in 1_usize..5,
+        samples in 1_usize..20,
+        factor in -3.0_f64..3.0,
+        seed in any::<u64>(),
+    ) {
+        let method = RungeKutta4::new(chain(masses), 8, 0.5);
+        let (state, a) = point(&method, samples, seed);
+        let b = normal(samples, 8, seed ^ 5);
+        let mixed = Mat::from_fn(samples, 8, |i, j| a[(i, j)] + factor * (b[(i, j)] - a[(i, j)]));
+        let [ya, yb, found] = [&a, &b, &mixed].map(|u| method.simulate(state.as_ref(), u.as_ref()));
+        let expected = Mat::from_fn(samples, 2 * masses, |i, j| {
+            ya[(i, j)] + factor * (yb[(i, j)] - ya[(i, j)])
+        });
+        prop_assert!(relative_matrix(&found, &expected) <= 1e-12);
+    }
+
+    #[test]
+    fn samples_do_not_touch_each_other(samples in 1_usize..20, seed in any::<u64>()) {
+        let method = RungeKutta4::new(Pendulum, 5, 0.2);
+        let (state, control) = point(&method, samples, seed);
+        let cotangent = normal(samples, 2, seed ^ 6);
+        let whole = method.record(state.as_ref(), control.as_ref());
+        let vjp = whole.vjp(cotangent.as_ref());
+        let last = samples - 1;
+        let one = |m: &Mat<f64>| Mat::from_fn(1, m.ncols(), |_, j| m[(last, j)]);
+        let (state, control, cotangent) = (one(&state), one(&control), one(&cotangent));
+        let alone = method.record(state.as_ref(), control.as_ref());
+        prop_assert_eq!(bits(&row(whole.y(), last)), bits(&row(alone.y(), 0)));
+        let alone = alone.vjp(cotangent.as_ref());
+        prop_assert_eq!(bits(&row(&vjp, last)), bits(&row(&alone, 0)));
+    }
+}

@@ -1,0 +1,193 @@
+//! Settings: what is shown can be set, and what is wrong is refused with a message that helps.
+
+mod common;
+
+use common::assert_message;
+use hig::settings::Settings;
+use hig::step::{Spectral, method, methods};
+use hig::systems::{Toy, system, systems};
+use hig::trainer::Training;
+use proptest::prelude::*;
+
+/// Everything that has settings, under a name for messages.
+fn all() -> Vec<(String, Box<dyn Settings>)> {
+    let mut all: Vec<(String, Box<dyn Settings>)> = Vec::new();
+    for system in systems() {
+        all.push((system.name().into(), system));
+    }
+    for method in methods() {
+        all.push((method.name().into(), method));
+    }
+    all.push(("training".into(), Box::new(Training::default())));
+    all
+}
+
+/// Texts that a rule must accept and refuse, by its description.
+fn examples(allowed: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match allowed {
+        "a finite number above 0" => (&["1e-300", "2"], &["0", "-1", "inf", "NaN", "x", ""]),
+        "a finite number of at least 0" => (&["0", "2"], &["-1e-9", "inf", "NaN", "1,2"]),
+        "a finite number other than 0" => (&["-2", "1e-9"], &["0", "-0", "inf", "NaN"]),
+        "at least 0 and below 1" => (&["0", "0.999"], &["1", "-0.1", "NaN", "inf"]),
+        "between -1 (gradient descent) and 1 (Gauss-Newton)" => {
+            (&["-1", "1", "0.5"], &["-1.0001", "1.5", "NaN"])
+        }
+        "a whole number of at least 1" => (&["1", "7"], &["0", "-1", "1.5", "two"]),
+        "a whole number" => (&["0", "7"], &["-1", "0.5", "many"]),
+        "whole numbers of at least 1, separated by commas" => {
+            (&["5", "4,3", "[4, 3]"], &["0", "4,0", "4,x", "-3"])
+        }
+        words => {
+            let options: Vec<&str> = words.split([',', ' ']).filter(|w| *w != "or").collect();
+            assert!(options.len() > 1, "no examples for the rule `{words}`");
+            (&[], &["", "-", "no such word", "1"])
+        }
+    }
+}
+
+#[test]
+fn setting_the_value_shown_changes_nothing() {
+    for (name, mut thing) in all() {
+        for setting in thing.settings() {
+            thing
+                .set(setting.name, &setting.value.to_string())
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        let before = all().into_iter().find(|(n, _)| *n == name).unwrap().1;
+        assert_eq!(thing.settings(), before.settings(), "{name}");
+    }
+}
+
+#[test]
+fn defaults_keep_their_own_rules() {
+    for (name, thing) in all() {
+        assert!(thing.check().is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn every_setting_accepts_its_range_and_refuses_the_rest() {
+    for (name, mut thing) in all() {
+        for setting in thing.settings() {
+            let (right, wrong) = examples(setting.allowed);
+            for text in wrong {
+                let before = thing.settings();
+                let result = thing.set(setting.name, text);
+                assert_message(
+                    result,
+                    &[&format!("{} = {text}", setting.name), setting.allowed],
+                );
+                assert_eq!(thing.settings(), before, "{name}.{}", setting.name);
+            }
+            for text in right {
+                thing.set(setting.name, text).unwrap();
+                assert!(thing.check().is_ok(), "{name}.{} = {text}", setting.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_word_offered_for_a_setting_is_accepted() {
+    for (name, mut thing) in all() {
+        for setting in thing.settings() {
+            let hig::settings::Value::Word(_) = setting.value else {
+                continue;
+            };
+            let offered = setting.allowed.replace(" or ", ", ");
+            for word in offered.split(", ") {
+                thing
+                    .set(setting.name, word)
+                    .unwrap_or_else(|e| panic!("{name}: {e}"));
+                let now = thing.settings();
+                let now = now.iter().find(|s| s.name == setting.name).unwrap();
+                assert_eq!(now.value.to_string(), word);
+            }
+        }
+    }
+}
+
+#[test]
+fn check_finds_values_filled_in_by_hand() {
+    let spectral = Spectral {
+        cutoff: 1.0,
+        ..Spectral::default()
+    };
+    assert_message(spectral.check(), &["cutoff = 1", "below 1"]);
+    let toy = Toy {
+        lambda: 0.0,
+        ..Toy::default()
+    };
+    assert_message(toy.check(), &["lambda = 0", "other than 0"]);
+    let training = Training {
+        batch: 0,
+        ..Training::default()
+    };
+    assert_message(training.check(), &["batch = 0", "at least 1"]);
+}
+
+#[test]
+fn a_misspelt_setting_is_refused_with_the_nearest_name() {
+    for (name, mut thing) in all() {
+        for setting in thing.settings() {
+            let misspelt = format!("{}x", setting.name);
+            let wanted = format!("did you mean `{}`?", setting.name);
+            let error = thing.set(&misspelt, "1").unwrap_err().to_string();
+            assert!(error.contains(&wanted), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn misspelt_systems_and_methods_suggest_the_nearest() {
+    assert_message(
+        system("linear-oscilators").map(|s| s.name()),
+        &["linear-oscilators", "did you mean `linear-oscillators`?"],
+    );
+    assert_message(method("adm").map(|m| m.name()), &["did you mean `adam`?"]);
+    let far = method("zzzzzzzzzz").map(|m| m.name());
+    assert_message(far, &["zzzzzzzzzz", "known: adam"]);
+    let far = method("zzzzzzzzzz").map(|m| m.name()).unwrap_err();
+    assert!(!far.to_string().contains("did you mean"));
+}
+
+#[test]
+fn every_registered_name_leads_to_its_own_entry() {
+    for entry in systems() {
+        assert_eq!(system(entry.name()).unwrap().name(), entry.name());
+    }
+    for entry in methods() {
+        assert_eq!(method(entry.name()).unwrap().name(), entry.name());
+    }
+}
+
+#[test]
+fn every_comparison_names_methods_and_settings_that_exist() {
+    for entry in systems() {
+        for (name, values) in entry.comparison() {
+            let (mut method, mut training) = (method(name).unwrap(), Training::default());
+            for (setting, value) in values {
+                if method.has(setting) {
+                    method.set(setting, value).unwrap();
+                } else {
+                    training.set(setting, value).unwrap();
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn numbers_are_shown_so_that_every_bit_can_be_read_back(
+        exponent in -300.0_f64..300.0,
+        mantissa in 1.0_f64..10.0,
+    ) {
+        let value = mantissa * 10.0_f64.powf(exponent);
+        let toy = Toy { lambda: value, ..Toy::default() };
+        let shown = toy.settings()[0].value.to_string();
+        let mut read = Toy::default();
+        read.set("lambda", &shown).unwrap();
+        prop_assert_eq!(read.lambda.to_bits(), value.to_bits());
+    }
+}

@@ -1,0 +1,981 @@
+//! The trainer: determinism, batches, budgets, refusals and failures.
+
+mod common;
+
+use common::*;
+use hig::data::Dataset;
+use hig::linearization::{Consumes, Linearization};
+use hig::matrix::Mat;
+use hig::network::{Activation, Initializer, Network};
+use hig::physics::{Differentiated, Real, SampleFunction, Widths};
+use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
+use hig::systems::{LinearOscillators, System, Toy};
+use hig::trainer::{
+    Batches, Budget, Evaluation, Flow, Observer, Order, Outcome, Progress, Schedule, ScheduleKind,
+    Stop, Training, train,
+};
+use hig::{Error, Problem, Result};
+use proptest::prelude::*;
+use std::sync::{Arc, Mutex};
+
+fn toy() -> Problem {
+    Toy {
+        samples: 10,
+        test_samples: 6,
+        ..Toy::default()
+    }
+    .problem(0)
+}
+
+fn batches_of(batch: usize) -> Training {
+    Training {
+        batch,
+        ..Training::default()
+    }
+}
+
+fn run(
+    problem: &Problem,
+    method: &dyn Method,
+    training: &Training,
+    budget: Budget,
+    seed: u64,
+    observers: &mut [&mut dyn Observer],
+) -> Outcome {
+    let start = problem.network.initial_parameters(0);
+    train(problem, method, start, training, budget, seed, observers).unwrap()
+}
+
+/// Writes down what it sees.
+#[derive(Default)]
+struct Recorder {
+    evaluations: Vec<(usize, f64, f64, Vec<f64>)>,
+    updates: Vec<usize>,
+    epochs: Vec<f64>,
+    batch_losses: Vec<f64>,
+    budget_used: Vec<f64>,
+}
+
+impl Recorder {
+    fn evaluated(&self) -> Vec<usize> {
+        self.evaluations.iter().map(|e| e.0).collect()
+    }
+}
+
+impl Observer for Recorder {
+    fn progress(&mut self, now: &Progress) -> Result<Flow> {
+        self.updates.push(now.update);
+        self.epochs.push(now.epoch);
+        self.batch_losses.push(now.batch_loss);
+        self.budget_used.push(now.budget_used);
+        Ok(Flow::Continue)
+    }
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        let parameters = now.parameters.to_vec();
+        let row = (now.update, now.train_loss, now.test_loss, parameters);
+        self.evaluations.push(row);
+        Ok(Flow::Continue)
+    }
+}
+
+hig::settings! {
+    /// A method of the test: Δθ is the same number everywhere, from some update on.
+    pub struct Constant {
+        /// Learning rate.
+        pub learning_rate: f64 = 1.0, hig::settings::POSITIVE;
+    }
+}
+
+#[derive(Clone)]
+struct Scripted {
+    settings: Constant,
+    /// Δθ of each update in turn; the last one repeats.
+    deltas: Vec<f64>,
+    rates: Arc<Mutex<Vec<f64>>>,
+}
+
+impl Scripted {
+    fn new(deltas: &[f64]) -> Self {
+        Self {
+            settings: Constant::default(),
+            deltas: deltas.to_vec(),
+            rates: Arc::default(),
+        }
+    }
+}
+
+impl hig::settings::Settings for Scripted {
+    fn settings(&self) -> Vec<hig::settings::Setting> {
+        self.settings.settings()
+    }
+    fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        self.settings.set(name, text)
+    }
+    fn check(&self) -> Result<()> {
+        self.settings.check()
+    }
+}
+
+impl Method for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+    fn about(&self) -> &'static str {
+        "updates given in advance"
+    }
+    fn learning_rate(&self) -> f64 {
+        self.settings.learning_rate
+    }
+    fn start(&self) -> Result<Box<dyn Step>> {
+        Ok(Box::new(Script(self.clone(), 0)))
+    }
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+struct Script(Scripted, usize);
+
+impl Step for Script {
+    fn consumes(&self, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        self.0.rates.lock().unwrap().push(learning_rate);
+        let deltas = &self.0.deltas;
+        let delta = deltas[self.1.min(deltas.len() - 1)];
+        self.1 += 1;
+        Ok(Update {
+            delta: vec![delta; at.columns()],
+            diagnostics: Vec::new(),
+        })
+    }
+}
+
+fn in_threads<R: Send>(count: usize, work: impl FnOnce() -> R + Send) -> R {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+    pool.unwrap().install(work)
+}
+
+fn outcome_bits(outcome: &Outcome) -> Vec<u64> {
+    let losses = [outcome.train_loss, outcome.test_loss];
+    bits(&[&outcome.parameters[..], &losses].concat())
+}
+
+#[test]
+fn results_have_the_same_bits_on_one_thread_and_on_two_and_when_repeated() {
+    // n = 512 and 16 groups of samples: above every threshold for threads.
+    let problem = LinearOscillators {
+        samples: 384,
+        test_samples: 300,
+        hidden: vec![12, 12],
+        ..LinearOscillators::default()
+    }
+    .problem(0);
+    let deflated = Spectral {
+        cutoff: 1e-10,
+        ..Spectral::half_inverse()
+    };
+    for method in [
+        Box::new(Spectral::half_inverse()) as Box<dyn Method>,
+        Box::new(deflated),
+        Box::new(ScaleInvariant::default()),
+        Box::new(Adam::default()),
+    ] {
+        let work = || {
+            let outcome = run(
+                &problem,
+                method.as_ref(),
+                &batches_of(128),
+                Budget::updates(2),
+                3,
+                &mut [],
+            );
+            outcome_bits(&outcome)
+        };
+        let one = in_threads(1, work);
+        assert_eq!(one, in_threads(2, work), "{method:?}");
+        assert_eq!(one, in_threads(2, work), "{method:?}");
+    }
+}
+
+#[test]
+fn the_gram_matrix_and_the_physics_have_the_same_bits_on_any_number_of_threads() {
+    let problem = LinearOscillators {
+        samples: 150,
+        test_samples: 1,
+        ..LinearOscillators::default()
+    }
+    .problem(0);
+    let at = problem.network.initial_parameters(0);
+    let work = || {
+        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        [
+            batch.gram(),
+            batch.physics_rows().clone(),
+            batch.y().clone(),
+        ]
+        .map(|m| bits(&entries(&m)))
+    };
+    let one = in_threads(1, work);
+    assert_eq!(one, in_threads(2, work));
+    assert_eq!(one, in_threads(5, work));
+}
+
+#[test]
+fn another_seed_gives_another_order_and_another_result() {
+    let problem = toy();
+    let [a, b] = [1, 2].map(|seed| {
+        let budget = Budget::updates(5);
+        run(
+            &problem,
+            &Adam::default(),
+            &batches_of(3),
+            budget,
+            seed,
+            &mut [],
+        )
+        .parameters
+    });
+    assert_ne!(bits(&a), bits(&b));
+}
+
+#[test]
+fn data_and_weights_of_seeds_differ_and_those_of_one_seed_are_the_same() {
+    let [a, again, b] = [0, 0, 1].map(|seed| {
+        let problem = Toy::default().problem(seed);
+        let weights = problem.network.initial_parameters(seed);
+        [
+            entries(&problem.train.input),
+            entries(&problem.test.input),
+            weights,
+        ]
+    });
+    assert_eq!(a, again);
+    for k in 0..3 {
+        assert_ne!(a[k], b[k]);
+    }
+    assert_ne!(a[0], a[1]);
+}
+
+#[test]
+fn a_longer_test_set_changes_neither_training_data_nor_weights() {
+    let [a, b] = [4, 400].map(|test_samples| {
+        let problem = Toy {
+            test_samples,
+            ..Toy::default()
+        }
+        .problem(0);
+        let weights = problem.network.initial_parameters(0);
+        (entries(&problem.train.input), weights)
+    });
+    assert_eq!(a, b);
+}
+
+fn numbered(count: usize) -> Dataset {
+    Dataset {
+        input: Mat::from_fn(count, 1, |i, _| i as f64),
+        state: Mat::from_fn(count, 2, |i, _| 10.0 + i as f64),
+        target: Mat::from_fn(count, 1, |i, _| -(i as f64)),
+    }
+}
+
+/// The samples of the next epoch in their order, and the sizes of its batches.
+fn epoch(batches: &mut Batches<'_>, count: usize) -> (Vec<usize>, Vec<usize>) {
+    let (mut order, mut sizes) = (Vec::new(), Vec::new());
+    while order.len() < count {
+        let batch = batches.next_batch();
+        sizes.push(batch.len());
+        for s in 0..batch.len() {
+            let i = batch.input[(s, 0)];
+            assert_eq!(batch.state[(s, 1)], 10.0 + i);
+            assert_eq!(batch.target[(s, 0)], -i);
+            order.push(i as usize);
+        }
+    }
+    (order, sizes)
+}
+
+proptest! {
+    #[test]
+    fn every_epoch_has_each_sample_once(
+        count in 1_usize..40,
+        size in 1_usize..45,
+        seed in any::<u64>(),
+    ) {
+        let data = numbered(count);
+        let mut batches = Batches::new(&data, size, Order::Shuffled, seed);
+        for _ in 0..3 {
+            let (mut order, sizes) = epoch(&mut batches, count);
+            order.sort_unstable();
+            prop_assert_eq!(order, (0..count).collect::<Vec<_>>());
+            let (last, full) = sizes.split_last().unwrap();
+            prop_assert!(full.iter().all(|s| *s == size));
+            prop_assert_eq!(*last, count - full.len() * size);
+        }
+    }
+
+    #[test]
+    fn the_fixed_order_is_the_stored_one(count in 1_usize..40, size in 1_usize..45) {
+        let data = numbered(count);
+        let mut batches = Batches::new(&data, size, Order::Fixed, 5);
+        for _ in 0..3 {
+            let (order, _) = epoch(&mut batches, count);
+            prop_assert_eq!(order, (0..count).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn shuffled_epochs_differ_from_each_other_and_from_the_stored_order() {
+    let data = numbered(30);
+    let mut batches = Batches::new(&data, 7, Order::Shuffled, 0);
+    let [first, second] = [0, 1].map(|_| epoch(&mut batches, 30).0);
+    assert_ne!(first, second);
+    assert_ne!(first, (0..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_partial_last_batch_counts_as_an_update_and_as_its_part_of_the_epoch() {
+    let mut recorder = Recorder::default();
+    let budget = Budget::epochs(2.0);
+    let outcome = run(
+        &toy(),
+        &Adam::default(),
+        &batches_of(4),
+        budget,
+        0,
+        &mut [&mut recorder],
+    );
+    assert!(matches!(outcome.stop, Stop::Budget));
+    assert_eq!(outcome.updates, 6);
+    let expected = [0.4, 0.8, 1.0, 1.4, 1.8, 2.0];
+    assert!(distance(&recorder.epochs, &expected) <= 1e-12);
+}
+
+#[test]
+fn whole_epochs_are_not_cut_short_or_prolonged_by_rounding() {
+    // 1/3 and 1/7 are not binary fractions; a hundred epochs of them must still count exactly.
+    for (samples, batch, a_epoch) in [(3, 1, 3), (7, 1, 7), (10, 3, 4)] {
+        let problem = Toy {
+            samples,
+            test_samples: 1,
+            ..Toy::default()
+        }
+        .problem(0);
+        let budget = Budget::epochs(100.0);
+        let still = Scripted::new(&[0.0]);
+        let outcome = run(&problem, &still, &batches_of(batch), budget, 0, &mut []);
+        assert_eq!(outcome.updates, 100 * a_epoch);
+    }
+}
+
+#[test]
+fn the_first_limit_reached_ends_the_training() {
+    let budget = Budget {
+        updates: Some(5),
+        epochs: Some(1.0),
+        seconds: Some(1e6),
+    };
+    let outcome = run(&toy(), &Adam::default(), &batches_of(5), budget, 0, &mut []);
+    assert_eq!(outcome.updates, 2);
+    let outcome = run(&toy(), &Adam::default(), &batches_of(1), budget, 0, &mut []);
+    assert_eq!(outcome.updates, 5);
+}
+
+#[test]
+fn a_budget_of_nothing_evaluates_the_start_and_leaves_it() {
+    let problem = toy();
+    let start = problem.network.initial_parameters(0);
+    for budget in [
+        Budget::seconds(0.0),
+        Budget::updates(0),
+        Budget::epochs(0.0),
+    ] {
+        let mut recorder = Recorder::default();
+        let outcome = run(
+            &problem,
+            &Adam::default(),
+            &batches_of(5),
+            budget,
+            0,
+            &mut [&mut recorder],
+        );
+        assert!(matches!(outcome.stop, Stop::Budget));
+        assert_eq!((outcome.updates, outcome.seconds), (0, 0.0));
+        assert_eq!(bits(&outcome.parameters), bits(&start));
+        assert_eq!(recorder.evaluated(), [0]);
+        let loss = problem.model().loss(&start, &problem.train);
+        assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
+    }
+}
+
+#[test]
+fn evaluations_come_at_the_start_at_the_asked_spacing_and_at_the_end() {
+    for (every, updates, expected) in [
+        (4, 10, vec![0, 1, 4, 8, 10]),
+        (5, 10, vec![0, 1, 5, 10]),
+        (1, 4, vec![0, 1, 2, 3, 4]),
+        (100, 3, vec![0, 1, 3]),
+    ] {
+        let training = Training {
+            evaluate_every: every,
+            ..batches_of(5)
+        };
+        let mut recorder = Recorder::default();
+        let budget = Budget::updates(updates);
+        run(
+            &toy(),
+            &Adam::default(),
+            &training,
+            budget,
+            0,
+            &mut [&mut recorder],
+        );
+        assert_eq!(recorder.evaluated(), expected);
+        assert_eq!(recorder.updates, (1..=updates).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn evaluations_without_spacing_are_at_most_two_percent_apart() {
+    let mut recorder = Recorder::default();
+    let budget = Budget::updates(600);
+    run(
+        &toy(),
+        &Scripted::new(&[0.0]),
+        &batches_of(5),
+        budget,
+        0,
+        &mut [&mut recorder],
+    );
+    let at = recorder.evaluated();
+    assert_eq!((at[0], *at.last().unwrap()), (0, 600));
+    assert!(at.windows(2).all(|pair| pair[1] > pair[0]));
+    assert!(
+        at[1..]
+            .windows(2)
+            .all(|pair| pair[1] <= (pair[0] + 1).max(pair[0] * 102 / 100))
+    );
+    assert!(at.len() < 250);
+}
+
+#[test]
+fn evaluations_and_progress_report_the_losses_of_the_parameters_they_show() {
+    let problem = toy();
+    let training = Training {
+        order: Order::Fixed,
+        evaluate_every: 1,
+        ..batches_of(10)
+    };
+    let mut recorder = Recorder::default();
+    let budget = Budget::updates(6);
+    let outcome = run(
+        &problem,
+        &Adam::default(),
+        &training,
+        budget,
+        0,
+        &mut [&mut recorder],
+    );
+    for (_, train_loss, test_loss, parameters) in &recorder.evaluations {
+        let model = problem.model();
+        assert!((model.loss(parameters, &problem.train) - train_loss).abs() <= 1e-15);
+        assert!((model.loss(parameters, &problem.test) - test_loss).abs() <= 1e-15);
+    }
+    // The batch is the whole set, and its loss is the one before the update.
+    for (k, loss) in recorder.batch_losses.iter().enumerate() {
+        assert!((loss - recorder.evaluations[k].1).abs() <= 1e-14);
+    }
+    let last = recorder.evaluations.last().unwrap();
+    assert_eq!(bits(&last.3), bits(&outcome.parameters));
+    assert_eq!((last.1, last.2), (outcome.train_loss, outcome.test_loss));
+    assert!(recorder.budget_used.is_sorted());
+    assert!((recorder.budget_used[5] - 1.0).abs() <= 1e-15);
+}
+
+#[test]
+fn schedules_begin_at_one_end_at_the_final_fraction_and_never_rise() {
+    for kind in [
+        ScheduleKind::Cosine,
+        ScheduleKind::Exponential,
+        ScheduleKind::Step,
+    ] {
+        for final_fraction in [0.5, 0.01] {
+            let schedule = Schedule {
+                kind,
+                final_fraction,
+            };
+            assert!((schedule.factor(0.0) - 1.0).abs() <= 1e-15, "{kind:?}");
+            assert!(
+                (schedule.factor(1.0) - final_fraction).abs() <= 1e-15,
+                "{kind:?}"
+            );
+            let factors: Vec<f64> = (0..=100)
+                .map(|k| schedule.factor(k as f64 / 100.0))
+                .collect();
+            assert!(factors.is_sorted_by(|a, b| a >= b), "{kind:?}");
+            assert_eq!(schedule.factor(-1.0), schedule.factor(0.0));
+            assert_eq!(schedule.factor(2.0), schedule.factor(1.0));
+        }
+    }
+    let constant = Schedule {
+        kind: ScheduleKind::Constant,
+        final_fraction: 0.01,
+    };
+    assert_eq!([0.0, 0.3, 1.0].map(|used| constant.factor(used)), [1.0; 3]);
+}
+
+#[test]
+fn steps_receive_the_scheduled_learning_rate() {
+    let mut method = Scripted::new(&[0.0]);
+    method.settings.learning_rate = 0.3;
+    let training = Training {
+        schedule: ScheduleKind::Cosine,
+        final_fraction: 0.2,
+        ..batches_of(5)
+    };
+    run(&toy(), &method, &training, Budget::updates(4), 0, &mut []);
+    let expected = [0.0_f64, 0.25, 0.5, 0.75]
+        .map(|used| 0.3 * (0.6 + 0.4 * (std::f64::consts::PI * used).cos()));
+    assert!(relative(&method.rates.lock().unwrap(), &expected) <= 1e-14);
+}
+
+/// Trains one update and expects a refusal that names all parts.
+fn refused(
+    problem: &Problem,
+    method: &dyn Method,
+    parameters: Vec<f64>,
+    training: &Training,
+    budget: Budget,
+    parts: &[&str],
+) {
+    let mut recorder = Recorder::default();
+    let result = train(
+        problem,
+        method,
+        parameters,
+        training,
+        budget,
+        0,
+        &mut [&mut recorder],
+    );
+    assert!(
+        recorder.evaluations.is_empty(),
+        "refused too late: {parts:?}"
+    );
+    assert_message(result.map(|_| ()), parts);
+}
+
+#[test]
+fn settings_out_of_range_are_refused_before_training() {
+    let problem = toy();
+    let start = || problem.network.initial_parameters(0);
+    let (ten, once) = (batches_of(10), Budget::updates(1));
+    refused(
+        &problem,
+        &Adam::default(),
+        start(),
+        &batches_of(11),
+        once,
+        &["batch = 11", "at most", "training samples", "10"],
+    );
+    refused(
+        &problem,
+        &Adam::default(),
+        start(),
+        &batches_of(0),
+        once,
+        &["batch = 0", "at least 1"],
+    );
+    for cutoff in [1.0, 1.5, -0.1, f64::NAN] {
+        let method = Spectral {
+            cutoff,
+            ..Spectral::default()
+        };
+        let named = format!("cutoff = {cutoff}");
+        refused(&problem, &method, start(), &ten, once, &[&named, "below 1"]);
+    }
+    let method = Adam {
+        learning_rate: f64::INFINITY,
+        ..Adam::default()
+    };
+    let parts = ["learning_rate = inf", "above 0"];
+    refused(&problem, &method, start(), &ten, once, &parts);
+    let training = Training {
+        memory_limit: 1e-6,
+        ..batches_of(10)
+    };
+    let parts = [
+        "memory_limit = 0.000001 GiB",
+        "smaller batch (now 10)",
+        "GiB",
+    ];
+    refused(
+        &problem,
+        &Spectral::default(),
+        start(),
+        &training,
+        once,
+        &parts,
+    );
+}
+
+#[test]
+fn budgets_that_are_no_limit_are_refused() {
+    let problem = toy();
+    for (budget, parts) in [
+        (
+            Budget::default(),
+            ["budget = unlimited", "updates, epochs or seconds"],
+        ),
+        (
+            Budget::seconds(f64::NAN),
+            ["seconds = NaN", "finite number of at least 0"],
+        ),
+        (
+            Budget::seconds(-1.0),
+            ["seconds = -1", "finite number of at least 0"],
+        ),
+        (
+            Budget::epochs(f64::INFINITY),
+            ["epochs = inf", "finite number of at least 0"],
+        ),
+    ] {
+        let start = problem.network.initial_parameters(0);
+        refused(
+            &problem,
+            &Adam::default(),
+            start,
+            &batches_of(10),
+            budget,
+            &parts,
+        );
+    }
+}
+
+#[test]
+fn parameters_that_do_not_fit_are_refused() {
+    let problem = toy();
+    let right = problem.network.initial_parameters(0);
+    let short = right[1..].to_vec();
+    let mut nan = right.clone();
+    nan[4] = f64::NAN;
+    for (parameters, parts) in [
+        (short, ["parameters", "length 29", "length 30"]),
+        (nan, ["parameters is NaN", "row 4", "finite"]),
+    ] {
+        refused(
+            &problem,
+            &Adam::default(),
+            parameters,
+            &batches_of(10),
+            Budget::updates(1),
+            &parts,
+        );
+    }
+}
+
+#[test]
+fn data_that_do_not_fit_are_refused() {
+    type Spoil = fn(&mut Problem);
+    let cases: [(Spoil, &[&str]); 8] = [
+        (
+            |p| p.train.input = Mat::zeros(10, 3),
+            &["input", "10 x 3", "10 x 1"],
+        ),
+        (
+            |p| p.train.target = Mat::zeros(10, 1),
+            &["target", "10 x 1", "10 x 2"],
+        ),
+        (
+            |p| p.train.target = Mat::zeros(9, 2),
+            &["target", "9 x 2", "10 x 2"],
+        ),
+        (
+            |p| p.test.state = Mat::zeros(6, 1),
+            &["state", "6 x 1", "6 x 0"],
+        ),
+        (
+            |p| p.train.input[(3, 0)] = f64::NAN,
+            &["input is NaN", "row 3", "column 0"],
+        ),
+        (
+            |p| p.test.target[(5, 1)] = f64::INFINITY,
+            &["target is inf", "row 5", "column 1"],
+        ),
+        (
+            |p| p.train = p.train.select(&[]),
+            &["0 samples", "at least 1"],
+        ),
+        (
+            |p| p.test = p.test.select(&[]),
+            &["0 samples", "at least 1"],
+        ),
+    ];
+    for (spoil, parts) in cases {
+        let mut problem = toy();
+        spoil(&mut problem);
+        let start = problem.network.initial_parameters(0);
+        refused(
+            &problem,
+            &Adam::default(),
+            start,
+            &batches_of(1),
+            Budget::updates(1),
+            parts,
+        );
+    }
+}
+
+#[test]
+fn a_network_that_does_not_fit_the_physics_is_refused() {
+    let mut problem = toy();
+    problem.network = Network::mlp(&[1, 4, 3], Activation::Tanh, Initializer::Glorot);
+    let start = problem.network.initial_parameters(0);
+    let parts = ["network output", "width 3", "width 2"];
+    let budget = Budget::updates(1);
+    refused(
+        &problem,
+        &Adam::default(),
+        start,
+        &batches_of(1),
+        budget,
+        &parts,
+    );
+}
+
+#[test]
+fn an_update_that_is_not_finite_stops_and_the_last_finite_parameters_are_kept() {
+    for bad in [f64::NAN, f64::INFINITY, -f64::INFINITY] {
+        let problem = toy();
+        let start = problem.network.initial_parameters(0);
+        let mut recorder = Recorder::default();
+        let method = Scripted::new(&[0.5, 0.25, bad]);
+        let budget = Budget::updates(9);
+        let outcome = run(
+            &problem,
+            &method,
+            &batches_of(5),
+            budget,
+            0,
+            &mut [&mut recorder],
+        );
+        assert!(matches!(
+            outcome.stop,
+            Stop::ParametersNotFinite { update: 2 }
+        ));
+        assert_eq!(outcome.updates, 2);
+        let expected: Vec<f64> = start.iter().map(|p| p + 0.5 + 0.25).collect();
+        assert!(relative(&outcome.parameters, &expected) <= 1e-15);
+        let loss = problem.model().loss(&outcome.parameters, &problem.train);
+        assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
+        assert_eq!(*recorder.evaluated().last().unwrap(), 2);
+        assert!(outcome.stop.to_string().contains("update 3"));
+    }
+}
+
+/// y = √u, which leaves the real numbers where u is negative.
+struct Root;
+
+impl SampleFunction for Root {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 1,
+            output: 1,
+        }
+    }
+    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
+        y[0] = control[0].sqrt();
+    }
+}
+
+fn root() -> Problem {
+    let (toy, data) = (toy(), numbered(4));
+    let data = Dataset {
+        state: Mat::zeros(4, 0),
+        target: Mat::from_fn(4, 1, |_, _| 1.0),
+        ..data
+    };
+    Problem {
+        train: data.clone(),
+        test: data,
+        network: Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot),
+        physics: Box::new(Differentiated(Root)),
+        loss: toy.loss,
+    }
+}
+
+#[test]
+fn a_loss_that_becomes_nan_stops_and_the_parameters_stay_finite() {
+    let problem = root();
+    let mut recorder = Recorder::default();
+    // Weight and bias (0, 2), then (-1, 1), where the later inputs have no root.
+    let method = Scripted::new(&[-1.0]);
+    let outcome = train(
+        &problem,
+        &method,
+        vec![0.0, 2.0],
+        &batches_of(4),
+        Budget::updates(9),
+        0,
+        &mut [&mut recorder],
+    )
+    .unwrap();
+    let Stop::LossNotFinite { update, loss } = outcome.stop else {
+        panic!("{}", outcome.stop);
+    };
+    assert_eq!((update, loss.is_nan(), outcome.updates), (1, true, 1));
+    assert_eq!(outcome.parameters, [-1.0, 1.0]);
+    assert!(outcome.train_loss.is_nan());
+    assert_eq!(recorder.evaluated(), [0, 1]);
+}
+
+#[test]
+fn a_loss_that_is_nan_at_the_start_stops_before_any_update() {
+    let method = Scripted::new(&[1.0]);
+    let outcome = train(
+        &root(),
+        &method,
+        vec![0.0, -1.0],
+        &batches_of(4),
+        Budget::updates(9),
+        0,
+        &mut [],
+    )
+    .unwrap();
+    assert!(matches!(
+        outcome.stop,
+        Stop::LossNotFinite { update: 0, .. }
+    ));
+    assert_eq!(outcome.updates, 0);
+    assert_eq!(outcome.parameters, [0.0, -1.0]);
+}
+
+/// Fails or asks for the end, at an evaluation or after an update.
+struct Breaker {
+    at: usize,
+    in_progress: bool,
+    fails: bool,
+}
+
+impl Breaker {
+    fn answer(&self, update: usize, in_progress: bool) -> Result<Flow> {
+        if update < self.at || in_progress != self.in_progress {
+            Ok(Flow::Continue)
+        } else if self.fails {
+            Err(Error::setting("disk", "full", "empty"))
+        } else {
+            Ok(Flow::Stop)
+        }
+    }
+}
+
+impl Observer for Breaker {
+    fn progress(&mut self, now: &Progress) -> Result<Flow> {
+        self.answer(now.update, true)
+    }
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        self.answer(now.update, false)
+    }
+}
+
+#[test]
+fn observers_end_the_training_and_what_was_computed_is_kept() {
+    let problem = toy();
+    for in_progress in [false, true] {
+        for fails in [false, true] {
+            let training = Training {
+                evaluate_every: 1,
+                ..batches_of(5)
+            };
+            let mut breaker = Breaker {
+                at: 3,
+                in_progress,
+                fails,
+            };
+            let mut recorder = Recorder::default();
+            let outcome = run(
+                &problem,
+                &Scripted::new(&[0.125]),
+                &training,
+                Budget::updates(9),
+                0,
+                &mut [&mut breaker, &mut recorder],
+            );
+            match &outcome.stop {
+                Stop::Asked => assert!(!fails),
+                Stop::Failed { update: 3, error } => {
+                    assert!(fails && error.to_string().contains("disk = full"));
+                }
+                other => panic!("{other}"),
+            }
+            assert_eq!(outcome.updates, 3);
+            let start = problem.network.initial_parameters(0);
+            let expected: Vec<f64> = start.iter().map(|p| p + 0.375).collect();
+            assert!(relative(&outcome.parameters, &expected) <= 1e-15);
+            let loss = problem.model().loss(&outcome.parameters, &problem.train);
+            assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
+            // The observer after the one that broke is heard as well.
+            assert_eq!(recorder.evaluated(), [0, 1, 2, 3]);
+            assert_eq!(recorder.updates, [1, 2, 3]);
+        }
+    }
+}
+
+#[test]
+fn an_observer_may_end_the_training_before_the_first_update() {
+    let mut breaker = Breaker {
+        at: 0,
+        in_progress: false,
+        fails: false,
+    };
+    let budget = Budget::updates(9);
+    let outcome = run(
+        &toy(),
+        &Adam::default(),
+        &batches_of(5),
+        budget,
+        0,
+        &mut [&mut breaker],
+    );
+    assert!(matches!(outcome.stop, Stop::Asked));
+    assert_eq!(outcome.updates, 0);
+}
+
+#[test]
+fn a_step_whose_decomposition_fails_keeps_the_parameters() {
+    /// Finite, but with a slope that overflows.
+    struct Cliff;
+    impl SampleFunction for Cliff {
+        fn widths(&self) -> Widths {
+            Root.widths()
+        }
+        fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
+            y[0] = control[0] * 1e200;
+        }
+    }
+    let mut problem = root();
+    problem.physics = Box::new(Differentiated(Cliff));
+    for s in 0..4 {
+        problem.train.input[(s, 0)] = 1e120 * (1.0 + s as f64);
+        problem.train.target[(s, 0)] = 0.0;
+    }
+    let start = vec![0.0, 0.0];
+    let outcome = train(
+        &problem,
+        &Spectral::half_inverse(),
+        start.clone(),
+        &batches_of(4),
+        Budget::updates(3),
+        0,
+        &mut [],
+    )
+    .unwrap();
+    let Stop::Failed { update: 0, error } = &outcome.stop else {
+        panic!("{}", outcome.stop);
+    };
+    assert!(matches!(error, Error::Decomposition { .. }), "{error}");
+    assert_eq!(outcome.parameters, start);
+}
