@@ -30,3 +30,12 @@ pub use data::Dataset;
 pub use error::{Error, Result};
 pub use linearization::Linearization;
 pub use problem::Problem;
+
+/// The code of the documents is compiled and run with the tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/physics.md")]
+    struct Physics;
+}

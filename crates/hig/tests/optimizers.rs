@@ -379,7 +379,8 @@ fn every_method_decreases_the_loss_of_every_system() {
         }
         let problem = system.problem(1);
         for mut method in methods() {
-            method.set("learning_rate", "1e-4").unwrap();
+            // Small enough for the smallest singular value that Gauss-Newton keeps.
+            method.set("learning_rate", "1e-6").unwrap();
             let training = Training {
                 batch: 48,
                 ..Training::default()
@@ -407,6 +408,28 @@ fn every_method_decreases_the_loss_of_every_system() {
             );
         }
     }
+}
+
+#[test]
+fn half_inverse_training_of_the_badly_scaled_toy_at_least_halves_the_loss() {
+    let problem = Toy {
+        lambda: 0.01,
+        ..Toy::default()
+    }
+    .problem(0);
+    let start = problem.network.initial_parameters(0);
+    let before = problem.model().loss(&start, &problem.train);
+    let training = Training {
+        batch: 256,
+        ..Training::default()
+    };
+    let method = Spectral {
+        cutoff: 1e-5,
+        ..Spectral::half_inverse()
+    };
+    let budget = Budget::updates(50);
+    let outcome = train(&problem, &method, start, &training, budget, 0, &mut []).unwrap();
+    assert!(outcome.train_loss < 0.5 * before, "{}", outcome.train_loss);
 }
 
 #[test]

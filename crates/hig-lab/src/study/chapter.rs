@@ -99,7 +99,10 @@ fn cases() -> Result<Vec<Case>> {
             let scaled = ("learning_rate", rate);
             add("hig", &[("cutoff", "1e-5"), ("batch", batch), scaled])?;
         }
-        add("hig", &[("cutoff", "1e-5"), ("treatment", "clamp")])?;
+        add("hig", &[("cutoff", "1e-3")])?;
+        for cutoff in ["1e-5", "1e-3"] {
+            add("hig", &[("cutoff", cutoff), ("treatment", "clamp")])?;
+        }
         for cutoff in ["1e-6", "1e-3"] {
             add("gn", &[("cutoff", cutoff), ("treatment", "clamp")])?;
         }
@@ -265,6 +268,7 @@ impl Results {
             for name in [
                 format!("gn λ={lambda} τ=1e-6"),
                 format!("hig λ={lambda} τ=1e-5"),
+                format!("hig λ={lambda} τ=1e-5 η=3"),
             ] {
                 let ratios: Vec<f64> = jumps(name.clone())
                     .iter()
@@ -299,7 +303,12 @@ impl Results {
         say("HIG gains from larger batches.", lines);
         let mut lines = Vec::new();
         for lambda in LAMBDAS {
-            for base in ["hig λ={} τ=1e-5", "gn λ={} τ=1e-6", "gn λ={} τ=1e-3"] {
+            for base in [
+                "hig λ={} τ=1e-5",
+                "hig λ={} τ=1e-3",
+                "gn λ={} τ=1e-6",
+                "gn λ={} τ=1e-3",
+            ] {
                 let base = base.replace("{}", &lambda.to_string());
                 lines.push(format!(
                     "{base}: truncation ends below clamping on {} of seeds",
