@@ -1,10 +1,11 @@
 //! The figures of a run.
 
-use crate::chart::{self, Axis, Chart, Curve, Marker, Panel};
+use crate::chart::{self, Axis, Chart, Curve, HeatMap, Marker, Panel};
 use crate::experiment::Experiment;
 use crate::run::{Finished, PROBE};
 use anyhow::Result;
 use hig::systems::Picture;
+use hig::systems::picture::{Field, Lines};
 use std::path::{Path, PathBuf};
 
 /// Draws everything there is to see of a run; returns the files.
@@ -141,15 +142,20 @@ fn pictures(experiment: &Experiment, finished: &[Finished]) -> Option<(usize, Ve
         columns = pictures.len();
         let mut style = 0;
         for picture in pictures {
-            let lines = picture.lines.len();
-            panels.push(panel(&f.name, picture, style));
-            style += lines;
+            panels.push(match picture {
+                Picture::Lines(lines) => {
+                    let first = style;
+                    style += lines.lines.len();
+                    line_panel(&f.name, lines, first)
+                }
+                Picture::Field(field) => field_panel(&f.name, field),
+            });
         }
     }
     (!panels.is_empty()).then_some((columns, panels))
 }
 
-fn panel(method: &str, picture: Picture, first_style: usize) -> Panel {
+fn line_panel(method: &str, picture: Lines, first_style: usize) -> Panel {
     let lines = picture.lines.into_iter().enumerate();
     let points = picture.points.into_iter().enumerate();
     Panel::Chart(Chart {
@@ -168,5 +174,17 @@ fn panel(method: &str, picture: Picture, first_style: usize) -> Panel {
         points: points
             .map(|(style, (label, x, y))| Marker { label, x, y, style })
             .collect(),
+    })
+}
+
+fn field_panel(method: &str, field: Field) -> Panel {
+    Panel::HeatMap(HeatMap {
+        title: format!("{method}: {}", field.title),
+        x: field.x,
+        y: field.y,
+        x_range: field.x_range,
+        y_range: field.y_range,
+        values: field.values,
+        bar: field.quantity,
     })
 }

@@ -349,6 +349,31 @@ fn scale_invariant_training_is_adam_on_the_distance_to_the_corrected_controls() 
 }
 
 #[test]
+fn the_proxy_loss_of_scale_invariant_training_is_a_mean_over_samples() {
+    // Only a gradient as small as Adam's ε shows its own size.
+    let mut problem = Toy {
+        samples: 9,
+        ..Toy::default()
+    }
+    .problem(6);
+    let at = problem.network.initial_parameters(6);
+    let y = problem.model().simulate(&at, &problem.train);
+    problem.train.target = {
+        let direction = normal(9, 2, 7);
+        Mat::from_fn(9, 2, |i, j| y[(i, j)] + 1e-8 * direction[(i, j)])
+    };
+    let batch = Linearization::new(problem.model(), &problem.train, &at);
+    let moved = entries(&(&y - &problem.train.target));
+    let expected: Vec<f64> = times(&transpose(&batch.jacobian()), &moved)
+        .iter()
+        .map(|sum| sum / 9.0)
+        .map(|g| -0.1 * g / (g.abs() + 1e-8))
+        .collect();
+    let mut step = ScaleInvariant::default().start().unwrap();
+    assert!(relative(&update(step.as_mut(), &problem, &at, 0.1), &expected) <= 1e-6);
+}
+
+#[test]
 fn the_scale_of_the_physics_does_not_reach_scale_invariant_training() {
     let problem = |lambda: f64| {
         let mut problem = Toy {
@@ -411,25 +436,46 @@ fn every_method_decreases_the_loss_of_every_system() {
 }
 
 #[test]
-fn half_inverse_training_of_the_badly_scaled_toy_at_least_halves_the_loss() {
-    let problem = Toy {
-        lambda: 0.01,
-        ..Toy::default()
+fn training_on_a_linear_problem_contracts_each_mode_by_its_singular_value_to_the_power() {
+    // J is constant: the residual's part along u_k shrinks by 1 - η·(2/b)·σ^(1-κ) an update.
+    let samples = 10;
+    let problem = LinearOscillators {
+        masses: 1,
+        samples,
+        test_samples: 1,
+        hidden: vec![],
+        ..LinearOscillators::default()
     }
-    .problem(0);
-    let start = problem.network.initial_parameters(0);
-    let before = problem.model().loss(&start, &problem.train);
-    let training = Training {
-        batch: 256,
-        ..Training::default()
-    };
-    let method = Spectral {
-        cutoff: 1e-5,
-        ..Spectral::half_inverse()
-    };
-    let budget = Budget::updates(50);
-    let outcome = train(&problem, &method, start, &training, budget, 0, &mut []).unwrap();
-    assert!(outcome.train_loss < 0.5 * before, "{}", outcome.train_loss);
+    .problem(4);
+    let start = problem.network.initial_parameters(4);
+    let batch = Linearization::new(problem.model(), &problem.train, &start);
+    let (u, sigma, _) = jacobi_svd(&batch.jacobian());
+    let scale = samples as f64 / 2.0;
+    let residual: Vec<f64> = batch.cotangent().iter().map(|g| scale * g).collect();
+    let top = sigma.iter().fold(0.0_f64, |a, b| a.max(*b));
+    for exponent in [0.0, 0.5, 1.0] {
+        let (count, rate) = (30, 0.1 * scale / top.powf(1.0 - exponent));
+        let mut expected = dot(&residual, &residual);
+        for (k, s) in sigma.iter().enumerate().filter(|(_, s)| **s > 1e-6 * top) {
+            let part = dot(u.col_as_slice(k), &residual).powi(2);
+            let left = 1.0 - rate / scale * s.powf(1.0 - exponent);
+            expected -= part * (1.0 - left.powi(2 * count));
+        }
+        expected /= samples as f64;
+        let method = Spectral {
+            exponent,
+            ..Spectral::default()
+        };
+        let (mut step, mut at) = (method.start().unwrap(), start.clone());
+        for _ in 0..count {
+            advance(step.as_mut(), &problem, &mut at, rate);
+        }
+        let found = problem.model().loss(&at, &problem.train);
+        assert!(
+            (found / expected - 1.0).abs() <= 1e-6,
+            "exponent {exponent}: {found} for {expected}"
+        );
+    }
 }
 
 #[test]

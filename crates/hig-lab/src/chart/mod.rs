@@ -113,6 +113,5 @@ pub enum Panel {
     /// Curves and points.
     Chart(Chart),
     /// Coloured cells.
-    #[cfg_attr(not(test), expect(dead_code, reason = "drawn by systems on grids"))]
     HeatMap(HeatMap),
 }

@@ -4,7 +4,7 @@
 //! The network reads the initial state and answers a force over time on the last mass; the state at
 //! the end should be the initial one.
 
-use super::{Picture, System};
+use super::{Picture, System, picture};
 use crate::data::{Dataset, Purpose, random};
 use crate::loss::SquaredError;
 use crate::matrix::Mat;
@@ -171,7 +171,7 @@ impl System for LinearOscillators {
         let held = |values: &[f64]| values.iter().flat_map(|v| [*v, *v]).collect();
         let edges = times.windows(2).flat_map(|pair| [pair[0], pair[1]]);
         vec![
-            Picture {
+            Picture::Lines(picture::Lines {
                 title: "motion".into(),
                 x: "time".into(),
                 y: "position".into(),
@@ -181,8 +181,8 @@ impl System for LinearOscillators {
                 points: (0..self.masses)
                     .map(|i| (format!("target {}", i + 1), end, chosen.target[(0, i)]))
                     .collect(),
-            },
-            Picture {
+            }),
+            Picture::Lines(picture::Lines {
                 title: "control".into(),
                 x: "time".into(),
                 y: "force".into(),
@@ -192,7 +192,7 @@ impl System for LinearOscillators {
                     held(&control),
                 )],
                 points: Vec::new(),
-            },
+            }),
         ]
     }
 

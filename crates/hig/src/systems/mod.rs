@@ -1,7 +1,7 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
 mod linear_oscillators;
-mod picture;
+pub mod picture;
 mod toy;
 
 pub use linear_oscillators::{LinearOscillators, OscillatorChain};

@@ -2,15 +2,43 @@
 
 /// One picture of one simulated sample.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub enum Picture {
+    /// Lines and points over an axis.
+    Lines(Lines),
+    /// A field over a plane.
+    Field(Field),
+}
+
+/// Lines and points over an axis.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lines {
     /// Heading.
     pub title: String,
     /// Label of the horizontal axis, with units.
     pub x: String,
     /// Label of the vertical axis, with units.
     pub y: String,
-    /// Lines: label, abscissas, ordinates.
+    /// Label, abscissas and ordinates of each line.
     pub lines: Vec<(String, Vec<f64>, Vec<f64>)>,
-    /// Single points such as targets: label, abscissa, ordinate.
+    /// Label, abscissa and ordinate of single points such as targets.
     pub points: Vec<(String, f64, f64)>,
+}
+
+/// A field over a plane.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Field {
+    /// Heading.
+    pub title: String,
+    /// Label of the horizontal axis, with units.
+    pub x: String,
+    /// Label of the vertical axis, with units.
+    pub y: String,
+    /// Left and right edge.
+    pub x_range: (f64, f64),
+    /// Lower and upper edge.
+    pub y_range: (f64, f64),
+    /// Rows of values, from the bottom up.
+    pub values: Vec<Vec<f64>>,
+    /// What the colours mean, with units.
+    pub quantity: String,
 }

@@ -111,11 +111,9 @@ pub fn jacobi_svd(matrix: &Mat<f64>) -> (Mat<f64>, Vec<f64>, Mat<f64>) {
     let sigma: Vec<f64> = (0..count)
         .map(|j| dot(a.col_as_slice(j), a.col_as_slice(j)).sqrt())
         .collect();
-    for j in 0..count {
-        if sigma[j] > 0.0 {
-            for value in a.col_as_slice_mut(j) {
-                *value /= sigma[j];
-            }
+    for (j, s) in sigma.iter().enumerate().filter(|(_, s)| **s > 0.0) {
+        for value in a.col_as_slice_mut(j) {
+            *value /= s;
         }
     }
     (a, sigma, v)
@@ -130,8 +128,8 @@ pub fn reference_direction(
     let (u, sigma, v) = jacobi_svd(jacobian);
     let largest = sigma.iter().fold(0.0_f64, |a, b| a.max(*b));
     let mut direction = vec![0.0; jacobian.ncols()];
-    for k in 0..sigma.len() {
-        let weight = f(sigma[k], largest) * dot(u.col_as_slice(k), g);
+    for (k, s) in sigma.iter().enumerate() {
+        let weight = f(*s, largest) * dot(u.col_as_slice(k), g);
         for (d, v) in direction.iter_mut().zip(v.col_as_slice(k)) {
             *d += weight * v;
         }
