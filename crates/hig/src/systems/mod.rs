@@ -1,10 +1,12 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
-mod linear_oscillators;
+mod oscillators;
 pub mod picture;
 mod toy;
 
-pub use linear_oscillators::{LinearOscillators, OscillatorChain};
+pub use oscillators::{
+    CubicSpring, LinearOscillators, LinearSpring, NonlinearOscillators, OscillatorChain, Spring,
+};
 pub use picture::Picture;
 pub use toy::{Scaling, Toy};
 
@@ -52,6 +54,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
     vec![
         Box::new(Toy::default()),
         Box::new(LinearOscillators::default()),
+        Box::new(NonlinearOscillators::default()),
     ]
 }
 

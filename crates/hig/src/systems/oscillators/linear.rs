@@ -1,0 +1,98 @@
+//! Control of coupled linear oscillators (arXiv 2203.10131, section 4.1 and appendix, and the
+//! Physics-based Deep Learning book).
+
+use super::super::{Picture, System};
+use super::{LinearSpring, OscillatorChain, motion, uniform_states};
+use crate::data::Purpose;
+use crate::loss::SquaredError;
+use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use crate::physics::RungeKutta4;
+use crate::problem::Problem;
+use crate::settings::{AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, WIDTHS};
+use crate::trainer::Budget;
+
+crate::settings! {
+    /// A chain of masses with linear springs, steered by a force on the last one.
+    pub struct LinearOscillators {
+        /// Number of masses Nx.
+        pub masses: usize = 2, AT_LEAST_ONE;
+        /// Strength of the springs between neighbours.
+        pub coupling: f64 = 0.2, NON_NEGATIVE;
+        /// Strength of the control on the last mass.
+        pub control: f64 = 1.0, POSITIVE;
+        /// Time steps.
+        pub steps: usize = 24, AT_LEAST_ONE;
+        /// Length of a time step.
+        pub dt: f64 = 0.5, POSITIVE;
+        /// Training samples, initial states uniform in [0, 1].
+        pub samples: usize = 4096, AT_LEAST_ONE;
+        /// Test samples.
+        pub test_samples: usize = 4096, AT_LEAST_ONE;
+        /// Widths of the hidden layers.
+        pub hidden: Vec<usize> = vec![20, 20, 20], WIDTHS;
+        /// Activation of the hidden layers.
+        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
+        /// Distribution of the initial weights.
+        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+    }
+}
+
+impl LinearOscillators {
+    /// The chain's equations of motion.
+    pub fn equations(&self) -> OscillatorChain<LinearSpring> {
+        OscillatorChain {
+            masses: self.masses,
+            spring: LinearSpring(self.coupling),
+            control: self.control,
+        }
+    }
+}
+
+impl System for LinearOscillators {
+    fn name(&self) -> &'static str {
+        "linear-oscillators"
+    }
+
+    fn about(&self) -> &'static str {
+        "control of coupled linear oscillators (arXiv 2203.10131, section 4.1)"
+    }
+
+    fn problem(&self, seed: u64) -> Problem {
+        let state = 2 * self.masses;
+        let widths: Vec<usize> = [&[state], &self.hidden[..], &[self.steps]].concat();
+        Problem {
+            train: uniform_states(self.samples, self.masses, seed, Purpose::Train),
+            test: uniform_states(self.test_samples, self.masses, seed, Purpose::Test),
+            network: Network::mlp(&widths, self.activation, self.initializer),
+            physics: Box::new(RungeKutta4::new(self.equations(), self.steps, self.dt)),
+            loss: Box::new(SquaredError::sum()),
+        }
+    }
+
+    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+        let large = ("batch", "256");
+        let small = ("batch", "32");
+        vec![
+            ("adam", vec![large, ("learning_rate", "1e-3")]),
+            ("gn", vec![small, ("cutoff", "1e-10")]),
+            (
+                "sip",
+                vec![large, ("learning_rate", "1e-3"), ("physics_cutoff", "1e-5")],
+            ),
+            ("hig", vec![small, ("cutoff", "1e-10")]),
+        ]
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::seconds(15.0)
+    }
+
+    fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
+        let time = (self.steps, self.dt);
+        motion(self.equations(), time, problem, parameters, sample)
+    }
+
+    fn boxed(&self) -> Box<dyn System> {
+        Box::new(self.clone())
+    }
+}

@@ -1,0 +1,92 @@
+//! Control of coupled nonlinear oscillators (arXiv 2203.10131, section 4.1 and appendix), with the
+//! force (Δx)³ of the authors' program, without the factor 4 that their quartic Hamiltonian implies.
+
+use super::super::{Picture, System};
+use super::{CubicSpring, OscillatorChain, motion, uniform_states};
+use crate::data::Purpose;
+use crate::loss::SquaredError;
+use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use crate::physics::RungeKutta4;
+use crate::problem::Problem;
+use crate::settings::{AT_LEAST_ONE, POSITIVE, WIDTHS};
+use crate::trainer::Budget;
+
+crate::settings! {
+    /// A chain of masses with cubic springs, steered by a force on the last one.
+    pub struct NonlinearOscillators {
+        /// Number of masses Nx.
+        pub masses: usize = 2, AT_LEAST_ONE;
+        /// Strength of the control on the last mass.
+        pub control: f64 = 3.0, POSITIVE;
+        /// Time steps.
+        pub steps: usize = 96, AT_LEAST_ONE;
+        /// Length of a time step.
+        pub dt: f64 = 0.125, POSITIVE;
+        /// Training samples, initial states uniform in [0, 1].
+        pub samples: usize = 4096, AT_LEAST_ONE;
+        /// Test samples.
+        pub test_samples: usize = 4096, AT_LEAST_ONE;
+        /// Widths of the hidden layers.
+        pub hidden: Vec<usize> = vec![20, 20, 20], WIDTHS;
+        /// Activation of the hidden layers.
+        pub activation: Activation = Activation::Relu, ANY_ACTIVATION;
+        /// Distribution of the initial weights.
+        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+    }
+}
+
+impl NonlinearOscillators {
+    /// The chain's equations of motion.
+    pub fn equations(&self) -> OscillatorChain<CubicSpring> {
+        OscillatorChain {
+            masses: self.masses,
+            spring: CubicSpring,
+            control: self.control,
+        }
+    }
+}
+
+impl System for NonlinearOscillators {
+    fn name(&self) -> &'static str {
+        "nonlinear-oscillators"
+    }
+
+    fn about(&self) -> &'static str {
+        "control of coupled nonlinear oscillators (arXiv 2203.10131, section 4.1)"
+    }
+
+    fn problem(&self, seed: u64) -> Problem {
+        let state = 2 * self.masses;
+        let widths: Vec<usize> = [&[state], &self.hidden[..], &[self.steps]].concat();
+        Problem {
+            train: uniform_states(self.samples, self.masses, seed, Purpose::Train),
+            test: uniform_states(self.test_samples, self.masses, seed, Purpose::Test),
+            network: Network::mlp(&widths, self.activation, self.initializer),
+            physics: Box::new(RungeKutta4::new(self.equations(), self.steps, self.dt)),
+            loss: Box::new(SquaredError::sum()),
+        }
+    }
+
+    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+        let batch = ("batch", "128");
+        let adam = vec![("batch", "512"), ("learning_rate", "3e-4")];
+        vec![
+            ("adam", adam),
+            ("gn", vec![batch, ("cutoff", "1e-6")]),
+            ("hig", vec![batch, ("cutoff", "1e-6")]),
+        ]
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::seconds(20.0)
+    }
+
+    fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
+        let time = (self.steps, self.dt);
+        motion(self.equations(), time, problem, parameters, sample)
+    }
+
+    fn boxed(&self) -> Box<dyn System> {
+        Box::new(self.clone())
+    }
+}
