@@ -29,7 +29,7 @@ pub mod trainer;
 pub use data::Dataset;
 pub use error::{Error, Result};
 pub use linearization::Linearization;
-pub use problem::Problem;
+pub use problem::{Problem, Sampler};
 
 /// The code of the documents is compiled and run with the tests.
 #[cfg(doctest)]

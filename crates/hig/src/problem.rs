@@ -2,10 +2,14 @@
 
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::linearization::Model;
+use crate::linearization::{Model, Reduction};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::physics::Simulator;
+use rand_pcg::Pcg64;
+
+/// Draws any number of new samples.
+pub type Sampler = Box<dyn Fn(usize, &mut Pcg64) -> Dataset + Send + Sync>;
 
 /// Everything that a training needs besides a method.
 pub struct Problem {
@@ -19,15 +23,54 @@ pub struct Problem {
     pub physics: Box<dyn Simulator>,
     /// The loss L(y, ŷ).
     pub loss: Box<dyn Loss>,
+    /// Whether a batch counts by the mean or the sum of its samples' losses.
+    pub reduction: Reduction,
+    /// New samples for every update (order = fresh), where the system can draw them.
+    pub sampler: Option<Sampler>,
 }
 
 impl Problem {
+    /// A problem with given samples.
+    pub fn new(
+        train: Dataset,
+        test: Dataset,
+        network: Network,
+        physics: impl Simulator + 'static,
+        loss: impl Loss + 'static,
+    ) -> Self {
+        Self {
+            train,
+            test,
+            network,
+            physics: Box::new(physics),
+            loss: Box::new(loss),
+            reduction: Reduction::Mean,
+            sampler: None,
+        }
+    }
+
+    /// The same with the losses of a batch summed instead of averaged.
+    pub fn summed(mut self) -> Self {
+        self.reduction = Reduction::Sum;
+        self
+    }
+
+    /// The same with a source of new samples.
+    pub fn with_sampler(
+        mut self,
+        sampler: impl Fn(usize, &mut Pcg64) -> Dataset + Send + Sync + 'static,
+    ) -> Self {
+        self.sampler = Some(Box::new(sampler));
+        self
+    }
+
     /// Network, physics and loss, borrowed.
     pub fn model(&self) -> Model<'_> {
         Model {
             network: &self.network,
             physics: self.physics.as_ref(),
             loss: self.loss.as_ref(),
+            reduction: self.reduction,
         }
     }
 

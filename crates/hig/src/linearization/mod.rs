@@ -1,6 +1,6 @@
 //! A batch linearised at the current parameters.
 //!
-//! Holds y and g = ∂L/∂y of the batch-mean loss, and computes what a step asks for, when it asks:
+//! Holds y and g = ∂L/∂y of the batch's loss, and computes what a step asks for, when it asks:
 //! products J·v and Jᵀ·w, the Gram matrix K = J·Jᵀ, or J itself, where J = ∂y/∂θ runs through
 //! network and physics. The n = b·dim(y) rows of J are stacked component by component: row
 //! `component · b + sample`.
@@ -47,6 +47,26 @@ impl std::fmt::Display for Consumes {
     }
 }
 
+/// How the samples of a batch make one objective. A published learning rate belongs to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reduction {
+    /// The mean over the batch.
+    #[default]
+    Mean,
+    /// The sum over the batch.
+    Sum,
+}
+
+impl Reduction {
+    /// The objective divided by the mean loss of that many samples.
+    pub fn scale(self, samples: usize) -> f64 {
+        match self {
+            Self::Mean => 1.0,
+            Self::Sum => samples as f64,
+        }
+    }
+}
+
 /// Network, physics and loss of a problem: what is needed to linearise a batch.
 #[derive(Clone, Copy)]
 pub struct Model<'a> {
@@ -56,6 +76,8 @@ pub struct Model<'a> {
     pub physics: &'a dyn Simulator,
     /// The loss L(y, ŷ).
     pub loss: &'a dyn Loss,
+    /// Whether a batch counts by its mean or its sum.
+    pub reduction: Reduction,
 }
 
 impl Model<'_> {
@@ -65,7 +87,7 @@ impl Model<'_> {
         self.physics.simulate(data.state.as_ref(), control.as_ref())
     }
 
-    /// Mean loss of a data set, in chunks of samples that stay in the cache.
+    /// Mean loss of a data set (whatever the reduction of a batch), in chunks of samples that stay in the cache.
     pub fn loss(&self, parameters: &[f64], data: &Dataset) -> f64 {
         const CHUNK: usize = 256;
         let chunks: Vec<f64> = (0..data.len().div_ceil(CHUNK))
@@ -115,8 +137,9 @@ impl<'a> Linearization<'a> {
             .physics
             .record(batch.state.as_ref(), activations.output().as_ref());
         let (y, target) = (record.y().as_ref(), batch.target.as_ref());
-        let cotangent = model.loss.cotangent(y, target);
-        let loss = model.loss.value(y, target);
+        let scale = model.reduction.scale(batch.len());
+        let cotangent = faer::Scale(scale) * model.loss.cotangent(y, target);
+        let loss = scale * model.loss.value(y, target);
         Self {
             model,
             batch,
@@ -144,14 +167,14 @@ impl<'a> Linearization<'a> {
         self.parameters
     }
 
-    /// Mean loss of the batch.
+    /// Loss of the batch, its mean or its sum as the reduction says.
     pub fn loss(&self) -> f64 {
         self.loss
     }
 
-    /// Mean loss of the batch at other parameters: one forward pass.
+    /// The same at other parameters: one forward pass.
     pub fn loss_at(&self, parameters: &[f64]) -> f64 {
-        self.model.loss(parameters, self.batch)
+        self.model.reduction.scale(self.batch.len()) * self.model.loss(parameters, self.batch)
     }
 
     /// Values inside the network.
@@ -179,7 +202,7 @@ impl<'a> Linearization<'a> {
         self.parameters.len()
     }
 
-    /// g = ∂L/∂y of the batch-mean loss, stacked (length n).
+    /// g = ∂L/∂y of the batch's loss, its mean or its sum as the reduction says, stacked (length n).
     pub fn cotangent(&self) -> Vec<f64> {
         matrix::stack(self.cotangent.as_ref())
     }

@@ -2,6 +2,7 @@
 
 use super::Real;
 use crate::matrix::{Mat, MatRef};
+use rayon::prelude::*;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 /// The same quantity of [`Lanes::COUNT`] samples; arithmetic is elementwise.
@@ -124,5 +125,23 @@ impl Real for Lanes {
     #[inline(always)]
     fn powi(self, exponent: i32) -> Self {
         self.map(|a| a.powi(exponent))
+    }
+}
+
+// Below this many group-steps a batch is done before a second thread has woken up.
+const WORTH_THREADS: usize = 256;
+
+/// Calls `work` for each group of samples, on several threads where that pays. Groups are
+/// independent, so that the result does not depend on the number of threads.
+pub(super) fn over_groups<R: Send>(
+    samples: usize,
+    steps: usize,
+    work: impl Fn(usize) -> R + Sync + Send,
+) -> Vec<R> {
+    let groups = Lanes::groups(samples);
+    if groups * steps < WORTH_THREADS {
+        (0..groups).map(work).collect()
+    } else {
+        (0..groups).into_par_iter().map(work).collect()
     }
 }

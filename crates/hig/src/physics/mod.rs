@@ -14,12 +14,14 @@ mod function;
 mod lanes;
 mod real;
 mod runge_kutta;
+mod schroedinger;
 
 pub use equations::{Cotangent, Cotangents, Equations};
 pub use function::{Differentiated, SampleFunction};
 pub use lanes::Lanes;
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
+pub use schroedinger::{InfiniteWell, Schroedinger};
 
 use crate::matrix::{Mat, MatRef};
 

@@ -4,10 +4,10 @@
 //! method; the adjoint differentiates the discrete steps themselves (Hager 2000,
 //! doi 10.1007/s002110000178), so that its products are exact for the numbers that were simulated.
 
+use super::lanes::over_groups;
 use super::{Cotangents, Equations, Lanes, Real, Record, Simulator, Widths};
 use crate::matrix::{Mat, MatRef};
 use crate::simd::vectorised;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Fourth-order Runge-Kutta with constant step; y is the final state.
@@ -20,9 +20,6 @@ pub struct RungeKutta4<E> {
     steps: usize,
     dt: f64,
 }
-
-// Below this many group-steps a batch is done before a second thread has woken up.
-const WORTH_THREADS: usize = 256;
 
 impl<E: Equations> RungeKutta4<E> {
     /// Integrates `equations` from time 0 over `steps` steps of length `dt`.
@@ -189,21 +186,6 @@ impl<E: Equations> Record for Trajectories<E> {
                 .map(|k| Lanes::constant(f64::from(k / d == k % d)))
                 .collect()
         })
-    }
-}
-
-/// Calls `work` for each group of samples, on several threads where that pays. Groups are
-/// independent, so that the result does not depend on the number of threads.
-fn over_groups<R: Send>(
-    samples: usize,
-    steps: usize,
-    work: impl Fn(usize) -> R + Sync + Send,
-) -> Vec<R> {
-    let groups = Lanes::groups(samples);
-    if groups * steps < WORTH_THREADS {
-        (0..groups).map(work).collect()
-    } else {
-        (0..groups).into_par_iter().map(work).collect()
     }
 }
 

@@ -4,16 +4,26 @@
 //! is one implementation in [`Spectral`], built on a [`Decomposition`] that is computed once and
 //! asked cheaply with any [`Filter`].
 
+mod adadelta;
+mod adagrad;
 mod adam;
 mod decomposition;
 mod filter;
+mod lbfgs;
+mod levenberg_marquardt;
+mod rms_prop;
 mod scale_invariant;
 mod sgd;
 mod spectral;
 
+pub use adadelta::Adadelta;
+pub use adagrad::AdaGrad;
 pub use adam::Adam;
 pub use decomposition::{ANY_ROUTE, Decomposition, Route};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
+pub use lbfgs::Lbfgs;
+pub use levenberg_marquardt::LevenbergMarquardt;
+pub use rms_prop::RmsProp;
 pub use scale_invariant::{ScaleInvariant, physics_correction};
 pub use sgd::Sgd;
 pub use spectral::Spectral;
@@ -75,6 +85,12 @@ pub fn methods() -> Vec<Box<dyn Method>> {
     vec![
         Box::new(Adam::default()),
         Box::new(Sgd::default()),
+        Box::new(Sgd::with_momentum()),
+        Box::new(AdaGrad::default()),
+        Box::new(Adadelta::default()),
+        Box::new(RmsProp::default()),
+        Box::new(Lbfgs::default()),
+        Box::new(LevenbergMarquardt::default()),
         Box::new(ScaleInvariant::default()),
         Box::new(Spectral::gradient_descent()),
         Box::new(Spectral::gauss_newton()),

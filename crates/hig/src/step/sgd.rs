@@ -16,13 +16,29 @@ crate::settings! {
     }
 }
 
+impl Sgd {
+    /// Heavy-ball momentum, μ = 0.9.
+    pub fn with_momentum() -> Self {
+        Self {
+            momentum: 0.9,
+            ..Self::default()
+        }
+    }
+}
+
 impl Method for Sgd {
     fn name(&self) -> &'static str {
-        "sgd"
+        match self.momentum {
+            0.0 => "sgd",
+            _ => "momentum",
+        }
     }
 
     fn about(&self) -> &'static str {
-        "stochastic gradient descent, with momentum where asked (Polyak 1964)"
+        match self.momentum {
+            0.0 => "stochastic gradient descent, with momentum where asked",
+            _ => "gradient descent with heavy-ball momentum (Polyak 1964)",
+        }
     }
 
     fn learning_rate(&self) -> f64 {

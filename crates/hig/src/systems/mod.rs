@@ -2,12 +2,16 @@
 
 mod oscillators;
 pub mod picture;
+mod poisson;
+mod quantum_dipole;
 mod toy;
 
 pub use oscillators::{
     CubicSpring, LinearOscillators, LinearSpring, NonlinearOscillators, OscillatorChain, Spring,
 };
 pub use picture::Picture;
+pub use poisson::{Laplacian, Poisson};
+pub use quantum_dipole::QuantumDipole;
 pub use toy::{Scaling, Toy};
 
 use crate::error::{Error, Result};
@@ -34,6 +38,19 @@ pub trait System: Settings + Send + Sync {
     /// The budget of a comparison that takes a minute or less.
     fn budget(&self) -> Budget;
 
+    /// Checks what the ranges of single settings cannot say.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, alone or beside the others.
+    fn check_together(&self) -> Result<()> {
+        self.check()
+    }
+
+    /// What is measured beside the loss, by name, under given parameters.
+    fn measures(&self, _problem: &Problem, _parameters: &[f64]) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// Pictures of one test sample under trained parameters.
     fn pictures(&self, _problem: &Problem, _parameters: &[f64], _sample: usize) -> Vec<Picture> {
         Vec::new()
@@ -55,6 +72,8 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(Toy::default()),
         Box::new(LinearOscillators::default()),
         Box::new(NonlinearOscillators::default()),
+        Box::new(Poisson::default()),
+        Box::new(QuantumDipole::default()),
     ]
 }
 

@@ -86,15 +86,16 @@ impl System for Toy {
 
     fn problem(&self, seed: u64) -> Problem {
         let widths: Vec<usize> = [&[1], &self.hidden[..], &[2]].concat();
-        Problem {
-            train: self.data(self.samples, seed, Purpose::Train),
-            test: self.data(self.test_samples, seed, Purpose::Test),
-            network: Network::mlp(&widths, self.activation, self.initializer),
-            physics: Box::new(Differentiated(Scaling {
-                lambda: self.lambda,
-            })),
-            loss: Box::new(SquaredError::half()),
-        }
+        let scaling = Scaling {
+            lambda: self.lambda,
+        };
+        Problem::new(
+            self.data(self.samples, seed, Purpose::Train),
+            self.data(self.test_samples, seed, Purpose::Test),
+            Network::mlp(&widths, self.activation, self.initializer),
+            Differentiated(scaling),
+            SquaredError::half(),
+        )
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {

@@ -1,6 +1,7 @@
 //! Mini-batches of a data set, epoch after epoch.
 
 use crate::data::{Dataset, Purpose, random};
+use crate::problem::{Problem, Sampler};
 use crate::settings::{Rule, SettingType, Value};
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
@@ -12,6 +13,9 @@ pub enum Order {
     Shuffled,
     /// As stored, every epoch.
     Fixed,
+    /// New samples for every update, where the problem can draw them; an epoch is then as many
+    /// samples as the training set has.
+    Fresh,
 }
 
 impl SettingType for Order {
@@ -19,6 +23,7 @@ impl SettingType for Order {
         match text {
             "shuffled" => Some(Self::Shuffled),
             "fixed" => Some(Self::Fixed),
+            "fresh" => Some(Self::Fresh),
             _ => None,
         }
     }
@@ -26,6 +31,7 @@ impl SettingType for Order {
         let name = match self {
             Self::Shuffled => "shuffled",
             Self::Fixed => "fixed",
+            Self::Fresh => "fresh",
         };
         Value::Word(name.into())
     }
@@ -33,15 +39,15 @@ impl SettingType for Order {
 
 /// Any order, as a setting.
 pub const ANY_ORDER: Rule<Order> = Rule {
-    text: "shuffled or fixed",
+    text: "shuffled, fixed or fresh",
     holds: |_| true,
 };
 
 /// An endless sequence of mini-batches; every epoch has each sample once, so that its last batch
 /// may be smaller.
-#[derive(Debug)]
 pub struct Batches<'a> {
     data: &'a Dataset,
+    sampler: Option<&'a Sampler>,
     size: usize,
     order: Order,
     indices: Vec<usize>,
@@ -50,10 +56,12 @@ pub struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// Batches of `size` samples of `data`.
-    pub fn new(data: &'a Dataset, size: usize, order: Order, seed: u64) -> Self {
+    /// Batches of `size` samples; a problem without sampler is shuffled where the order is fresh.
+    pub fn new(problem: &'a Problem, size: usize, order: Order, seed: u64) -> Self {
+        let data = &problem.train;
         Self {
             data,
+            sampler: problem.sampler.as_ref(),
             size,
             order,
             indices: (0..data.len()).collect(),
@@ -64,9 +72,12 @@ impl<'a> Batches<'a> {
 
     /// The next batch.
     pub fn next_batch(&mut self) -> Dataset {
+        if let (Order::Fresh, Some(draw)) = (self.order, self.sampler) {
+            return draw(self.size, &mut self.random);
+        }
         if self.place == self.indices.len() {
             self.place = 0;
-            if self.order == Order::Shuffled {
+            if self.order != Order::Fixed {
                 self.indices.shuffle(&mut self.random);
             }
         }

@@ -24,7 +24,7 @@ crate::settings! {
     pub struct Training {
         /// Samples in a mini-batch; the last batch of an epoch may be smaller.
         pub batch: usize = 32, AT_LEAST_ONE;
-        /// Order of the samples: shuffled anew each epoch from the seed, or fixed.
+        /// Order of the samples: shuffled anew each epoch from the seed, fixed, or fresh samples for every update.
         pub order: Order = Order::Shuffled, ANY_ORDER;
         /// Updates between two evaluations of train and test loss; 0 spaces them geometrically, 2 % apart.
         pub evaluate_every: usize = 0, ANY_COUNT;
@@ -86,8 +86,10 @@ impl std::fmt::Display for Stop {
 pub struct Outcome {
     /// The last parameters, all finite.
     pub parameters: Vec<f64>,
-    /// Updates done.
+    /// Updates done, those of the start included.
     pub updates: usize,
+    /// Passes over the training samples.
+    pub epochs: f64,
     /// Time of the updates alone, without evaluation and observers.
     pub seconds: f64,
     /// Mean loss of the training samples at the end.
@@ -98,7 +100,43 @@ pub struct Outcome {
     pub stop: Stop,
 }
 
-/// Trains `parameters` on a problem.
+/// Where a training starts: fresh parameters, or the end of another training, whose counters then
+/// go on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Parameters.
+    pub parameters: Vec<f64>,
+    /// Updates done before; an update number above 0 is not evaluated again.
+    pub updates: usize,
+    /// Passes over the training samples done before.
+    pub epochs: f64,
+    /// Seconds of training done before.
+    pub seconds: f64,
+}
+
+impl From<Vec<f64>> for Start {
+    fn from(parameters: Vec<f64>) -> Self {
+        Self {
+            parameters,
+            updates: 0,
+            epochs: 0.0,
+            seconds: 0.0,
+        }
+    }
+}
+
+impl From<&Outcome> for Start {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
+            parameters: outcome.parameters.clone(),
+            updates: outcome.updates,
+            epochs: outcome.epochs,
+            seconds: outcome.seconds,
+        }
+    }
+}
+
+/// Trains a network on a problem, from fresh parameters or from where another training ended.
 ///
 /// The same seed gives the same bits on the same machine, whatever the number of threads; only a
 /// budget in seconds makes the number of updates depend on the machine.
@@ -124,33 +162,36 @@ pub struct Outcome {
 pub fn train(
     problem: &Problem,
     method: &dyn Method,
-    parameters: Vec<f64>,
+    start: impl Into<Start>,
     training: &Training,
     budget: Budget,
     seed: u64,
     observers: &mut [&mut dyn Observer],
 ) -> Result<Outcome> {
-    check(problem, method, &parameters, training, &budget)?;
+    let start = start.into();
+    check(problem, method, &start.parameters, training, &budget)?;
     let schedule = Schedule {
         kind: training.schedule,
         final_fraction: training.final_fraction,
     };
     let mut run = Run {
         problem,
-        parameters,
-        updates: 0,
-        epoch: 0.0,
-        elapsed: Duration::ZERO,
+        parameters: start.parameters,
+        updates: start.updates,
+        epoch: start.epochs,
+        elapsed: Duration::from_secs_f64(start.seconds),
         observers,
         last_evaluation: None,
     };
     let mut step = method.start()?;
-    let mut batches = Batches::new(&problem.train, training.batch, training.order, seed);
+    let mut batches = Batches::new(problem, training.batch, training.order, seed);
 
-    if let Some(stop) = run.evaluate(Vec::new()) {
+    if run.updates == 0
+        && let Some(stop) = run.evaluate(Vec::new())
+    {
         return Ok(run.finish(stop));
     }
-    let mut next_evaluation = 1;
+    let mut next_evaluation = following(run.updates, training.evaluate_every);
     let stop = loop {
         let used = budget.used(run.updates, run.epoch, run.elapsed);
         if used >= 1.0 {
@@ -233,6 +274,10 @@ pub fn check(
             row: i,
             column: 0,
         });
+    }
+    if training.order == Order::Fresh && problem.sampler.is_none() {
+        let expected = "shuffled or fixed: this problem has given samples only";
+        return Err(Error::setting("order", "fresh", expected));
     }
     let samples = problem.train.len();
     if training.batch > samples {
@@ -341,6 +386,7 @@ impl Run<'_, '_> {
         Outcome {
             parameters: self.parameters,
             updates: self.updates,
+            epochs: self.epoch,
             seconds: self.elapsed.as_secs_f64(),
             train_loss,
             test_loss,

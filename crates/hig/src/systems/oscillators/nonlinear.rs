@@ -58,13 +58,15 @@ impl System for NonlinearOscillators {
     fn problem(&self, seed: u64) -> Problem {
         let state = 2 * self.masses;
         let widths: Vec<usize> = [&[state], &self.hidden[..], &[self.steps]].concat();
-        Problem {
-            train: uniform_states(self.samples, self.masses, seed, Purpose::Train),
-            test: uniform_states(self.test_samples, self.masses, seed, Purpose::Test),
-            network: Network::mlp(&widths, self.activation, self.initializer),
-            physics: Box::new(RungeKutta4::new(self.equations(), self.steps, self.dt)),
-            loss: Box::new(SquaredError::sum()),
-        }
+        let data =
+            |samples: usize, purpose: Purpose| uniform_states(samples, self.masses, seed, purpose);
+        Problem::new(
+            data(self.samples, Purpose::Train),
+            data(self.test_samples, Purpose::Test),
+            Network::mlp(&widths, self.activation, self.initializer),
+            RungeKutta4::new(self.equations(), self.steps, self.dt),
+            SquaredError::sum(),
+        )
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {

@@ -1,32 +1,8 @@
-//! What the physics output is judged by.
+//! Weighted squared differences.
 
+use super::Loss;
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, MatRef};
-
-/// A loss of a batch: the mean over samples of a function of y and the target ŷ.
-///
-/// The gradient in y is all that a step needs.
-pub trait Loss: Send + Sync {
-    /// Mean loss of the batch.
-    fn value(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> f64;
-
-    /// ∂(mean loss)/∂y (samples × dim(y)).
-    fn cotangent(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64>;
-
-    /// How far to move each sample's y for the best it can have by this loss's own curvature: the
-    /// Newton step in y. The default is the negative gradient of each sample's loss, for losses of
-    /// unit curvature.
-    fn newton(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
-        let samples = y.nrows() as f64;
-        let mut step = self.cotangent(y, target);
-        for j in 0..step.ncols() {
-            for v in step.col_as_slice_mut(j) {
-                *v *= -samples;
-            }
-        }
-        step
-    }
-}
 
 /// factor · Σ_i weight_i·(y_i - ŷ_i)², averaged over the batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,5 +64,10 @@ impl Loss for SquaredError {
 
     fn newton(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
         Mat::from_fn(y.nrows(), y.ncols(), |i, j| target[(i, j)] - y[(i, j)])
+    }
+
+    fn curvature(&self, y: MatRef<'_, f64>, _: MatRef<'_, f64>) -> Mat<f64> {
+        let scale = 2.0 * self.factor / y.nrows() as f64;
+        Mat::from_fn(y.nrows(), y.ncols(), |_, j| scale * self.weight(j))
     }
 }

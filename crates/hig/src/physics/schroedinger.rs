@@ -1,0 +1,486 @@
+//! The Schrödinger equation of a driven particle in an infinite well, by the Crank-Nicolson method.
+//!
+//! i·∂ψ/∂t = Hψ with H = -∂²/∂x² + u(t)·x, where ħ = 1 and the mass is ½. A step of length dt with
+//! constant u solves (1 + iαH)·ψ′ = (1 - iαH)·ψ, α = dt/2, which is unitary (Goldberg, Schey and
+//! Schwartz 1967, doi 10.1119/1.1973991).
+//!
+//! With A = 1 + iαH the right-hand side is (2 - A)·ψ, so that a step is one solve: ψ′ = 2φ - ψ with
+//! the midpoint φ = A⁻¹ψ. A change of u moves it by dψ′ = -2iα·A⁻¹·X·φ·du, X = diag(x). A is
+//! symmetric (not Hermitian), so that the pairing Re(vᵀψ) with v = w̄, which is Re(wᴴψ), takes v
+//! backwards through the very same step.
+
+use super::lanes::over_groups;
+use super::{Lanes, Real, Record, Simulator, Widths};
+use crate::error::{Error, Result};
+use crate::matrix::{Mat, MatRef};
+use crate::simd::vectorised;
+use std::f64::consts::PI;
+use std::ops::{Add, Mul, Sub};
+
+/// The well [0, 2] with hard walls on an evenly spaced grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InfiniteWell {
+    /// Grid points, the two on the walls included, where ψ = 0; at least 3.
+    pub points: usize,
+}
+
+impl InfiniteWell {
+    /// Distance of the walls.
+    pub const WIDTH: f64 = 2.0;
+
+    /// Number of grid points inside, where ψ is unknown.
+    pub fn inside(&self) -> usize {
+        self.points.saturating_sub(2)
+    }
+
+    /// Distance of neighbouring grid points.
+    pub fn spacing(&self) -> f64 {
+        Self::WIDTH / (self.points as f64 - 1.0)
+    }
+
+    /// Positions of the grid points inside.
+    pub fn positions(&self) -> Vec<f64> {
+        (1..=self.inside())
+            .map(|j| j as f64 * self.spacing())
+            .collect()
+    }
+
+    /// The `n`-th eigenvector of the discrete -∂²/∂x² at the grid points inside, with Σψ² = 1;
+    /// n = 1 is the ground state, n = [`inside`](Self::inside) the highest.
+    pub fn eigenstate(&self, n: usize) -> Vec<f64> {
+        let intervals = self.points as f64 - 1.0;
+        let value = |j: usize| (PI * (n * j) as f64 / intervals).sin();
+        let scale = (2.0 / intervals).sqrt();
+        (1..=self.inside()).map(|j| scale * value(j)).collect()
+    }
+
+    /// The eigenvalue of [`eigenstate`](Self::eigenstate) `n`.
+    pub fn energy(&self, n: usize) -> f64 {
+        let intervals = self.points as f64 - 1.0;
+        (2.0 / self.spacing() * (0.5 * PI * n as f64 / intervals).sin()).powi(2)
+    }
+}
+
+/// Crank-Nicolson steps of i·∂ψ/∂t = (-∂²/∂x² + u(t)·x)·ψ in the well, from one initial state.
+///
+/// The control of a sample is u of each step (`steps` numbers); y is the final ψ at the grid points
+/// inside, as re, im of the first, re, im of the second, …, with Σ|ψ_j|² = 1. The state width is 0:
+/// every sample starts alike.
+#[derive(Debug, Clone)]
+pub struct Schroedinger {
+    matrix: StepMatrix,
+    start: Vec<Complex<f64>>,
+    steps: usize,
+}
+
+impl Schroedinger {
+    /// `steps` steps of length `dt` from the ground state of the well; a negative `dt` runs
+    /// backwards in time.
+    pub fn new(well: InfiniteWell, steps: usize, dt: f64) -> Self {
+        let ground = well.eigenstate(1);
+        Self {
+            matrix: StepMatrix::new(well, dt),
+            start: ground.iter().map(|re| Complex::new(*re, 0.0)).collect(),
+            steps,
+        }
+    }
+
+    /// The same from another initial state, interleaved like y.
+    ///
+    /// # Errors
+    /// A length other than two numbers for each grid point inside.
+    pub fn starting_from(mut self, state: &[f64]) -> Result<Self> {
+        let expected = 2 * self.start.len();
+        if state.len() != expected {
+            return Err(Error::Shape {
+                what: "initial state".into(),
+                found: format!("length {}", state.len()),
+                expected: format!("length {expected}"),
+            });
+        }
+        self.start = interleaved(state);
+        Ok(self)
+    }
+
+    /// The states of one sample at times 0, dt, 2·dt, …, interleaved like y, in any number type.
+    pub fn trajectory<T: Real>(&self, control: &[T]) -> Vec<Vec<T>> {
+        let mut state = self.initial();
+        let mut scratch = vec![Complex::zero(); 2 * state.len()];
+        let (pivots, midpoint) = scratch.split_at_mut(state.len());
+        let flat = |state: &[Complex<T>]| state.iter().flat_map(|z| [z.re, z.im]).collect();
+        let mut states = vec![flat(&state)];
+        for u in &control[..self.steps] {
+            self.matrix.advance(*u, &mut state, midpoint, pivots);
+            states.push(flat(&state));
+        }
+        states
+    }
+
+    fn initial<T: Real>(&self) -> Vec<Complex<T>> {
+        let constant = |z: &Complex<f64>| Complex::new(T::constant(z.re), T::constant(z.im));
+        self.start.iter().map(constant).collect()
+    }
+
+    /// Simulates one group of samples, keeping what derivatives read.
+    fn record_group(&self, control: MatRef<'_, f64>, group: usize) -> Path {
+        let n = self.start.len();
+        let u = Lanes::load(control, group);
+        let mut path = Path {
+            midpoints: vec![Complex::zero(); self.steps * n],
+            pivots: vec![Complex::zero(); self.steps * n],
+            end: self.initial(),
+        };
+        vectorised(|| {
+            for (k, u) in u.iter().enumerate() {
+                let midpoint = &mut path.midpoints[k * n..(k + 1) * n];
+                let pivots = &mut path.pivots[k * n..(k + 1) * n];
+                self.matrix.advance(*u, &mut path.end, midpoint, pivots);
+            }
+        });
+        path
+    }
+
+    /// The final state of one group of samples.
+    fn simulate_group(&self, control: MatRef<'_, f64>, group: usize) -> Vec<Complex<Lanes>> {
+        let u = Lanes::load(control, group);
+        let mut state = self.initial();
+        let mut scratch = vec![Complex::zero(); 2 * state.len()];
+        let (pivots, midpoint) = scratch.split_at_mut(state.len());
+        vectorised(|| {
+            for u in &u {
+                self.matrix.advance(*u, &mut state, midpoint, pivots);
+            }
+        });
+        state
+    }
+}
+
+impl Simulator for Schroedinger {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: self.steps,
+            output: 2 * self.start.len(),
+        }
+    }
+
+    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+        let samples = control.nrows();
+        let paths = over_groups(samples, self.steps, |group| {
+            self.record_group(control, group)
+        });
+        let ends: Vec<&[Complex<Lanes>]> = paths.iter().map(|path| &path.end[..]).collect();
+        Box::new(Paths {
+            matrix: self.matrix.clone(),
+            steps: self.steps,
+            y: batch_of_states(&ends, samples),
+            paths,
+        })
+    }
+
+    fn simulate(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
+        let samples = control.nrows();
+        let states = over_groups(samples, self.steps, |group| {
+            self.simulate_group(control, group)
+        });
+        batch_of_states(&states, samples)
+    }
+}
+
+/// What a group of samples went through.
+struct Path {
+    /// φ of each step (steps × points inside).
+    midpoints: Vec<Complex<Lanes>>,
+    /// The elimination of each step's A (steps × points inside).
+    pivots: Vec<Complex<Lanes>>,
+    /// The final state.
+    end: Vec<Complex<Lanes>>,
+}
+
+/// The simulated batch; derivatives walk the paths.
+struct Paths {
+    matrix: StepMatrix,
+    steps: usize,
+    paths: Vec<Path>,
+    y: Mat<f64>,
+}
+
+impl Paths {
+    /// Carries v of `count` cotangents (points inside × count) of one group back through time.
+    /// Returns the complex slopes s of each step (steps × count): du = Im s, and for i·w in place
+    /// of the cotangent w, whose v is -i·v, du = -Re s.
+    fn adjoint(&self, group: usize, mut v: Vec<Complex<Lanes>>) -> Vec<Complex<Lanes>> {
+        let path = &self.paths[group];
+        let n = path.end.len();
+        let count = v.len() / n.max(1);
+        let mut slopes = vec![Complex::zero(); self.steps * count];
+        let mut solved = v.clone();
+        vectorised(|| {
+            for k in (0..self.steps).rev() {
+                let midpoint = &path.midpoints[k * n..(k + 1) * n];
+                solved.copy_from_slice(&v);
+                self.matrix
+                    .solve(&path.pivots[k * n..(k + 1) * n], &mut solved);
+                let sums = &mut slopes[k * count..(k + 1) * count];
+                self.matrix.add_slopes(midpoint, &solved, sums);
+                reflect(&mut v, &solved);
+            }
+        });
+        slopes
+    }
+
+    /// Carries a change of the control of one group forward: dψ of the final state.
+    fn tangent(&self, group: usize, du: &[Lanes]) -> Vec<Complex<Lanes>> {
+        let path = &self.paths[group];
+        let n = path.end.len();
+        let mut change = vec![Complex::zero(); n];
+        let mut solved = change.clone();
+        vectorised(|| {
+            for (k, du) in du.iter().enumerate() {
+                let midpoint = &path.midpoints[k * n..(k + 1) * n];
+                solved.copy_from_slice(&change);
+                self.matrix.push(midpoint, *du, &mut solved);
+                self.matrix
+                    .solve(&path.pivots[k * n..(k + 1) * n], &mut solved);
+                reflect(&mut change, &solved);
+            }
+        });
+        change
+    }
+}
+
+impl Record for Paths {
+    fn y(&self) -> &Mat<f64> {
+        &self.y
+    }
+
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
+        let samples = self.y.nrows();
+        let groups = over_groups(samples, self.steps, |group| {
+            let w = Lanes::load(cotangent, group);
+            let conjugate = |pair: &[Lanes]| Complex::new(pair[0], -pair[1]);
+            self.adjoint(group, w.chunks_exact(2).map(conjugate).collect())
+        });
+        let mut du = Mat::zeros(samples, self.steps);
+        for (group, slopes) in groups.iter().enumerate() {
+            for (k, slope) in slopes.iter().enumerate() {
+                slope.im.store(&mut du, 0, samples, group, k);
+            }
+        }
+        du
+    }
+
+    // The step is linear in ψ over the complex numbers: the row of an imaginary part follows from
+    // that of the real part.
+    fn rows(&self) -> Mat<f64> {
+        let (samples, n) = (self.y.nrows(), self.y.ncols() / 2);
+        let units = (0..n * n).map(|place| f64::from(place / n == place % n));
+        let units: Vec<Complex<Lanes>> = units
+            .map(|unit| Complex::new(Lanes::constant(unit), Lanes::ZERO))
+            .collect();
+        let groups = over_groups(samples, self.steps * n, |group| {
+            self.adjoint(group, units.clone())
+        });
+        let mut rows = Mat::zeros(2 * n * samples, self.steps);
+        for (group, slopes) in groups.iter().enumerate() {
+            for (place, slope) in slopes.iter().enumerate() {
+                let (k, first) = (place / n, place % n * 2 * samples);
+                slope.im.store(&mut rows, first, samples, group, k);
+                (-slope.re).store(&mut rows, first + samples, samples, group, k);
+            }
+        }
+        rows
+    }
+
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
+        let samples = self.y.nrows();
+        let changes = over_groups(samples, self.steps, |group| {
+            self.tangent(group, &Lanes::load(tangent, group))
+        });
+        batch_of_states(&changes, samples)
+    }
+}
+
+/// A = 1 + iαH(u), tridiagonal, and its elimination without pivoting: every pivot has a real part
+/// of at least 1, because that of A's diagonal is 1 and the elimination adds positive numbers.
+#[derive(Debug, Clone)]
+struct StepMatrix {
+    /// α/dx²; the entries beside the diagonal are -i times it.
+    hopping: f64,
+    /// α·x of each grid point inside.
+    dipole: Vec<f64>,
+}
+
+impl StepMatrix {
+    fn new(well: InfiniteWell, dt: f64) -> Self {
+        let alpha = 0.5 * dt;
+        Self {
+            hopping: alpha / well.spacing().powi(2),
+            dipole: well.positions().iter().map(|x| alpha * x).collect(),
+        }
+    }
+
+    /// One step: ψ becomes ψ′, with its midpoint and the elimination.
+    #[inline(always)]
+    fn advance<T: Real>(
+        &self,
+        u: T,
+        state: &mut [Complex<T>],
+        midpoint: &mut [Complex<T>],
+        pivots: &mut [Complex<T>],
+    ) {
+        self.eliminate(u, pivots);
+        midpoint.copy_from_slice(state);
+        self.solve(pivots, midpoint);
+        reflect(state, midpoint);
+    }
+
+    /// Writes 1/pivot of each row.
+    #[inline(always)]
+    fn eliminate<T: Real>(&self, u: T, pivots: &mut [Complex<T>]) {
+        let square = self.hopping * self.hopping;
+        let mut before = Complex::zero();
+        for (pivot, dipole) in pivots.iter_mut().zip(&self.dipole) {
+            let diagonal = Complex::new(T::constant(1.0), u * *dipole + 2.0 * self.hopping);
+            before = (diagonal + before.scale(square)).reciprocal();
+            *pivot = before;
+        }
+    }
+
+    /// Solves A·z = r in place for several right-hand sides (points inside × count).
+    #[inline(always)]
+    fn solve<T: Real>(&self, pivots: &[Complex<T>], z: &mut [Complex<T>]) {
+        let n = pivots.len();
+        let count = z.len() / n.max(1);
+        for j in 1..n {
+            let carry = pivots[j - 1].scale(self.hopping).times_i();
+            let (before, here) = z[(j - 1) * count..(j + 1) * count].split_at_mut(count);
+            for (here, before) in here.iter_mut().zip(before) {
+                *here = *here + carry * *before;
+            }
+        }
+        for z in &mut z[n.saturating_sub(1) * count..] {
+            *z = *z * pivots[n - 1];
+        }
+        for j in (1..n).rev() {
+            let carry = pivots[j - 1].scale(self.hopping).times_i();
+            let (here, after) = z[(j - 1) * count..(j + 1) * count].split_at_mut(count);
+            for (here, after) in here.iter_mut().zip(after) {
+                *here = *here * pivots[j - 1] + carry * *after;
+            }
+        }
+    }
+
+    /// sums += Σ_j 2αx_j·φ_j·z_j for each of several z (points inside × count).
+    #[inline(always)]
+    fn add_slopes<T: Real>(
+        &self,
+        midpoint: &[Complex<T>],
+        z: &[Complex<T>],
+        sums: &mut [Complex<T>],
+    ) {
+        let points = midpoint.iter().zip(&self.dipole);
+        for ((phi, dipole), z) in points.zip(z.chunks_exact(sums.len())) {
+            let factor = phi.scale(2.0 * dipole);
+            for (sum, z) in sums.iter_mut().zip(z) {
+                *sum = *sum + factor * *z;
+            }
+        }
+    }
+
+    /// z += -iαX·φ·du, the right-hand side that a change of u adds.
+    #[inline(always)]
+    fn push<T: Real>(&self, midpoint: &[Complex<T>], du: T, z: &mut [Complex<T>]) {
+        for ((z, phi), dipole) in z.iter_mut().zip(midpoint).zip(&self.dipole) {
+            let force = du * *dipole;
+            *z = Complex::new(z.re + phi.im * force, z.im - phi.re * force);
+        }
+    }
+}
+
+/// v becomes 2z - v: the second half of a step whose midpoint is z.
+#[inline(always)]
+fn reflect<T: Real>(v: &mut [Complex<T>], z: &[Complex<T>]) {
+    for (v, z) in v.iter_mut().zip(z) {
+        *v = z.scale(2.0) - *v;
+    }
+}
+
+/// Groups of states as a batch matrix (samples × 2·points inside).
+fn batch_of_states<S: AsRef<[Complex<Lanes>]>>(groups: &[S], samples: usize) -> Mat<f64> {
+    let width = groups.first().map_or(0, |state| 2 * state.as_ref().len());
+    let mut batch = Mat::zeros(samples, width);
+    for (group, state) in groups.iter().enumerate() {
+        for (j, z) in state.as_ref().iter().enumerate() {
+            z.re.store(&mut batch, 0, samples, group, 2 * j);
+            z.im.store(&mut batch, 0, samples, group, 2 * j + 1);
+        }
+    }
+    batch
+}
+
+fn interleaved(numbers: &[f64]) -> Vec<Complex<f64>> {
+    let pairs = numbers.chunks_exact(2);
+    pairs.map(|pair| Complex::new(pair[0], pair[1])).collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Complex<T> {
+    re: T,
+    im: T,
+}
+
+impl<T: Real> Complex<T> {
+    #[inline(always)]
+    fn new(re: T, im: T) -> Self {
+        Self { re, im }
+    }
+
+    #[inline(always)]
+    fn zero() -> Self {
+        Self::new(T::constant(0.0), T::constant(0.0))
+    }
+
+    #[inline(always)]
+    fn scale(self, factor: f64) -> Self {
+        Self::new(self.re * factor, self.im * factor)
+    }
+
+    #[inline(always)]
+    fn times_i(self) -> Self {
+        Self::new(-self.im, self.re)
+    }
+
+    #[inline(always)]
+    fn reciprocal(self) -> Self {
+        let scale = T::constant(1.0) / (self.re * self.re + self.im * self.im);
+        Self::new(self.re * scale, -(self.im * scale))
+    }
+}
+
+impl<T: Real> Add for Complex<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self::new(self.re + other.re, self.im + other.im)
+    }
+}
+
+impl<T: Real> Sub for Complex<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self::new(self.re - other.re, self.im - other.im)
+    }
+}
+
+impl<T: Real> Mul for Complex<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self::new(
+            self.re * other.re - self.im * other.im,
+            self.re * other.im + self.im * other.re,
+        )
+    }
+}

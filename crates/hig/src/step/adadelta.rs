@@ -1,0 +1,76 @@
+//! Adadelta (Zeiler 2012, arXiv 1212.5701, algorithm 1).
+
+use super::{Method, Step, Update};
+use crate::error::Result;
+use crate::linearization::{Consumes, Linearization};
+use crate::settings::{FRACTION, POSITIVE, Settings};
+
+crate::settings! {
+    /// Adadelta: Δθ = -η·g·RMS(Δ)/RMS(g), with RMS(v) = √(mean of v² + ε) over decaying means and Δ the steps before η.
+    pub struct Adadelta {
+        /// Factor η on the step; the paper has none.
+        pub learning_rate: f64 = 1.0, POSITIVE;
+        /// Decay ρ of both means.
+        pub rho: f64 = 0.95, FRACTION;
+        /// ε inside both roots; it sets the size of the first steps.
+        pub epsilon: f64 = 1e-6, POSITIVE;
+    }
+}
+
+impl Method for Adadelta {
+    fn name(&self) -> &'static str {
+        "adadelta"
+    }
+
+    fn about(&self) -> &'static str {
+        "Adadelta (Zeiler 2012, arXiv 1212.5701)"
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.check()?;
+        Ok(Box::new(Means {
+            settings: self.clone(),
+            gradients: Vec::new(),
+            steps: Vec::new(),
+        }))
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+/// Decaying means of squares.
+struct Means {
+    settings: Adadelta,
+    gradients: Vec<f64>,
+    steps: Vec<f64>,
+}
+
+impl Step for Means {
+    fn consumes(&self, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let Adadelta { rho, epsilon, .. } = self.settings;
+        let gradient = at.gradient();
+        self.gradients.resize(gradient.len(), 0.0);
+        self.steps.resize(gradient.len(), 0.0);
+        let means = self.gradients.iter_mut().zip(&mut self.steps);
+        let delta = gradient.iter().zip(means).map(|(g, (squares, steps))| {
+            *squares = rho * *squares + (1.0 - rho) * g * g;
+            let step = -((*steps + epsilon) / (*squares + epsilon)).sqrt() * g;
+            *steps = rho * *steps + (1.0 - rho) * step * step;
+            learning_rate * step
+        });
+        Ok(Update {
+            delta: delta.collect(),
+            ..Update::default()
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! AdaGrad (Duchi, Hazan and Singer 2011, Journal of Machine Learning Research 12, 2121-2159,
+//! figure 1, diagonal matrices).
+
+use super::{Method, Step, Update};
+use crate::error::Result;
+use crate::linearization::{Consumes, Linearization};
+use crate::settings::{POSITIVE, Settings};
+
+crate::settings! {
+    /// AdaGrad: s ← s + g²; Δθ = -η·g / (√s + δ), component by component.
+    ///
+    /// The paper leaves η and δ open.
+    pub struct AdaGrad {
+        /// Learning rate η.
+        pub learning_rate: f64 = 1e-2, POSITIVE;
+        /// δ, added to the root of the sum of squared gradients.
+        pub epsilon: f64 = 1e-10, POSITIVE;
+    }
+}
+
+impl Method for AdaGrad {
+    fn name(&self) -> &'static str {
+        "adagrad"
+    }
+
+    fn about(&self) -> &'static str {
+        "AdaGrad (Duchi, Hazan, Singer 2011)"
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.check()?;
+        Ok(Box::new(Sums {
+            epsilon: self.epsilon,
+            squares: Vec::new(),
+        }))
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+struct Sums {
+    epsilon: f64,
+    squares: Vec<f64>,
+}
+
+impl Step for Sums {
+    fn consumes(&self, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let gradient = at.gradient();
+        self.squares.resize(gradient.len(), 0.0);
+        let pairs = gradient.iter().zip(&mut self.squares);
+        let delta = pairs.map(|(g, sum)| {
+            *sum += g * g;
+            -learning_rate * g / (sum.sqrt() + self.epsilon)
+        });
+        Ok(Update {
+            delta: delta.collect(),
+            ..Update::default()
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! Levenberg-Marquardt with damping by gain ratio (Marquardt 1963, doi 10.1137/0111030; Madsen,
+//! Nielsen and Tingleff 2004, "Methods for non-linear least squares problems", algorithm 3.16).
+//!
+//! With A = √C·J, where C is the loss's [`curvature`](crate::loss::Loss::curvature) in y, a trial is
+//! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is decomposed once a batch; another μ costs a direction and a
+//! forward pass.
+
+use super::decomposition::{ANY_ROUTE, Decomposition, Route};
+use super::filter::{Filter, Treatment};
+use super::{Method, Step, Update};
+use crate::error::Result;
+use crate::linearization::{Consumes, Jacobian, Linearization};
+use crate::matrix::{self, Mat, MatRef};
+use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
+
+crate::settings! {
+    /// Levenberg-Marquardt: damped Gauss-Newton steps, accepted where they lower the loss of the batch.
+    pub struct LevenbergMarquardt {
+        /// Fraction η of the damped step that is tried; 1 is the full step whatever the batch size.
+        pub learning_rate: f64 = 1.0, POSITIVE;
+        /// First damping μ, as a fraction of the largest eigenvalue of the Gauss-Newton matrix.
+        pub damping: f64 = 1e-3, POSITIVE;
+        /// Dampings tried on one batch before it is left with no update.
+        pub trials: usize = 10, AT_LEAST_ONE;
+        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations) or svd.
+        pub route: Route = Route::Auto, ANY_ROUTE;
+        /// Relative accuracy asked of the step on the Gram routes.
+        pub accuracy: f64 = 1e-6, POSITIVE;
+    }
+}
+
+impl Method for LevenbergMarquardt {
+    fn name(&self) -> &'static str {
+        "lm"
+    }
+
+    fn about(&self) -> &'static str {
+        "Levenberg-Marquardt with damping by gain ratio (Madsen, Nielsen, Tingleff 2004)"
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.check()?;
+        Ok(Box::new(Damped {
+            settings: self.clone(),
+            damping: None,
+        }))
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+struct Damped {
+    settings: LevenbergMarquardt,
+    /// μ, once a first batch has set its scale.
+    damping: Option<f64>,
+}
+
+fn filter(damping: f64) -> Filter {
+    Filter {
+        exponent: 1.0,
+        treatment: Treatment::Damp { damping },
+    }
+}
+
+impl Step for Damped {
+    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
+        let route = self.settings.route;
+        route.resolve(&filter(1.0), rows, columns).consumes()
+    }
+
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let gradient = at.gradient();
+        let still = vec![0.0; gradient.len()];
+        if gradient == still {
+            return Ok(Update {
+                delta: still,
+                ..Update::default()
+            });
+        }
+        let LevenbergMarquardt {
+            route, accuracy, ..
+        } = self.settings;
+        let whitened = Whitened::new(at);
+        // The scale of a first batch is known only when it is decomposed.
+        let least = filter(self.damping.unwrap_or(f64::MIN_POSITIVE));
+        let parts = Decomposition::of(&whitened, &whitened.cotangent(at), &least, route, accuracy)?;
+        let top = parts.singular_values()[0].powi(2);
+        // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
+        let bounded = |damping: f64| damping.clamp(f64::EPSILON * top, top / f64::EPSILON);
+        let mut damping = bounded(self.damping.unwrap_or(self.settings.damping * top));
+        let mut growth = 2.0;
+        for _ in 0..self.settings.trials {
+            let step = parts.direction(&whitened, &filter(damping));
+            let delta: Vec<f64> = step.iter().map(|d| -learning_rate * d).collect();
+            let moved = at.parameters().iter().zip(&delta).map(|(p, d)| p + d);
+            // With B·d = Jᵀg - μ·d the model's decrease needs no product with B.
+            let (slope, square) = (dot(&step, &gradient), dot(&step, &step));
+            let predicted =
+                learning_rate * (slope - 0.5 * learning_rate * (slope - damping * square));
+            let decrease = at.loss() - at.loss_at(&moved.collect::<Vec<f64>>());
+            let gain = decrease / predicted;
+            // A trial that is not finite has a gain of NaN or an infinity.
+            if predicted > 0.0 && gain > 0.0 && gain.is_finite() {
+                let factor = 1.0 - (2.0 * gain - 1.0).powi(3);
+                self.damping = Some(bounded(damping * factor.max(1.0 / 3.0)));
+                return Ok(update(delta, damping, gain));
+            }
+            damping = bounded(damping * growth);
+            growth *= 2.0;
+        }
+        self.damping = Some(damping);
+        Ok(update(still, damping, 0.0))
+    }
+}
+
+fn update(delta: Vec<f64>, damping: f64, gain: f64) -> Update {
+    Update {
+        delta,
+        diagnostics: vec![("damping", damping), ("gain_ratio", gain)],
+    }
+}
+
+/// √C·J: its squared singular values are the eigenvalues of the Gauss-Newton matrix Jᵀ·C·J.
+struct Whitened<'a> {
+    inner: &'a dyn Jacobian,
+    /// The diagonal of √C, stacked.
+    scale: Vec<f64>,
+}
+
+impl<'a> Whitened<'a> {
+    fn new(at: &'a Linearization<'_>) -> Self {
+        let target = at.batch().target.as_ref();
+        let curvature = at.model().loss.curvature(at.y().as_ref(), target);
+        let mut scale = matrix::stack(curvature.as_ref());
+        for c in &mut scale {
+            *c = c.sqrt();
+        }
+        Self { inner: at, scale }
+    }
+
+    /// g/√C, so that (√C·J)ᵀ·(g/√C) is the gradient.
+    fn cotangent(&self, at: &Linearization<'_>) -> Vec<f64> {
+        let pairs = at.cotangent().into_iter().zip(&self.scale);
+        pairs.map(|(g, s)| g / s).collect()
+    }
+}
+
+impl Jacobian for Whitened<'_> {
+    fn rows(&self) -> usize {
+        self.inner.rows()
+    }
+    fn columns(&self) -> usize {
+        self.inner.columns()
+    }
+    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        let scaled = Mat::from_fn(w.nrows(), w.ncols(), |i, j| self.scale[i] * w[(i, j)]);
+        self.inner.vjps(scaled.as_ref())
+    }
+    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+        let product = self.inner.jvp(v).into_iter().zip(&self.scale);
+        product.map(|(y, s)| s * y).collect()
+    }
+    fn gram(&self) -> Mat<f64> {
+        let mut gram = self.inner.gram();
+        for (j, right) in self.scale.iter().enumerate() {
+            for (k, left) in gram.col_as_slice_mut(j).iter_mut().zip(&self.scale) {
+                *k *= left * right;
+            }
+        }
+        gram
+    }
+    fn transposed(&self) -> Mat<f64> {
+        let mut transposed = self.inner.transposed();
+        for (j, scale) in self.scale.iter().enumerate() {
+            for v in transposed.col_as_slice_mut(j) {
+                *v *= scale;
+            }
+        }
+        transposed
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

@@ -1,0 +1,72 @@
+//! RMSProp (Tieleman and Hinton 2012, Neural Networks for Machine Learning, lecture 6e).
+
+use super::{Method, Step, Update};
+use crate::error::Result;
+use crate::linearization::{Consumes, Linearization};
+use crate::settings::{FRACTION, POSITIVE, Settings};
+
+crate::settings! {
+    /// RMSProp: s ← ρ·s + (1 - ρ)·g²; Δθ = -η·g / (√s + ε), component by component.
+    ///
+    /// The lecture leaves η open and has no ε.
+    pub struct RmsProp {
+        /// Learning rate η.
+        pub learning_rate: f64 = 1e-3, POSITIVE;
+        /// Decay ρ of the mean of squared gradients.
+        pub decay: f64 = 0.9, FRACTION;
+        /// ε, added to the root of the mean.
+        pub epsilon: f64 = 1e-8, POSITIVE;
+    }
+}
+
+impl Method for RmsProp {
+    fn name(&self) -> &'static str {
+        "rmsprop"
+    }
+
+    fn about(&self) -> &'static str {
+        "RMSProp (Tieleman and Hinton 2012, lecture 6e)"
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.check()?;
+        Ok(Box::new(Mean {
+            settings: self.clone(),
+            squares: Vec::new(),
+        }))
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+struct Mean {
+    settings: RmsProp,
+    squares: Vec<f64>,
+}
+
+impl Step for Mean {
+    fn consumes(&self, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let RmsProp { decay, epsilon, .. } = self.settings;
+        let gradient = at.gradient();
+        self.squares.resize(gradient.len(), 0.0);
+        let pairs = gradient.iter().zip(&mut self.squares);
+        let delta = pairs.map(|(g, mean)| {
+            *mean = decay * *mean + (1.0 - decay) * g * g;
+            -learning_rate * g / (mean.sqrt() + epsilon)
+        });
+        Ok(Update {
+            delta: delta.collect(),
+            ..Update::default()
+        })
+    }
+}
