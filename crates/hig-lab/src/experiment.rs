@@ -7,18 +7,29 @@ use hig::linearization::Consumes;
 use hig::settings::Settings;
 use hig::step::{self, Method};
 use hig::systems::{self, System};
-use hig::trainer::{Budget, Training};
+use hig::trainer::{Budget, Order, Training};
 use hig::{Dataset, Problem};
 
-/// A method with its training settings, under the name it was asked by.
+/// A method with its training settings.
 #[derive(Debug)]
-pub struct Contender {
+pub struct Phase {
     /// Registered name of the method.
     pub name: String,
     /// The optimizer's settings.
     pub method: Box<dyn Method>,
     /// Batch size, order, schedule, …
     pub training: Training,
+    /// Update at which the phase ends; none for the last, which ends with the budget.
+    pub until: Option<usize>,
+}
+
+/// A training to compare: one method, or several one after the other from the same weights on.
+#[derive(Debug)]
+pub struct Contender {
+    /// The name it was asked by.
+    pub name: String,
+    /// Its methods in order.
+    pub phases: Vec<Phase>,
 }
 
 /// A system, its data and initial weights, and the methods to compare on it.
@@ -46,11 +57,8 @@ impl Experiment {
             set(system.as_mut(), &mut contenders, assignment)?;
         }
         if let Some(order) = &options.order {
-            for contender in &mut contenders {
-                contender
-                    .training
-                    .set("order", order)
-                    .map_err(Refused::new)?;
+            for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
+                phase.training.set("order", order).map_err(Refused::new)?;
             }
         }
         let budget = match (options.updates, options.epochs, options.seconds) {
@@ -61,10 +69,18 @@ impl Experiment {
                 seconds,
             },
         };
+        system.check_together().map_err(Refused::new)?;
         let mut problem = system.problem(options.seed);
         if let Some(path) = &options.data {
             let states = problem.physics.widths().state;
             problem.train = Dataset::load(path, states).map_err(Refused::new)?;
+            // Fresh samples would pass the given ones by.
+            problem.sampler = None;
+            for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
+                if phase.training.order == Order::Fresh {
+                    phase.training.order = Order::Shuffled;
+                }
+            }
         }
         let weights = match &options.weights {
             Some(path) => problem
@@ -87,14 +103,16 @@ impl Experiment {
 
     fn check(&self) -> Result<()> {
         for contender in &self.contenders {
-            hig::trainer::check(
-                &self.problem,
-                contender.method.as_ref(),
-                &self.weights,
-                &contender.training,
-                &self.budget,
-            )
-            .map_err(|e| Refused::new(format_args!("{}: {e}", contender.name)))?;
+            for phase in &contender.phases {
+                hig::trainer::check(
+                    &self.problem,
+                    phase.method.as_ref(),
+                    &self.weights,
+                    &phase.training,
+                    &self.budget,
+                )
+                .map_err(|e| Refused::new(format_args!("{}: {e}", contender.name)))?;
+            }
         }
         Ok(())
     }
@@ -103,9 +121,11 @@ impl Experiment {
 /// The methods asked for (all of the system's comparison if none), with the settings that the
 /// system's source recommends for them.
 fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender>> {
-    let comparison = system.comparison();
     let names: Vec<String> = match names {
-        [] => comparison.iter().map(|(name, _)| (*name).into()).collect(),
+        [] => {
+            let comparison = system.comparison();
+            comparison.iter().map(|(name, _)| (*name).into()).collect()
+        }
         names => names.to_vec(),
     };
     let mut contenders: Vec<Contender> = Vec::new();
@@ -113,40 +133,88 @@ fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender>> {
         if contenders.iter().any(|c| c.name == name) {
             return Err(Refused::new(format_args!("method `{name}` is named twice")));
         }
-        let mut contender = Contender {
-            method: step::method(&name).map_err(Refused::new)?,
-            training: Training::default(),
-            name,
-        };
-        // A method without recommendation takes the batch of one that asks for as much.
-        let gradient = contender.method.start()?.consumes(1, 1) == Consumes::Gradient;
-        let alike = if gradient { "adam" } else { "hig" };
-        let settings_of = |name: &str| comparison.iter().find(|(known, _)| *known == name);
-        if let Some((_, settings)) = settings_of(&contender.name) {
-            for (key, value) in settings {
-                contender.set(key, value)?;
-            }
-        } else if let Some((_, settings)) = settings_of(alike) {
-            for (key, value) in settings.iter().filter(|(key, _)| *key == "batch") {
-                contender.set(key, value)?;
-            }
-        }
-        contenders.push(contender);
+        let phases = phases(system, &name)?;
+        contenders.push(Contender { name, phases });
     }
     Ok(contenders)
 }
 
-impl Contender {
-    fn has(&self, key: &str) -> bool {
+/// Reads `hig`, or `adam:500+hig`: Adam for 500 updates, then HIG from those weights.
+fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
+    let parts: Vec<&str> = text.split('+').collect();
+    let mut until = 0;
+    let mut phases = Vec::new();
+    for (i, part) in parts.iter().enumerate() {
+        let last = i + 1 == parts.len();
+        let (name, updates) = match part.split_once(':') {
+            Some((name, updates)) => (name, Some(updates)),
+            None => (*part, None),
+        };
+        let mut phase = recommended(system, name)?;
+        match (updates.map(str::parse::<usize>), last) {
+            (Some(Ok(updates)), false) if updates > 0 => {
+                until += updates;
+                phase.until = Some(until);
+            }
+            (None, true) => {}
+            _ => {
+                return Err(Refused::new(format_args!(
+                    "--method {text}: expected a method, or several as in adam:500+hig, \
+                     with a number of updates for all but the last"
+                )));
+            }
+        }
+        phases.push(phase);
+    }
+    Ok(phases)
+}
+
+/// A method with the settings that the system's source recommends for it; one without
+/// recommendation takes the batch and order of a method that asks for as much.
+pub fn recommended(system: &dyn System, name: &str) -> Result<Phase> {
+    let mut phase = Phase {
+        name: name.into(),
+        method: step::method(name).map_err(Refused::new)?,
+        training: Training::default(),
+        until: None,
+    };
+    let gradient = phase.method.start()?.consumes(1, 1) == Consumes::Gradient;
+    let alike = if gradient { "adam" } else { "hig" };
+    let comparison = system.comparison();
+    let settings_of = |name: &str| comparison.iter().find(|(known, _)| *known == name);
+    if let Some((_, settings)) = settings_of(name) {
+        for (key, value) in settings {
+            phase.set(key, value)?;
+        }
+    } else if let Some((_, settings)) = settings_of(alike) {
+        for (key, value) in settings {
+            if phase.training.has(key) {
+                phase.training.set(key, value)?;
+            }
+        }
+    }
+    Ok(phase)
+}
+
+impl Phase {
+    /// Whether the method or its training has a setting of that name.
+    pub fn has(&self, key: &str) -> bool {
         self.training.has(key) || self.method.has(key)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> hig::Result<()> {
+    /// Sets one of them.
+    pub fn set(&mut self, key: &str, value: &str) -> hig::Result<()> {
         if self.training.has(key) {
             self.training.set(key, value)
         } else {
             self.method.set(key, value)
         }
+    }
+
+    fn known(&self) -> Vec<&'static str> {
+        let settings = self.training.settings().into_iter();
+        let all = settings.chain(self.method.settings());
+        all.map(|s| s.name).collect()
     }
 }
 
@@ -159,49 +227,53 @@ fn set(system: &mut dyn System, contenders: &mut [Contender], assignment: &str) 
         )));
     };
     let (key, value) = (key.trim(), value.trim());
-    if let Some((method, key)) = key.split_once('.') {
-        let names: Vec<String> = contenders.iter().map(|c| c.name.clone()).collect();
-        return match contenders.iter_mut().find(|c| c.name == method) {
-            Some(contender) if contender.has(key) => {
-                contender.set(key, value).map_err(Refused::new)
-            }
-            Some(contender) => {
-                let known = contender.training.settings();
-                let known = known.into_iter().chain(contender.method.settings());
-                let kind = format!("setting of {method}");
-                Err(Refused::new(hig::Error::unknown(
-                    &kind,
-                    key,
-                    known.map(|s| s.name),
-                )))
-            }
-            None => Err(Refused::new(hig::Error::unknown(
-                "method of this run",
-                method,
-                names,
-            ))),
-        };
+    let phases = || contenders.iter().flat_map(|c| &c.phases);
+    let (method, key) = match key.split_once('.') {
+        Some((method, key)) => (Some(method), key),
+        None => (None, key),
+    };
+    let meant = |phase: &&Phase| method.is_none_or(|name| phase.name == name);
+    let known: Vec<&str> = match method {
+        Some(_) => phases().filter(meant).flat_map(Phase::known).collect(),
+        None => {
+            let own = system.settings().into_iter().map(|s| s.name);
+            own.chain(phases().flat_map(Phase::known)).collect()
+        }
+    };
+    let refusal = match method {
+        Some(name) if !phases().any(|phase| phase.name == name) => {
+            let names = phases().map(|phase| phase.name.clone());
+            Some(hig::Error::unknown("method of this run", name, names))
+        }
+        _ if known.contains(&key) => None,
+        Some(name) => Some(hig::Error::unknown(
+            &format!("setting of {name}"),
+            key,
+            without_repeats(&known),
+        )),
+        None => Some(hig::Error::unknown("setting", key, without_repeats(&known))),
+    };
+    if let Some(error) = refusal {
+        return Err(Refused::new(error));
     }
-    let mut found = false;
-    if system.has(key) {
+    if method.is_none() && system.has(key) {
         system.set(key, value).map_err(Refused::new)?;
-        found = true;
     }
-    for contender in contenders.iter_mut().filter(|c| c.has(key)) {
-        contender.set(key, value).map_err(Refused::new)?;
-        found = true;
-    }
-    if found {
-        return Ok(());
-    }
-    let mut known: Vec<&str> = system.settings().iter().map(|s| s.name).collect();
-    for contender in contenders {
-        let settings = contender.training.settings().into_iter();
-        for setting in settings.chain(contender.method.settings()) {
-            if !known.contains(&setting.name) {
-                known.push(setting.name);
-            }
+    let phases = contenders.iter_mut().flat_map(|c| &mut c.phases);
+    for phase in phases.filter(|phase| method.is_none_or(|name| phase.name == name)) {
+        if phase.has(key) {
+            phase.set(key, value).map_err(Refused::new)?;
         }
     }
-    Err(Refused::new(hig::Error::unknown("setting", key, known)))
+    Ok(())
+}
+
+fn without_repeats<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let mut unique = Vec::new();
+    for name in names {
+        if !unique.contains(name) {
+            unique.push(*name);
+        }
+    }
+    unique
 }

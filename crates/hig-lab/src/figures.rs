@@ -27,38 +27,60 @@ pub fn draw(experiment: &Experiment, finished: &[Finished], folder: &Path) -> Re
     Ok(files)
 }
 
-/// Test loss over wall-clock time and over updates.
+/// Test loss, and what else the system measures, over wall-clock time and over updates.
 fn loss(finished: &[Finished]) -> Vec<Panel> {
-    let curves = |x: fn(&Finished) -> &Vec<f64>| -> Vec<Curve> {
-        let curve = |(style, f): (usize, &Finished)| Curve {
-            label: f.name.clone(),
-            x: x(f).clone(),
-            y: f.curves.test_loss.clone(),
-            band: None,
-            style,
-        };
-        finished.iter().enumerate().map(curve).collect()
-    };
-    let panel = |title: &str, x: Axis, curves: Vec<Curve>| {
+    let mut panels = over_time_and_updates(finished, "test loss", |f| f.curves.test_loss.clone());
+    let first = finished.first().and_then(|f| f.curves.measures.first());
+    for (i, (name, _)) in first.into_iter().flatten().enumerate() {
+        let label = name.replace('_', " ");
+        panels.extend(over_time_and_updates(finished, &label, |f| {
+            f.curves.measures.iter().map(|m| m[i].1).collect()
+        }));
+    }
+    panels
+}
+
+fn over_time_and_updates(
+    finished: &[Finished],
+    quantity: &str,
+    values: impl Fn(&Finished) -> Vec<f64>,
+) -> Vec<Panel> {
+    let panel = |title: &str, axis: Axis, x: fn(&Finished) -> &Vec<f64>| {
+        let mut points = Vec::new();
+        let mut curves = Vec::new();
+        for (style, f) in finished.iter().enumerate() {
+            let (x, y) = (x(f).clone(), values(f));
+            for (place, method) in &f.curves.changes {
+                points.push(Marker {
+                    label: format!("{method} goes on"),
+                    x: x[*place],
+                    y: y[*place],
+                    style,
+                });
+            }
+            curves.push(Curve {
+                label: f.name.clone(),
+                x,
+                y,
+                band: None,
+                style,
+            });
+        }
         Panel::Chart(Chart {
             title: title.into(),
-            x,
-            y: Axis::log("test loss"),
+            x: axis,
+            y: Axis::log(quantity),
             curves,
-            points: Vec::new(),
+            points,
         })
     };
     vec![
         panel(
             "over wall-clock time",
             Axis::linear("training time (s)"),
-            curves(|f| &f.curves.seconds),
+            |f| &f.curves.seconds,
         ),
-        panel(
-            "over updates",
-            Axis::log("updates"),
-            curves(|f| &f.curves.updates),
-        ),
+        panel("over updates", Axis::log("updates"), |f| &f.curves.updates),
     ]
 }
 

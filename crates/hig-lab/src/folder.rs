@@ -1,7 +1,7 @@
 //! The folder that a run leaves behind.
 
 use crate::Refused;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Phase};
 use anyhow::{Context, Result};
 use hig::settings::{Setting, Settings, Value};
 use hig::tensors::write_whole;
@@ -118,8 +118,20 @@ pub fn configuration(experiment: &Experiment, options: &crate::cli::RunOptions) 
     }
     let mut methods = Table::new();
     for contender in &experiment.contenders {
-        let mut settings = settings_table(&contender.method.settings());
-        settings.extend(settings_table(&contender.training.settings()));
+        let settings_of = |phase: &Phase| {
+            let mut settings = settings_table(&phase.method.settings());
+            settings.extend(settings_table(&phase.training.settings()));
+            settings
+        };
+        let settings = match &contender.phases[..] {
+            [only] => settings_of(only),
+            phases => {
+                let named = phases
+                    .iter()
+                    .map(|p| (p.name.clone(), settings_of(p).into()));
+                named.collect()
+            }
+        };
         methods.insert(contender.name.clone(), settings.into());
     }
     let mut document = Table::new();

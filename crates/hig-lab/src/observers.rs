@@ -1,6 +1,8 @@
 //! What the lab watches in a training: the progress bar and the numbers that the figures show.
 
+use crate::experiment::Experiment;
 use hig::matrix::MatRef;
+use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Progress, saturation};
 use hig::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -84,44 +86,59 @@ pub struct Curves {
     pub saturation: Vec<f64>,
     /// Standard deviation of |activation|.
     pub saturation_deviation: Vec<f64>,
+    /// What the system measures beside the loss.
+    pub measures: Vec<Vec<(&'static str, f64)>>,
     /// y of one test sample.
     pub probe: Vec<Vec<f64>>,
+    /// Places (evaluations) where another method took over, with its name.
+    pub changes: Vec<(usize, String)>,
 }
 
 /// Records [`Curves`] and writes the diagnostics among them to `diagnostics.csv` as they come.
-#[derive(Debug)]
-pub struct Recorder {
+pub struct Recorder<'a> {
     /// What was recorded.
     pub curves: Curves,
+    system: &'a dyn System,
     sample: usize,
     path: PathBuf,
     file: File,
 }
 
-impl Recorder {
+impl<'a> Recorder<'a> {
     /// Records the test sample `sample` among the rest.
-    pub fn create(path: &Path, sample: usize, outputs: usize) -> Result<Self> {
+    pub fn create(path: &Path, experiment: &'a Experiment, sample: usize) -> Result<Self> {
+        let problem = &experiment.problem;
+        let measures = experiment.system.measures(problem, &experiment.weights);
+        let mut columns: Vec<String> = measures.iter().map(|(name, _)| (*name).into()).collect();
+        let outputs = problem.physics.widths().output;
+        columns.extend((1..=outputs).map(|i| format!("y{i}")));
         let start = || -> std::io::Result<File> {
             let mut file = File::create(path)?;
-            let y: Vec<String> = (1..=outputs).map(|i| format!("y{i}")).collect();
             writeln!(
                 file,
                 "update,seconds,activation_mean,activation_deviation,rank,{}",
-                y.join(",")
+                columns.join(",")
             )?;
             Ok(file)
         };
         let file = start().map_err(|e| Error::file(path, e))?;
         Ok(Self {
             curves: Curves::default(),
+            system: experiment.system.as_ref(),
             sample,
             path: path.to_owned(),
             file,
         })
     }
+
+    /// Notes that another method goes on from here.
+    pub fn mark(&mut self, method: &str) {
+        let place = self.curves.updates.len().saturating_sub(1);
+        self.curves.changes.push((place, method.to_owned()));
+    }
 }
 
-impl Observer for Recorder {
+impl Observer for Recorder<'_> {
     fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
         let problem = now.problem;
         let probe = problem.test.select(&[self.sample]);
@@ -131,7 +148,9 @@ impl Observer for Recorder {
         let (mean, deviation) = saturation.map_or((f64::NAN, f64::NAN), |s| (s.mean, s.deviation));
         let rank = now.diagnostics.iter().find(|(name, _)| *name == "rank");
         let rank = rank.map_or(String::new(), |(_, rank)| rank.to_string());
-        let numbers: Vec<String> = y.iter().map(|v| format!("{v:e}")).collect();
+        let measures = self.system.measures(problem, now.parameters);
+        let numbers = measures.iter().map(|(_, value)| value).chain(&y);
+        let numbers: Vec<String> = numbers.map(|v| format!("{v:e}")).collect();
         let row = format!(
             "{},{:.6},{mean:e},{deviation:e},{rank},{}\n",
             now.update,
@@ -145,6 +164,7 @@ impl Observer for Recorder {
         curves.test_loss.push(now.test_loss);
         curves.saturation.push(mean);
         curves.saturation_deviation.push(deviation);
+        curves.measures.push(measures);
         curves.probe.push(y);
         self.file
             .write_all(row.as_bytes())

@@ -7,7 +7,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::observers::{Bar, Curves, Recorder};
 use crate::{Refused, figures, table};
 use anyhow::{Result, bail};
-use hig::trainer::{CheckpointWriter, MetricsWriter, Outcome, Stop, train};
+use hig::trainer::{CheckpointWriter, MetricsWriter, Outcome, Start, Stop, train};
 use std::time::Duration;
 
 /// A test sample whose way is recorded and drawn.
@@ -85,28 +85,49 @@ fn train_one(
     folder: &Folder,
     quiet: bool,
 ) -> Result<Finished> {
-    let own = folder.subfolder(&contender.name)?;
+    let own = folder.subfolder(&contender.name.replace(':', "-"))?;
     let weights = own.join("weights.safetensors");
-    let outputs = experiment.problem.physics.widths().output;
     let mut bar = Bar::new(&contender.name, quiet);
     let mut metrics = MetricsWriter::create(&own.join("metrics.csv"))?;
-    let mut recorder = Recorder::create(&own.join("diagnostics.csv"), PROBE, outputs)?;
+    let mut recorder = Recorder::create(&own.join("diagnostics.csv"), experiment, PROBE)?;
     let mut checkpoints = CheckpointWriter::new(&weights, CHECKPOINT_INTERVAL);
-    let outcome = train(
-        &experiment.problem,
-        contender.method.as_ref(),
-        experiment.weights.clone(),
-        &contender.training,
-        experiment.budget,
-        experiment.seed,
-        &mut [
-            &mut bar,
-            &mut metrics,
-            &mut recorder,
-            &mut checkpoints,
-            &mut Interrupt,
-        ],
-    )?;
+    let mut start = Start::from(experiment.weights.clone());
+    let mut phases = contender.phases.iter().enumerate().peekable();
+    let outcome = loop {
+        let (i, phase) = phases.next().expect("a contender has a phase");
+        let mut budget = experiment.budget;
+        if let Some(until) = phase.until {
+            budget.updates = Some(budget.updates.map_or(until, |updates| updates.min(until)));
+        }
+        let outcome = train(
+            &experiment.problem,
+            phase.method.as_ref(),
+            start,
+            &phase.training,
+            budget,
+            // Another phase must not see the same samples in the same order again.
+            experiment.seed.wrapping_add(i as u64),
+            &mut [
+                &mut bar,
+                &mut metrics,
+                &mut recorder,
+                &mut checkpoints,
+                &mut Interrupt,
+            ],
+        )?;
+        let ended = experiment.budget.used(
+            outcome.updates,
+            outcome.epochs,
+            Duration::from_secs_f64(outcome.seconds),
+        ) >= 1.0;
+        match phases.peek() {
+            Some((_, next)) if !ended && matches!(outcome.stop, Stop::Budget) => {
+                recorder.mark(&next.name);
+                start = Start::from(&outcome);
+            }
+            _ => break outcome,
+        }
+    };
     bar.clear();
     experiment
         .problem

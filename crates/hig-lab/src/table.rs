@@ -37,26 +37,36 @@ pub fn summary(finished: &[Finished]) -> String {
         .iter()
         .map(|f| {
             let o = &f.outcome;
-            vec![
+            let mut row = vec![
                 f.name.clone(),
                 o.updates.to_string(),
                 format!("{:.1}", o.seconds),
                 format!("{:.3}", 1e3 * o.seconds / o.updates.max(1) as f64),
                 format!("{:.2e}", o.train_loss),
                 format!("{:.2e}", o.test_loss),
-                o.stop.to_string(),
-            ]
+            ];
+            let measures = f.curves.measures.last();
+            row.extend(
+                measures
+                    .into_iter()
+                    .flatten()
+                    .map(|(_, v)| format!("{v:.2e}")),
+            );
+            row.push(o.stop.to_string());
+            row
         })
         .collect();
-    let header = [
+    let mut header = vec![
         "method",
         "updates",
         "seconds",
         "ms/update",
         "train loss",
         "test loss",
-        "ended by",
     ];
+    let measures = finished.first().and_then(|f| f.curves.measures.last());
+    header.extend(measures.into_iter().flatten().map(|(name, _)| *name));
+    header.push("ended by");
     layout(&header, &rows)
 }
 

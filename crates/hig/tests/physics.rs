@@ -9,7 +9,9 @@ use hig::physics::check::check;
 use hig::physics::{
     Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Widths,
 };
-use hig::systems::{LinearOscillators, OscillatorChain, Scaling, System, Toy};
+use hig::systems::{
+    CubicSpring, LinearOscillators, LinearSpring, OscillatorChain, Scaling, System, Toy,
+};
 use num_dual::Dual64;
 use proptest::prelude::*;
 
@@ -71,10 +73,18 @@ impl Equations for Driven {
     }
 }
 
-fn chain(masses: usize) -> OscillatorChain {
+fn chain(masses: usize) -> OscillatorChain<LinearSpring> {
     OscillatorChain {
         masses,
-        coupling: 0.7,
+        spring: LinearSpring(0.7),
+        control: 1.3,
+    }
+}
+
+fn cubic_chain(masses: usize) -> OscillatorChain<CubicSpring> {
+    OscillatorChain {
+        masses,
+        spring: CubicSpring,
         control: 1.3,
     }
 }
@@ -265,10 +275,10 @@ fn two_coupled_masses_follow_their_normal_modes() {
     assert!(relative(&found[steps], &exact) <= 1e-8);
 }
 
-fn energy(chain: &OscillatorChain, state: &[f64]) -> f64 {
+fn energy(chain: &OscillatorChain<LinearSpring>, state: &[f64]) -> f64 {
     let (x, v) = state.split_at(chain.masses);
     let springs: f64 = x.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).sum();
-    0.5 * (dot(x, x) + dot(v, v) + chain.coupling * springs)
+    0.5 * (dot(x, x) + dot(v, v) + chain.spring.0 * springs)
 }
 
 #[test]
@@ -289,6 +299,27 @@ fn the_energy_of_a_free_chain_drifts_with_the_fifth_power_of_the_step() {
         let slope = logarithmic_slope(&drifts);
         assert!((slope - 5.0).abs() <= 0.2, "{masses} masses: {slope}");
     }
+}
+
+#[test]
+fn the_energy_of_free_cubic_springs_drifts_with_the_order_of_the_method() {
+    let start = normal_vector(6, 45);
+    // ẋ² / 2 + x² / 2 a mass and stretch⁴ / 4 a spring.
+    let energy = |state: &[f64]| {
+        let springs = state[..3]
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).powi(4));
+        0.5 * dot(state, state) + 0.25 * springs.sum::<f64>()
+    };
+    let drifts = [50, 100, 200, 400].map(|steps| {
+        let dt = 2.0 / steps as f64;
+        let states =
+            RungeKutta4::new(cubic_chain(3), steps, dt).trajectory(&start, &vec![0.0; steps]);
+        (dt, (energy(&states[steps]) / energy(&start) - 1.0).abs())
+    });
+    let slope = logarithmic_slope(&drifts);
+    assert!(slope >= 3.8, "{slope}");
+    assert!(drifts[3].1 <= 1e-7);
 }
 
 #[test]
@@ -364,6 +395,7 @@ fn assert_dual_numbers_agree<E: Equations + 'static>(method: &RungeKutta4<E>, sa
 fn products_and_rows_agree_with_dual_numbers_for_any_number_of_samples() {
     for samples in [1, 2, 7, 8, 9, 16, 17] {
         assert_dual_numbers_agree(&RungeKutta4::new(chain(2), 24, 0.5), samples);
+        assert_dual_numbers_agree(&RungeKutta4::new(cubic_chain(3), 9, 0.1), samples);
         assert_dual_numbers_agree(&RungeKutta4::new(Pendulum, 12, 0.2), samples);
     }
 }

@@ -104,9 +104,8 @@ impl QuantumDipole {
     fn final_density(&self, reached: &[f64], target: &[f64]) -> picture::Lines {
         let grid = |j: usize| j as f64 * self.well().spacing();
         let positions: Vec<f64> = (0..self.points).map(grid).collect();
-        let line = |label: &str, state: &[f64]| {
-            (label.into(), positions.clone(), Self::density(state))
-        };
+        let line =
+            |label: &str, state: &[f64]| (label.into(), positions.clone(), Self::density(state));
         picture::Lines {
             title: "final state".into(),
             x: "position".into(),

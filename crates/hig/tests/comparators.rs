@@ -1,0 +1,607 @@
+//! The optimizers that the spectral family is compared with, against closed forms.
+
+mod common;
+
+use common::*;
+use hig::data::Dataset;
+use hig::linearization::{Consumes, Linearization};
+use hig::loss::{Loss, SquaredError};
+use hig::matrix::Mat;
+use hig::network::{Activation, Initializer, Network};
+use hig::physics::{Differentiated, Real, SampleFunction, Widths};
+use hig::step::{
+    AdaGrad, Adadelta, Lbfgs, LevenbergMarquardt, Method, RmsProp, Route, Sgd, Step, Update, method,
+};
+use hig::systems::{System, Toy, systems};
+use hig::trainer::{Budget, Stop, Training, train};
+use hig::{Problem, Result};
+
+const NAMES: [&str; 6] = ["momentum", "adagrad", "adadelta", "rmsprop", "lbfgs", "lm"];
+
+/// The update for all training samples at once.
+fn update(step: &mut dyn Step, problem: &Problem, at: &[f64]) -> Update {
+    let batch = Linearization::new(problem.model(), &problem.train, at);
+    step.step(&batch, 1.0).unwrap()
+}
+
+fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64]) -> Update {
+    let update = update(step, problem, at);
+    for (p, d) in at.iter_mut().zip(&update.delta) {
+        *p += d;
+    }
+    update
+}
+
+fn gradient(problem: &Problem, at: &[f64]) -> Vec<f64> {
+    Linearization::new(problem.model(), &problem.train, at).gradient()
+}
+
+fn loss(problem: &Problem, at: &[f64]) -> f64 {
+    problem.model().loss(at, &problem.train)
+}
+
+fn diagnostic(update: &Update, name: &str) -> f64 {
+    let found = update.diagnostics.iter().find(|(n, _)| *n == name);
+    found.unwrap_or_else(|| panic!("no {name}")).1
+}
+
+/// Gradients and updates, axis by axis, of a few updates at η = 1 on a quadratic.
+fn follow(method: &dyn Method) -> Vec<Vec<(f64, f64)>> {
+    let (problem, ..) = quadratic(0.2, 1.7);
+    let (mut step, mut at) = (method.start().unwrap(), vec![0.4, -1.0, 0.2, 2.0]);
+    let mut axes = vec![Vec::new(); 4];
+    for _ in 0..5 {
+        let g = gradient(&problem, &at);
+        let delta = advance(step.as_mut(), &problem, &mut at).delta;
+        for i in 0..4 {
+            axes[i].push((g[i], delta[i]));
+        }
+    }
+    axes
+}
+
+fn assert_close(found: f64, expected: f64) {
+    assert!(
+        (found - expected).abs() <= 1e-12 * expected.abs(),
+        "{found} for {expected}"
+    );
+}
+
+#[test]
+fn adagrad_divides_by_the_root_of_the_sum_of_squared_gradients() {
+    let method = AdaGrad {
+        epsilon: 0.3,
+        ..AdaGrad::default()
+    };
+    for axis in follow(&method) {
+        for (k, (g, delta)) in axis.iter().enumerate() {
+            let squares: f64 = axis[..=k].iter().map(|(g, _)| g * g).sum();
+            assert_close(*delta, -g / (squares.sqrt() + 0.3));
+        }
+    }
+}
+
+#[test]
+fn rmsprop_divides_by_the_root_of_the_decaying_mean_of_squared_gradients() {
+    let method = RmsProp {
+        epsilon: 0.3,
+        ..RmsProp::default()
+    };
+    for axis in follow(&method) {
+        for (k, (g, delta)) in axis.iter().enumerate() {
+            let parts = axis[..=k].iter().rev().enumerate();
+            let mean: f64 = parts
+                .map(|(age, (g, _))| 0.1 * 0.9_f64.powi(age as i32) * g * g)
+                .sum();
+            assert_close(*delta, -g / (mean.sqrt() + 0.3));
+        }
+    }
+}
+
+#[test]
+fn adadelta_multiplies_by_the_ratio_of_the_roots_of_both_means() {
+    let epsilon = 1e-6_f64;
+    for axis in follow(&Adadelta::default()) {
+        let [(g1, d1), (g2, d2), (g3, d3), ..] = axis[..] else {
+            panic!("too few updates")
+        };
+        assert_close(d1, -g1 * (epsilon / (0.05 * g1 * g1 + epsilon)).sqrt());
+        let gradients = 0.95 * 0.05 * g1 * g1 + 0.05 * g2 * g2;
+        let steps = 0.05 * d1 * d1;
+        assert_close(d2, -g2 * ((steps + epsilon) / (gradients + epsilon)).sqrt());
+        let gradients = 0.95 * gradients + 0.05 * g3 * g3;
+        let steps = 0.95 * steps + 0.05 * d2 * d2;
+        assert_close(d3, -g3 * ((steps + epsilon) / (gradients + epsilon)).sqrt());
+    }
+}
+
+#[test]
+fn the_means_of_adadelta_do_not_see_its_learning_rate() {
+    let (problem, ..) = quadratic(0.2, 1.7);
+    let at = [0.4, -1.0, 0.2, 2.0];
+    let [slow, full] = [0.1, 1.0].map(|rate| {
+        let mut step = Adadelta::default().start().unwrap();
+        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        step.step(&batch, rate).unwrap();
+        step.step(&batch, rate).unwrap().delta
+    });
+    let scaled: Vec<f64> = full.iter().map(|d| 0.1 * d).collect();
+    assert!(relative(&slow, &scaled) <= 1e-15);
+}
+
+#[test]
+fn momentum_adds_nine_tenths_of_the_last_update() {
+    assert_eq!(Sgd::with_momentum().name(), "momentum");
+    assert_eq!(Sgd::default().name(), "sgd");
+    for axis in follow(method("momentum").unwrap().as_ref()) {
+        let mut last = 0.0;
+        for (g, delta) in axis {
+            assert_close(delta, 0.9 * last - g);
+            last = delta;
+        }
+    }
+}
+
+/// y = M·u, with an M that couples and scales the controls.
+struct Mix;
+
+impl SampleFunction for Mix {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 3,
+            output: 3,
+        }
+    }
+
+    fn evaluate<T: Real>(&self, _: &[f64], u: &[T], y: &mut [T]) {
+        y[0] = u[0] + u[1] * 0.3;
+        y[1] = u[1] * 0.7 - u[2] * 0.2;
+        y[2] = u[2] * 1.4 + u[0] * 0.1;
+    }
+}
+
+/// Linear least squares with 15 parameters, 3 × `samples` residuals that no parameters bring to 0,
+/// and its solution by the normal equations.
+fn least_squares(samples: usize, loss: SquaredError) -> (Problem, Vec<f64>) {
+    let targets = normal(samples, 3, 12);
+    let data = || Dataset {
+        input: normal(samples, 4, 11),
+        state: Mat::zeros(samples, 0),
+        target: targets.clone(),
+    };
+    let network = Network::mlp(&[4, 3], Activation::Tanh, Initializer::Glorot);
+    let problem = Problem::new(data(), data(), network, Differentiated(Mix), loss);
+    let start = vec![0.0; problem.network.parameter_count()];
+    let (hessian, gradient) = gauss_newton(&problem, &start);
+    let solution = solve(&hessian, &gradient).iter().map(|x| -x).collect();
+    (problem, solution)
+}
+
+/// JᵀCJ from the dense J, with C from differences of the loss's own gradient, and Jᵀg.
+fn gauss_newton(problem: &Problem, at: &[f64]) -> (Mat<f64>, Vec<f64>) {
+    let batch = Linearization::new(problem.model(), &problem.train, at);
+    let (j, y, target) = (batch.jacobian(), batch.y(), &problem.train.target);
+    let slope = |y: &Mat<f64>| problem.loss.cotangent(y.as_ref(), target.as_ref());
+    let ones = Mat::full(y.nrows(), y.ncols(), 1.0);
+    let c = entries(&(slope(&(y + &ones)) - slope(y)));
+    let scaled = Mat::from_fn(j.nrows(), j.ncols(), |r, k| c[r] * j[(r, k)]);
+    (multiply(&transpose(&j), &scaled), batch.gradient())
+}
+
+fn losses() -> [SquaredError; 3] {
+    let weighted = SquaredError::half().weighted(vec![2.0, 0.5, 7.0]);
+    [SquaredError::sum(), SquaredError::half(), weighted.unwrap()]
+}
+
+#[test]
+fn the_curvature_of_a_loss_is_the_difference_of_its_gradients() {
+    let (y, target) = (normal(5, 3, 1), normal(5, 3, 2));
+    let ones = Mat::full(5, 3, 1.0);
+    for loss in losses() {
+        let slope = |y: &Mat<f64>| loss.cotangent(y.as_ref(), target.as_ref());
+        let expected = slope(&(&y + &ones)) - slope(&y);
+        let found = loss.curvature(y.as_ref(), target.as_ref());
+        assert!(relative_matrix(&found, &expected) <= 1e-14);
+    }
+}
+
+#[test]
+fn lbfgs_reaches_the_solution_of_the_normal_equations() {
+    for loss in losses() {
+        let (problem, solution) = least_squares(40, loss);
+        let mut at = problem.network.initial_parameters(1);
+        let mut step = Lbfgs::default().start().unwrap();
+        for _ in 0..40 {
+            advance(step.as_mut(), &problem, &mut at);
+        }
+        let error = relative(&at, &solution);
+        assert!(error <= 1e-8, "{error:e}");
+    }
+}
+
+/// H·g from the textbook's matrix recursion H ← (1 - ρsyᵀ)·H·(1 - ρysᵀ) + ρssᵀ.
+fn bfgs(pairs: &[(Vec<f64>, Vec<f64>)], g: &[f64]) -> Vec<f64> {
+    let p = g.len();
+    let (s, y) = pairs.last().unwrap();
+    let scale = dot(s, y) / dot(y, y);
+    let mut h = Mat::from_fn(p, p, |i, j| if i == j { scale } else { 0.0 });
+    for (s, y) in pairs {
+        let rho = 1.0 / dot(s, y);
+        let left = Mat::from_fn(p, p, |i, j| f64::from(i == j) - rho * s[i] * y[j]);
+        let middle = multiply(&multiply(&left, &h), &transpose(&left));
+        h = Mat::from_fn(p, p, |i, j| middle[(i, j)] + rho * s[i] * s[j]);
+    }
+    times(&h, g)
+}
+
+#[test]
+fn lbfgs_steps_along_the_direction_of_the_explicit_bfgs_matrix() {
+    let problem = Toy {
+        samples: 11,
+        hidden: vec![3],
+        ..Toy::default()
+    }
+    .problem(2);
+    for memory in [1, 3, 10] {
+        let settings = Lbfgs {
+            memory,
+            ..Lbfgs::default()
+        };
+        let (mut step, mut pairs) = (settings.start().unwrap(), Vec::new());
+        let mut at = problem.network.initial_parameters(2);
+        for _ in 0..8 {
+            let before = gradient(&problem, &at);
+            let done = advance(step.as_mut(), &problem, &mut at);
+            let length = diagnostic(&done, "step_length");
+            let kept = &pairs[pairs.len().saturating_sub(memory)..];
+            let direction = match kept {
+                [] => before.clone(),
+                kept => bfgs(kept, &before),
+            };
+            let expected: Vec<f64> = direction.iter().map(|d| -length * d).collect();
+            let error = relative(&done.delta, &expected);
+            assert!(length > 0.0 && error <= 1e-9, "memory {memory}: {error:e}");
+            let after = gradient(&problem, &at);
+            let change: Vec<f64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+            assert!(dot(&done.delta, &change) > 0.0);
+            pairs.push((done.delta, change));
+        }
+    }
+}
+
+#[test]
+fn lbfgs_steps_meet_the_wolfe_conditions() {
+    let problem = Toy {
+        lambda: 0.1,
+        samples: 30,
+        ..Toy::default()
+    }
+    .problem(5);
+    let mut step = Lbfgs::default().start().unwrap();
+    let mut at = problem.network.initial_parameters(5);
+    for _ in 0..60 {
+        let (before, slope) = (loss(&problem, &at), gradient(&problem, &at));
+        let delta = advance(step.as_mut(), &problem, &mut at).delta;
+        let slope = dot(&slope, &delta);
+        assert!(slope < 0.0);
+        assert!(loss(&problem, &at) <= before + 1e-4 * slope + 1e-14 * before);
+        assert!(dot(&gradient(&problem, &at), &delta) >= 0.9 * slope);
+    }
+}
+
+#[test]
+fn a_full_undamped_levenberg_marquardt_step_solves_a_linear_problem() {
+    // 3·4 = 12 residuals are fewer than the 15 parameters, 3·40 are more.
+    for (samples, loss_of) in [4, 40].into_iter().flat_map(|s| losses().map(|l| (s, l))) {
+        let (problem, _) = least_squares(samples, loss_of);
+        let settings = LevenbergMarquardt {
+            damping: 1e-14,
+            ..LevenbergMarquardt::default()
+        };
+        let mut at = problem.network.initial_parameters(1);
+        let before = gradient(&problem, &at);
+        let done = advance(settings.start().unwrap().as_mut(), &problem, &mut at);
+        assert!((diagnostic(&done, "gain_ratio") - 1.0).abs() <= 1e-10);
+        let left = gradient(&problem, &at);
+        let ratio = (dot(&left, &left) / dot(&before, &before)).sqrt();
+        assert!(ratio <= 1e-9, "{samples} samples: {ratio:e}");
+    }
+    for loss_of in losses() {
+        let (problem, solution) = least_squares(40, loss_of);
+        let mut at = problem.network.initial_parameters(1);
+        let mut step = LevenbergMarquardt::default().start().unwrap();
+        for _ in 0..6 {
+            advance(step.as_mut(), &problem, &mut at);
+        }
+        assert!(relative(&at, &solution) <= 1e-8);
+    }
+}
+
+#[test]
+fn levenberg_marquardt_solves_the_damped_normal_equations() {
+    let fraction = 0.03;
+    for (_, problem) in small_problems(Activation::Tanh) {
+        let at = problem.network.initial_parameters(3);
+        let (mut matrix, g) = gauss_newton(&problem, &at);
+        let (_, eigenvalues, _) = jacobi_svd(&matrix);
+        let damping = fraction * eigenvalues.iter().fold(0.0_f64, |a, b| a.max(*b));
+        let plain = matrix.clone();
+        for i in 0..g.len() {
+            matrix[(i, i)] += damping;
+        }
+        let expected: Vec<f64> = solve(&matrix, &g).iter().map(|x| -x).collect();
+        for route in [Route::Auto, Route::Gram, Route::Normal, Route::Svd] {
+            let settings = LevenbergMarquardt {
+                damping: fraction,
+                route,
+                ..LevenbergMarquardt::default()
+            };
+            let mut step = settings.start().unwrap();
+            let done = update(step.as_mut(), &problem, &at);
+            assert!(relative(&done.delta, &expected) <= 1e-9, "{route:?}");
+            assert!((diagnostic(&done, "damping") / damping - 1.0).abs() <= 1e-12);
+
+            // Gain and the next damping, as algorithm 3.16 has them.
+            let moved: Vec<f64> = at.iter().zip(&expected).map(|(p, d)| p + d).collect();
+            let model = dot(&g, &expected) + 0.5 * dot(&expected, &times(&plain, &expected));
+            let gain = (loss(&problem, &at) - loss(&problem, &moved)) / -model;
+            assert!((diagnostic(&done, "gain_ratio") / gain - 1.0).abs() <= 1e-7);
+            let next = damping * (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
+            let again = update(step.as_mut(), &problem, &moved);
+            let found = diagnostic(&again, "damping") / next;
+            assert!((found - 1.0).abs() <= 1e-6, "{route:?}: {found}");
+        }
+    }
+}
+
+#[test]
+fn levenberg_marquardt_is_the_same_in_sample_space_and_in_parameter_space() {
+    for samples in [5, 40] {
+        let problem = Toy {
+            lambda: 0.1,
+            samples,
+            ..Toy::default()
+        }
+        .problem(7);
+        let paths = [Route::Gram, Route::Normal, Route::Svd].map(|route| {
+            let settings = LevenbergMarquardt {
+                route,
+                accuracy: 1e-10,
+                ..LevenbergMarquardt::default()
+            };
+            let mut step = settings.start().unwrap();
+            let mut at = problem.network.initial_parameters(7);
+            for _ in 0..8 {
+                advance(step.as_mut(), &problem, &mut at);
+            }
+            at
+        });
+        assert!(relative(&paths[0], &paths[2]) <= 1e-8, "gram, {samples}");
+        assert!(relative(&paths[1], &paths[2]) <= 1e-8, "normal, {samples}");
+    }
+}
+
+#[test]
+fn levenberg_marquardt_never_raises_the_loss_of_a_full_batch() {
+    for (lambda, rate) in [(1.0, 1.0), (0.01, 1.0), (1.0, 0.3), (1.0, 3.0)] {
+        let problem = Toy {
+            lambda,
+            ..Toy::default()
+        }
+        .problem(3);
+        let mut step = LevenbergMarquardt::default().start().unwrap();
+        let mut at = problem.network.initial_parameters(3);
+        let first = loss(&problem, &at);
+        let mut before = first;
+        for k in 0..200 {
+            let batch = Linearization::new(problem.model(), &problem.train, &at);
+            let delta = step.step(&batch, rate).unwrap().delta;
+            at = at.iter().zip(delta).map(|(p, d)| p + d).collect();
+            let now = loss(&problem, &at);
+            assert!(
+                now <= before * (1.0 + 1e-13),
+                "update {k}: {before} to {now}"
+            );
+            before = now;
+        }
+        assert!(before < 0.5 * first, "λ = {lambda}, η = {rate}: {before}");
+    }
+}
+
+/// y = ln u: not a number where a step is too long.
+struct Logarithm;
+
+impl SampleFunction for Logarithm {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 1,
+            output: 1,
+        }
+    }
+
+    fn evaluate<T: Real>(&self, _: &[f64], u: &[T], y: &mut [T]) {
+        y[0] = u[0].ln();
+    }
+}
+
+/// From (0, 1), which is u = 1, the Gauss-Newton step towards y = -5 leads to u = -4.
+fn cliff() -> (Problem, Vec<f64>) {
+    let data = || Dataset {
+        input: Mat::zeros(2, 1),
+        state: Mat::zeros(2, 0),
+        target: Mat::full(2, 1, -5.0),
+    };
+    let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
+    let physics = Differentiated(Logarithm);
+    let problem = Problem::new(data(), data(), network, physics, SquaredError::sum());
+    (problem, vec![0.0, 1.0])
+}
+
+#[test]
+fn a_rejected_trial_leaves_the_parameters_and_raises_the_damping() {
+    let (problem, at) = cliff();
+    let settings = LevenbergMarquardt {
+        trials: 1,
+        ..LevenbergMarquardt::default()
+    };
+    let mut step = settings.start().unwrap();
+    // One eigenvalue: 2·(∂y/∂u)² = 2.
+    let mut dampings = Vec::new();
+    loop {
+        let done = update(step.as_mut(), &problem, &at);
+        if done.delta != [0.0, 0.0] {
+            assert_eq!(diagnostic(&done, "damping"), *dampings.last().unwrap());
+            break;
+        }
+        assert_eq!(diagnostic(&done, "gain_ratio"), 0.0);
+        dampings.push(diagnostic(&done, "damping"));
+    }
+    for (k, damping) in dampings.iter().enumerate() {
+        assert_close(*damping, 2e-3 * 2.0_f64.powi(k as i32 + 1));
+    }
+    // 1 - 5 / (1 + μ/2) is above 0 from μ = 8 on, which is the twelfth doubling of 0.002.
+    assert_eq!(dampings.len(), 12);
+
+    // Within one update the factor itself doubles: 2·4·8·16·32 = 2^15 is the first above 2^12.
+    let mut step = LevenbergMarquardt::default().start().unwrap();
+    let done = update(step.as_mut(), &problem, &at);
+    assert_close(diagnostic(&done, "damping"), 2e-3 * 2.0_f64.powi(15));
+}
+
+#[test]
+fn no_trial_that_is_not_finite_is_accepted() {
+    for name in ["lbfgs", "lm"] {
+        let (problem, mut at) = cliff();
+        let mut step = method(name).unwrap().start().unwrap();
+        for _ in 0..60 {
+            advance(step.as_mut(), &problem, &mut at);
+            assert!(loss(&problem, &at).is_finite(), "{name}");
+        }
+        assert!((at[1] / (-5.0_f64).exp() - 1.0).abs() <= 1e-6, "{name}");
+    }
+}
+
+#[test]
+fn at_an_optimum_the_searching_methods_stay() {
+    let (mut problem, at) = cliff();
+    problem.train.target = Mat::zeros(2, 1);
+    for name in ["lbfgs", "lm"] {
+        let mut step = method(name).unwrap().start().unwrap();
+        for _ in 0..3 {
+            let done = update(step.as_mut(), &problem, &at);
+            assert_eq!(done.delta, [0.0, 0.0], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_learning_rate_scales_the_step_that_a_line_search_found() {
+    let (problem, _) = least_squares(40, SquaredError::sum());
+    let at = problem.network.initial_parameters(1);
+    let [part, full] = [0.25, 1.0].map(|rate| {
+        let mut step = Lbfgs::default().start().unwrap();
+        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        step.step(&batch, rate).unwrap().delta
+    });
+    let scaled: Vec<f64> = full.iter().map(|d| 0.25 * d).collect();
+    assert!(relative(&part, &scaled) <= 1e-15);
+}
+
+#[test]
+fn comparators_state_what_they_consume() {
+    let consumes = |name: &str, n, p| method(name).unwrap().start().unwrap().consumes(n, p);
+    for name in &NAMES[..5] {
+        assert_eq!(consumes(name, 10, 20), Consumes::Gradient);
+    }
+    assert_eq!(consumes("lm", 10, 20), Consumes::Gram);
+    assert_eq!(consumes("lm", 20, 10), Consumes::Jacobian);
+}
+
+#[test]
+fn comparators_refuse_settings_out_of_range() {
+    fn start(method: impl Method) -> Result<()> {
+        method.start().map(|_| ())
+    }
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let results = [
+            start(Sgd {
+                learning_rate: bad,
+                ..Sgd::with_momentum()
+            }),
+            start(AdaGrad {
+                learning_rate: bad,
+                ..AdaGrad::default()
+            }),
+            start(Adadelta {
+                learning_rate: bad,
+                ..Adadelta::default()
+            }),
+            start(RmsProp {
+                learning_rate: bad,
+                ..RmsProp::default()
+            }),
+            start(Lbfgs {
+                learning_rate: bad,
+                ..Lbfgs::default()
+            }),
+            start(LevenbergMarquardt {
+                learning_rate: bad,
+                ..LevenbergMarquardt::default()
+            }),
+        ];
+        for result in results {
+            assert_message(result, &["learning_rate", "above 0"]);
+        }
+    }
+    for (name, setting, bad) in [
+        ("momentum", "momentum", "1"),
+        ("adagrad", "epsilon", "0"),
+        ("adadelta", "rho", "1"),
+        ("adadelta", "epsilon", "0"),
+        ("rmsprop", "decay", "-0.1"),
+        ("rmsprop", "epsilon", "0"),
+        ("lbfgs", "memory", "0"),
+        ("lbfgs", "trials", "0"),
+        ("lm", "damping", "0"),
+        ("lm", "trials", "0"),
+        ("lm", "accuracy", "0"),
+    ] {
+        let mut method = method(name).unwrap();
+        assert_message(method.set(setting, bad), &[setting]);
+    }
+}
+
+#[test]
+fn comparators_lower_the_loss_of_every_system_with_their_own_defaults() {
+    for system in systems() {
+        let mut system = system.boxed();
+        for name in ["samples", "test_samples"] {
+            system.set(name, "32").unwrap();
+        }
+        let problem = system.problem(1);
+        for name in NAMES {
+            let method = method(name).unwrap();
+            let start = problem.network.initial_parameters(1);
+            let before = loss(&problem, &start);
+            let outcome = train(
+                &problem,
+                method.as_ref(),
+                start,
+                &Training::default(),
+                Budget::updates(20),
+                1,
+                &mut [],
+            )
+            .unwrap();
+            let text = format!(
+                "{} {name}: {before} to {}",
+                system.name(),
+                outcome.train_loss
+            );
+            assert!(matches!(outcome.stop, Stop::Budget), "{text}");
+            assert!(outcome.train_loss < before, "{text}");
+        }
+    }
+}
