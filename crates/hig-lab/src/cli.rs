@@ -20,6 +20,8 @@ pub enum Command {
     Run(RunOptions),
     /// Measure over many seeds how far the statements of a source hold.
     Study(StudyOptions),
+    /// Train every combination of given settings, over several seeds.
+    Sweep(SweepOptions),
     /// Name systems, methods and settings with their defaults.
     List,
 }
@@ -88,10 +90,48 @@ pub struct StudyOptions {
     /// Updates of each training [default: the study's own].
     #[arg(long, value_name = "N")]
     pub updates: Option<usize>,
-    /// Folder for the results [default: the next free runs/study-NAME-N].
+    /// Folder for the results [default: runs/study-NAME]; finished trainings in it are kept.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Replace results that are already there.
+    /// Start anew.
+    #[arg(long)]
+    pub force: bool,
+    /// Threads to use; results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress bar.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Options of `hig sweep`.
+#[derive(Debug, Args)]
+pub struct SweepOptions {
+    /// System to train on (see `hig list`).
+    pub system: String,
+    /// Method to train with; repeat for several.
+    #[arg(long = "method", value_name = "NAME", default_value = "hig")]
+    pub methods: Vec<String>,
+    /// A setting with one value, or several separated by commas (lists such as `hidden` by
+    /// semicolons): `cutoff=1e-4,1e-5,1e-6`. Repeat for a grid.
+    #[arg(long = "set", value_name = "KEY=VALUES")]
+    pub set: Vec<String>,
+    /// Seeds, as in 1..5 (both ends included) or 1,2,7.
+    #[arg(long, default_value = "0..4")]
+    pub seeds: String,
+    /// Updates to train for.
+    #[arg(long, value_name = "N")]
+    pub updates: Option<usize>,
+    /// Passes over the training samples to train for.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<f64>,
+    /// Seconds of training; trainings then run one after the other.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+    /// Folder for the results [default: runs/sweep-SYSTEM]; finished trainings in it are kept.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Start anew.
     #[arg(long)]
     pub force: bool,
     /// Threads to use; results do not depend on it [default: all cores].

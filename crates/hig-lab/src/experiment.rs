@@ -120,7 +120,7 @@ impl Experiment {
 
 /// The methods asked for (all of the system's comparison if none), with the settings that the
 /// system's source recommends for them.
-fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender>> {
+pub fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender>> {
     let names: Vec<String> = match names {
         [] => {
             let comparison = system.comparison();
@@ -220,7 +220,7 @@ impl Phase {
 
 /// Applies one `key=value` of `--set` wherever the key is a setting; `method.key=value` reaches
 /// that method only.
-fn set(system: &mut dyn System, contenders: &mut [Contender], assignment: &str) -> Result<()> {
+pub fn set(system: &mut dyn System, contenders: &mut [Contender], assignment: &str) -> Result<()> {
     let Some((key, value)) = assignment.split_once('=') else {
         return Err(Refused::new(format_args!(
             "--set {assignment}: expected KEY=VALUE, such as lambda=0.01"

@@ -18,7 +18,10 @@ const RESULTS: [&str; 5] = [
     "statements.md",
 ];
 
-/// A writable, empty folder for results.
+/// The folder of finished trainings of a command that can go on.
+const TRIALS: &str = "trials";
+
+/// A writable folder for results.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
@@ -35,6 +38,17 @@ impl Folder {
                 .find(|path| !path.exists())
                 .expect("there is always a next number"),
         };
+        Self::prepare(root, force, |_| false)
+    }
+
+    /// Opens `out`, or `runs/NAME`, for a command that goes on from the trainings finished there;
+    /// `force` starts anew.
+    pub fn open_to_continue(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
+        let root = out.map_or_else(|| Path::new("runs").join(name), Path::to_owned);
+        Self::prepare(root, force, |root| root.join(TRIALS).is_dir())
+    }
+
+    fn prepare(root: PathBuf, force: bool, may_continue: fn(&Path) -> bool) -> Result<Self> {
         let refuse =
             |reason: String| Refused::new(format_args!("--out {}: {reason}", root.display()));
         if root.exists() && !root.is_dir() {
@@ -45,7 +59,7 @@ impl Folder {
                 .map_err(|e| refuse(format!("cannot be read ({e})")))?
                 .next()
                 .is_some();
-        if occupied && !force {
+        if occupied && !force && !may_continue(&root) {
             return Err(refuse(
                 "there are results already; name another folder or replace them with --force"
                     .into(),
@@ -56,7 +70,7 @@ impl Folder {
         fs::write(&probe, b"")
             .and_then(|()| fs::remove_file(&probe))
             .map_err(|e| refuse(format!("is not writable ({e})")))?;
-        if occupied {
+        if occupied && force {
             remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
         }
         Ok(Self { root })
@@ -74,6 +88,11 @@ impl Folder {
         Ok(path)
     }
 
+    /// The folder of finished trainings.
+    pub fn trials(&self) -> PathBuf {
+        self.root.join(TRIALS)
+    }
+
     /// Writes a file whole.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         write_whole(&self.root.join(name), text.as_bytes())?;
@@ -86,7 +105,9 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir() && (path.join("metrics.csv").is_file() || name == "figures") {
+        if path.is_dir()
+            && (path.join("metrics.csv").is_file() || name == "figures" || name == TRIALS)
+        {
             fs::remove_dir_all(&path)?;
         } else if RESULTS.iter().any(|known| name == *known) {
             fs::remove_file(&path)?;

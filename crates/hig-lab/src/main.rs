@@ -10,8 +10,11 @@ mod interrupt;
 mod list;
 mod observers;
 mod run;
+mod statistics;
 mod study;
+mod sweep;
 mod table;
+mod trials;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match cli::Cli::parse().command {
         cli::Command::Run(options) => run::run(&options),
         cli::Command::Study(options) => study::study(&options),
+        cli::Command::Sweep(options) => sweep::sweep(&options),
         cli::Command::List => {
             list::print();
             Ok(())

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use hig::linearization::Model;
+use hig::linearization::{Model, Reduction};
 use hig::loss::{Loss, SquaredError};
 use hig::matrix::{Mat, stack};
 use hig::network::Activation;
@@ -176,6 +176,44 @@ fn the_loss_is_the_batch_mean_of_the_samples_losses() {
         let batch = Linearization::new(problem.model(), &problem.train, at);
         assert!((batch.loss() / mean - 1.0).abs() <= 1e-13, "{name}");
         assert!((batch.loss_at(at) / mean - 1.0).abs() <= 1e-13, "{name}");
+    });
+}
+
+#[test]
+fn a_summed_batch_is_its_mean_times_its_samples() {
+    everywhere(|name, _, _, problem, at| {
+        let mean = Model {
+            reduction: Reduction::Mean,
+            ..problem.model()
+        };
+        let sum = Model {
+            reduction: Reduction::Sum,
+            ..mean
+        };
+        let [mean, sum] = [mean, sum].map(|m| Linearization::new(m, &problem.train, at));
+        let samples = problem.train.len() as f64;
+        let scaled = |values: Vec<f64>| values.iter().map(|v| samples * v).collect::<Vec<_>>();
+        assert!(
+            (sum.loss() / mean.loss() / samples - 1.0).abs() <= 1e-14,
+            "{name}"
+        );
+        assert!(
+            (sum.loss_at(at) / sum.loss() - 1.0).abs() <= 1e-13,
+            "{name}"
+        );
+        assert!(
+            relative(&sum.cotangent(), &scaled(mean.cotangent())) <= 1e-14,
+            "{name}"
+        );
+        assert!(
+            relative(&sum.gradient(), &scaled(mean.gradient())) <= 1e-13,
+            "{name}"
+        );
+        assert_eq!(
+            entries(&sum.jacobian()),
+            entries(&mean.jacobian()),
+            "{name}"
+        );
     });
 }
 

@@ -5,6 +5,7 @@ mod common;
 use common::*;
 use hig::data::Dataset;
 use hig::linearization::{Consumes, Linearization};
+use hig::loss::SquaredError;
 use hig::matrix::Mat;
 use hig::network::{Activation, Initializer, Network};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
@@ -12,10 +13,11 @@ use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
 use hig::systems::{LinearOscillators, System, Toy};
 use hig::trainer::{
     Batches, Budget, Evaluation, Flow, Observer, Order, Outcome, Progress, Schedule, ScheduleKind,
-    Stop, Training, train,
+    Start, Stop, Training, train,
 };
 use hig::{Error, Problem, Result};
 use proptest::prelude::*;
+use rand_distr::{Distribution, StandardUniform};
 use std::sync::{Arc, Mutex};
 
 fn toy() -> Problem {
@@ -303,8 +305,8 @@ proptest! {
         size in 1_usize..45,
         seed in any::<u64>(),
     ) {
-        let data = numbered(count);
-        let mut batches = Batches::new(&data, size, Order::Shuffled, seed);
+        let problem = rooted(numbered(count));
+        let mut batches = Batches::new(&problem, size, Order::Shuffled, seed);
         for _ in 0..3 {
             let (mut order, sizes) = epoch(&mut batches, count);
             order.sort_unstable();
@@ -317,8 +319,8 @@ proptest! {
 
     #[test]
     fn the_fixed_order_is_the_stored_one(count in 1_usize..40, size in 1_usize..45) {
-        let data = numbered(count);
-        let mut batches = Batches::new(&data, size, Order::Fixed, 5);
+        let problem = rooted(numbered(count));
+        let mut batches = Batches::new(&problem, size, Order::Fixed, 5);
         for _ in 0..3 {
             let (order, _) = epoch(&mut batches, count);
             prop_assert_eq!(order, (0..count).collect::<Vec<_>>());
@@ -328,11 +330,82 @@ proptest! {
 
 #[test]
 fn shuffled_epochs_differ_from_each_other_and_from_the_stored_order() {
-    let data = numbered(30);
-    let mut batches = Batches::new(&data, 7, Order::Shuffled, 0);
+    let problem = rooted(numbered(30));
+    let mut batches = Batches::new(&problem, 7, Order::Shuffled, 0);
     let [first, second] = [0, 1].map(|_| epoch(&mut batches, 30).0);
     assert_ne!(first, second);
     assert_ne!(first, (0..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn fresh_batches_are_drawn_anew_for_every_update() {
+    let problem = rooted(numbered(5)).with_sampler(|samples, random| Dataset {
+        input: Mat::from_fn(samples, 1, |_, _| StandardUniform.sample(random)),
+        ..numbered(samples)
+    });
+    let draw = |seed: u64| {
+        let mut batches = Batches::new(&problem, 3, Order::Fresh, seed);
+        let inputs = (0..20).flat_map(|_| {
+            let batch = batches.next_batch();
+            assert_eq!(batch.len(), 3);
+            entries(&batch.input)
+        });
+        bits(&inputs.collect::<Vec<_>>())
+    };
+    let mut drawn = draw(0);
+    assert_eq!(drawn, draw(0));
+    assert_ne!(drawn, draw(1));
+    drawn.sort_unstable();
+    drawn.dedup();
+    assert_eq!(drawn.len(), 60);
+}
+
+#[test]
+fn fresh_batches_are_refused_where_nothing_can_draw_them() {
+    let problem = toy();
+    let training = Training {
+        order: Order::Fresh,
+        ..batches_of(5)
+    };
+    let start = problem.network.initial_parameters(0);
+    let parts = ["order = fresh", "shuffled or fixed"];
+    let budget = Budget::updates(1);
+    refused(&problem, &Adam::default(), start, &training, budget, &parts);
+}
+
+#[test]
+fn a_training_that_goes_on_counts_on_and_evaluates_only_what_is_new() {
+    let problem = toy();
+    let training = Training {
+        evaluate_every: 4,
+        ..batches_of(5)
+    };
+    let method = Scripted::new(&[0.125]);
+    let whole = run(
+        &problem,
+        &method,
+        &training,
+        Budget::updates(10),
+        0,
+        &mut [],
+    );
+    let first = run(&problem, &method, &training, Budget::updates(6), 0, &mut []);
+    let mut recorder = Recorder::default();
+    let second = train(
+        &problem,
+        &method,
+        Start::from(&first),
+        &training,
+        Budget::updates(10),
+        0,
+        &mut [&mut recorder],
+    )
+    .unwrap();
+    assert_eq!((second.updates, recorder.evaluated()), (10, vec![8, 10]));
+    assert_eq!(recorder.updates, [7, 8, 9, 10]);
+    assert!((second.epochs - 5.0).abs() <= 1e-12);
+    assert!(second.seconds >= first.seconds);
+    assert_eq!(outcome_bits(&second), outcome_bits(&whole));
 }
 
 #[test]
@@ -413,10 +486,10 @@ fn a_budget_of_nothing_evaluates_the_start_and_leaves_it() {
 #[test]
 fn evaluations_come_at_the_start_at_the_asked_spacing_and_at_the_end() {
     for (every, updates, expected) in [
-        (4, 10, vec![0, 1, 4, 8, 10]),
-        (5, 10, vec![0, 1, 5, 10]),
+        (4, 10, vec![0, 4, 8, 10]),
+        (5, 10, vec![0, 5, 10]),
         (1, 4, vec![0, 1, 2, 3, 4]),
-        (100, 3, vec![0, 1, 3]),
+        (100, 3, vec![0, 3]),
     ] {
         let training = Training {
             evaluate_every: every,
@@ -791,20 +864,19 @@ impl SampleFunction for Root {
     }
 }
 
+/// A linear network of one input before the root.
+fn rooted(train: Dataset) -> Problem {
+    let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
+    let physics = Differentiated(Root);
+    Problem::new(train.clone(), train, network, physics, SquaredError::sum())
+}
+
 fn root() -> Problem {
-    let (toy, data) = (toy(), numbered(4));
-    let data = Dataset {
+    rooted(Dataset {
         state: Mat::zeros(4, 0),
         target: Mat::from_fn(4, 1, |_, _| 1.0),
-        ..data
-    };
-    Problem {
-        train: data.clone(),
-        test: data,
-        network: Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot),
-        physics: Box::new(Differentiated(Root)),
-        loss: toy.loss,
-    }
+        ..numbered(4)
+    })
 }
 
 #[test]

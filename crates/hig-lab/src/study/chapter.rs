@@ -1,17 +1,16 @@
 //! The statements of the Physics-based Deep Learning book's chapter "Half-Inverse Gradients" about
 //! its toy problem, over many seeds.
 
-use super::statistics::{Estimate, median, quantile, share};
-use super::trials::{Case, Trial, run as run_trials};
 use crate::chart::{self, Axis, Chart, Curve, Panel};
 use crate::cli::StudyOptions;
+use crate::experiment::recommended;
 use crate::folder::Folder;
+use crate::statistics::{Estimate, median, quantile, share};
 use crate::table;
+use crate::trials::{Case, Plan, Trial};
 use anyhow::{Result, bail};
-use hig::settings::Settings;
-use hig::step::method;
 use hig::systems::Toy;
-use hig::trainer::Training;
+use hig::trainer::Budget;
 use std::fmt::Write;
 
 const UPDATES: usize = 5000;
@@ -23,12 +22,20 @@ const SMALL_BATCHES: [(&str, &str); 2] = [("16", "0.125"), ("64", "0.354")];
 /// Runs the study and writes `trials.csv`, `table.md`, `statements.md` and the figure.
 pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     let updates = options.updates.unwrap_or(UPDATES);
-    let cases = cases()?;
-    let trials = run_trials(&cases, options.seeds, updates, options.quiet)?;
+    let cases = cases(updates)?;
+    let seeds: Vec<u64> = (0..options.seeds as u64).collect();
+    let trials = Plan {
+        cases: &cases,
+        seeds: &seeds,
+        parallel: true,
+        cache: folder.trials(),
+        quiet: options.quiet,
+    }
+    .run()?;
     folder.write("trials.csv", &csv(&cases, &trials))?;
     if trials.iter().any(|t| t.len() < options.seeds) {
         bail!(
-            "interrupted; the finished trainings are in {}",
+            "interrupted; the same command with --out {} goes on from the finished trainings",
             folder.path().display()
         );
     }
@@ -54,22 +61,18 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
 }
 
 /// Every setting that a statement speaks of.
-fn cases() -> Result<Vec<Case>> {
+fn cases(updates: usize) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for lambda in LAMBDAS {
         let mut add = |method_name: &str, settings: &[(&str, &str)]| -> Result<()> {
-            let mut name = format!("{method_name} λ={lambda}");
-            let mut method = method(method_name)?;
-            let mut training = Training {
-                batch: 256,
-                ..Training::default()
+            let system = Toy {
+                lambda,
+                ..Toy::default()
             };
+            let mut name = format!("{method_name} λ={lambda}");
+            let mut phase = recommended(&system, method_name)?;
             for (key, value) in settings {
-                if training.has(key) {
-                    training.set(key, value)?;
-                } else {
-                    method.set(key, value)?;
-                }
+                phase.set(key, value)?;
                 match *key {
                     "cutoff" => write!(name, " τ={value}")?,
                     "learning_rate" => write!(name, " η={value}")?,
@@ -79,12 +82,9 @@ fn cases() -> Result<Vec<Case>> {
             }
             cases.push(Case {
                 name,
-                system: Box::new(Toy {
-                    lambda,
-                    ..Toy::default()
-                }),
-                method,
-                training,
+                system: Box::new(system),
+                phases: vec![phase],
+                budget: Budget::updates(updates),
             });
             Ok(())
         };
@@ -117,9 +117,8 @@ struct Results {
 
 /// Mean |activation| near 1 and standard deviation near 0.
 fn saturated(trial: &Trial) -> bool {
-    trial
-        .saturation
-        .is_some_and(|s| s.mean > 0.97 && s.deviation < 0.1)
+    let (mean, deviation) = trial.saturation;
+    mean > 0.97 && deviation < 0.1
 }
 
 impl Results {
@@ -129,14 +128,14 @@ impl Results {
     }
 
     fn losses(&self, name: &str) -> Vec<f64> {
-        self.of(name).iter().map(|trial| trial.loss).collect()
+        self.of(name).iter().map(Trial::train_loss).collect()
     }
 
     /// Losses at the last evaluation up to `update`.
     fn losses_at(&self, name: &str, update: usize) -> Vec<f64> {
         let at = |trial: &Trial| {
-            let until = trial.curve.partition_point(|(u, _)| *u <= update);
-            trial.curve[until - 1].1
+            let until = trial.updates.partition_point(|u| *u <= update as f64);
+            trial.train_loss[until - 1]
         };
         self.of(name).iter().map(at).collect()
     }
@@ -171,8 +170,8 @@ impl Results {
                 vec![
                     case.name.clone(),
                     format!("{:.1e} [{:.1e}, {:.1e}]", loss.value, loss.low, loss.high),
-                    count(&|t| t.loss <= 1e-2),
-                    count(&|t| t.loss <= 1e-3),
+                    count(&|t| t.train_loss() <= 1e-2),
+                    count(&|t| t.train_loss() <= 1e-3),
                     count(&saturated),
                     format!("{:.1e}", quantile(&jumps, 0.5)),
                 ]
@@ -198,7 +197,8 @@ impl Results {
                 100.0 * e.high
             )
         };
-        let reach = |name: &str, loss: f64| percent(self.share_of(name, |t| t.loss <= loss));
+        let reach =
+            |name: &str, loss: f64| percent(self.share_of(name, |t| t.train_loss() <= loss));
         let mut text = String::new();
         let mut say = |statement: &str, lines: Vec<String>| {
             text += &format!("**{statement}**\n\n");
@@ -222,9 +222,9 @@ impl Results {
         );
         let (adam, hig) = ("adam λ=0.01 η=1e-2", "hig λ=0.01 τ=1e-5");
         let last = self.of(hig)[0]
-            .curve
+            .updates
             .last()
-            .map_or(0, |(update, _)| *update);
+            .map_or(0, |update| *update as usize);
         let mut lines: Vec<String> = [500, 1000, 2000, 5000]
             .into_iter()
             .filter(|update| *update <= last)
@@ -247,7 +247,10 @@ impl Results {
             for cutoff in ["1e-6", "1e-3"] {
                 let name = format!("gn λ={lambda} τ={cutoff}");
                 let all = self.of(&name);
-                let stuck = all.iter().filter(|t| saturated(t) && t.loss > 0.1).count();
+                let stuck = all
+                    .iter()
+                    .filter(|t| saturated(t) && t.train_loss() > 0.1)
+                    .count();
                 lines.push(format!(
                     "{name}: saturated on {} of seeds, {stuck} of {} saturated and stuck above 0.1",
                     percent(self.share_of(&name, saturated)),
@@ -346,20 +349,20 @@ impl Results {
 
     fn band(&self, name: &str, label: &str, style: usize) -> Curve {
         let trials = self.of(name);
-        let longest = trials.iter().map(|t| &t.curve).max_by_key(|c| c.len());
+        let longest = trials.iter().map(|t| &t.updates).max_by_key(|u| u.len());
         let longest = longest.expect("there is a trial");
         // A training that diverged has no loss any more: it counts as infinitely large.
         let at = |i: usize, q: f64| {
             let losses: Vec<f64> = trials
                 .iter()
-                .map(|t| t.curve.get(i).map_or(f64::INFINITY, |(_, loss)| *loss))
+                .map(|t| t.train_loss.get(i).copied().unwrap_or(f64::INFINITY))
                 .collect();
             quantile(&losses, q)
         };
         let line = |q: f64| (0..longest.len()).map(|i| at(i, q)).collect();
         Curve {
             label: label.into(),
-            x: longest.iter().map(|(update, _)| *update as f64).collect(),
+            x: longest.clone(),
             y: line(0.5),
             band: Some((line(0.25), line(0.75))),
             style,
@@ -371,12 +374,13 @@ fn csv(cases: &[Case], trials: &[Vec<Trial>]) -> String {
     let mut text = "case,seed,loss,activation_mean,activation_deviation,first_jump\n".to_owned();
     for (case, trials) in cases.iter().zip(trials) {
         for t in trials {
-            let (mean, deviation) = t
-                .saturation
-                .map_or((f64::NAN, f64::NAN), |s| (s.mean, s.deviation));
+            let (mean, deviation) = t.saturation;
             text += &format!(
                 "{},{},{:e},{mean:e},{deviation:e},{:e}\n",
-                case.name, t.seed, t.loss, t.first_jump
+                case.name,
+                t.seed,
+                t.train_loss(),
+                t.first_jump
             );
         }
     }

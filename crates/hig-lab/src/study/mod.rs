@@ -1,8 +1,6 @@
 //! Studies: many seeds, and what they say about the statements of a source.
 
 mod chapter;
-mod statistics;
-mod trials;
 
 use crate::cli::StudyOptions;
 use crate::folder::Folder;
@@ -27,7 +25,7 @@ pub fn study(options: &StudyOptions) -> Result<()> {
     }
     use_threads(options.threads)?;
     let name = format!("study-{}", options.name);
-    let folder = Folder::open(options.out.as_deref(), &name, options.force)?;
+    let folder = Folder::open_to_continue(options.out.as_deref(), &name, options.force)?;
     interrupt::listen();
     chapter::run(options, &folder)
 }

@@ -121,32 +121,13 @@ impl Schroedinger {
         self.start.iter().map(constant).collect()
     }
 
-    /// Simulates one group of samples, keeping what derivatives read.
-    fn record_group(&self, control: MatRef<'_, f64>, group: usize) -> Path {
-        let n = self.start.len();
-        let u = Lanes::load(control, group);
-        let mut path = Path {
-            midpoints: vec![Complex::zero(); self.steps * n],
-            pivots: vec![Complex::zero(); self.steps * n],
-            end: self.initial(),
-        };
-        vectorised(|| {
-            for (k, u) in u.iter().enumerate() {
-                let midpoint = &mut path.midpoints[k * n..(k + 1) * n];
-                let pivots = &mut path.pivots[k * n..(k + 1) * n];
-                self.matrix.advance(*u, &mut path.end, midpoint, pivots);
-            }
-        });
-        path
-    }
-
     /// The final state of one group of samples.
     fn simulate_group(&self, control: MatRef<'_, f64>, group: usize) -> Vec<Complex<Lanes>> {
         let u = Lanes::load(control, group);
         let mut state = self.initial();
         let mut scratch = vec![Complex::zero(); 2 * state.len()];
         let (pivots, midpoint) = scratch.split_at_mut(state.len());
-        vectorised(|| {
+        vectorised(#[inline(always)] || {
             for u in &u {
                 self.matrix.advance(*u, &mut state, midpoint, pivots);
             }
@@ -164,17 +145,11 @@ impl Simulator for Schroedinger {
         }
     }
 
-    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
-        let samples = control.nrows();
-        let paths = over_groups(samples, self.steps, |group| {
-            self.record_group(control, group)
-        });
-        let ends: Vec<&[Complex<Lanes>]> = paths.iter().map(|path| &path.end[..]).collect();
-        Box::new(Paths {
-            matrix: self.matrix.clone(),
-            steps: self.steps,
-            y: batch_of_states(&ends, samples),
-            paths,
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+        Box::new(Simulated {
+            y: self.simulate(state, control),
+            physics: self.clone(),
+            control: control.to_owned(),
         })
     }
 
@@ -187,42 +162,35 @@ impl Simulator for Schroedinger {
     }
 }
 
-/// What a group of samples went through.
-struct Path {
-    /// φ of each step (steps × points inside).
-    midpoints: Vec<Complex<Lanes>>,
-    /// The elimination of each step's A (steps × points inside).
-    pivots: Vec<Complex<Lanes>>,
-    /// The final state.
-    end: Vec<Complex<Lanes>>,
-}
-
-/// The simulated batch; derivatives walk the paths.
-struct Paths {
-    matrix: StepMatrix,
-    steps: usize,
-    paths: Vec<Path>,
+/// The simulated batch. Nothing else is kept: a step can be undone, so that derivatives walk the
+/// trajectory again instead of reading it from memory that is slower than the steps.
+struct Simulated {
+    physics: Schroedinger,
+    control: Mat<f64>,
     y: Mat<f64>,
 }
 
-impl Paths {
+impl Simulated {
     /// Carries v of `count` cotangents (points inside × count) of one group back through time.
     /// Returns the complex slopes s of each step (steps × count): du = Im s, and for i·w in place
     /// of the cotangent w, whose v is -i·v, du = -Re s.
     fn adjoint(&self, group: usize, mut v: Vec<Complex<Lanes>>) -> Vec<Complex<Lanes>> {
-        let path = &self.paths[group];
-        let n = path.end.len();
+        let (matrix, n) = (&self.physics.matrix, self.physics.start.len());
         let count = v.len() / n.max(1);
-        let mut slopes = vec![Complex::zero(); self.steps * count];
+        let u = Lanes::load(self.control.as_ref(), group);
+        // The conjugate of ψ′ goes to that of ψ by the step that takes ψ to ψ′.
+        let mut state = conjugates(self.y.as_ref(), group);
+        let mut scratch = vec![Complex::zero(); 2 * n];
+        let (pivots, midpoint) = scratch.split_at_mut(n);
+        let mut slopes = vec![Complex::zero(); self.physics.steps * count];
         let mut solved = v.clone();
-        vectorised(|| {
-            for k in (0..self.steps).rev() {
-                let midpoint = &path.midpoints[k * n..(k + 1) * n];
+        vectorised(#[inline(always)] || {
+            for (k, u) in u.iter().enumerate().rev() {
+                matrix.advance(*u, &mut state, midpoint, pivots);
                 solved.copy_from_slice(&v);
-                self.matrix
-                    .solve(&path.pivots[k * n..(k + 1) * n], &mut solved);
+                matrix.solve(pivots, &mut solved);
                 let sums = &mut slopes[k * count..(k + 1) * count];
-                self.matrix.add_slopes(midpoint, &solved, sums);
+                matrix.add_slopes(midpoint, &solved, sums);
                 reflect(&mut v, &solved);
             }
         });
@@ -230,18 +198,21 @@ impl Paths {
     }
 
     /// Carries a change of the control of one group forward: dψ of the final state.
-    fn tangent(&self, group: usize, du: &[Lanes]) -> Vec<Complex<Lanes>> {
-        let path = &self.paths[group];
-        let n = path.end.len();
+    fn tangent(&self, group: usize, tangent: MatRef<'_, f64>) -> Vec<Complex<Lanes>> {
+        let (matrix, n) = (&self.physics.matrix, self.physics.start.len());
+        let u = Lanes::load(self.control.as_ref(), group);
+        let du = Lanes::load(tangent, group);
+        let mut state = self.physics.initial();
+        let mut scratch = vec![Complex::zero(); 2 * n];
+        let (pivots, midpoint) = scratch.split_at_mut(n);
         let mut change = vec![Complex::zero(); n];
         let mut solved = change.clone();
-        vectorised(|| {
-            for (k, du) in du.iter().enumerate() {
-                let midpoint = &path.midpoints[k * n..(k + 1) * n];
+        vectorised(#[inline(always)] || {
+            for (u, du) in u.iter().zip(&du) {
+                matrix.advance(*u, &mut state, midpoint, pivots);
                 solved.copy_from_slice(&change);
-                self.matrix.push(midpoint, *du, &mut solved);
-                self.matrix
-                    .solve(&path.pivots[k * n..(k + 1) * n], &mut solved);
+                matrix.push(midpoint, *du, &mut solved);
+                matrix.solve(pivots, &mut solved);
                 reflect(&mut change, &solved);
             }
         });
@@ -249,19 +220,18 @@ impl Paths {
     }
 }
 
-impl Record for Paths {
+impl Record for Simulated {
     fn y(&self) -> &Mat<f64> {
         &self.y
     }
 
     fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
         let samples = self.y.nrows();
-        let groups = over_groups(samples, self.steps, |group| {
-            let w = Lanes::load(cotangent, group);
-            let conjugate = |pair: &[Lanes]| Complex::new(pair[0], -pair[1]);
-            self.adjoint(group, w.chunks_exact(2).map(conjugate).collect())
+        let steps = self.physics.steps;
+        let groups = over_groups(samples, steps, |group| {
+            self.adjoint(group, conjugates(cotangent, group))
         });
-        let mut du = Mat::zeros(samples, self.steps);
+        let mut du = Mat::zeros(samples, steps);
         for (group, slopes) in groups.iter().enumerate() {
             for (k, slope) in slopes.iter().enumerate() {
                 slope.im.store(&mut du, 0, samples, group, k);
@@ -278,10 +248,11 @@ impl Record for Paths {
         let units: Vec<Complex<Lanes>> = units
             .map(|unit| Complex::new(Lanes::constant(unit), Lanes::ZERO))
             .collect();
-        let groups = over_groups(samples, self.steps * n, |group| {
+        let steps = self.physics.steps;
+        let groups = over_groups(samples, steps * n, |group| {
             self.adjoint(group, units.clone())
         });
-        let mut rows = Mat::zeros(2 * n * samples, self.steps);
+        let mut rows = Mat::zeros(2 * n * samples, steps);
         for (group, slopes) in groups.iter().enumerate() {
             for (place, slope) in slopes.iter().enumerate() {
                 let (k, first) = (place / n, place % n * 2 * samples);
@@ -294,8 +265,8 @@ impl Record for Paths {
 
     fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
         let samples = self.y.nrows();
-        let changes = over_groups(samples, self.steps, |group| {
-            self.tangent(group, &Lanes::load(tangent, group))
+        let changes = over_groups(samples, self.physics.steps, |group| {
+            self.tangent(group, tangent)
         });
         batch_of_states(&changes, samples)
     }
@@ -371,7 +342,7 @@ impl StepMatrix {
         }
     }
 
-    /// sums += Σ_j 2αx_j·φ_j·z_j for each of several z (points inside × count).
+    /// sums += Σ_j 2αx_j·φ_j·z_j for each of several z (points inside × count); φ comes conjugated.
     #[inline(always)]
     fn add_slopes<T: Real>(
         &self,
@@ -381,7 +352,7 @@ impl StepMatrix {
     ) {
         let points = midpoint.iter().zip(&self.dipole);
         for ((phi, dipole), z) in points.zip(z.chunks_exact(sums.len())) {
-            let factor = phi.scale(2.0 * dipole);
+            let factor = phi.conjugate().scale(2.0 * dipole);
             for (sum, z) in sums.iter_mut().zip(z) {
                 *sum = *sum + factor * *z;
             }
@@ -406,12 +377,19 @@ fn reflect<T: Real>(v: &mut [Complex<T>], z: &[Complex<T>]) {
     }
 }
 
+/// The conjugates of one group's states, from a batch of interleaved real numbers.
+fn conjugates(batch: MatRef<'_, f64>, group: usize) -> Vec<Complex<Lanes>> {
+    let numbers = Lanes::load(batch, group);
+    let pairs = numbers.chunks_exact(2);
+    pairs.map(|z| Complex::new(z[0], -z[1])).collect()
+}
+
 /// Groups of states as a batch matrix (samples × 2·points inside).
-fn batch_of_states<S: AsRef<[Complex<Lanes>]>>(groups: &[S], samples: usize) -> Mat<f64> {
-    let width = groups.first().map_or(0, |state| 2 * state.as_ref().len());
+fn batch_of_states(groups: &[Vec<Complex<Lanes>>], samples: usize) -> Mat<f64> {
+    let width = groups.first().map_or(0, |state| 2 * state.len());
     let mut batch = Mat::zeros(samples, width);
     for (group, state) in groups.iter().enumerate() {
-        for (j, z) in state.as_ref().iter().enumerate() {
+        for (j, z) in state.iter().enumerate() {
             z.re.store(&mut batch, 0, samples, group, 2 * j);
             z.im.store(&mut batch, 0, samples, group, 2 * j + 1);
         }
@@ -444,6 +422,11 @@ impl<T: Real> Complex<T> {
     #[inline(always)]
     fn scale(self, factor: f64) -> Self {
         Self::new(self.re * factor, self.im * factor)
+    }
+
+    #[inline(always)]
+    fn conjugate(self) -> Self {
+        Self::new(self.re, -self.im)
     }
 
     #[inline(always)]

@@ -137,11 +137,12 @@ impl<'a> Whitened<'a> {
     fn new(at: &'a Linearization<'_>) -> Self {
         let target = at.batch().target.as_ref();
         let curvature = at.model().loss.curvature(at.y().as_ref(), target);
-        let mut scale = matrix::stack(curvature.as_ref());
-        for c in &mut scale {
-            *c = c.sqrt();
+        let reduction = at.model().reduction.scale(at.batch().len());
+        let curvature = matrix::stack(curvature.as_ref()).into_iter();
+        Self {
+            inner: at,
+            scale: curvature.map(|c| (reduction * c).sqrt()).collect(),
         }
-        Self { inner: at, scale }
     }
 
     /// g/√C, so that (√C·J)ᵀ·(g/√C) is the gradient.

@@ -1,0 +1,321 @@
+//! `hig sweep`: every combination of given settings, over several seeds.
+
+use crate::chart::{self, Axis, Chart, Curve, Panel};
+use crate::cli::SweepOptions;
+use crate::experiment::{contenders, set};
+use crate::folder::Folder;
+use crate::run::use_threads;
+use crate::statistics::quantile;
+use crate::trials::{Case, Plan, Trial};
+use crate::{Refused, interrupt, table};
+use anyhow::{Result, bail};
+use hig::settings::Value;
+use hig::systems::{self, System};
+use hig::trainer::Budget;
+
+/// A case with the values that it takes in the grid.
+struct Cell {
+    case: Case,
+    method: String,
+    values: Vec<String>,
+}
+
+/// A swept setting.
+struct Axes {
+    key: String,
+    values: Vec<String>,
+}
+
+/// Runs the command.
+pub fn sweep(options: &SweepOptions) -> Result<()> {
+    use_threads(options.threads)?;
+    let seeds = seeds(&options.seeds)?;
+    let axes = axes(options)?;
+    let cells = cells(options, &axes, seeds[0])?;
+    let name = format!("sweep-{}", options.system);
+    let folder = Folder::open_to_continue(options.out.as_deref(), &name, options.force)?;
+    interrupt::listen();
+    let (cases, labels): (Vec<Case>, Vec<(String, Vec<String>)>) = cells
+        .into_iter()
+        .map(|cell| (cell.case, (cell.method, cell.values)))
+        .unzip();
+    let trials = Plan {
+        cases: &cases,
+        seeds: &seeds,
+        parallel: options.seconds.is_none(),
+        cache: folder.trials(),
+        quiet: options.quiet,
+    }
+    .run()?;
+    if trials.iter().any(|t| t.len() < seeds.len()) {
+        let path = folder.path().display();
+        bail!("interrupted; the same command goes on from the finished trainings in {path}");
+    }
+    let swept: Vec<&Axes> = axes.iter().filter(|axis| axis.values.len() > 1).collect();
+    let shown: Vec<usize> = (0..axes.len())
+        .filter(|i| axes[*i].values.len() > 1)
+        .collect();
+    let results: Vec<Row> = labels
+        .iter()
+        .zip(&trials)
+        .map(|((method, values), trials)| Row {
+            method,
+            values: shown.iter().map(|i| values[*i].as_str()).collect(),
+            trials,
+        })
+        .collect();
+    let text = summary(&swept, &results);
+    folder.write("table.md", &format!("```text\n{text}```\n"))?;
+    folder.write("summary.csv", &csv(&swept, &results))?;
+    println!("{} seeds\n\n{text}", seeds.len());
+    if let Some(panel) = panel(&swept, &results) {
+        let figures = folder.subfolder("figures")?;
+        for path in chart::save(&figures, "sweep", &[panel], 1)? {
+            println!("{}", path.display());
+        }
+    }
+    println!("{}", folder.path().display());
+    Ok(())
+}
+
+struct Row<'a> {
+    method: &'a str,
+    values: Vec<&'a str>,
+    trials: &'a [Trial],
+}
+
+impl Row<'_> {
+    fn losses(&self) -> Vec<f64> {
+        self.trials.iter().map(Trial::test_loss).collect()
+    }
+}
+
+/// Reads 1..5 or 1,2,7.
+fn seeds(text: &str) -> Result<Vec<u64>> {
+    let parsed = match text.split_once("..") {
+        Some((first, last)) => match (first.parse::<u64>(), last.parse::<u64>()) {
+            (Ok(first), Ok(last)) if first <= last => Some((first..=last).collect()),
+            _ => None,
+        },
+        None => text.split(',').map(|s| s.trim().parse().ok()).collect(),
+    };
+    match parsed {
+        Some(seeds) => Ok(seeds),
+        None => Err(Refused::new(hig::Error::setting(
+            "seeds",
+            text,
+            "a range such as 1..5 or a list such as 1,2,7",
+        ))),
+    }
+}
+
+fn axes(options: &SweepOptions) -> Result<Vec<Axes>> {
+    let system = systems::system(&options.system).map_err(Refused::new)?;
+    let mut axes = Vec::new();
+    for assignment in &options.set {
+        let Some((key, values)) = assignment.split_once('=') else {
+            return Err(Refused::new(format_args!(
+                "--set {assignment}: expected KEY=VALUES, such as cutoff=1e-4,1e-5"
+            )));
+        };
+        let is_list = system
+            .settings()
+            .iter()
+            .any(|s| s.name == key && matches!(s.value, Value::Counts(_)));
+        let separator = if is_list { ';' } else { ',' };
+        axes.push(Axes {
+            key: key.trim().to_owned(),
+            values: values
+                .split(separator)
+                .map(|v| v.trim().to_owned())
+                .collect(),
+        });
+    }
+    Ok(axes)
+}
+
+/// The grid, checked with the first seed before anything is trained.
+fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> {
+    let mut grid: Vec<Vec<String>> = vec![Vec::new()];
+    for axis in axes {
+        grid = grid
+            .iter()
+            .flat_map(|prefix| {
+                axis.values.iter().map(move |value| {
+                    let mut values = prefix.clone();
+                    values.push(value.clone());
+                    values
+                })
+            })
+            .collect();
+    }
+    let mut cells = Vec::new();
+    for method in &options.methods {
+        for values in &grid {
+            let mut system = systems::system(&options.system).map_err(Refused::new)?;
+            let names = std::slice::from_ref(method);
+            let mut contenders = contenders(system.as_ref(), names)?;
+            for (axis, value) in axes.iter().zip(values) {
+                let assignment = format!("{}={value}", axis.key);
+                set(system.as_mut(), &mut contenders, &assignment)?;
+            }
+            let mut name = method.clone();
+            for (axis, value) in axes.iter().zip(values) {
+                name += &format!(" {}={value}", axis.key);
+            }
+            let phases = contenders.remove(0).phases;
+            let case = Case {
+                name,
+                budget: budget(options, system.as_ref()),
+                system,
+                phases,
+            };
+            case.check(seed)?;
+            cells.push(Cell {
+                case,
+                method: method.clone(),
+                values: values.clone(),
+            });
+        }
+    }
+    Ok(cells)
+}
+
+fn budget(options: &SweepOptions, system: &dyn System) -> Budget {
+    match (options.updates, options.epochs, options.seconds) {
+        (None, None, None) => system.budget(),
+        (updates, epochs, seconds) => Budget {
+            updates,
+            epochs,
+            seconds,
+        },
+    }
+}
+
+fn summary(swept: &[&Axes], rows: &[Row<'_>]) -> String {
+    let mut header = vec!["method"];
+    header.extend(swept.iter().map(|axis| axis.key.as_str()));
+    header.extend([
+        "test loss, median",
+        "best seed",
+        "worst seed",
+        "ms/update",
+        "diverged",
+    ]);
+    let cells = |row: &Row<'_>| {
+        let losses = row.losses();
+        let per_update: Vec<f64> = row
+            .trials
+            .iter()
+            .map(|t| {
+                let (seconds, updates) = (t.seconds.last(), t.updates.last());
+                1e3 * seconds.unwrap_or(&0.0) / updates.unwrap_or(&1.0).max(1.0)
+            })
+            .collect();
+        let diverged = losses.iter().filter(|loss| !loss.is_finite()).count();
+        let mut cells = vec![row.method.to_owned()];
+        cells.extend(row.values.iter().map(|v| (*v).to_owned()));
+        cells.push(format!("{:.2e}", quantile(&losses, 0.5)));
+        cells.push(format!("{:.2e}", quantile(&losses, 0.0)));
+        cells.push(format!("{:.2e}", quantile(&losses, 1.0)));
+        cells.push(format!("{:.3}", quantile(&per_update, 0.5)));
+        cells.push(format!("{diverged}/{}", losses.len()));
+        cells
+    };
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    table::layout(&header, &cells)
+}
+
+fn csv(swept: &[&Axes], rows: &[Row<'_>]) -> String {
+    let mut text = "method,".to_owned();
+    for axis in swept {
+        text += &format!("{},", axis.key);
+    }
+    text += "seed,updates,seconds,train_loss,test_loss,stop\n";
+    for row in rows {
+        for t in row.trials {
+            text += &format!("{},", row.method);
+            for value in &row.values {
+                text += &format!("\"{value}\",");
+            }
+            let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
+            text += &format!(
+                "{},{},{:.6},{:e},{:e},\"{}\"\n",
+                t.seed,
+                last(&t.updates),
+                last(&t.seconds),
+                last(&t.train_loss),
+                last(&t.test_loss),
+                t.stop.replace('"', "'")
+            );
+        }
+    }
+    text
+}
+
+/// Test loss over the first swept setting that is a number, a curve for each combination of the
+/// others, with the range of the seeds.
+fn panel(swept: &[&Axes], rows: &[Row<'_>]) -> Option<Panel> {
+    let numbers = |axis: &&&Axes| axis.values.iter().all(|v| v.parse::<f64>().is_ok());
+    let place = swept.iter().position(|axis| numbers(&axis))?;
+    let label = |row: &Row<'_>| {
+        let mut label = row.method.to_owned();
+        for (i, axis) in swept.iter().enumerate().filter(|(i, _)| *i != place) {
+            label += &format!(" {}={}", axis.key, row.values[i]);
+        }
+        label
+    };
+    let mut curves: Vec<Curve> = Vec::new();
+    for row in rows {
+        let label = label(row);
+        let known = curves.iter().position(|curve| curve.label == label);
+        let i = known.unwrap_or_else(|| {
+            curves.push(Curve {
+                label,
+                band: Some((Vec::new(), Vec::new())),
+                style: curves.len(),
+                ..Curve::default()
+            });
+            curves.len() - 1
+        });
+        let losses = row.losses();
+        let curve = &mut curves[i];
+        curve.x.push(row.values[place].parse().unwrap_or(f64::NAN));
+        curve.y.push(quantile(&losses, 0.5));
+        if let Some((low, high)) = &mut curve.band {
+            low.push(quantile(&losses, 0.0));
+            high.push(quantile(&losses, 1.0));
+        }
+    }
+    for curve in &mut curves {
+        sort_by_x(curve);
+    }
+    let values: Vec<f64> = curves.iter().flat_map(|curve| curve.x.clone()).collect();
+    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let largest = values.iter().copied().fold(0.0, f64::max);
+    let key = &swept[place].key;
+    let x = if smallest > 0.0 && largest / smallest > 20.0 {
+        Axis::log(key)
+    } else {
+        Axis::linear(key)
+    };
+    Some(Panel::Chart(Chart {
+        title: "median and range of the seeds".into(),
+        x,
+        y: Axis::log("test loss"),
+        curves,
+        points: Vec::new(),
+    }))
+}
+
+fn sort_by_x(curve: &mut Curve) {
+    let mut order: Vec<usize> = (0..curve.x.len()).collect();
+    order.sort_by(|a, b| curve.x[*a].total_cmp(&curve.x[*b]));
+    let sorted = |values: &[f64]| -> Vec<f64> { order.iter().map(|i| values[*i]).collect() };
+    curve.x = sorted(&curve.x);
+    curve.y = sorted(&curve.y);
+    if let Some((low, high)) = &mut curve.band {
+        *low = sorted(low);
+        *high = sorted(high);
+    }
+}
