@@ -20,6 +20,8 @@ pub enum Command {
     Run(RunOptions),
     /// Measure over many seeds how far the statements of a source hold.
     Study(StudyOptions),
+    /// Compute the figures and tables of a source, beside its published values.
+    Reproduce(ReproduceOptions),
     /// Train every combination of given settings, over several seeds.
     Sweep(SweepOptions),
     /// Name systems, methods and settings with their defaults.
@@ -27,7 +29,7 @@ pub enum Command {
 }
 
 /// Options of `hig run`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RunOptions {
     /// System to train on (see `hig list`).
     pub system: String,
@@ -138,6 +140,37 @@ pub struct SweepOptions {
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// No progress bar.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Options of `hig reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceOptions {
+    /// Source: chapter (Physics-based Deep Learning book) or paper (arXiv 2203.10131).
+    pub source: String,
+    /// Only this exhibit; repeat for several.
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Seeds of each training.
+    #[arg(long, default_value_t = 3)]
+    pub seeds: usize,
+    /// The authors' own budgets instead of a laptop's.
+    #[arg(long)]
+    pub full: bool,
+    /// Factor on all budgets.
+    #[arg(long, default_value_t = 1.0)]
+    pub scale: f64,
+    /// Folder for the results [default: runs/reproduce-SOURCE]; finished trainings in it are kept.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Start anew.
+    #[arg(long)]
+    pub force: bool,
+    /// Threads to use; results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress bars.
     #[arg(long, short)]
     pub quiet: bool,
 }

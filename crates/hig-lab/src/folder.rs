@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 /// The files that commands of this program leave at the top of a folder.
-const RESULTS: [&str; 5] = [
+const RESULTS: [&str; 6] = [
     "config.toml",
     "summary.csv",
     "table.md",
     "trials.csv",
     "statements.md",
+    "results.md",
 ];
 
 /// The folder of finished trainings of a command that can go on.

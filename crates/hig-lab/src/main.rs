@@ -9,6 +9,7 @@ mod folder;
 mod interrupt;
 mod list;
 mod observers;
+mod reproduce;
 mod run;
 mod statistics;
 mod study;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let outcome = match cli::Cli::parse().command {
         cli::Command::Run(options) => run::run(&options),
         cli::Command::Study(options) => study::study(&options),
+        cli::Command::Reproduce(options) => reproduce::reproduce(&options),
         cli::Command::Sweep(options) => sweep::sweep(&options),
         cli::Command::List => {
             list::print();

@@ -70,16 +70,6 @@ impl Trial {
             _ => f64::INFINITY,
         }
     }
-
-    /// The test loss at the last evaluation up to a value of `axis` (updates, epochs or seconds);
-    /// none where the training did not come that far.
-    pub fn test_loss_at(&self, axis: &[f64], value: f64) -> Option<f64> {
-        let reached = axis
-            .last()
-            .is_some_and(|last| *last >= value * (1.0 - 1e-9));
-        let place = axis.partition_point(|at| *at <= value * (1.0 + 1e-9));
-        (reached && place > 0).then(|| self.test_loss[place - 1])
-    }
 }
 
 /// How a set of cases is run.
@@ -355,17 +345,5 @@ mod tests {
         let text = trial.to_toml().to_string();
         assert_eq!(Trial::from_toml(&text.parse().unwrap()), Some(trial));
         assert_eq!(Trial::from_toml(&"seed = 3".parse().unwrap()), None);
-    }
-
-    #[test]
-    fn losses_are_read_at_a_place_or_not_at_all() {
-        let trial = Trial {
-            updates: vec![0.0, 1.0, 5.0],
-            test_loss: vec![3.0, 2.0, 1.0],
-            ..Trial::default()
-        };
-        assert_eq!(trial.test_loss_at(&trial.updates, 4.0), Some(2.0));
-        assert_eq!(trial.test_loss_at(&trial.updates, 5.0), Some(1.0));
-        assert_eq!(trial.test_loss_at(&trial.updates, 6.0), None);
     }
 }

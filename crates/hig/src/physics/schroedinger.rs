@@ -7,7 +7,7 @@
 //! With A = 1 + iαH the right-hand side is (2 - A)·ψ, so that a step is one solve: ψ′ = 2φ - ψ with
 //! the midpoint φ = A⁻¹ψ. A change of u moves it by dψ′ = -2iα·A⁻¹·X·φ·du, X = diag(x). A is
 //! symmetric (not Hermitian), so that the pairing Re(vᵀψ) with v = w̄, which is Re(wᴴψ), takes v
-//! backwards through the very same step.
+//! backwards through the very same step. So does conj ψ itself: nothing has to be stored.
 
 use super::lanes::over_groups;
 use super::{Lanes, Real, Record, Simulator, Widths};
@@ -127,11 +127,15 @@ impl Schroedinger {
         let mut state = self.initial();
         let mut scratch = vec![Complex::zero(); 2 * state.len()];
         let (pivots, midpoint) = scratch.split_at_mut(state.len());
-        vectorised(#[inline(always)] || {
-            for u in &u {
-                self.matrix.advance(*u, &mut state, midpoint, pivots);
-            }
-        });
+        vectorised(
+            // Without it the loop may be compiled apart, for the oldest processor.
+            #[inline(always)]
+            || {
+                for u in &u {
+                    self.matrix.advance(*u, &mut state, midpoint, pivots);
+                }
+            },
+        );
         state
     }
 }
@@ -184,16 +188,19 @@ impl Simulated {
         let (pivots, midpoint) = scratch.split_at_mut(n);
         let mut slopes = vec![Complex::zero(); self.physics.steps * count];
         let mut solved = v.clone();
-        vectorised(#[inline(always)] || {
-            for (k, u) in u.iter().enumerate().rev() {
-                matrix.advance(*u, &mut state, midpoint, pivots);
-                solved.copy_from_slice(&v);
-                matrix.solve(pivots, &mut solved);
-                let sums = &mut slopes[k * count..(k + 1) * count];
-                matrix.add_slopes(midpoint, &solved, sums);
-                reflect(&mut v, &solved);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (k, u) in u.iter().enumerate().rev() {
+                    matrix.advance(*u, &mut state, midpoint, pivots);
+                    solved.copy_from_slice(&v);
+                    matrix.solve(pivots, &mut solved);
+                    let sums = &mut slopes[k * count..(k + 1) * count];
+                    matrix.add_slopes(midpoint, &solved, sums);
+                    reflect(&mut v, &solved);
+                }
+            },
+        );
         slopes
     }
 
@@ -207,15 +214,18 @@ impl Simulated {
         let (pivots, midpoint) = scratch.split_at_mut(n);
         let mut change = vec![Complex::zero(); n];
         let mut solved = change.clone();
-        vectorised(#[inline(always)] || {
-            for (u, du) in u.iter().zip(&du) {
-                matrix.advance(*u, &mut state, midpoint, pivots);
-                solved.copy_from_slice(&change);
-                matrix.push(midpoint, *du, &mut solved);
-                matrix.solve(pivots, &mut solved);
-                reflect(&mut change, &solved);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (u, du) in u.iter().zip(&du) {
+                    matrix.advance(*u, &mut state, midpoint, pivots);
+                    solved.copy_from_slice(&change);
+                    matrix.push(midpoint, *du, &mut solved);
+                    matrix.solve(pivots, &mut solved);
+                    reflect(&mut change, &solved);
+                }
+            },
+        );
         change
     }
 }

@@ -121,6 +121,8 @@ enum Basis {
     Left(Mat<f64>),
     /// V (p × r); a step is V·(f(σ) · Uᵀg).
     Right(Mat<f64>),
+    /// V (p × r), of the normal equations; a step is V·(f(σ)/σ · Vᵀ·Jᵀg).
+    Normal(Mat<f64>),
 }
 
 impl Decomposition {
@@ -161,13 +163,11 @@ impl Decomposition {
                 let gram = matrix::product(transposed.as_ref(), transposed.transpose());
                 let product = |v: MatRef<'_, f64>| matrix::product(transposed.transpose(), v);
                 let (sigma, v) = resolve(gram, "normal matrix", floor, &product)?;
-                let along = matrix::apply_transposed(v.as_ref(), &jacobian.vjp(g));
-                let coefficients = along.iter().zip(&sigma).map(|(a, s)| divide(*a, *s));
                 Ok(Self {
                     route,
-                    coefficients: coefficients.collect(),
+                    coefficients: matrix::apply_transposed(v.as_ref(), &jacobian.vjp(g)),
                     sigma,
-                    basis: Basis::Right(v),
+                    basis: Basis::Normal(v),
                 })
             }
             Route::Auto | Route::Gram => {
@@ -248,27 +248,17 @@ impl Decomposition {
     /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
     pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
         let largest = self.sigma.first().copied().unwrap_or(0.0);
-        let spectrum = self.sigma.iter().zip(&self.coefficients);
+        let weigh = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            let spectrum = self.sigma.iter().zip(&self.coefficients);
+            spectrum.map(|(s, c)| f(*s) * c).collect()
+        };
+        let (weight, ratio) = (|s| filter.weight(s, largest), |s| filter.ratio(s, largest));
         match &self.basis {
-            Basis::Left(u) => {
-                let weights: Vec<f64> = spectrum
-                    .map(|(s, c)| divide(filter.weight(*s, largest) * c, *s))
-                    .collect();
-                jacobian.vjp(&matrix::apply(u.as_ref(), &weights))
-            }
-            Basis::Right(v) => {
-                let weights: Vec<f64> = spectrum
-                    .map(|(s, c)| filter.weight(*s, largest) * c)
-                    .collect();
-                matrix::apply(v.as_ref(), &weights)
-            }
+            Basis::Left(u) => jacobian.vjp(&matrix::apply(u.as_ref(), &weigh(&ratio))),
+            Basis::Right(v) => matrix::apply(v.as_ref(), &weigh(&weight)),
+            Basis::Normal(v) => matrix::apply(v.as_ref(), &weigh(&ratio)),
         }
     }
-}
-
-/// a/σ, and 0 for a direction that J does not see.
-fn divide(a: f64, sigma: f64) -> f64 {
-    if sigma == 0.0 { 0.0 } else { a / sigma }
 }
 
 /// How far down, and how well, a spectrum must be known.

@@ -77,6 +77,17 @@ impl Filter {
         }
     }
 
+    /// f(σ)/σ, which damping keeps finite where σ is 0 or lost in rounding; 0 where nothing does.
+    pub(super) fn ratio(&self, sigma: f64, largest: f64) -> f64 {
+        match self.treatment {
+            Treatment::Damp { damping } if damping > 0.0 && largest > 0.0 => {
+                (sigma * sigma + damping).powf(-0.5 * (1.0 + self.exponent))
+            }
+            _ if sigma == 0.0 => 0.0,
+            _ => self.weight(sigma, largest) / sigma,
+        }
+    }
+
     /// The smallest σ/σ_max that matters: singular values below get no weight.
     pub fn floor(&self) -> f64 {
         match self.treatment {

@@ -87,9 +87,12 @@ impl Step for Damped {
             route, accuracy, ..
         } = self.settings;
         let whitened = Whitened::new(at);
-        // The scale of a first batch is known only when it is decomposed.
-        let least = filter(self.damping.unwrap_or(f64::MIN_POSITIVE));
-        let parts = Decomposition::of(&whitened, &whitened.cotangent(at), &least, route, accuracy)?;
+        let cotangent = whitened.cotangent(at);
+        // The Rayleigh quotient of g tells the scale, from below, before anything is decomposed.
+        let quotient = dot(&gradient, &gradient) / dot(&cotangent, &cotangent);
+        let least = self.damping.unwrap_or(self.settings.damping * quotient);
+        let least = filter(least.max(f64::MIN_POSITIVE));
+        let parts = Decomposition::of(&whitened, &cotangent, &least, route, accuracy)?;
         let top = parts.singular_values()[0].powi(2);
         // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
         let bounded = |damping: f64| damping.clamp(f64::EPSILON * top, top / f64::EPSILON);

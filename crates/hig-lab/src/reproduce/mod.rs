@@ -1,0 +1,206 @@
+//! `hig reproduce`: the figures and tables of a source, each beside its published values.
+
+mod ablations;
+mod costs;
+mod paper;
+mod race;
+
+use crate::chart::{self, Panel};
+use crate::cli::{ReproduceOptions, RunOptions, StudyOptions};
+use crate::folder::Folder;
+use crate::run::use_threads;
+use crate::{Refused, interrupt, run, study, table};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// One figure with its table.
+pub struct Exhibit {
+    /// What it shows, in one line.
+    pub title: String,
+    /// The figure, panels in rows of two; may be empty.
+    pub panels: Vec<Panel>,
+    /// Header of the table.
+    pub header: Vec<&'static str>,
+    /// Rows of the table.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// What an exhibit is made with.
+pub struct Context<'a> {
+    /// Options of the command.
+    pub options: &'a ReproduceOptions,
+    /// Folder of finished trainings.
+    pub trials: PathBuf,
+}
+
+impl Context<'_> {
+    /// Seeds of every training.
+    pub fn seeds(&self) -> Vec<u64> {
+        (0..self.options.seeds as u64).collect()
+    }
+
+    /// Seconds of a training: a laptop's, or the authors' with --full.
+    pub fn seconds(&self, laptop: f64, full: f64) -> f64 {
+        let seconds = if self.options.full { full } else { laptop };
+        seconds * self.options.scale
+    }
+}
+
+type Make = fn(&Context<'_>) -> Result<Exhibit>;
+
+/// The paper's exhibits. To add one, write it and add its line.
+const PAPER: [(&str, Make); 10] = [
+    ("linear-oscillators", paper::linear_oscillators),
+    ("nonlinear-oscillators", paper::nonlinear_oscillators),
+    ("poisson", paper::poisson),
+    ("quantum-dipole", paper::quantum_dipole),
+    ("batch-size", ablations::batch_size),
+    ("exponent", ablations::exponent),
+    ("truncation", ablations::truncation),
+    ("pre-training", ablations::pre_training),
+    ("time-shares", costs::time_shares),
+    ("memory", costs::memory),
+];
+
+/// Runs the command.
+pub fn reproduce(options: &ReproduceOptions) -> Result<()> {
+    use_threads(options.threads)?;
+    if options.seeds == 0 {
+        return Err(Refused::new("seeds = 0: expected at least 1"));
+    }
+    if !(options.scale.is_finite() && options.scale > 0.0) {
+        let error = hig::Error::setting("scale", options.scale, "a finite number above 0");
+        return Err(Refused::new(error));
+    }
+    match options.source.as_str() {
+        "chapter" => chapter(options),
+        "paper" => paper(options),
+        other => Err(Refused::new(hig::Error::unknown(
+            "source",
+            other,
+            ["chapter", "paper"],
+        ))),
+    }
+}
+
+fn paper(options: &ReproduceOptions) -> Result<()> {
+    for name in &options.only {
+        if PAPER.iter().all(|(known, _)| known != name) {
+            let known = PAPER.map(|(name, _)| name);
+            return Err(Refused::new(hig::Error::unknown("exhibit", name, known)));
+        }
+    }
+    let name = "reproduce-paper";
+    let folder = Folder::open_to_continue(options.out.as_deref(), name, options.force)?;
+    interrupt::listen();
+    let context = Context {
+        options,
+        trials: folder.trials(),
+    };
+    let mut report = format!("# Results\n\n{}\n", provenance(options));
+    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
+    for (name, make) in PAPER.iter().filter(|(name, _)| chosen(name)) {
+        let exhibit = make(&context)?;
+        if interrupt::asked() {
+            let path = folder.path().display();
+            bail!("interrupted; the same command goes on from the finished trainings in {path}");
+        }
+        let text = table::layout(&exhibit.header, &exhibit.rows);
+        let section = format!("## {name}: {}\n\n```text\n{text}```\n", exhibit.title);
+        println!("{name}: {}\n\n{text}", exhibit.title);
+        report += &format!("\n{section}");
+        if !exhibit.panels.is_empty() {
+            let figures = folder.subfolder("figures")?;
+            for path in chart::save(&figures, name, &exhibit.panels, 2)? {
+                println!("{}", path.display());
+            }
+            report += &format!("\n![{name}](figures/{name}.png)\n");
+        }
+        println!();
+        folder.write("results.md", &report)?;
+    }
+    println!("{}", folder.path().join("results.md").display());
+    Ok(())
+}
+
+/// The chapter: the toy problem at both λ, the linear oscillators, and its statements over seeds.
+fn chapter(options: &ReproduceOptions) -> Result<()> {
+    const PARTS: [&str; 4] = [
+        "toy",
+        "toy-ill-conditioned",
+        "linear-oscillators",
+        "statements",
+    ];
+    for name in &options.only {
+        if !PARTS.contains(&name.as_str()) {
+            return Err(Refused::new(hig::Error::unknown("exhibit", name, PARTS)));
+        }
+    }
+    let root = options
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs/reproduce-chapter"));
+    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
+    let run_part = |part: &str, system: &str, set: &[&str], seconds: Option<f64>| -> Result<()> {
+        if !chosen(part) || interrupt::asked() {
+            return Ok(());
+        }
+        println!("{part}\n");
+        let outcome = run::run(&RunOptions {
+            system: system.into(),
+            set: set.iter().map(|s| (*s).to_owned()).collect(),
+            seconds,
+            out: Some(root.join(part)),
+            force: options.force,
+            quiet: options.quiet,
+            ..RunOptions::default()
+        });
+        println!();
+        outcome
+    };
+    run_part("toy", "toy", &[], None)?;
+    run_part("toy-ill-conditioned", "toy", &["lambda=0.01"], None)?;
+    let seconds = if options.full { 100.0 } else { 15.0 } * options.scale;
+    run_part(
+        "linear-oscillators",
+        "linear-oscillators",
+        &[],
+        Some(seconds),
+    )?;
+    if chosen("statements") && !interrupt::asked() {
+        study::study(&StudyOptions {
+            name: "chapter".into(),
+            seeds: options.seeds.max(if options.full { 100 } else { 20 }),
+            updates: None,
+            out: Some(root.join("statements")),
+            force: options.force,
+            threads: None,
+            quiet: options.quiet,
+        })?;
+    }
+    Ok(())
+}
+
+/// Date, machine and commit of a table.
+fn provenance(options: &ReproduceOptions) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let commit = Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or("unknown".to_owned(), |text| text.trim().to_owned());
+    format!(
+        "{}, {cores} cores, commit {commit}, hig {}, {} seeds{}.",
+        chrono::Local::now().format("%Y-%m-%d"),
+        env!("CARGO_PKG_VERSION"),
+        options.seeds,
+        if options.full {
+            ", the authors' budgets"
+        } else {
+            ""
+        }
+    )
+}
