@@ -1,6 +1,8 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use hig::systems::System;
+use hig::trainer::Budget;
 use std::path::PathBuf;
 
 /// Half-inverse gradients for physics-based deep learning: train networks through physics, compare
@@ -40,15 +42,9 @@ pub struct RunOptions {
     /// Seed of data, initial weights and order of samples.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Updates to train for [default: the system's own budget].
-    #[arg(long, value_name = "N")]
-    pub updates: Option<usize>,
-    /// Passes over the training samples to train for.
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<f64>,
-    /// Seconds of training, without evaluation.
-    #[arg(long, value_name = "S")]
-    pub seconds: Option<f64>,
+    /// How long to train.
+    #[command(flatten)]
+    pub budget: BudgetOptions,
     /// Any setting, such as `lambda=0.01`, `cutoff=1e-5` or, for one method, `hig.cutoff=1e-5`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -67,18 +63,9 @@ pub struct RunOptions {
     /// Write the training samples, in the form that --data reads.
     #[arg(long, value_name = "FILE")]
     pub save_data: Option<PathBuf>,
-    /// Folder for the results [default: the next free runs/SYSTEM-N].
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Replace results that are already there.
-    #[arg(long)]
-    pub force: bool,
-    /// Threads to use; results do not depend on it [default: all cores].
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// No progress bars.
-    #[arg(long, short)]
-    pub quiet: bool,
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// Options of `hig study`.
@@ -92,18 +79,9 @@ pub struct StudyOptions {
     /// Updates of each training [default: the study's own].
     #[arg(long, value_name = "N")]
     pub updates: Option<usize>,
-    /// Folder for the results [default: runs/study-NAME]; finished trainings in it are kept.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Start anew.
-    #[arg(long)]
-    pub force: bool,
-    /// Threads to use; results do not depend on it [default: all cores].
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// No progress bar.
-    #[arg(long, short)]
-    pub quiet: bool,
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// Options of `hig sweep`.
@@ -121,27 +99,12 @@ pub struct SweepOptions {
     /// Seeds, as in 1..5 (both ends included) or 1,2,7.
     #[arg(long, default_value = "0..4")]
     pub seeds: String,
-    /// Updates to train for.
-    #[arg(long, value_name = "N")]
-    pub updates: Option<usize>,
-    /// Passes over the training samples to train for.
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<f64>,
-    /// Seconds of training; trainings then run one after the other.
-    #[arg(long, value_name = "S")]
-    pub seconds: Option<f64>,
-    /// Folder for the results [default: runs/sweep-SYSTEM]; finished trainings in it are kept.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Start anew.
-    #[arg(long)]
-    pub force: bool,
-    /// Threads to use; results do not depend on it [default: all cores].
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// No progress bar.
-    #[arg(long, short)]
-    pub quiet: bool,
+    /// How long to train; against seconds, trainings run one after the other.
+    #[command(flatten)]
+    pub budget: BudgetOptions,
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// Options of `hig reproduce`.
@@ -161,10 +124,55 @@ pub struct ReproduceOptions {
     /// Factor on all budgets.
     #[arg(long, default_value_t = 1.0)]
     pub scale: f64,
-    /// Folder for the results [default: runs/reproduce-SOURCE]; finished trainings in it are kept.
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// How long to train; the first limit that is reached ends a training.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub struct BudgetOptions {
+    /// Updates to train for [default: the system's own budget].
+    #[arg(long, value_name = "N")]
+    pub updates: Option<usize>,
+    /// Passes over the training samples to train for.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<f64>,
+    /// Seconds of training, without evaluation.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+}
+
+impl BudgetOptions {
+    /// The limits given, or else the system's own.
+    pub fn or_of(self, system: &dyn System) -> Budget {
+        match self {
+            Self {
+                updates: None,
+                epochs: None,
+                seconds: None,
+            } => system.budget(),
+            Self {
+                updates,
+                epochs,
+                seconds,
+            } => Budget {
+                updates,
+                epochs,
+                seconds,
+            },
+        }
+    }
+}
+
+/// Where results go, and how the work is done.
+#[derive(Debug, Default, Clone, Args)]
+pub struct OutputOptions {
+    /// Folder for the results [default: a folder under runs/ that is named after the command;
+    /// sweeps, studies and reproductions go on from the trainings finished there].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Start anew.
+    /// Replace results that are already there.
     #[arg(long)]
     pub force: bool,
     /// Threads to use; results do not depend on it [default: all cores].

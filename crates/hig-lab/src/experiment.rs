@@ -51,29 +51,25 @@ pub struct Experiment {
 impl Experiment {
     /// Resolves the options of `hig run`.
     pub fn new(options: &RunOptions) -> Result<Self> {
-        let mut system = systems::system(&options.system).map_err(Refused::new)?;
+        let mut system = systems::system(&options.system).map_err(Refused::because)?;
         let mut contenders = contenders(system.as_ref(), &options.methods)?;
         for assignment in &options.set {
             set(system.as_mut(), &mut contenders, assignment)?;
         }
         if let Some(order) = &options.order {
             for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
-                phase.training.set("order", order).map_err(Refused::new)?;
+                phase
+                    .training
+                    .set("order", order)
+                    .map_err(Refused::because)?;
             }
         }
-        let budget = match (options.updates, options.epochs, options.seconds) {
-            (None, None, None) => system.budget(),
-            (updates, epochs, seconds) => Budget {
-                updates,
-                epochs,
-                seconds,
-            },
-        };
-        system.check_together().map_err(Refused::new)?;
+        let budget = options.budget.or_of(system.as_ref());
+        system.check_together().map_err(Refused::because)?;
         let mut problem = system.problem(options.seed);
         if let Some(path) = &options.data {
             let states = problem.physics.widths().state;
-            problem.train = Dataset::load(path, states).map_err(Refused::new)?;
+            problem.train = Dataset::load(path, states).map_err(Refused::because)?;
             // Fresh samples would pass the given ones by.
             problem.sampler = None;
             for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
@@ -86,7 +82,7 @@ impl Experiment {
             Some(path) => problem
                 .network
                 .load_parameters(path)
-                .map_err(Refused::new)?,
+                .map_err(Refused::because)?,
             None => problem.network.initial_parameters(options.seed),
         };
         let experiment = Self {
@@ -111,7 +107,7 @@ impl Experiment {
                     &phase.training,
                     &self.budget,
                 )
-                .map_err(|e| Refused::new(format_args!("{}: {e}", contender.name)))?;
+                .map_err(|e| Refused::because(format_args!("{}: {e}", contender.name)))?;
             }
         }
         Ok(())
@@ -131,7 +127,9 @@ pub fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender
     let mut contenders: Vec<Contender> = Vec::new();
     for name in names {
         if contenders.iter().any(|c| c.name == name) {
-            return Err(Refused::new(format_args!("method `{name}` is named twice")));
+            return Err(Refused::because(format_args!(
+                "method `{name}` is named twice"
+            )));
         }
         let phases = phases(system, &name)?;
         contenders.push(Contender { name, phases });
@@ -158,7 +156,7 @@ fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
             }
             (None, true) => {}
             _ => {
-                return Err(Refused::new(format_args!(
+                return Err(Refused::because(format_args!(
                     "--method {text}: expected a method, or several as in adam:500+hig, \
                      with a number of updates for all but the last"
                 )));
@@ -174,7 +172,7 @@ fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
 pub fn recommended(system: &dyn System, name: &str) -> Result<Phase> {
     let mut phase = Phase {
         name: name.into(),
-        method: step::method(name).map_err(Refused::new)?,
+        method: step::method(name).map_err(Refused::because)?,
         training: Training::default(),
         until: None,
     };
@@ -222,7 +220,7 @@ impl Phase {
 /// that method only.
 pub fn set(system: &mut dyn System, contenders: &mut [Contender], assignment: &str) -> Result<()> {
     let Some((key, value)) = assignment.split_once('=') else {
-        return Err(Refused::new(format_args!(
+        return Err(Refused::because(format_args!(
             "--set {assignment}: expected KEY=VALUE, such as lambda=0.01"
         )));
     };
@@ -254,15 +252,15 @@ pub fn set(system: &mut dyn System, contenders: &mut [Contender], assignment: &s
         None => Some(hig::Error::unknown("setting", key, without_repeats(&known))),
     };
     if let Some(error) = refusal {
-        return Err(Refused::new(error));
+        return Err(Refused::because(error));
     }
     if method.is_none() && system.has(key) {
-        system.set(key, value).map_err(Refused::new)?;
+        system.set(key, value).map_err(Refused::because)?;
     }
     let phases = contenders.iter_mut().flat_map(|c| &mut c.phases);
     for phase in phases.filter(|phase| method.is_none_or(|name| phase.name == name)) {
         if phase.has(key) {
-            phase.set(key, value).map_err(Refused::new)?;
+            phase.set(key, value).map_err(Refused::because)?;
         }
     }
     Ok(())

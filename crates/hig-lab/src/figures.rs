@@ -2,7 +2,7 @@
 
 use crate::chart::{self, Axis, Chart, Curve, HeatMap, Marker, Panel};
 use crate::experiment::Experiment;
-use crate::run::{Finished, PROBE};
+use crate::observers::{Finished, PROBE};
 use anyhow::Result;
 use hig::systems::Picture;
 use hig::systems::picture::{Field, Lines};

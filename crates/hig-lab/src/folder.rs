@@ -51,7 +51,7 @@ impl Folder {
 
     fn prepare(root: PathBuf, force: bool, may_continue: fn(&Path) -> bool) -> Result<Self> {
         let refuse =
-            |reason: String| Refused::new(format_args!("--out {}: {reason}", root.display()));
+            |reason: String| Refused::because(format_args!("--out {}: {reason}", root.display()));
         if root.exists() && !root.is_dir() {
             return Err(refuse("it is a file, expected a folder".into()));
         }

@@ -52,7 +52,7 @@ pub struct Refused(String);
 
 impl Refused {
     /// With its message.
-    pub fn new(message: impl std::fmt::Display) -> anyhow::Error {
+    pub fn because(message: impl std::fmt::Display) -> anyhow::Error {
         anyhow::Error::new(Self(message.to_string()))
     }
 }

@@ -3,7 +3,7 @@
 use crate::experiment::Experiment;
 use hig::matrix::MatRef;
 use hig::systems::System;
-use hig::trainer::{Evaluation, Flow, Observer, Progress, saturation};
+use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress, saturation};
 use hig::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
@@ -69,6 +69,19 @@ impl Observer for Bar {
         self.best = self.best.min(now.test_loss);
         Ok(Flow::Continue)
     }
+}
+
+/// A test sample whose way is recorded and drawn.
+pub const PROBE: usize = 0;
+/// A finished training with what was recorded on the way.
+#[derive(Debug)]
+pub struct Finished {
+    /// The method's name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the figures show.
+    pub curves: Curves,
 }
 
 /// Everything that the figures of one method show, as read back from nowhere but this run.

@@ -4,47 +4,47 @@ use crate::cli::RunOptions;
 use crate::experiment::{Contender, Experiment};
 use crate::folder::{Folder, configuration};
 use crate::interrupt::{self, Interrupt};
-use crate::observers::{Bar, Curves, Recorder};
+use crate::observers::{Bar, Finished, PROBE, Recorder};
 use crate::{Refused, figures, table};
 use anyhow::{Result, bail};
-use hig::trainer::{CheckpointWriter, MetricsWriter, Outcome, Start, Stop, train};
+use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, train};
 use std::time::Duration;
 
-/// A test sample whose way is recorded and drawn.
-pub const PROBE: usize = 0;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
-
-/// A finished training with what was recorded on the way.
-#[derive(Debug)]
-pub struct Finished {
-    /// The method's name.
-    pub name: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What the figures show.
-    pub curves: Curves,
-}
 
 /// Runs the command.
 pub fn run(options: &RunOptions) -> Result<()> {
-    use_threads(options.threads)?;
+    use_threads(options.output.threads)?;
     let experiment = Experiment::new(options)?;
-    let folder = Folder::open(options.out.as_deref(), &options.system, options.force)?;
+    let folder = Folder::open(
+        options.output.out.as_deref(),
+        &options.system,
+        options.output.force,
+    )?;
     if let Some(path) = &options.save_weights {
         let network = &experiment.problem.network;
         network
             .save_parameters(&experiment.weights, path)
-            .map_err(Refused::new)?;
+            .map_err(Refused::because)?;
     }
     if let Some(path) = &options.save_data {
-        experiment.problem.train.save(path).map_err(Refused::new)?;
+        experiment
+            .problem
+            .train
+            .save(path)
+            .map_err(Refused::because)?;
     }
     folder.write("config.toml", &configuration(&experiment, options))?;
     interrupt::listen();
 
     let mut finished = Vec::new();
     for contender in &experiment.contenders {
-        finished.push(train_one(&experiment, contender, &folder, options.quiet)?);
+        finished.push(train_one(
+            &experiment,
+            contender,
+            &folder,
+            options.output.quiet,
+        )?);
         if interrupt::asked() {
             break;
         }
@@ -72,7 +72,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
 pub fn use_threads(threads: Option<usize>) -> Result<()> {
     match threads {
         None => Ok(()),
-        Some(0) => Err(Refused::new("--threads 0: expected at least 1")),
+        Some(0) => Err(Refused::because("--threads 0: expected at least 1")),
         Some(count) => Ok(rayon::ThreadPoolBuilder::new()
             .num_threads(count)
             .build_global()?),

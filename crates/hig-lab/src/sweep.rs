@@ -10,8 +10,7 @@ use crate::trials::{Case, Plan, Trial};
 use crate::{Refused, interrupt, table};
 use anyhow::{Result, bail};
 use hig::settings::Value;
-use hig::systems::{self, System};
-use hig::trainer::Budget;
+use hig::systems;
 
 /// A case with the values that it takes in the grid.
 struct Cell {
@@ -28,12 +27,13 @@ struct Axes {
 
 /// Runs the command.
 pub fn sweep(options: &SweepOptions) -> Result<()> {
-    use_threads(options.threads)?;
+    use_threads(options.output.threads)?;
     let seeds = seeds(&options.seeds)?;
     let axes = axes(options)?;
     let cells = cells(options, &axes, seeds[0])?;
     let name = format!("sweep-{}", options.system);
-    let folder = Folder::open_to_continue(options.out.as_deref(), &name, options.force)?;
+    let folder =
+        Folder::open_to_continue(options.output.out.as_deref(), &name, options.output.force)?;
     interrupt::listen();
     let (cases, labels): (Vec<Case>, Vec<(String, Vec<String>)>) = cells
         .into_iter()
@@ -42,9 +42,9 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
     let trials = Plan {
         cases: &cases,
         seeds: &seeds,
-        parallel: options.seconds.is_none(),
+        parallel: options.budget.seconds.is_none(),
         cache: folder.trials(),
-        quiet: options.quiet,
+        quiet: options.output.quiet,
     }
     .run()?;
     if trials.iter().any(|t| t.len() < seeds.len()) {
@@ -101,7 +101,7 @@ fn seeds(text: &str) -> Result<Vec<u64>> {
     };
     match parsed {
         Some(seeds) => Ok(seeds),
-        None => Err(Refused::new(hig::Error::setting(
+        None => Err(Refused::because(hig::Error::setting(
             "seeds",
             text,
             "a range such as 1..5 or a list such as 1,2,7",
@@ -110,11 +110,11 @@ fn seeds(text: &str) -> Result<Vec<u64>> {
 }
 
 fn axes(options: &SweepOptions) -> Result<Vec<Axes>> {
-    let system = systems::system(&options.system).map_err(Refused::new)?;
+    let system = systems::system(&options.system).map_err(Refused::because)?;
     let mut axes = Vec::new();
     for assignment in &options.set {
         let Some((key, values)) = assignment.split_once('=') else {
-            return Err(Refused::new(format_args!(
+            return Err(Refused::because(format_args!(
                 "--set {assignment}: expected KEY=VALUES, such as cutoff=1e-4,1e-5"
             )));
         };
@@ -152,7 +152,7 @@ fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> 
     let mut cells = Vec::new();
     for method in &options.methods {
         for values in &grid {
-            let mut system = systems::system(&options.system).map_err(Refused::new)?;
+            let mut system = systems::system(&options.system).map_err(Refused::because)?;
             let names = std::slice::from_ref(method);
             let mut contenders = contenders(system.as_ref(), names)?;
             for (axis, value) in axes.iter().zip(values) {
@@ -166,7 +166,7 @@ fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> 
             let phases = contenders.remove(0).phases;
             let case = Case {
                 name,
-                budget: budget(options, system.as_ref()),
+                budget: options.budget.or_of(system.as_ref()),
                 system,
                 phases,
             };
@@ -179,17 +179,6 @@ fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> 
         }
     }
     Ok(cells)
-}
-
-fn budget(options: &SweepOptions, system: &dyn System) -> Budget {
-    match (options.updates, options.epochs, options.seconds) {
-        (None, None, None) => system.budget(),
-        (updates, epochs, seconds) => Budget {
-            updates,
-            epochs,
-            seconds,
-        },
-    }
 }
 
 fn summary(swept: &[&Axes], rows: &[Row<'_>]) -> String {

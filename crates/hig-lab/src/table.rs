@@ -1,6 +1,6 @@
 //! Results as text: one line while they come, one table at the end.
 
-use crate::run::Finished;
+use crate::observers::Finished;
 use hig::trainer::Outcome;
 
 /// Lays out rows of cells with the columns aligned; the first column to the left, numbers to the

@@ -140,7 +140,7 @@ impl Case {
     /// Refuses what can be known to be wrong before training.
     pub fn check(&self, seed: u64) -> Result<()> {
         let name = &self.name;
-        let refused = |e: hig::Error| Refused::new(format_args!("{name}: {e}"));
+        let refused = |e: hig::Error| Refused::because(format_args!("{name}: {e}"));
         self.system.check_together().map_err(refused)?;
         let problem = self.system.problem(seed);
         let weights = problem.network.initial_parameters(seed);

@@ -286,7 +286,7 @@ fn bad_input_is_refused_before_training_with_exit_code_2() {
         ),
         (
             &["run", "toy", "--order", "sorted"],
-            &["order = sorted", "shuffled or fixed"],
+            &["order = sorted", "shuffled, fixed or fresh"],
         ),
         (&["run", "toy", "--seconds", "-1"], &["-1"]),
         (

@@ -99,11 +99,17 @@ impl Dataset {
         let mut tensors = Tensors::default();
         tensors.insert_matrix("input", &self.input);
         tensors.insert_matrix("target", &self.target);
-        if self.state.ncols() > 0 && self.state != self.input {
+        if self.state.ncols() > 0 && !same_bits(&self.state, &self.input) {
             tensors.insert_matrix("state", &self.state);
         }
         tensors.save(path)
     }
+}
+
+/// Comparing with == would panic for different shapes and take -0.0 for 0.0.
+fn same_bits(a: &Mat<f64>, b: &Mat<f64>) -> bool {
+    let bits = |m: &Mat<f64>| matrix::stack(m.as_ref()).into_iter().map(f64::to_bits);
+    a.ncols() == b.ncols() && bits(a).eq(bits(b))
 }
 
 /// What a stream of random numbers is for. Each purpose has its own stream of the seed, so that a

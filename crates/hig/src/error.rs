@@ -107,6 +107,14 @@ impl Error {
         }
     }
 
+    /// The same, with the array named more closely: "input" becomes "test input".
+    pub(crate) fn of(mut self, whose: &str) -> Self {
+        if let Self::Shape { what, .. } | Self::NonFinite { what, .. } = &mut self {
+            *what = format!("{whose} {what}");
+        }
+        self
+    }
+
     /// A file problem.
     pub fn file(path: &Path, reason: impl ToString) -> Self {
         Self::File {

@@ -87,8 +87,10 @@ impl Problem {
                 expected: format!("width {} (the control of the physics)", widths.control),
             });
         }
-        for data in [&self.train, &self.test] {
-            data.check(self.network.inputs(), widths.state, widths.output)?;
+        self.loss.check(widths.output)?;
+        for (name, data) in [("training", &self.train), ("test", &self.test)] {
+            data.check(self.network.inputs(), widths.state, widths.output)
+                .map_err(|error| error.of(name))?;
         }
         Ok(())
     }

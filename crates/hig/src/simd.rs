@@ -1,7 +1,7 @@
 //! Loops compiled for the widest vectors that the machine has.
 
-/// Runs `work` compiled for this machine's vector instructions; what it calls must be inlined to
-/// profit.
+/// Runs `work` compiled for this machine's vector instructions. The closure and what it calls must
+/// be marked `#[inline(always)]`, or the loop may be compiled apart, for the oldest processor.
 #[inline]
 pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     struct Work<F>(F);
@@ -19,11 +19,14 @@ pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
 ///
 /// The library function is scalar and takes most of the time of a small network's update.
 pub fn tanh(values: &mut [f64]) {
-    vectorised(|| {
-        for v in values {
-            *v = tanh_one(*v);
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            for v in values {
+                *v = tanh_one(*v);
+            }
+        },
+    );
 }
 
 /// tanh x = -E / (2 + E) with E = exp(-2|x|) - 1, which loses nothing near zero.

@@ -416,8 +416,16 @@ fn every_method_decreases_the_loss_of_every_system() {
         }
         let problem = system.problem(1);
         for mut method in methods() {
-            // Small enough for the smallest singular value that Gauss-Newton keeps.
-            method.set("learning_rate", "1e-6").unwrap();
+            let compared = system.comparison();
+            if method.name() == "sip" && compared.iter().all(|(name, _)| *name != "sip") {
+                // It descends on the distance of the controls, which is another function.
+                continue;
+            }
+            method.set("learning_rate", "1e-4").unwrap();
+            if method.has("cutoff") {
+                // Singular values near 0 would make even these steps of Gauss-Newton long.
+                method.set("cutoff", "1e-2").unwrap();
+            }
             let training = Training {
                 batch: 24,
                 ..Training::default()

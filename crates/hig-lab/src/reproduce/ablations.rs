@@ -96,7 +96,10 @@ pub fn truncation(context: &Context<'_>) -> Result<Exhibit> {
     }
     let trials = train(context, &cases)?;
     let mut curves = Vec::new();
-    let mut rows: Vec<Vec<String>> = CUTOFFS.iter().map(|cutoff| vec![(*cutoff).to_owned()]).collect();
+    let mut rows: Vec<Vec<String>> = CUTOFFS
+        .iter()
+        .map(|cutoff| vec![(*cutoff).to_owned()])
+        .collect();
     for (m, method) in methods.iter().enumerate() {
         let mut curve = Curve {
             label: (*method).into(),
@@ -151,7 +154,7 @@ fn train(context: &Context<'_>, cases: &[Case]) -> Result<Vec<Vec<Trial>>> {
         seeds: &context.seeds(),
         parallel: true,
         cache: context.trials.clone(),
-        quiet: context.options.quiet,
+        quiet: context.options.output.quiet,
     }
     .run()
 }

@@ -6,7 +6,7 @@ mod paper;
 mod race;
 
 use crate::chart::{self, Panel};
-use crate::cli::{ReproduceOptions, RunOptions, StudyOptions};
+use crate::cli::{BudgetOptions, OutputOptions, ReproduceOptions, RunOptions, StudyOptions};
 use crate::folder::Folder;
 use crate::run::use_threads;
 use crate::{Refused, interrupt, run, study, table};
@@ -65,18 +65,18 @@ const PAPER: [(&str, Make); 10] = [
 
 /// Runs the command.
 pub fn reproduce(options: &ReproduceOptions) -> Result<()> {
-    use_threads(options.threads)?;
+    use_threads(options.output.threads)?;
     if options.seeds == 0 {
-        return Err(Refused::new("seeds = 0: expected at least 1"));
+        return Err(Refused::because("seeds = 0: expected at least 1"));
     }
     if !(options.scale.is_finite() && options.scale > 0.0) {
         let error = hig::Error::setting("scale", options.scale, "a finite number above 0");
-        return Err(Refused::new(error));
+        return Err(Refused::because(error));
     }
     match options.source.as_str() {
         "chapter" => chapter(options),
         "paper" => paper(options),
-        other => Err(Refused::new(hig::Error::unknown(
+        other => Err(Refused::because(hig::Error::unknown(
             "source",
             other,
             ["chapter", "paper"],
@@ -88,11 +88,14 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
     for name in &options.only {
         if PAPER.iter().all(|(known, _)| known != name) {
             let known = PAPER.map(|(name, _)| name);
-            return Err(Refused::new(hig::Error::unknown("exhibit", name, known)));
+            return Err(Refused::because(hig::Error::unknown(
+                "exhibit", name, known,
+            )));
         }
     }
     let name = "reproduce-paper";
-    let folder = Folder::open_to_continue(options.out.as_deref(), name, options.force)?;
+    let folder =
+        Folder::open_to_continue(options.output.out.as_deref(), name, options.output.force)?;
     interrupt::listen();
     let context = Context {
         options,
@@ -134,14 +137,23 @@ fn chapter(options: &ReproduceOptions) -> Result<()> {
     ];
     for name in &options.only {
         if !PARTS.contains(&name.as_str()) {
-            return Err(Refused::new(hig::Error::unknown("exhibit", name, PARTS)));
+            return Err(Refused::because(hig::Error::unknown(
+                "exhibit", name, PARTS,
+            )));
         }
     }
     let root = options
+        .output
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs/reproduce-chapter"));
     let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
+    let within = |part: &str| OutputOptions {
+        out: Some(root.join(part)),
+        // The threads are set already, once for the program.
+        threads: None,
+        ..options.output.clone()
+    };
     let run_part = |part: &str, system: &str, set: &[&str], seconds: Option<f64>| -> Result<()> {
         if !chosen(part) || interrupt::asked() {
             return Ok(());
@@ -150,10 +162,11 @@ fn chapter(options: &ReproduceOptions) -> Result<()> {
         let outcome = run::run(&RunOptions {
             system: system.into(),
             set: set.iter().map(|s| (*s).to_owned()).collect(),
-            seconds,
-            out: Some(root.join(part)),
-            force: options.force,
-            quiet: options.quiet,
+            budget: BudgetOptions {
+                seconds,
+                ..BudgetOptions::default()
+            },
+            output: within(part),
             ..RunOptions::default()
         });
         println!();
@@ -173,10 +186,7 @@ fn chapter(options: &ReproduceOptions) -> Result<()> {
             name: "chapter".into(),
             seeds: options.seeds.max(if options.full { 100 } else { 20 }),
             updates: None,
-            out: Some(root.join("statements")),
-            force: options.force,
-            threads: None,
-            quiet: options.quiet,
+            output: within("statements"),
         })?;
     }
     Ok(())

@@ -65,7 +65,7 @@ pub fn race(
         seeds: &seeds,
         parallel: false,
         cache: context.trials.clone(),
-        quiet: context.options.quiet,
+        quiet: context.options.output.quiet,
     }
     .run()?;
     let mut rows = Vec::new();

@@ -29,7 +29,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         seeds: &seeds,
         parallel: true,
         cache: folder.trials(),
-        quiet: options.quiet,
+        quiet: options.output.quiet,
     }
     .run()?;
     folder.write("trials.csv", &csv(&cases, &trials))?;

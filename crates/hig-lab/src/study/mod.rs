@@ -12,7 +12,7 @@ use anyhow::Result;
 pub fn study(options: &StudyOptions) -> Result<()> {
     const STUDIES: [&str; 1] = ["chapter"];
     if !STUDIES.contains(&options.name.as_str()) {
-        return Err(Refused::new(hig::Error::unknown(
+        return Err(Refused::because(hig::Error::unknown(
             "study",
             &options.name,
             STUDIES,
@@ -21,11 +21,12 @@ pub fn study(options: &StudyOptions) -> Result<()> {
     if options.seeds < 2 {
         let expected = "at least 2, 20 for intervals that say something";
         let error = hig::Error::setting("seeds", options.seeds, expected);
-        return Err(Refused::new(error));
+        return Err(Refused::because(error));
     }
-    use_threads(options.threads)?;
+    use_threads(options.output.threads)?;
     let name = format!("study-{}", options.name);
-    let folder = Folder::open_to_continue(options.out.as_deref(), &name, options.force)?;
+    let folder =
+        Folder::open_to_continue(options.output.out.as_deref(), &name, options.output.force)?;
     interrupt::listen();
     chapter::run(options, &folder)
 }

@@ -6,6 +6,7 @@ mod squared_error;
 pub use infidelity::Infidelity;
 pub use squared_error::SquaredError;
 
+use crate::error::Result;
 use crate::matrix::{Mat, MatRef};
 
 /// A loss of a batch: the mean over samples of a function of y and the target ŷ.
@@ -14,6 +15,14 @@ use crate::matrix::{Mat, MatRef};
 pub trait Loss: Send + Sync {
     /// Mean loss of the batch.
     fn value(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> f64;
+
+    /// Checks that the loss fits a y of the given width.
+    ///
+    /// # Errors
+    /// Weights or the like for another width.
+    fn check(&self, _outputs: usize) -> Result<()> {
+        Ok(())
+    }
 
     /// ∂(mean loss)/∂y (samples × dim(y)).
     fn cotangent(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64>;

@@ -46,6 +46,17 @@ impl SquaredError {
 }
 
 impl Loss for SquaredError {
+    fn check(&self, outputs: usize) -> Result<()> {
+        if self.weights.is_empty() || self.weights.len() == outputs {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            what: "loss weights".into(),
+            found: format!("length {}", self.weights.len()),
+            expected: format!("length {outputs} (one for each component of y)"),
+        })
+    }
+
     fn value(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> f64 {
         let mut sum = 0.0;
         for j in 0..y.ncols() {

@@ -64,22 +64,25 @@ impl<E: Equations> RungeKutta4<E> {
         let mut states = Lanes::load(state, group);
         states.resize((self.steps + 1) * d, Lanes::ZERO);
         let mut scratch = Stages::new(d);
-        vectorised(|| {
-            for k in 0..self.steps {
-                let (done, rest) = states.split_at_mut((k + 1) * d);
-                let next = &mut rest[..d];
-                next.copy_from_slice(&done[k * d..]);
-                let u = &u[k * c..(k + 1) * c];
-                step(
-                    &*self.equations,
-                    k as f64 * self.dt,
-                    self.dt,
-                    next,
-                    u,
-                    &mut scratch,
-                );
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for k in 0..self.steps {
+                    let (done, rest) = states.split_at_mut((k + 1) * d);
+                    let next = &mut rest[..d];
+                    next.copy_from_slice(&done[k * d..]);
+                    let u = &u[k * c..(k + 1) * c];
+                    step(
+                        &*self.equations,
+                        k as f64 * self.dt,
+                        self.dt,
+                        next,
+                        u,
+                        &mut scratch,
+                    );
+                }
+            },
+        );
         states
     }
 }
@@ -137,19 +140,22 @@ impl<E: Equations> Trajectories<E> {
         let mut x_bar = cotangents;
         let mut u_bar = vec![Lanes::ZERO; self.steps * count * c];
         let mut scratch = AdjointStages::new(d, count);
-        vectorised(|| {
-            for k in (0..self.steps).rev() {
-                adjoint_step(
-                    &*self.equations,
-                    (k as f64 * self.dt, self.dt),
-                    &states[k * d..(k + 1) * d],
-                    &u[k * c..(k + 1) * c],
-                    &mut x_bar,
-                    &mut u_bar[k * count * c..(k + 1) * count * c],
-                    &mut scratch,
-                );
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for k in (0..self.steps).rev() {
+                    adjoint_step(
+                        &*self.equations,
+                        (k as f64 * self.dt, self.dt),
+                        &states[k * d..(k + 1) * d],
+                        &u[k * c..(k + 1) * c],
+                        &mut x_bar,
+                        &mut u_bar[k * count * c..(k + 1) * count * c],
+                        &mut scratch,
+                    );
+                }
+            },
+        );
         u_bar
     }
 
@@ -219,13 +225,13 @@ fn step<T: Real, E: Equations>(
     stages: &mut Stages<T>,
 ) {
     stages.point.copy_from_slice(x);
-    for s in 0..4 {
+    for (s, node) in NODE.into_iter().enumerate() {
         if s > 0 {
             for (i, p) in stages.point.iter_mut().enumerate() {
-                *p = x[i] + stages.slopes[s - 1][i] * (NODE[s] * dt);
+                *p = x[i] + stages.slopes[s - 1][i] * (node * dt);
             }
         }
-        let at = time + NODE[s] * dt;
+        let at = time + node * dt;
         equations.rate(at, &stages.point, u, &mut stages.slopes[s]);
     }
     for (i, x) in x.iter_mut().enumerate() {

@@ -147,8 +147,6 @@ impl System for QuantumDipole {
             self.physics(),
             Infidelity,
         )
-        // The learning rates of the paper belong to the sum: with the mean, 0.5 hardly moves.
-        .summed()
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {

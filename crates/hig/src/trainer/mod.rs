@@ -169,6 +169,10 @@ pub fn train(
     observers: &mut [&mut dyn Observer],
 ) -> Result<Outcome> {
     let start = start.into();
+    if !(start.seconds.is_finite() && start.seconds >= 0.0) {
+        let expected = "a finite number of at least 0";
+        return Err(Error::setting("start.seconds", start.seconds, expected));
+    }
     check(problem, method, &start.parameters, training, &budget)?;
     let schedule = Schedule {
         kind: training.schedule,
@@ -214,6 +218,17 @@ pub fn train(
             }
         };
         drop(at);
+        if update.delta.len() != run.parameters.len() {
+            let update_length = update.delta.len();
+            break Stop::Failed {
+                update: run.updates,
+                error: Error::Shape {
+                    what: "update of the step".into(),
+                    found: format!("length {update_length}"),
+                    expected: format!("length {}", run.parameters.len()),
+                },
+            };
+        }
         if !run.apply(&update.delta) {
             let update = run.updates;
             break Stop::ParametersNotFinite { update };

@@ -1,0 +1,112 @@
+//! The spectrum of J from Gram matrices, as deep as it is asked for.
+
+use super::eigen::eigen;
+use crate::error::Result;
+use crate::matrix::{self, Mat, MatRef};
+use crate::step::filter::{Filter, Treatment};
+
+/// How far down, and how well, a spectrum must be known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Floor {
+    /// σ/σ_max below which nothing is asked.
+    cutoff: f64,
+    /// σ² below which only the sum σ² + damping is asked.
+    damping: f64,
+    /// Relative accuracy of a step.
+    accuracy: f64,
+}
+
+// Error of an eigenvalue in units of ε·λ_max, with room for what deflation adds at each level;
+// `tests/spectral.rs` holds the accuracy that follows against an independent SVD.
+const EIGENVALUE_ERROR: f64 = 16.0;
+
+impl Floor {
+    pub(super) fn new(filter: &Filter, accuracy: f64) -> Self {
+        let damping = match filter.treatment {
+            Treatment::Damp { damping } => damping,
+            Treatment::Truncate { .. } | Treatment::Clamp { .. } => 0.0,
+        };
+        Self {
+            cutoff: filter.floor(),
+            damping,
+            accuracy: accuracy.max(1e-13),
+        }
+    }
+
+    /// The absolute error of the eigenvalues of a Gram matrix.
+    fn error(largest: f64) -> f64 {
+        EIGENVALUE_ERROR * f64::EPSILON * largest
+    }
+
+    /// The range of places whose eigenvalues (descending) must be resolved again.
+    fn unresolved(&self, lambda: &[f64], top: f64) -> std::ops::Range<usize> {
+        let error = Self::error(lambda[0]);
+        let needed = self.cutoff * self.cutoff * top;
+        // A kept direction k leaks ε·λ_0/(σ_k·σ_t) of itself into a smaller kept one t.
+        let smallest = lambda.iter().rfind(|l| **l + error > needed);
+        let smallest = smallest.map_or(needed, |l| if *l > 2.0 * error { *l } else { needed });
+        let leak = if smallest > 0.0 && self.damping == 0.0 {
+            (error / self.accuracy).powi(2) / smallest
+        } else {
+            0.0
+        };
+        // The largest eigenvalue always counts as resolved, so that every level has fewer.
+        let resolved = (error / self.accuracy).max(leak.min(0.25 * lambda[0]));
+        let first = lambda.partition_point(|l| l + self.damping >= resolved);
+        // What is needed is mixed with everything below it, needed or not.
+        match lambda.get(first) {
+            Some(l) if l + error > needed => first..lambda.len(),
+            _ => first..first,
+        }
+    }
+}
+
+/// Singular values (descending) and vectors of J from its Gram matrix, with deflation.
+///
+/// `product` multiplies vectors of the Gram matrix's space by J (or Jᵀ): the squared lengths of the
+/// products are the eigenvalues.
+pub(super) fn resolve(
+    gram: Mat<f64>,
+    name: &'static str,
+    floor: Floor,
+    product: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
+) -> Result<(Vec<f64>, Mat<f64>)> {
+    let n = gram.nrows();
+    let (mut lambda, mut basis) = eigen(gram, name)?;
+    let top = lambda.first().copied().unwrap_or(0.0).max(0.0);
+    if top > 0.0 {
+        let noise = f64::EPSILON * (n as f64).sqrt() * top.sqrt();
+        let range = floor.unresolved(&lambda, top);
+        if !range.is_empty() {
+            let tail = basis.as_ref().subcols(range.start, range.len());
+            let images = product(tail);
+            let (values, rotation) = deflate(&images, floor, top, noise)?;
+            let rotated = matrix::product(tail, rotation.as_ref());
+            let mut target = basis.as_mut().subcols_mut(range.start, range.len());
+            target.copy_from(&rotated);
+            lambda[range].copy_from_slice(&values);
+        }
+    }
+    let sigma = lambda.iter().map(|l| l.max(0.0).sqrt()).collect();
+    Ok((sigma, basis))
+}
+
+/// Eigenvalues and vectors of imagesᵀ·images, resolved as deep as the images themselves are.
+fn deflate(images: &Mat<f64>, floor: Floor, top: f64, noise: f64) -> Result<(Vec<f64>, Mat<f64>)> {
+    let gram = matrix::product(images.transpose(), images.as_ref());
+    let (mut lambda, mut basis) = eigen(gram, "deflated Gram matrix")?;
+    if lambda[0] <= noise * noise {
+        return Ok((vec![0.0; lambda.len()], basis));
+    }
+    let range = floor.unresolved(&lambda, top);
+    if !range.is_empty() {
+        let tail = basis.as_ref().subcols(range.start, range.len());
+        let deeper = matrix::product(images.as_ref(), tail);
+        let (values, rotation) = deflate(&deeper, floor, top, noise)?;
+        let rotated = matrix::product(tail, rotation.as_ref());
+        let mut target = basis.as_mut().subcols_mut(range.start, range.len());
+        target.copy_from(&rotated);
+        lambda[range].copy_from_slice(&values);
+    }
+    Ok((lambda, basis))
+}

@@ -1,0 +1,203 @@
+//! One costly factorisation of a batch's Jacobian, then any number of cheap questions to it.
+//!
+//! Two exact routes lead to the singular values and vectors of J:
+//!
+//! - **SVD** of J in f64: n × p numbers, every σ to about ε·σ_max.
+//! - **Gram**: the eigendecomposition of K = J·Jᵀ, λ = σ² (or of JᵀJ, the normal equations, where
+//!   p < n). It squares the condition: an eigenvalue has an error of about ε·λ_max, so that σ is
+//!   lost below √ε·σ_max ≈ 1e-8·σ_max and a step's relative error at the cut-off τ is about ε/τ².
+//!   What is lost can be won back without the SVD: the directions whose eigenvalues are not good to
+//!   the asked accuracy are multiplied by J once more, and the small Gram matrix of those products,
+//!   whose own λ_max is small, is decomposed in turn (*deflation*). Each level resolves singular
+//!   values smaller by √(ε / accuracy); two reach 1e-9·σ_max at an accuracy of 1e-6.
+//!
+//! `auto` takes the Gram route, on the smaller side, for truncation at τ ≥ 1e-12 and for damping.
+//! It takes the SVD for clamping, which weights directions that are pure rounding on the Gram route,
+//! and for smaller τ, where σ itself is rounding.
+
+mod deflation;
+mod eigen;
+mod route;
+
+pub use route::{ANY_ROUTE, Route};
+
+use super::filter::Filter;
+use crate::error::{Error, Result};
+use crate::linearization::Jacobian;
+use crate::matrix::{self, Mat, MatRef};
+use deflation::{Floor, resolve};
+use eigen::power_of_two;
+use faer::Par;
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::svd;
+
+/// The singular values of J with what a step of any filter needs.
+///
+/// ```
+/// use hig::linearization::ExplicitJacobian;
+/// use hig::step::{Decomposition, Filter, Route};
+/// // J = diag(4, 1), g = (1, 1): the half-inverse step direction is (1/2, 1).
+/// let j = ExplicitJacobian::new(&hig::matrix::Mat::from_fn(2, 2, |i, j| [[4., 0.], [0., 1.]][i][j]));
+/// let half = Filter::truncated(0.5, 1e-6);
+/// let parts = Decomposition::of(&j, &[1.0, 1.0], &half, Route::Auto, 1e-6)?;
+/// let direction = parts.direction(&j, &half);
+/// assert!((direction[0] - 0.5).abs() < 1e-12 && (direction[1] - 1.0).abs() < 1e-12);
+/// // Another exponent costs one backward pass.
+/// let newton = parts.direction(&j, &Filter::truncated(1.0, 1e-6));
+/// assert!((newton[0] - 0.25).abs() < 1e-12);
+/// # Ok::<(), hig::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Decomposition {
+    route: Route,
+    sigma: Vec<f64>,
+    coefficients: Vec<f64>,
+    basis: Basis,
+}
+
+#[derive(Debug)]
+enum Basis {
+    /// U (n × r); a step is Jᵀ·U·(f(σ)/σ · Uᵀg).
+    Left(Mat<f64>),
+    /// V (p × r); a step is V·(f(σ) · Uᵀg).
+    Right(Mat<f64>),
+    /// V (p × r), of the normal equations; a step is V·(f(σ)/σ · Vᵀ·Jᵀg).
+    Normal(Mat<f64>),
+}
+
+impl Decomposition {
+    /// Decomposes the Jacobian of a linearization for its own g; see [`of`](Self::of).
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn new(
+        at: &crate::Linearization<'_>,
+        filter: &Filter,
+        route: Route,
+        accuracy: f64,
+    ) -> Result<Self> {
+        Self::of(at, &at.cotangent(), filter, route, accuracy)
+    }
+
+    /// Decomposes J for a given g (length n).
+    ///
+    /// `filter` tells how small the singular values are that will be asked for, and `accuracy` the
+    /// relative error that a step may have on the Gram routes; filters asked later may have any
+    /// exponent, but no smaller cut-off.
+    ///
+    /// # Errors
+    /// The matrix is not finite, or the iteration did not converge.
+    pub fn of(
+        jacobian: &dyn Jacobian,
+        g: &[f64],
+        filter: &Filter,
+        route: Route,
+        accuracy: f64,
+    ) -> Result<Self> {
+        let route = route.resolve(filter, jacobian.rows(), jacobian.columns());
+        let floor = Floor::new(filter, accuracy);
+        match route {
+            Route::Svd => Self::by_svd(&jacobian.transposed(), g),
+            Route::Normal => {
+                let transposed = jacobian.transposed();
+                let gram = matrix::product(transposed.as_ref(), transposed.transpose());
+                let product = |v: MatRef<'_, f64>| matrix::product(transposed.transpose(), v);
+                let (sigma, v) = resolve(gram, "normal matrix", floor, &product)?;
+                Ok(Self {
+                    route,
+                    coefficients: matrix::apply_transposed(v.as_ref(), &jacobian.vjp(g)),
+                    sigma,
+                    basis: Basis::Normal(v),
+                })
+            }
+            Route::Auto | Route::Gram => {
+                let product = |u: MatRef<'_, f64>| jacobian.vjps(u);
+                let (sigma, u) = resolve(jacobian.gram(), "Gram matrix", floor, &product)?;
+                Ok(Self {
+                    route,
+                    coefficients: matrix::apply_transposed(u.as_ref(), g),
+                    sigma,
+                    basis: Basis::Left(u),
+                })
+            }
+        }
+    }
+
+    fn by_svd(transposed: &Mat<f64>, g: &[f64]) -> Result<Self> {
+        let (p, n) = (transposed.nrows(), transposed.ncols());
+        let size = n.min(p);
+        let thin = svd::ComputeSvdVectors::Thin;
+        let mut memory = MemBuffer::new(svd::svd_scratch::<f64>(
+            p,
+            n,
+            thin,
+            thin,
+            Par::Seq,
+            Default::default(),
+        ));
+        // Far from 1 the squares inside the iteration would overflow or vanish.
+        let scale = power_of_two(transposed.norm_max());
+        let scaled = faer::Scale(1.0 / scale) * transposed;
+        let mut sigma = Diag::zeros(size);
+        let (mut v, mut u) = (Mat::zeros(p, size), Mat::zeros(n, size));
+        let failed = |reason: &str| Error::Decomposition {
+            matrix: "Jacobian",
+            size: n,
+            reason: reason.into(),
+        };
+        if !transposed.norm_max().is_finite() {
+            return Err(failed("it is not finite; try a smaller learning rate"));
+        }
+        svd::svd(
+            scaled.as_ref(),
+            sigma.as_mut(),
+            Some(v.as_mut()),
+            Some(u.as_mut()),
+            Par::Seq,
+            MemStack::new(&mut memory),
+            Default::default(),
+        )
+        .map_err(|_| failed("the singular value iteration did not converge"))?;
+        Ok(Self {
+            route: Route::Svd,
+            sigma: sigma.column_vector().iter().map(|s| s * scale).collect(),
+            coefficients: matrix::apply_transposed(u.as_ref(), g),
+            basis: Basis::Right(v),
+        })
+    }
+
+    /// The route that was taken.
+    pub fn route(&self) -> Route {
+        self.route
+    }
+
+    /// Singular values, largest first; those below what was asked for may be missing or zero.
+    pub fn singular_values(&self) -> &[f64] {
+        &self.sigma
+    }
+
+    /// Number of singular values above `cutoff` times the largest.
+    pub fn rank(&self, cutoff: f64) -> usize {
+        let largest = self.sigma.first().copied().unwrap_or(0.0);
+        self.sigma
+            .iter()
+            .filter(|sigma| **sigma > cutoff * largest)
+            .count()
+    }
+
+    /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
+    pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
+        let largest = self.sigma.first().copied().unwrap_or(0.0);
+        let weigh = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            let spectrum = self.sigma.iter().zip(&self.coefficients);
+            spectrum.map(|(s, c)| f(*s) * c).collect()
+        };
+        let (weight, ratio) = (|s| filter.weight(s, largest), |s| filter.ratio(s, largest));
+        match &self.basis {
+            Basis::Left(u) => jacobian.vjp(&matrix::apply(u.as_ref(), &weigh(&ratio))),
+            Basis::Right(v) => matrix::apply(v.as_ref(), &weigh(&weight)),
+            Basis::Normal(v) => matrix::apply(v.as_ref(), &weigh(&ratio)),
+        }
+    }
+}
