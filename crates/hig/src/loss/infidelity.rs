@@ -43,4 +43,9 @@ impl Loss for Infidelity {
         }
         cotangent
     }
+
+    /// 2 / samples: the curvature along the unit sphere at the optimum.
+    fn curvature(&self, y: MatRef<'_, f64>, _: MatRef<'_, f64>) -> Mat<f64> {
+        Mat::full(y.nrows(), y.ncols(), 2.0 / y.nrows() as f64)
+    }
 }
