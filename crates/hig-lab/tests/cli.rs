@@ -1,26 +1,10 @@
 //! The program as a user meets it.
 
-use assert_cmd::Command;
+mod common;
+
+use common::{hig, losses};
 use std::fs;
-use std::path::Path;
 use tempfile::TempDir;
-
-fn hig(arguments: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("hig").expect("the binary is built");
-    command.args(arguments);
-    command
-}
-
-/// The loss columns of a metrics file; seconds differ from run to run.
-fn losses(folder: &Path, method: &str) -> Vec<String> {
-    let text = fs::read_to_string(folder.join(method).join("metrics.csv")).unwrap();
-    text.lines()
-        .map(|line| {
-            let cells: Vec<&str> = line.split(',').collect();
-            [cells[0], cells[1], cells[3], cells[4]].join(",")
-        })
-        .collect()
-}
 
 #[test]
 fn a_run_leaves_configuration_metrics_weights_and_figures() {
