@@ -80,6 +80,8 @@ pub struct Finished {
     pub name: String,
     /// How it ended.
     pub outcome: Outcome,
+    /// What failed in the middle of it, such as a full disk.
+    pub failure: Option<String>,
     /// What the figures show.
     pub curves: Curves,
 }

@@ -7,6 +7,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::observers::{Bar, Finished, PROBE, Recorder};
 use crate::{Refused, figures, table};
 use anyhow::{Result, bail};
+use hig::network::Network;
 use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, train};
 use std::time::Duration;
 
@@ -45,27 +46,24 @@ pub fn run(options: &RunOptions) -> Result<()> {
             &folder,
             options.output.quiet,
         )?);
-        if interrupt::asked() {
+        let failed = finished.last().is_some_and(|f| f.failure.is_some());
+        if failed || interrupt::asked() {
             break;
         }
     }
 
-    folder.write("summary.csv", &table::summary_csv(&finished))?;
     print!("{}", table::summary(&finished));
+    if let Some(failure) = finished.iter().find_map(|f| f.failure.as_ref()) {
+        bail!("{failure}");
+    }
+    folder.write("summary.csv", &table::summary_csv(&finished))?;
     let figures = figures::draw(&experiment, &finished, &folder.subfolder("figures")?)?;
     println!();
     for path in figures {
         println!("{}", path.display());
     }
     println!("{}", folder.path().display());
-    let failed = finished.iter().find_map(|f| match &f.outcome.stop {
-        Stop::Failed { .. } => Some(format!("{}: {}", f.name, f.outcome.stop)),
-        _ => None,
-    });
-    match failed {
-        Some(message) => bail!(message),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Sets the number of threads of everything that follows.
@@ -129,16 +127,32 @@ fn train_one(
         }
     };
     bar.clear();
-    experiment
-        .problem
-        .network
-        .save_parameters(&outcome.parameters, &weights)?;
+    let name = &contender.name;
+    let mut failure = match &outcome.stop {
+        Stop::Failed { .. } => Some(format!("{name}: {}", outcome.stop)),
+        _ => None,
+    };
+    let network = &experiment.problem.network;
+    if let Err(error) = network.save_parameters(&outcome.parameters, &weights) {
+        failure = Some(rescue(network, &outcome.parameters, &error));
+    }
     if !quiet {
-        eprintln!("{}", table::line(&contender.name, &outcome));
+        eprintln!("{}", table::line(name, &outcome));
     }
     Ok(Finished {
-        name: contender.name.clone(),
+        name: name.clone(),
         outcome,
+        failure,
         curves: recorder.curves,
     })
+}
+
+/// Weights that cannot be written where they belong, on a full disk, go to the temporary folder.
+fn rescue(network: &Network, parameters: &[f64], error: &hig::Error) -> String {
+    let name = format!("hig-weights-{}.safetensors", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    match network.save_parameters(parameters, &path) {
+        Ok(()) => format!("{error}; the weights are in {}", path.display()),
+        Err(second) => format!("{error}; the weights are lost ({second})"),
+    }
 }

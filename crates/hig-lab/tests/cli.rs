@@ -505,3 +505,34 @@ fn the_study_writes_its_tables_and_figure() {
         assert!(out.join(name).is_file());
     }
 }
+
+/// A limit on the size of files stands for a full disk: the write fails, the program goes on.
+#[cfg(unix)]
+#[test]
+fn a_write_that_fails_ends_the_training_and_keeps_what_was_computed() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let program = assert_cmd::cargo::cargo_bin("hig");
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 8; exec {} run toy --method hig --method adam --updates 100000 \
+         --set evaluate_every=1 --quiet --out {}",
+        program.display(),
+        out.display()
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(".csv: File too large"), "{message}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("failed after update"), "{table}");
+    assert!(out.join("hig/weights.safetensors").is_file());
+    let metrics = fs::read_to_string(out.join("hig/metrics.csv")).unwrap();
+    assert!(metrics.lines().count() > 10);
+    assert!(
+        !out.join("adam").exists(),
+        "the next method started on a full disk"
+    );
+}
