@@ -443,7 +443,12 @@ fn every_method_decreases_the_loss_of_every_system() {
                 &mut [],
             )
             .unwrap();
-            assert!(matches!(outcome.stop, Stop::Budget), "{method:?}");
+            assert!(
+                matches!(outcome.stop, Stop::Budget),
+                "{}: {}",
+                method.name(),
+                outcome.stop
+            );
             assert!(
                 outcome.train_loss < before,
                 "{} {}: {before} to {}",

@@ -25,7 +25,7 @@ crate::settings! {
         /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations) or svd.
         pub route: Route = Route::Auto, ANY_ROUTE;
         /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-4, POSITIVE;
+        pub accuracy: f64 = 1e-3, POSITIVE;
     }
 }
 

@@ -1,9 +1,11 @@
 //! The spectrum of J from Gram matrices, as deep as it is asked for.
 
 use super::eigen::eigen;
+use super::tridiagonal::Tridiagonal;
 use crate::error::Result;
 use crate::matrix::{self, Mat, MatRef};
 use crate::step::filter::{Filter, Treatment};
+use std::ops::Range;
 
 /// How far down, and how well, a spectrum must be known.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +41,7 @@ impl Floor {
     }
 
     /// The range of places whose eigenvalues (descending) must be resolved again.
-    fn unresolved(&self, lambda: &[f64], top: f64) -> std::ops::Range<usize> {
+    fn unresolved(&self, lambda: &[f64], top: f64) -> Range<usize> {
         let error = Self::error(lambda[0]);
         let needed = self.cutoff * self.cutoff * top;
         // A kept direction k leaks ε·λ_0/(σ_k·σ_t) of itself into a smaller kept one t.
@@ -61,49 +63,134 @@ impl Floor {
     }
 }
 
+/// The eigenvectors of a Gram matrix.
+#[derive(Debug)]
+enum Eigenvectors {
+    /// In factors.
+    Factored(Tridiagonal),
+    /// Columns, largest eigenvalue first.
+    Formed(Mat<f64>),
+}
+
+impl Eigenvectors {
+    fn project(&self, g: &[f64]) -> Vec<f64> {
+        match self {
+            Self::Factored(factors) => factors.project(g),
+            Self::Formed(columns) => matrix::apply_transposed(columns.as_ref(), g),
+        }
+    }
+
+    fn combine(&self, c: &[f64]) -> Vec<f64> {
+        match self {
+            Self::Factored(factors) => factors.combine(c),
+            Self::Formed(columns) => matrix::apply(columns.as_ref(), c),
+        }
+    }
+
+    fn columns(&self, range: Range<usize>) -> Mat<f64> {
+        match self {
+            Self::Factored(factors) => factors.eigenvectors(range),
+            Self::Formed(columns) => columns.get(.., range).to_owned(),
+        }
+    }
+}
+
+/// The eigenvectors of a Gram matrix, a range of them replaced by what deflation found.
+#[derive(Debug)]
+pub(super) struct Eigenbasis {
+    vectors: Eigenvectors,
+    range: Range<usize>,
+    columns: Mat<f64>,
+}
+
+impl Eigenbasis {
+    /// Uᵀ·g.
+    pub(super) fn project(&self, g: &[f64]) -> Vec<f64> {
+        let mut coefficients = self.vectors.project(g);
+        let replaced = matrix::apply_transposed(self.columns.as_ref(), g);
+        coefficients[self.range.clone()].copy_from_slice(&replaced);
+        coefficients
+    }
+
+    /// U·c.
+    pub(super) fn combine(&self, c: &[f64]) -> Vec<f64> {
+        let mut rest = c.to_vec();
+        rest[self.range.clone()].fill(0.0);
+        let mut result = self.vectors.combine(&rest);
+        let replaced = matrix::apply(self.columns.as_ref(), &c[self.range.clone()]);
+        for (r, v) in result.iter_mut().zip(replaced) {
+            *r += v;
+        }
+        result
+    }
+}
+
 /// Singular values (descending) and vectors of J from its Gram matrix, with deflation.
 ///
 /// `product` multiplies vectors of the Gram matrix's space by J (or Jᵀ): the squared lengths of the
 /// products are the eigenvalues.
 pub(super) fn resolve(
-    gram: Mat<f64>,
+    gram: &Mat<f64>,
     name: &'static str,
     floor: Floor,
     product: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
-) -> Result<(Vec<f64>, Mat<f64>)> {
+) -> Result<(Vec<f64>, Eigenbasis)> {
+    // A vector in factors costs O(n²); beyond this share of them, forming all is cheaper.
+    const FORM_ALL: usize = 8;
     let n = gram.nrows();
-    let (mut lambda, mut basis) = eigen(gram, name)?;
+    let formed = || eigen(gram, name).map(|(values, u)| (values, Eigenvectors::Formed(u)));
+    let (mut lambda, mut vectors) = match Tridiagonal::new(gram, name)? {
+        Some(factors) => (factors.values().to_vec(), Eigenvectors::Factored(factors)),
+        None => formed()?,
+    };
     let top = lambda.first().copied().unwrap_or(0.0).max(0.0);
-    if top > 0.0 {
+    let range = match top > 0.0 {
+        true => floor.unresolved(&lambda, top),
+        false => 0..0,
+    };
+    if range.len() * FORM_ALL > n {
+        (lambda, vectors) = formed()?;
+    }
+    let mut columns = vectors.columns(range.clone());
+    if !range.is_empty() {
         let noise = f64::EPSILON * (n as f64).sqrt() * top.sqrt();
-        let range = floor.unresolved(&lambda, top);
-        if !range.is_empty() {
-            let tail = basis.as_ref().subcols(range.start, range.len());
-            let images = product(tail);
-            let (values, rotation) = deflate(&images, floor, top, noise)?;
-            let rotated = matrix::product(tail, rotation.as_ref());
-            let mut target = basis.as_mut().subcols_mut(range.start, range.len());
-            target.copy_from(&rotated);
-            lambda[range].copy_from_slice(&values);
-        }
+        let (values, rotated) = rotate(columns.as_ref(), floor, top, noise, product)?;
+        lambda[range.clone()].copy_from_slice(&values);
+        columns = rotated;
     }
     let sigma = lambda.iter().map(|l| l.max(0.0).sqrt()).collect();
+    let basis = Eigenbasis {
+        vectors,
+        range,
+        columns,
+    };
     Ok((sigma, basis))
+}
+
+/// Eigenvalues and vectors within the space of some columns, from their images under J.
+fn rotate(
+    columns: MatRef<'_, f64>,
+    floor: Floor,
+    top: f64,
+    noise: f64,
+    product: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
+) -> Result<(Vec<f64>, Mat<f64>)> {
+    let (values, rotation) = deflate(&product(columns), floor, top, noise)?;
+    Ok((values, matrix::product(columns, rotation.as_ref())))
 }
 
 /// Eigenvalues and vectors of imagesᵀ·images, resolved as deep as the images themselves are.
 fn deflate(images: &Mat<f64>, floor: Floor, top: f64, noise: f64) -> Result<(Vec<f64>, Mat<f64>)> {
     let gram = matrix::product(images.transpose(), images.as_ref());
-    let (mut lambda, mut basis) = eigen(gram, "deflated Gram matrix")?;
+    let (mut lambda, mut basis) = eigen(&gram, "deflated Gram matrix")?;
     if lambda[0] <= noise * noise {
         return Ok((vec![0.0; lambda.len()], basis));
     }
     let range = floor.unresolved(&lambda, top);
     if !range.is_empty() {
         let tail = basis.as_ref().subcols(range.start, range.len());
-        let deeper = matrix::product(images.as_ref(), tail);
-        let (values, rotation) = deflate(&deeper, floor, top, noise)?;
-        let rotated = matrix::product(tail, rotation.as_ref());
+        let product = |v: MatRef<'_, f64>| matrix::product(images.as_ref(), v);
+        let (values, rotated) = rotate(tail, floor, top, noise, &product)?;
         let mut target = basis.as_mut().subcols_mut(range.start, range.len());
         target.copy_from(&rotated);
         lambda[range].copy_from_slice(&values);

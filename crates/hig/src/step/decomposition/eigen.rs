@@ -7,32 +7,38 @@ use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd;
 
-/// Eigenvalues (descending) and vectors of a symmetric matrix, of which the lower half is read.
-pub(super) fn eigen(mut gram: Mat<f64>, name: &'static str) -> Result<(Vec<f64>, Mat<f64>)> {
+/// A symmetric matrix divided by a power of two that brings its entries to about 1: far from there
+/// the squares inside an iteration would overflow or vanish.
+pub(super) struct Scaled {
+    /// The scaled matrix; only the lower half is meant.
+    pub(super) matrix: Mat<f64>,
+    /// What to multiply eigenvalues by.
+    pub(super) scale: f64,
+}
+
+/// Scales a symmetric matrix, of which the lower half is read; refuses what is not finite.
+pub(super) fn scaled(gram: &Mat<f64>, name: &'static str) -> Result<Scaled> {
     let n = gram.nrows();
-    let failed = |reason: &str| Error::Decomposition {
-        matrix: name,
-        size: n,
-        reason: reason.into(),
-    };
-    let largest = (0..n).fold(0.0_f64, |m, i| match gram[(i, i)].abs() {
-        value if value.is_nan() => f64::NAN,
-        value => m.max(value),
-    });
     let finite = (0..n).all(|j| gram.col_as_slice(j)[j..].iter().all(|v| v.is_finite()));
     if !finite {
-        return Err(failed("it is not finite; try a smaller learning rate"));
+        return Err(Error::Decomposition {
+            matrix: name,
+            size: n,
+            reason: "it is not finite; try a smaller learning rate".into(),
+        });
     }
-    if largest == 0.0 {
-        return Ok((vec![0.0; n], Mat::identity(n, n)));
-    }
-    // Far from 1 the squares inside the iteration would overflow or vanish.
+    let largest = (0..n).fold(0.0_f64, |m, i| m.max(gram[(i, i)].abs()));
     let scale = power_of_two(largest);
-    for j in 0..n {
-        for v in &mut gram.col_as_slice_mut(j)[j..] {
-            *v /= scale;
-        }
-    }
+    Ok(Scaled {
+        matrix: faer::Scale(1.0 / scale) * gram,
+        scale,
+    })
+}
+
+/// Eigenvalues (descending) and vectors of a symmetric matrix, of which the lower half is read.
+pub(super) fn eigen(gram: &Mat<f64>, name: &'static str) -> Result<(Vec<f64>, Mat<f64>)> {
+    let n = gram.nrows();
+    let Scaled { matrix, scale } = scaled(gram, name)?;
     let mut lambda = Diag::zeros(n);
     let mut vectors = Mat::zeros(n, n);
     let mut memory = MemBuffer::new(evd::self_adjoint_evd_scratch::<f64>(
@@ -42,14 +48,18 @@ pub(super) fn eigen(mut gram: Mat<f64>, name: &'static str) -> Result<(Vec<f64>,
         Default::default(),
     ));
     evd::self_adjoint_evd(
-        gram.as_ref(),
+        matrix.as_ref(),
         lambda.as_mut(),
         Some(vectors.as_mut()),
         Par::Seq,
         MemStack::new(&mut memory),
         Default::default(),
     )
-    .map_err(|_| failed("the eigenvalue iteration did not converge"))?;
+    .map_err(|_| Error::Decomposition {
+        matrix: name,
+        size: n,
+        reason: "the eigenvalue iteration did not converge".into(),
+    })?;
     let descending = lambda.column_vector().iter().rev().map(|l| l * scale);
     let vectors = vectors.as_ref().reverse_cols().to_owned();
     Ok((descending.collect(), vectors))

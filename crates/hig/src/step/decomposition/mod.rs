@@ -18,6 +18,7 @@
 mod deflation;
 mod eigen;
 mod route;
+mod tridiagonal;
 
 pub use route::{ANY_ROUTE, Route};
 
@@ -25,7 +26,7 @@ use super::filter::Filter;
 use crate::error::{Error, Result};
 use crate::linearization::Jacobian;
 use crate::matrix::{self, Mat, MatRef};
-use deflation::{Floor, resolve};
+use deflation::{Eigenbasis, Floor, resolve};
 use eigen::power_of_two;
 use faer::Par;
 use faer::diag::Diag;
@@ -58,12 +59,12 @@ pub struct Decomposition {
 
 #[derive(Debug)]
 enum Basis {
-    /// U (n × r); a step is Jᵀ·U·(f(σ)/σ · Uᵀg).
-    Left(Mat<f64>),
-    /// V (p × r); a step is V·(f(σ) · Uᵀg).
+    /// U, of K; a step is Jᵀ·U·(f(σ)/σ · Uᵀg).
+    Left(Eigenbasis),
+    /// V, of JᵀJ; a step is V·(f(σ)/σ · Vᵀ·Jᵀg).
+    Normal(Eigenbasis),
+    /// V (p × r), of the SVD; a step is V·(f(σ) · Uᵀg).
     Right(Mat<f64>),
-    /// V (p × r), of the normal equations; a step is V·(f(σ)/σ · Vᵀ·Jᵀg).
-    Normal(Mat<f64>),
 }
 
 impl Decomposition {
@@ -103,20 +104,20 @@ impl Decomposition {
                 let transposed = jacobian.transposed();
                 let gram = matrix::product(transposed.as_ref(), transposed.transpose());
                 let product = |v: MatRef<'_, f64>| matrix::product(transposed.transpose(), v);
-                let (sigma, v) = resolve(gram, "normal matrix", floor, &product)?;
+                let (sigma, v) = resolve(&gram, "normal matrix", floor, &product)?;
                 Ok(Self {
                     route,
-                    coefficients: matrix::apply_transposed(v.as_ref(), &jacobian.vjp(g)),
+                    coefficients: v.project(&jacobian.vjp(g)),
                     sigma,
                     basis: Basis::Normal(v),
                 })
             }
             Route::Auto | Route::Gram => {
                 let product = |u: MatRef<'_, f64>| jacobian.vjps(u);
-                let (sigma, u) = resolve(jacobian.gram(), "Gram matrix", floor, &product)?;
+                let (sigma, u) = resolve(&jacobian.gram(), "Gram matrix", floor, &product)?;
                 Ok(Self {
                     route,
-                    coefficients: matrix::apply_transposed(u.as_ref(), g),
+                    coefficients: u.project(g),
                     sigma,
                     basis: Basis::Left(u),
                 })
@@ -195,9 +196,9 @@ impl Decomposition {
         };
         let (weight, ratio) = (|s| filter.weight(s, largest), |s| filter.ratio(s, largest));
         match &self.basis {
-            Basis::Left(u) => jacobian.vjp(&matrix::apply(u.as_ref(), &weigh(&ratio))),
+            Basis::Left(u) => jacobian.vjp(&u.combine(&weigh(&ratio))),
+            Basis::Normal(v) => v.combine(&weigh(&ratio)),
             Basis::Right(v) => matrix::apply(v.as_ref(), &weigh(&weight)),
-            Basis::Normal(v) => matrix::apply(v.as_ref(), &weigh(&ratio)),
         }
     }
 }
