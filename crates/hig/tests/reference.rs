@@ -78,6 +78,10 @@ fn times(a: Complex, b: Complex) -> Complex {
     (a.0 * b.0 - a.1 * b.1, a.0 * b.1 + a.1 * b.0)
 }
 
+fn minus(a: Complex, b: Complex) -> Complex {
+    (a.0 - b.0, a.1 - b.1)
+}
+
 fn over(a: Complex, b: Complex) -> Complex {
     let size = b.0 * b.0 + b.1 * b.1;
     let (re, im) = times(a, (b.0, -b.1));
@@ -114,28 +118,27 @@ fn schroedinger(points: usize, controls: &[Dual], dt: f64) -> Vec<Dual> {
             }
         }
         for pivot in 0..inside {
-            for row in pivot + 1..inside {
-                let factor = over(left[row][pivot], left[pivot][pivot]);
-                for column in pivot..inside {
-                    let part = times(factor, left[pivot][column]);
-                    let old = left[row][column];
-                    left[row][column] = (old.0 - part.0, old.1 - part.1);
+            let (done, rest) = left.split_at_mut(pivot + 1);
+            for (offset, row) in rest.iter_mut().enumerate() {
+                let factor = over(row[pivot], done[pivot][pivot]);
+                for (entry, above) in row.iter_mut().zip(&done[pivot]).skip(pivot) {
+                    *entry = minus(*entry, times(factor, *above));
                 }
-                let part = times(factor, right[pivot]);
-                right[row] = (right[row].0 - part.0, right[row].1 - part.1);
+                let changed = pivot + 1 + offset;
+                right[changed] = minus(right[changed], times(factor, right[pivot]));
             }
         }
         for row in (0..inside).rev() {
-            let mut sum = right[row];
-            for column in row + 1..inside {
-                let part = times(left[row][column], psi[column]);
-                sum = (sum.0 - part.0, sum.1 - part.1);
-            }
+            let known = left[row].iter().zip(&psi).skip(row + 1);
+            let sum = known.fold(right[row], |sum, (l, x)| minus(sum, times(*l, *x)));
             psi[row] = over(sum, left[row][row]);
         }
     }
     psi.into_iter().flat_map(|(re, im)| [re, im]).collect()
 }
+
+/// State and control of one sample to y.
+type Physics<'a> = dyn Fn(&[f64], &[Dual]) -> Vec<Dual> + 'a;
 
 /// Loss of one sample and its gradient in y.
 type SampleLoss = fn(&[f64], &[f64]) -> (f64, Vec<f64>);
@@ -164,7 +167,7 @@ fn infidelity(y: &[f64], target: &[f64]) -> (f64, Vec<f64>) {
 struct Reference<'a> {
     widths: &'a [usize],
     relu: bool,
-    physics: &'a dyn Fn(&[f64], &[Dual]) -> Vec<Dual>,
+    physics: &'a Physics<'a>,
     loss: SampleLoss,
     /// 1 / samples for the mean, 1 for the sum.
     scale: f64,
