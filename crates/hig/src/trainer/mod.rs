@@ -305,8 +305,8 @@ pub fn check(
     let side = n.min(p);
     let numbers = match consumes {
         Consumes::Gradient | Consumes::PhysicsRows | Consumes::Products => 0,
-        // K, the eigenvectors and the workspace of the decomposition.
-        Consumes::Gram => 3 * n * n + rows,
+        // K, its reflectors and its rotations; or K, the eigenvectors and their workspace.
+        Consumes::Gram => 4 * n * n + rows,
         Consumes::Jacobian => 3 * n * p + 2 * side * side + rows,
     };
     let gibibytes = numbers as f64 * 8.0 / f64::powi(2.0, 30);

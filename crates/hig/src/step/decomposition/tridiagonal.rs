@@ -8,9 +8,9 @@
 
 use super::eigen::{Scaled, scaled};
 use crate::error::Result;
-use crate::matrix::{Mat, MatMut};
+use crate::matrix::{Mat, MatMut, MatRef};
 use crate::simd::vectorised;
-use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::evd::tridiag;
 use faer::linalg::{householder, qr};
 use faer::{Conj, Par};
@@ -134,41 +134,29 @@ impl Tridiagonal {
         if n < 2 || count == 0 {
             return;
         }
-        let block = self.coefficients.nrows();
-        let target = v.subrows_mut(1, n - 1);
-        let basis = self.reflectors.as_ref().submatrix(1, 0, n - 1, n - 1);
-        let coefficients = self.coefficients.as_ref();
-        if transposed {
-            let request =
-                householder::apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<f64>(
-                    n - 1,
-                    block,
-                    count,
-                );
-            householder::apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj(
-                basis,
-                coefficients,
-                Conj::No,
-                target,
-                Par::Seq,
-                MemStack::new(&mut MemBuffer::new(request)),
-            );
+        type Request = fn(usize, usize, usize) -> StackReq;
+        type Apply =
+            fn(MatRef<'_, f64>, MatRef<'_, f64>, Conj, MatMut<'_, f64>, Par, &mut MemStack);
+        let (request, apply): (Request, Apply) = if transposed {
+            (
+                householder::apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<f64>,
+                householder::apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj,
+            )
         } else {
-            let request =
-                householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(
-                    n - 1,
-                    block,
-                    count,
-                );
-            householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
-                basis,
-                coefficients,
-                Conj::No,
-                target,
-                Par::Seq,
-                MemStack::new(&mut MemBuffer::new(request)),
-            );
-        }
+            (
+                householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>,
+                householder::apply_block_householder_sequence_on_the_left_in_place_with_conj,
+            )
+        };
+        let request = request(n - 1, self.coefficients.nrows(), count);
+        apply(
+            self.reflectors.as_ref().submatrix(1, 0, n - 1, n - 1),
+            self.coefficients.as_ref(),
+            Conj::No,
+            v.subrows_mut(1, n - 1),
+            Par::Seq,
+            MemStack::new(&mut MemBuffer::new(request)),
+        );
     }
 }
 
