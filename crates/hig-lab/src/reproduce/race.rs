@@ -87,6 +87,15 @@ pub fn race(
                 String::new(),
                 spread(trials.iter().map(Trial::test_loss).collect()),
             ]);
+            let measures = trials.first().map_or(&[][..], |t| &t.measures);
+            for (i, (name, _)) in measures.iter().enumerate() {
+                rows.push(vec![
+                    case.name.clone(),
+                    format!("{} after {seconds:.0} s", name.replace('_', " ")),
+                    String::new(),
+                    spread(trials.iter().map(|t| t.measures[i].1).collect()),
+                ]);
+            }
         }
     }
     Ok(Exhibit {
