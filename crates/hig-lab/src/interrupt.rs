@@ -3,12 +3,18 @@
 
 use hig::Result;
 use hig::trainer::{Flow, Observer, Progress};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Starts to listen for Ctrl-C and SIGTERM.
+/// Starts to listen for Ctrl-C; a command made of several calls it for each.
 pub fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(catch);
+}
+
+fn catch() {
     let handler = || {
         if ASKED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
