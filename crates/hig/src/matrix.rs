@@ -90,6 +90,11 @@ pub fn check_finite(what: &str, matrix: &Mat<f64>) -> Result<()> {
     Ok(())
 }
 
+/// Inner product of two vectors of one length.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// Euclidean norm, safe from overflow.
 pub fn norm(vector: &[f64]) -> f64 {
     let largest = vector.iter().fold(0.0_f64, |m, v| m.max(v.abs()));

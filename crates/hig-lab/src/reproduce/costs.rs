@@ -91,7 +91,7 @@ pub fn time_shares(_: &Context<'_>) -> Result<Exhibit> {
 }
 
 /// Peak memory of a whole run against n and p, on the route of K and on that of the Jacobian.
-pub fn memory(context: &Context<'_>) -> Result<Exhibit> {
+pub fn memory(_: &Context<'_>) -> Result<Exhibit> {
     const BATCHES: [&str; 4] = ["2", "4", "8", "16"];
     const WIDTHS: [&str; 4] = ["32", "64", "128", "256"];
     let mut rows = Vec::new();
@@ -149,7 +149,6 @@ pub fn memory(context: &Context<'_>) -> Result<Exhibit> {
             points: Vec::new(),
         }));
     }
-    let _ = context;
     Ok(Exhibit {
         title: "peak memory of two HIG updates, Poisson problem".into(),
         panels,

@@ -89,9 +89,6 @@ fn directions(rows: usize, columns: usize, phase: f64) -> Mat<f64> {
 
 fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
     (0..a.ncols())
-        .map(|j| {
-            let (a, b) = (a.col_as_slice(j), b.col_as_slice(j));
-            a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()
-        })
+        .map(|j| crate::matrix::dot(a.col_as_slice(j), b.col_as_slice(j)))
         .sum()
 }

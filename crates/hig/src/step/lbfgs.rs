@@ -9,7 +9,7 @@
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
-use crate::matrix;
+use crate::matrix::{self, dot};
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 use std::collections::VecDeque;
 
@@ -224,10 +224,6 @@ fn search(
         low = point;
     }
     best
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn add(target: &mut [f64], factor: f64, vector: &[f64]) {

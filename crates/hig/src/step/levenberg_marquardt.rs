@@ -10,7 +10,7 @@ use super::filter::{Filter, Treatment};
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Jacobian, Linearization};
-use crate::matrix::{self, Mat, MatRef};
+use crate::matrix::{self, Mat, MatRef, dot};
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 
 crate::settings! {
@@ -188,8 +188,4 @@ impl Jacobian for Whitened<'_> {
         }
         transposed
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

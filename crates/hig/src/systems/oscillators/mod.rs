@@ -12,7 +12,9 @@ pub use nonlinear::NonlinearOscillators;
 use super::Picture;
 use super::picture::Lines;
 use crate::data::{Dataset, Purpose, random};
+use crate::loss::SquaredError;
 use crate::matrix::Mat;
+use crate::network::Network;
 use crate::physics::{Equations, RungeKutta4};
 use crate::problem::Problem;
 use rand_distr::{Distribution, Uniform};
@@ -27,6 +29,24 @@ fn uniform_states(samples: usize, masses: usize, seed: u64, purpose: Purpose) ->
         target: state.clone(),
         state,
     }
+}
+
+/// The problem of steering a chain back to where it started, for (training, test) samples.
+fn steering<S: Spring + 'static>(
+    chain: OscillatorChain<S>,
+    (steps, dt): (usize, f64),
+    (train, test): (usize, usize),
+    network: Network,
+    seed: u64,
+) -> Problem {
+    let masses = chain.masses;
+    Problem::new(
+        uniform_states(train, masses, seed, Purpose::Train),
+        uniform_states(test, masses, seed, Purpose::Test),
+        network,
+        RungeKutta4::new(chain, steps, dt),
+        SquaredError::sum(),
+    )
 }
 
 /// The motion of one test sample and the force that steers it.

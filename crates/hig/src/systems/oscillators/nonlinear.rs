@@ -2,11 +2,8 @@
 //! force (Δx)³ of the authors' program, without the factor 4 that their quartic Hamiltonian implies.
 
 use super::super::{Picture, System};
-use super::{CubicSpring, OscillatorChain, motion, uniform_states};
-use crate::data::Purpose;
-use crate::loss::SquaredError;
+use super::{CubicSpring, OscillatorChain, motion, steering};
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
-use crate::physics::RungeKutta4;
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, WIDTHS};
 use crate::trainer::Budget;
@@ -58,14 +55,14 @@ impl System for NonlinearOscillators {
     fn problem(&self, seed: u64) -> Problem {
         let state = 2 * self.masses;
         let widths: Vec<usize> = [&[state], &self.hidden[..], &[self.steps]].concat();
-        let data =
-            |samples: usize, purpose: Purpose| uniform_states(samples, self.masses, seed, purpose);
-        Problem::new(
-            data(self.samples, Purpose::Train),
-            data(self.test_samples, Purpose::Test),
-            Network::mlp(&widths, self.activation, self.initializer),
-            RungeKutta4::new(self.equations(), self.steps, self.dt),
-            SquaredError::sum(),
+        let network = Network::mlp(&widths, self.activation, self.initializer);
+        let samples = (self.samples, self.test_samples);
+        steering(
+            self.equations(),
+            (self.steps, self.dt),
+            samples,
+            network,
+            seed,
         )
     }
 
