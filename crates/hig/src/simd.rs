@@ -15,6 +15,14 @@ pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Work(work))
 }
 
+pub use pulp::{Simd, WithSimd};
+
+/// Runs `work` with this machine's widest vectors as values.
+#[inline]
+pub fn with_lanes<W: WithSimd>(work: W) -> W::Output {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// tanh of every entry, in place; within 3 units in the last place, NaN stays NaN.
 ///
 /// The library function is scalar and takes most of the time of a small network's update.

@@ -15,8 +15,11 @@
 //! It takes the SVD for clamping, which weights directions that are pure rounding on the Gram route,
 //! and for smaller τ, where σ itself is rounding.
 
+mod band;
+mod chase;
 mod deflation;
 mod eigen;
+mod reflection;
 mod route;
 mod tridiagonal;
 

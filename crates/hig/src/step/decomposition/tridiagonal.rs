@@ -1,28 +1,25 @@
 //! Eigenvalues of a symmetric matrix with its eigenvectors left in factors.
 //!
-//! K = Q·T·Qᵀ with Householder reflectors Q and T tridiagonal, T = Z·Λ·Zᵀ by the implicit QL method
-//! (Parlett, "The Symmetric Eigenvalue Problem", sections 7.4 and 8.12; Golub and Van Loan, "Matrix
-//! Computations", section 8.3). A step asks only for Zᵀ·Qᵀ·g and for Q·Z·c: the reflectors and the
-//! rotations that Z is made of are kept and applied to one vector, which costs O(n²) where forming
-//! the eigenvectors costs O(n³).
+//! K = Q·T·Qᵀ with reflections Q, by way of a band, and T tridiagonal; T = Z·Λ·Zᵀ by the implicit QL
+//! method (Parlett, "The Symmetric Eigenvalue Problem", sections 7.4 and 8.12; Golub and Van Loan,
+//! "Matrix Computations", section 8.3). A step asks only for Zᵀ·Qᵀ·g and for Q·Z·c: the reflections
+//! and the rotations that Z is made of are kept and applied to one vector, which costs O(n²) where
+//! forming the eigenvectors costs O(n³).
 
+use super::band::{self, Reflections};
+use super::chase::{self, Chase};
 use super::eigen::{Scaled, scaled};
 use crate::error::Result;
-use crate::matrix::{Mat, MatMut, MatRef};
+use crate::matrix::{Mat, MatMut};
 use crate::simd::vectorised;
-use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
-use faer::linalg::evd::tridiag;
-use faer::linalg::{householder, qr};
-use faer::{Conj, Par};
 use std::ops::Range;
 
 /// A factored eigendecomposition.
 #[derive(Debug)]
 pub(super) struct Tridiagonal {
-    /// Reflectors of Q below the subdiagonal.
-    reflectors: Mat<f64>,
-    /// Coefficients of the blocks of reflectors.
-    coefficients: Mat<f64>,
+    /// From K to a band, and from there to T.
+    reflections: Reflections,
+    chase: Chase,
     /// Whether the rotations count the rows from the last one.
     reversed: bool,
     rotations: Rotations,
@@ -38,22 +35,9 @@ impl Tridiagonal {
     pub(super) fn new(gram: &Mat<f64>, name: &'static str) -> Result<Option<Self>> {
         let n = gram.nrows();
         let Scaled { mut matrix, scale } = scaled(gram, name)?;
-        let block = qr::no_pivoting::factor::recommended_block_size::<f64>(n, n);
-        let mut coefficients = Mat::zeros(block, n.saturating_sub(1));
-        let mut memory = MemBuffer::new(tridiag::tridiag_in_place_scratch::<f64>(
-            n,
-            Par::Seq,
-            Default::default(),
-        ));
-        tridiag::tridiag_in_place(
-            matrix.as_mut(),
-            coefficients.as_mut(),
-            Par::Seq,
-            MemStack::new(&mut memory),
-            Default::default(),
-        );
-        let mut diagonal: Vec<f64> = (0..n).map(|i| matrix[(i, i)]).collect();
-        let mut beside: Vec<f64> = (1..n).map(|i| matrix[(i, i - 1)]).collect();
+        let reflections = band::reduce(&mut matrix);
+        let (diagonals, chase) = chase::tridiagonalise(matrix.as_ref());
+        let (mut diagonal, mut beside) = (diagonals.diagonal, diagonals.beside);
         // The QL method is accurate and quick where the large entries stand at the end.
         let size = |part: &[f64]| part.iter().map(|d| d.abs()).sum::<f64>();
         let (start, end) = diagonal.split_at(n / 2);
@@ -69,8 +53,8 @@ impl Tridiagonal {
         let mut places: Vec<usize> = (0..n).collect();
         places.sort_by(|a, b| diagonal[*b].total_cmp(&diagonal[*a]));
         Ok(Some(Self {
-            reflectors: matrix,
-            coefficients,
+            reflections,
+            chase,
             reversed,
             rotations,
             values: places.iter().map(|i| diagonal[*i] * scale).collect(),
@@ -86,10 +70,9 @@ impl Tridiagonal {
     /// Uᵀ·g: the coefficients of g in the eigenvectors.
     pub(super) fn project(&self, g: &[f64]) -> Vec<f64> {
         let mut v = g.to_vec();
-        self.reflect(
-            MatMut::from_column_major_slice_mut(&mut v, g.len(), 1),
-            true,
-        );
+        let column = MatMut::from_column_major_slice_mut(&mut v, g.len(), 1);
+        self.reflections.apply_transposed(column);
+        self.chase.apply_transposed(&mut v);
         if self.reversed {
             v.reverse();
         }
@@ -107,56 +90,30 @@ impl Tridiagonal {
         if self.reversed {
             v.reverse();
         }
-        self.reflect(
-            MatMut::from_column_major_slice_mut(&mut v, c.len(), 1),
-            false,
-        );
+        self.chase.apply(&mut v, 1);
+        let column = MatMut::from_column_major_slice_mut(&mut v, c.len(), 1);
+        self.reflections.apply(column);
         v
     }
 
     /// The eigenvectors of a range of places (n × range), all at once.
     pub(super) fn eigenvectors(&self, range: Range<usize>) -> Mat<f64> {
         let (n, count) = (self.places.len(), range.len());
+        if count == 0 {
+            return Mat::zeros(n, 0);
+        }
         let mut rows = vec![0.0; n * count];
         for (k, place) in range.enumerate() {
             rows[self.places[place] * count + k] = 1.0;
         }
         self.rotations.apply(&mut rows, count);
-        let row = |i: usize| if self.reversed { n - 1 - i } else { i };
-        let mut vectors = Mat::from_fn(n, count, |i, k| rows[row(i) * count + k]);
-        self.reflect(vectors.as_mut(), false);
-        vectors
-    }
-
-    /// Q·V or Qᵀ·V in place; the first row is never reflected.
-    fn reflect(&self, v: MatMut<'_, f64>, transposed: bool) {
-        let (n, count) = (v.nrows(), v.ncols());
-        if n < 2 || count == 0 {
-            return;
+        if self.reversed {
+            rows = rows.chunks_exact(count).rev().flatten().copied().collect();
         }
-        type Request = fn(usize, usize, usize) -> StackReq;
-        type Apply =
-            fn(MatRef<'_, f64>, MatRef<'_, f64>, Conj, MatMut<'_, f64>, Par, &mut MemStack);
-        let (request, apply): (Request, Apply) = if transposed {
-            (
-                householder::apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<f64>,
-                householder::apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj,
-            )
-        } else {
-            (
-                householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>,
-                householder::apply_block_householder_sequence_on_the_left_in_place_with_conj,
-            )
-        };
-        let request = request(n - 1, self.coefficients.nrows(), count);
-        apply(
-            self.reflectors.as_ref().submatrix(1, 0, n - 1, n - 1),
-            self.coefficients.as_ref(),
-            Conj::No,
-            v.subrows_mut(1, n - 1),
-            Par::Seq,
-            MemStack::new(&mut MemBuffer::new(request)),
-        );
+        self.chase.apply(&mut rows, count);
+        let mut vectors = Mat::from_fn(n, count, |i, k| rows[i * count + k]);
+        self.reflections.apply(vectors.as_mut());
+        vectors
     }
 }
 
@@ -260,5 +217,107 @@ impl Rotations {
                 }
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix;
+    use proptest::prelude::*;
+
+    /// Largest entries of U·Λ·Uᵀ - K and of Uᵀ·U - 1, and of what one vector says of U.
+    fn errors(gram: &Mat<f64>) -> [f64; 4] {
+        let n = gram.nrows();
+        let parts = Tridiagonal::new(gram, "test matrix").unwrap().unwrap();
+        let u = parts.eigenvectors(0..n);
+        let scaled = Mat::from_fn(n, n, |i, j| u[(i, j)] * parts.values()[j]);
+        let residual = matrix::product(scaled.as_ref(), u.transpose()) - gram;
+        let overlap = matrix::product(u.transpose(), u.as_ref()) - Mat::<f64>::identity(n, n);
+        let g: Vec<f64> = (0..n).map(|i| (0.7 * i as f64).sin() + 0.1).collect();
+        let largest = |a: &[f64], b: &[f64]| {
+            let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+            differences.fold(0.0, f64::max)
+        };
+        let formed = matrix::apply_transposed(u.as_ref(), &g);
+        [
+            residual.norm_max(),
+            overlap.norm_max(),
+            largest(&parts.project(&g), &formed),
+            largest(&parts.combine(&formed), &g),
+        ]
+    }
+
+    fn assert_small(gram: &Mat<f64>) {
+        let tolerance = 1e-13 * (gram.nrows() as f64).sqrt().max(1.0);
+        let [residual, rest @ ..] = errors(gram);
+        let scale = gram.norm_max().max(f64::MIN_POSITIVE);
+        assert!(
+            residual <= tolerance * scale,
+            "residual {residual:e} of {scale:e}"
+        );
+        assert!(rest.iter().all(|e| *e <= tolerance), "{rest:?}");
+    }
+
+    fn from_spectrum(n: usize, spectrum: &[f64], seed: f64) -> Mat<f64> {
+        let basis = Mat::from_fn(n, n, |i, j| ((i * n + j) as f64 * seed).sin());
+        let q = basis.qr().compute_Q();
+        let scaled = Mat::from_fn(n, n, |i, j| q[(i, j)] * spectrum[j]);
+        let gram = matrix::product(scaled.as_ref(), q.transpose());
+        Mat::from_fn(n, n, |i, j| 0.5 * (gram[(i, j)] + gram[(j, i)]))
+    }
+
+    #[test]
+    fn every_size_around_the_width_of_the_band() {
+        for n in (1..=3)
+            .chain(14..=20)
+            .chain([31, 32, 33, 34, 47, 48, 49, 95, 96, 97, 130, 400])
+        {
+            let spectrum: Vec<f64> = (0..n).map(|i| 0.9_f64.powi(i as i32)).collect();
+            assert_small(&from_spectrum(n, &spectrum, 1.234_567));
+        }
+    }
+
+    #[test]
+    fn matrices_with_nothing_to_reflect() {
+        for n in [1, 5, 40, 100] {
+            assert_small(&Mat::zeros(n, n));
+            assert_small(&Mat::identity(n, n));
+            assert_small(&Mat::from_fn(
+                n,
+                n,
+                |i, j| if i == j { i as f64 } else { 0.0 },
+            ));
+            assert_small(&Mat::from_fn(n, n, |_, _| 1.0));
+            let second = Mat::from_fn(n, n, |i, j| [2.0, -1.0, 0.0][i.abs_diff(j).min(2)]);
+            assert_small(&second);
+            // Two blocks that know nothing of each other.
+            assert_small(&Mat::from_fn(n, n, |i, j| {
+                f64::from((i < n / 2) == (j < n / 2))
+            }));
+        }
+    }
+
+    #[test]
+    fn entries_that_cannot_be_squared() {
+        for scale in [1e-300, 1e-160, 1e-12, 1e150, 1e300] {
+            let spectrum: Vec<f64> = (0..60).map(|i| scale * 0.5_f64.powi(i)).collect();
+            assert_small(&from_spectrum(60, &spectrum, 0.377));
+        }
+        let tiny = |i: usize, j: usize| 1e-170 * ((i * 31 + j * 31 + i * j) as f64).sin();
+        let mut gram = Mat::from_fn(60, 60, |i, j| if i == j { 0.0 } else { tiny(i, j) });
+        gram[(0, 0)] = 1.0;
+        assert_small(&gram);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn any_symmetric_matrix(n in 1_usize..120, rank in 1_usize..120, decay in 0.3_f64..1.0, seed in 0.1_f64..3.0) {
+            let spectrum: Vec<f64> = (0..n)
+                .map(|i| if i < rank { decay.powi(i as i32) } else { 0.0 })
+                .collect();
+            assert_small(&from_spectrum(n, &spectrum, seed));
+        }
     }
 }

@@ -1,0 +1,22 @@
+//! One Householder reflection.
+
+/// Turns x into the vector v (v₀ = 1) of the reflection 1 - τ·v·vᵀ that takes x to (β, 0, …); returns
+/// τ and β. The matrices that are reduced are scaled to about 1: what is too small to be squared
+/// counts as zero.
+#[inline(always)]
+pub(super) fn reflection(x: &mut [f64]) -> (f64, f64) {
+    const NEGLIGIBLE: f64 = 1e-280;
+    let first = x[0];
+    let rest: f64 = x[1..].iter().map(|v| v * v).sum();
+    x[0] = 1.0;
+    if rest < NEGLIGIBLE {
+        x[1..].fill(0.0);
+        return (0.0, first);
+    }
+    let beta = -(first * first + rest).sqrt().copysign(first);
+    let scale = 1.0 / (first - beta);
+    for v in &mut x[1..] {
+        *v *= scale;
+    }
+    ((beta - first) / beta, beta)
+}
