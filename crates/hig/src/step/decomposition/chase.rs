@@ -202,8 +202,8 @@ fn subtract<S: Simd>(simd: S, block: &mut [f64], first: usize, products: [(&Rows
 fn carry<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) -> (Rows, f64) {
     let u = times(simd, block, v);
     let mut g = Rows::default();
-    for r in 0..WIDTH {
-        g.0[r] = block[r] - tau * u.0[r];
+    for (g, (c, u)) in g.0.iter_mut().zip(block.iter().zip(&u.0)) {
+        *g = c - tau * u;
     }
     let (scale, beta) = reflection(&mut g.0);
     block[..WIDTH].fill(0.0);
