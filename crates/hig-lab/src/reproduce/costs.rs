@@ -41,7 +41,7 @@ pub fn time_shares(_: &Context<'_>) -> Result<Exhibit> {
             lap(0);
             at.physics_rows();
             lap(1);
-            let side = Route::Auto.resolve(&filter, at.rows(), at.columns());
+            let side = Route::Auto.resolve(&filter, at.rows(), at.columns(), usize::MAX);
             match side {
                 Route::Gram => drop(at.gram()),
                 _ => drop(at.transposed_jacobian()),

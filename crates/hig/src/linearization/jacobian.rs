@@ -13,6 +13,10 @@ pub trait Jacobian: Sync {
     fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64>;
     /// J·v (length p → n).
     fn jvp(&self, v: &[f64]) -> Vec<f64>;
+    /// K·w = J·Jᵀ·w (length n → n).
+    fn gram_times(&self, w: &[f64]) -> Vec<f64> {
+        self.jvp(&self.vjp(w))
+    }
     /// K = J·Jᵀ (n × n).
     fn gram(&self) -> Mat<f64>;
     /// Jᵀ (p × n).
@@ -36,6 +40,11 @@ impl Jacobian for Linearization<'_> {
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
         Linearization::jvp(self, v)
+    }
+    fn gram_times(&self, w: &[f64]) -> Vec<f64> {
+        // Whoever asks will ask again: then rows are cheaper than simulations.
+        self.physics_rows();
+        self.jvp(&self.vjp(w))
     }
     fn gram(&self) -> Mat<f64> {
         Linearization::gram(self)

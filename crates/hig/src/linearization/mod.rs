@@ -35,6 +35,24 @@ pub enum Consumes {
     Jacobian,
 }
 
+impl Consumes {
+    /// The most vectors of length n that a step which asks for products keeps.
+    pub const VECTORS: usize = 2048;
+
+    /// The numbers that an update holds at most for n rows and p columns, beside what the passes
+    /// through network and physics hold.
+    pub fn numbers(self, rows: usize, columns: usize) -> usize {
+        let side = rows.min(columns);
+        match self {
+            Self::Gradient | Self::PhysicsRows => 0,
+            Self::Products => rows * rows.min(Self::VECTORS),
+            // K, its reflections and its rotations; or K, the eigenvectors and their workspace.
+            Self::Gram => 4 * side * side,
+            Self::Jacobian => 3 * rows * columns + 2 * side * side,
+        }
+    }
+}
+
 impl std::fmt::Display for Consumes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {

@@ -5,7 +5,7 @@
 //! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is decomposed once a batch; another μ costs a direction and a
 //! forward pass.
 
-use super::decomposition::{ANY_ROUTE, Decomposition, Route};
+use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{Filter, Treatment};
 use super::{Method, Step, Update};
 use crate::error::Result;
@@ -22,10 +22,12 @@ crate::settings! {
         pub damping: f64 = 1e-3, POSITIVE;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 10, AT_LEAST_ONE;
-        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations) or svd.
+        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
         pub route: Route = Route::Auto, ANY_ROUTE;
         /// Relative accuracy asked of the step on the Gram routes.
         pub accuracy: f64 = 1e-3, POSITIVE;
+        /// Estimated relative error of the step at which Lanczos stops.
+        pub tolerance: f64 = 0.1, POSITIVE;
     }
 }
 
@@ -46,6 +48,12 @@ impl Method for LevenbergMarquardt {
         self.check()?;
         Ok(Box::new(Damped {
             settings: self.clone(),
+            request: Request {
+                route: self.route,
+                accuracy: self.accuracy,
+                tolerance: self.tolerance,
+                memory: usize::MAX,
+            },
             damping: None,
         }))
     }
@@ -57,6 +65,7 @@ impl Method for LevenbergMarquardt {
 
 struct Damped {
     settings: LevenbergMarquardt,
+    request: Request,
     /// μ, once a first batch has set its scale.
     damping: Option<f64>,
 }
@@ -69,9 +78,12 @@ fn filter(damping: f64) -> Filter {
 }
 
 impl Step for Damped {
+    fn limit_memory(&mut self, numbers: usize) {
+        self.request.memory = numbers;
+    }
+
     fn consumes(&self, rows: usize, columns: usize) -> Consumes {
-        let route = self.settings.route;
-        route.resolve(&filter(1.0), rows, columns).consumes()
+        self.request.consumes(&filter(1.0), rows, columns)
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
@@ -83,16 +95,13 @@ impl Step for Damped {
                 ..Update::default()
             });
         }
-        let LevenbergMarquardt {
-            route, accuracy, ..
-        } = self.settings;
         let whitened = Whitened::new(at);
         let cotangent = whitened.cotangent(at);
         // The Rayleigh quotient of g tells the scale, from below, before anything is decomposed.
         let quotient = dot(&gradient, &gradient) / dot(&cotangent, &cotangent);
         let least = self.damping.unwrap_or(self.settings.damping * quotient);
         let least = filter(least.max(f64::MIN_POSITIVE));
-        let parts = Decomposition::of(&whitened, &cotangent, &least, route, accuracy)?;
+        let parts = self.request.decompose(&whitened, &cotangent, &least)?;
         let top = parts.singular_values()[0].powi(2);
         // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
         let bounded = |damping: f64| damping.clamp(f64::EPSILON * top, top / f64::EPSILON);

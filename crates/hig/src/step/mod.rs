@@ -19,7 +19,7 @@ mod spectral;
 pub use adadelta::Adadelta;
 pub use adagrad::AdaGrad;
 pub use adam::Adam;
-pub use decomposition::{ANY_ROUTE, Decomposition, Route};
+pub use decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use lbfgs::Lbfgs;
 pub use levenberg_marquardt::LevenbergMarquardt;
@@ -43,6 +43,10 @@ pub struct Update {
 
 /// An optimizer at work: its state between updates.
 pub trait Step: Send {
+    /// Tells how many numbers (f64) an update may hold; a step that knows how to do with fewer then
+    /// does. Without a word there is no limit.
+    fn limit_memory(&mut self, _numbers: usize) {}
+
     /// What it asks of a linearization of `rows` × `columns`.
     fn consumes(&self, rows: usize, columns: usize) -> Consumes;
 

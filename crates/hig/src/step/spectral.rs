@@ -1,6 +1,6 @@
 //! The spectral family Δθ = -η·V·f(Σ)·Uᵀ·g: gradient descent, half-inverse gradients, Gauss-Newton.
 
-use super::decomposition::{ANY_ROUTE, Decomposition, Route};
+use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 use super::{Method, Step, Update};
 use crate::error::Result;
@@ -20,10 +20,12 @@ crate::settings! {
         pub cutoff: f64 = 1e-6, FRACTION;
         /// λ of treatment = damp, in the units of σ².
         pub damping: f64 = 1e-6, NON_NEGATIVE;
-        /// How J is decomposed: auto, gram (n × n), normal (p × p normal equations) or svd.
+        /// How J is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
         pub route: Route = Route::Auto, ANY_ROUTE;
         /// Relative accuracy asked of the step on the Gram routes.
         pub accuracy: f64 = 1e-3, POSITIVE;
+        /// Estimated relative error of the step at which Lanczos stops.
+        pub tolerance: f64 = 0.1, POSITIVE;
     }
 }
 
@@ -100,7 +102,16 @@ impl Method for Spectral {
 
     fn start(&self) -> Result<Box<dyn Step>> {
         self.check()?;
-        Ok(Box::new(self.clone()))
+        Ok(Box::new(Running {
+            filter: self.filter(),
+            request: Request {
+                route: self.route,
+                accuracy: self.accuracy,
+                tolerance: self.tolerance,
+                memory: usize::MAX,
+            },
+            is_gradient: self.is_gradient(),
+        }))
     }
 
     fn boxed(&self) -> Box<dyn Method> {
@@ -108,23 +119,32 @@ impl Method for Spectral {
     }
 }
 
-impl Step for Spectral {
+/// The settings at work.
+struct Running {
+    filter: Filter,
+    request: Request,
+    is_gradient: bool,
+}
+
+impl Step for Running {
+    fn limit_memory(&mut self, numbers: usize) {
+        self.request.memory = numbers;
+    }
+
     fn consumes(&self, rows: usize, columns: usize) -> Consumes {
-        if self.is_gradient() {
-            Consumes::Gradient
-        } else {
-            self.route.resolve(&self.filter(), rows, columns).consumes()
+        match self.is_gradient {
+            true => Consumes::Gradient,
+            false => self.request.consumes(&self.filter, rows, columns),
         }
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let filter = self.filter();
-        let (direction, diagnostics) = if self.is_gradient() {
+        let (direction, diagnostics) = if self.is_gradient {
             (at.gradient(), Vec::new())
         } else {
-            let parts = Decomposition::new(at, &filter, self.route, self.accuracy)?;
-            let rank = parts.rank(filter.floor()) as f64;
-            (parts.direction(at, &filter), vec![("rank", rank)])
+            let parts = self.request.decompose(at, &at.cotangent(), &self.filter)?;
+            let direction = parts.direction(at, &self.filter);
+            (direction, parts.diagnostics(&self.filter))
         };
         let delta = direction.iter().map(|v| -learning_rate * v).collect();
         Ok(Update { delta, diagnostics })

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization};
 use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
-use crate::step::Method;
+use crate::step::{Method, Step};
 use std::time::{Duration, Instant};
 
 crate::settings! {
@@ -187,7 +187,7 @@ pub fn train(
         observers,
         last_evaluation: None,
     };
-    let mut step = method.start()?;
+    let mut step = prepared(method, training)?;
     let mut batches = Batches::new(problem, training.batch, training.order, seed);
 
     if run.updates == 0
@@ -299,17 +299,13 @@ pub fn check(
         let expected = format!("at most the number of training samples, {samples}");
         return Err(Error::setting("batch", training.batch, expected));
     }
-    let n = training.batch * problem.physics.widths().output;
-    let consumes = method.start()?.consumes(n, p);
+    let (consumes, n, _) = consumption(problem, method, training)?;
     let rows = n * (problem.network.total_width() + problem.physics.widths().control);
-    let side = n.min(p);
-    let numbers = match consumes {
-        Consumes::Gradient | Consumes::PhysicsRows | Consumes::Products => 0,
-        // K, its reflectors and its rotations; or K, the eigenvectors and their workspace.
-        Consumes::Gram => 4 * n * n + rows,
-        Consumes::Jacobian => 3 * n * p + 2 * side * side + rows,
+    let passes = match consumes {
+        Consumes::Gradient | Consumes::PhysicsRows => 0,
+        Consumes::Products | Consumes::Gram | Consumes::Jacobian => rows,
     };
-    let gibibytes = numbers as f64 * 8.0 / f64::powi(2.0, 30);
+    let gibibytes = (consumes.numbers(n, p) + passes) as f64 / NUMBERS_PER_GIB;
     if gibibytes > training.memory_limit {
         return Err(Error::Memory {
             what: format!("one update ({consumes}, {n} x {p})"),
@@ -319,6 +315,29 @@ pub fn check(
         });
     }
     Ok(())
+}
+
+const NUMBERS_PER_GIB: f64 = (1_u64 << 27) as f64;
+
+/// A method at work within the memory limit.
+fn prepared(method: &dyn Method, training: &Training) -> Result<Box<dyn Step>> {
+    let mut step = method.start()?;
+    step.limit_memory((training.memory_limit * NUMBERS_PER_GIB) as usize);
+    Ok(step)
+}
+
+/// What an update of a method will consume, with n and p: it tells the route that `auto` chose.
+///
+/// # Errors
+/// A setting out of range.
+pub fn consumption(
+    problem: &Problem,
+    method: &dyn Method,
+    training: &Training,
+) -> Result<(Consumes, usize, usize)> {
+    let n = training.batch * problem.physics.widths().output;
+    let p = problem.network.parameter_count();
+    Ok((prepared(method, training)?.consumes(n, p), n, p))
 }
 
 struct Run<'a, 'o> {

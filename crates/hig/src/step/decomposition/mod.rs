@@ -11,7 +11,14 @@
 //!   whose own λ_max is small, is decomposed in turn (*deflation*). Each level resolves singular
 //!   values smaller by √(ε / accuracy); two reach 1e-9·σ_max at an accuracy of 1e-6.
 //!
-//! `auto` takes the Gram route, on the smaller side, for truncation at τ ≥ 1e-12 and for damping.
+//! A third one is iterative and needs neither matrix:
+//!
+//! - **Lanczos**: products J·(Jᵀ·v) span the Krylov space of g, in which f(K)·g is approximated to an
+//!   asked relative error; memory n·m for m products. Ill-conditioned batches need many of them, and
+//!   without deflation singular values below about 1e-7·σ_max are rounding.
+//!
+//! `auto` takes the Gram route, on the smaller side, for truncation at τ ≥ 1e-12 and for damping,
+//! and Lanczos where that side is too large for the memory or the patience of a user.
 //! It takes the SVD for clamping, which weights directions that are pure rounding on the Gram route,
 //! and for smaller τ, where σ itself is rounding.
 
@@ -19,10 +26,13 @@ mod band;
 mod chase;
 mod deflation;
 mod eigen;
+mod lanczos;
 mod reflection;
+mod request;
 mod route;
 mod tridiagonal;
 
+pub use request::Request;
 pub use route::{ANY_ROUTE, Route};
 
 use super::filter::Filter;
@@ -35,6 +45,7 @@ use faer::Par;
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::svd;
+use lanczos::{Krylov, Ritz, lanczos};
 
 /// The singular values of J with what a step of any filter needs.
 ///
@@ -68,6 +79,8 @@ enum Basis {
     Normal(Eigenbasis),
     /// V (p × r), of the SVD; a step is V·(f(σ) · Uᵀg).
     Right(Mat<f64>),
+    /// The Krylov space of g under K; a step is Jᵀ·Q·Z·(f(σ)/σ · Zᵀ·e₁·|g|).
+    Krylov(Krylov),
 }
 
 impl Decomposition {
@@ -87,8 +100,8 @@ impl Decomposition {
     /// Decomposes J for a given g (length n).
     ///
     /// `filter` tells how small the singular values are that will be asked for, and `accuracy` the
-    /// relative error that a step may have on the Gram routes; filters asked later may have any
-    /// exponent, but no smaller cut-off.
+    /// relative error that a step may have on the routes other than the SVD; filters asked later may
+    /// have any exponent, but no smaller cut-off.
     ///
     /// # Errors
     /// The matrix is not finite, or the iteration did not converge.
@@ -99,75 +112,36 @@ impl Decomposition {
         route: Route,
         accuracy: f64,
     ) -> Result<Self> {
-        let route = route.resolve(filter, jacobian.rows(), jacobian.columns());
+        let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
         let floor = Floor::new(filter, accuracy);
-        match route {
-            Route::Svd => Self::by_svd(&jacobian.transposed(), g),
+        let (sigma, coefficients, basis) = match route {
+            Route::Svd => by_svd(&jacobian.transposed(), g)?,
             Route::Normal => {
                 let transposed = jacobian.transposed();
                 let gram = matrix::product(transposed.as_ref(), transposed.transpose());
                 let product = |v: MatRef<'_, f64>| matrix::product(transposed.transpose(), v);
                 let (sigma, v) = resolve(&gram, "normal matrix", floor, &product)?;
-                Ok(Self {
-                    route,
-                    coefficients: v.project(&jacobian.vjp(g)),
-                    sigma,
-                    basis: Basis::Normal(v),
-                })
+                (sigma, v.project(&jacobian.vjp(g)), Basis::Normal(v))
             }
             Route::Auto | Route::Gram => {
                 let product = |u: MatRef<'_, f64>| jacobian.vjps(u);
                 let (sigma, u) = resolve(&jacobian.gram(), "Gram matrix", floor, &product)?;
-                Ok(Self {
-                    route,
-                    coefficients: u.project(g),
-                    sigma,
-                    basis: Basis::Left(u),
-                })
+                (sigma, u.project(g), Basis::Left(u))
             }
-        }
-    }
-
-    fn by_svd(transposed: &Mat<f64>, g: &[f64]) -> Result<Self> {
-        let (p, n) = (transposed.nrows(), transposed.ncols());
-        let size = n.min(p);
-        let thin = svd::ComputeSvdVectors::Thin;
-        let mut memory = MemBuffer::new(svd::svd_scratch::<f64>(
-            p,
-            n,
-            thin,
-            thin,
-            Par::Seq,
-            Default::default(),
-        ));
-        // Far from 1 the squares inside the iteration would overflow or vanish.
-        let scale = power_of_two(transposed.norm_max());
-        let scaled = faer::Scale(1.0 / scale) * transposed;
-        let mut sigma = Diag::zeros(size);
-        let (mut v, mut u) = (Mat::zeros(p, size), Mat::zeros(n, size));
-        let failed = |reason: &str| Error::Decomposition {
-            matrix: "Jacobian",
-            size: n,
-            reason: reason.into(),
+            Route::Lanczos => {
+                let Ritz {
+                    sigma,
+                    coefficients,
+                    krylov,
+                } = lanczos(jacobian, g, filter, accuracy)?;
+                (sigma, coefficients, Basis::Krylov(krylov))
+            }
         };
-        if !transposed.norm_max().is_finite() {
-            return Err(failed("it is not finite; try a smaller learning rate"));
-        }
-        svd::svd(
-            scaled.as_ref(),
-            sigma.as_mut(),
-            Some(v.as_mut()),
-            Some(u.as_mut()),
-            Par::Seq,
-            MemStack::new(&mut memory),
-            Default::default(),
-        )
-        .map_err(|_| failed("the singular value iteration did not converge"))?;
         Ok(Self {
-            route: Route::Svd,
-            sigma: sigma.column_vector().iter().map(|s| s * scale).collect(),
-            coefficients: matrix::apply_transposed(u.as_ref(), g),
-            basis: Basis::Right(v),
+            route,
+            sigma,
+            coefficients,
+            basis,
         })
     }
 
@@ -190,6 +164,24 @@ impl Decomposition {
             .count()
     }
 
+    /// On the Lanczos route, the number of vectors and the estimated relative error of a step with
+    /// the filter of the decomposition.
+    pub fn krylov(&self) -> Option<(usize, f64)> {
+        match &self.basis {
+            Basis::Krylov(krylov) => Some((krylov.vectors(), krylov.error())),
+            _ => None,
+        }
+    }
+
+    /// What is worth telling about a step: the rank kept, and what Lanczos took.
+    pub fn diagnostics(&self, filter: &Filter) -> Vec<(&'static str, f64)> {
+        let mut told = vec![("rank", self.rank(filter.floor()) as f64)];
+        if let Some((vectors, error)) = self.krylov() {
+            told.extend([("vectors", vectors as f64), ("error", error)]);
+        }
+        told
+    }
+
     /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
     pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
         let largest = self.sigma.first().copied().unwrap_or(0.0);
@@ -201,7 +193,49 @@ impl Decomposition {
         match &self.basis {
             Basis::Left(u) => jacobian.vjp(&u.combine(&weigh(&ratio))),
             Basis::Normal(v) => v.combine(&weigh(&ratio)),
+            Basis::Krylov(q) => jacobian.vjp(&q.combine(&weigh(&ratio))),
             Basis::Right(v) => matrix::apply(v.as_ref(), &weigh(&weight)),
         }
     }
+}
+
+/// σ, Uᵀ·g and V of the thin SVD of J, given Jᵀ.
+fn by_svd(transposed: &Mat<f64>, g: &[f64]) -> Result<(Vec<f64>, Vec<f64>, Basis)> {
+    let (p, n) = (transposed.nrows(), transposed.ncols());
+    let size = n.min(p);
+    let thin = svd::ComputeSvdVectors::Thin;
+    let mut memory = MemBuffer::new(svd::svd_scratch::<f64>(
+        p,
+        n,
+        thin,
+        thin,
+        Par::Seq,
+        Default::default(),
+    ));
+    // Far from 1 the squares inside the iteration would overflow or vanish.
+    let scale = power_of_two(transposed.norm_max());
+    let scaled = faer::Scale(1.0 / scale) * transposed;
+    let mut sigma = Diag::zeros(size);
+    let (mut v, mut u) = (Mat::zeros(p, size), Mat::zeros(n, size));
+    let failed = |reason: &str| Error::Decomposition {
+        matrix: "Jacobian",
+        size: n,
+        reason: reason.into(),
+    };
+    if !transposed.norm_max().is_finite() {
+        return Err(failed("it is not finite; try a smaller learning rate"));
+    }
+    svd::svd(
+        scaled.as_ref(),
+        sigma.as_mut(),
+        Some(v.as_mut()),
+        Some(u.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut memory),
+        Default::default(),
+    )
+    .map_err(|_| failed("the singular value iteration did not converge"))?;
+    let spectrum = sigma.column_vector().iter().map(|s| s * scale).collect();
+    let coefficients = matrix::apply_transposed(u.as_ref(), g);
+    Ok((spectrum, coefficients, Basis::Right(v)))
 }
