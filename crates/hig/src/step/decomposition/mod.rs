@@ -16,8 +16,12 @@
 //! and for smaller τ, where σ itself is rounding.
 
 mod deflation;
+#[allow(dead_code)] // until the Gram route takes it
+mod divide;
 mod eigen;
 mod route;
+#[allow(dead_code)] // as divide
+mod secular;
 mod tridiagonal;
 
 pub use route::{ANY_ROUTE, Route};

@@ -162,7 +162,7 @@ impl Tridiagonal {
 
 /// Z as the product of the plane rotations of the QL method.
 #[derive(Debug, Default)]
-struct Rotations {
+pub(super) struct Rotations {
     /// Cosine and sine, sweep after sweep.
     angles: Vec<[f64; 2]>,
     /// Planes (i, i + 1) of each sweep, from the last one down to the first.
@@ -172,7 +172,7 @@ struct Rotations {
 impl Rotations {
     /// Turns a tridiagonal matrix (diagonal, and the entries beside it with a last one to spare)
     /// into its eigenvalues; none where the iteration does not converge.
-    fn diagonalise(d: &mut [f64], e: &mut [f64]) -> Option<Self> {
+    pub(super) fn diagonalise(d: &mut [f64], e: &mut [f64]) -> Option<Self> {
         // The matrix is scaled to about 1: less than this is below the rounding of its largest
         // eigenvalue, which is all that the Gram routes count on.
         const NEGLIGIBLE: f64 = 1e-2 * f64::EPSILON;
@@ -233,7 +233,7 @@ impl Rotations {
     }
 
     /// Zᵀ·v in place.
-    fn apply_transposed(&self, v: &mut [f64]) {
+    pub(super) fn apply_transposed(&self, v: &mut [f64]) {
         let mut angles = self.angles.iter();
         for sweep in &self.sweeps {
             for (i, [c, s]) in sweep.clone().rev().zip(&mut angles) {
@@ -245,7 +245,7 @@ impl Rotations {
     }
 
     /// Z·V in place, for `count` vectors side by side (row-major: one row for each plane's axis).
-    fn apply(&self, v: &mut [f64], count: usize) {
+    pub(super) fn apply(&self, v: &mut [f64], count: usize) {
         vectorised(
             #[inline(always)]
             || {
