@@ -1,7 +1,6 @@
 //! The spectrum of J from Gram matrices, as deep as it is asked for.
 
-use super::eigen::eigen;
-use super::tridiagonal::Tridiagonal;
+use super::symmetric::{Factored, eigen};
 use crate::error::Result;
 use crate::matrix::{self, Mat, MatRef};
 use crate::step::filter::{Filter, Treatment};
@@ -67,7 +66,7 @@ impl Floor {
 #[derive(Debug)]
 enum Eigenvectors {
     /// In factors.
-    Factored(Tridiagonal),
+    Factored(Box<Factored>),
     /// Columns, largest eigenvalue first.
     Formed(Mat<f64>),
 }
@@ -139,8 +138,8 @@ pub(super) fn resolve(
     const FORM_ALL: usize = 8;
     let n = gram.nrows();
     let formed = || eigen(gram, name).map(|(values, u)| (values, Eigenvectors::Formed(u)));
-    let (mut lambda, mut vectors) = match Tridiagonal::new(gram, name)? {
-        Some(factors) => (factors.values().to_vec(), Eigenvectors::Factored(factors)),
+    let (mut lambda, mut vectors) = match Factored::new(gram, name)? {
+        Some(factors) => (factors.values().to_vec(), Eigenvectors::Factored(Box::new(factors))),
         None => formed()?,
     };
     let top = lambda.first().copied().unwrap_or(0.0).max(0.0);

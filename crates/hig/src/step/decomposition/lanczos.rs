@@ -6,7 +6,7 @@
 //! (Higham, "Functions of Matrices", section 13.2). The eigenvalues of T, the Ritz values, approach
 //! those of K from the largest down. Memory is n·m numbers for m vectors; K and J never exist.
 
-use super::tridiagonal::Rotations;
+use super::symmetric::Divided;
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Jacobian};
 use crate::matrix::{self, Mat, MatMut, MatRef};
@@ -17,9 +17,7 @@ use faer::Accum;
 #[derive(Debug)]
 pub(super) struct Krylov {
     basis: Blocks,
-    /// Where each Ritz value stands in T after its diagonalisation, largest first.
-    places: Vec<usize>,
-    rotations: Rotations,
+    spectrum: Divided,
     /// Estimated relative error of a step with the filter that was asked for.
     error: f64,
 }
@@ -38,12 +36,6 @@ pub(super) struct Ritz {
 struct Projected {
     diagonal: Vec<f64>,
     beside: Vec<f64>,
-}
-
-/// T = Z·Θ·Zᵀ.
-struct Spectrum {
-    values: Vec<f64>,
-    rotations: Rotations,
 }
 
 // Products between two looks at the error, as a fraction of those made before.
@@ -111,40 +103,33 @@ pub(super) fn lanczos(
         projected.beside.push(beside);
         basis.push(w.iter().map(|w| w / beside));
     }
-    let Spectrum { values, rotations } = projected.spectrum().ok_or_else(diverged)?;
-    let mut places: Vec<usize> = (0..values.len()).collect();
-    places.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
-    let mut first = vec![0.0; values.len()];
-    if let Some(first) = first.first_mut() {
-        *first = length;
-    }
-    rotations.apply_transposed(&mut first);
+    let spectrum = projected.spectrum().ok_or_else(diverged)?;
+    let sigmas = spectrum.values().iter().map(|l| l.max(0.0).sqrt());
     Ok(Ritz {
-        sigma: places.iter().map(|i| values[*i].max(0.0).sqrt()).collect(),
-        coefficients: places.iter().map(|i| first[*i]).collect(),
+        sigma: sigmas.collect(),
+        coefficients: spectrum.project(&first_unit(spectrum.values().len(), length)),
         krylov: Krylov {
             basis,
-            places,
-            rotations,
+            spectrum,
             error: looks.error,
         },
     })
 }
 
+/// length · e₁
+fn first_unit(m: usize, length: f64) -> Vec<f64> {
+    (0..m).map(|i| if i == 0 { length } else { 0.0 }).collect()
+}
+
 impl Krylov {
     /// Q·Z·c, for coefficients of the Ritz vectors.
     pub(super) fn combine(&self, c: &[f64]) -> Vec<f64> {
-        let mut coordinates = vec![0.0; c.len()];
-        for (c, i) in c.iter().zip(&self.places) {
-            coordinates[*i] = *c;
-        }
-        self.rotations.apply(&mut coordinates, 1);
-        self.basis.combine(&coordinates)
+        self.basis.combine(&self.spectrum.combine(c))
     }
 
     /// Number of vectors.
     pub(super) fn vectors(&self) -> usize {
-        self.places.len()
+        self.spectrum.values().len()
     }
 
     /// Estimated relative error of a step.
@@ -158,23 +143,9 @@ impl Projected {
         self.diagonal.iter().fold(0.0, |m, d| d.abs().max(m))
     }
 
-    fn spectrum(&self) -> Option<Spectrum> {
-        let scale = match self.size() {
-            0.0 => 1.0,
-            size => size,
-        };
-        let m = self.diagonal.len();
-        let mut values: Vec<f64> = self.diagonal.iter().map(|d| d / scale).collect();
-        let mut beside: Vec<f64> = self.beside.iter().map(|b| b / scale).collect();
-        beside.resize(m, 0.0);
-        if let Some(last) = beside.last_mut() {
-            *last = 0.0;
-        }
-        let rotations = Rotations::diagonalise(&mut values, &mut beside)?;
-        for value in &mut values {
-            *value *= scale;
-        }
-        Some(Spectrum { values, rotations })
+    fn spectrum(&self) -> Option<Divided> {
+        let inside = self.diagonal.len().saturating_sub(1);
+        Divided::new(&self.diagonal, &self.beside[..inside])
     }
 
     /// xᵀ·T·x in units of the size of T.
@@ -210,15 +181,14 @@ impl<'a> Looks<'a> {
     /// Whether the step is good enough. Its change since the last look, |Jᵀ·Q·Δx|, bounds the error
     /// of the last look's step well; that of the present one is smaller by the rate of decrease.
     fn look(&mut self, projected: &Projected, length: f64) -> Option<bool> {
-        let Spectrum { values, rotations } = projected.spectrum()?;
-        let top = values.iter().fold(0.0, |m: f64, v| v.max(m)).sqrt();
-        let mut x = vec![0.0; values.len()];
-        x[0] = length;
-        rotations.apply_transposed(&mut x);
-        for (x, value) in x.iter_mut().zip(&values) {
+        let spectrum = projected.spectrum()?;
+        let values = spectrum.values();
+        let top = values.first().map_or(0.0, |v| v.max(0.0)).sqrt();
+        let mut x = spectrum.project(&first_unit(values.len(), length));
+        for (x, value) in x.iter_mut().zip(values) {
             *x *= self.filter.ratio(value.max(0.0).sqrt(), top);
         }
-        rotations.apply(&mut x, 1);
+        let x = spectrum.combine(&x);
         let size = matrix::norm(&x);
         let change = match size > 0.0 {
             true => {
@@ -283,8 +253,7 @@ impl Overlaps {
             next.push(overlap);
         }
         next.extend([self.rounding, 1.0]);
-        // Written so that a step of no length asks for it too.
-        let lost = !(largest <= f64::EPSILON.sqrt());
+        let lost = largest > f64::EPSILON.sqrt() || !largest.is_finite();
         let repair = lost || self.again;
         // The recurrence has two terms: both must be clean.
         self.again = lost && !self.again;

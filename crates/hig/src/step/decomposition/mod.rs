@@ -22,20 +22,12 @@
 //! It takes the SVD for clamping, which weights directions that are pure rounding on the Gram route,
 //! and for smaller τ, where σ itself is rounding.
 
-mod band;
-mod chase;
 mod deflation;
-#[allow(dead_code)] // until the Gram route takes it
-mod divide;
-mod eigen;
 mod lanczos;
-mod reflection;
 mod request;
 mod route;
+mod symmetric;
 #[allow(dead_code)] // as divide
-mod secular;
-mod tridiagonal;
-
 pub use request::Request;
 pub use route::{ANY_ROUTE, Route};
 
@@ -44,12 +36,12 @@ use crate::error::{Error, Result};
 use crate::linearization::Jacobian;
 use crate::matrix::{self, Mat, MatRef};
 use deflation::{Eigenbasis, Floor, resolve};
-use eigen::power_of_two;
 use faer::Par;
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::svd;
 use lanczos::{Krylov, Ritz, lanczos};
+use symmetric::power_of_two;
 
 /// The singular values of J with what a step of any filter needs.
 ///

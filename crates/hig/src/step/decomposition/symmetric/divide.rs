@@ -6,9 +6,9 @@
 //! product of the updates' Q, each of which is O(n) numbers: time is O(n²), memory O(n·log n).
 //! Errors are absolute, of the rounding of the largest eigenvalue.
 
-use super::eigen::power_of_two;
-use super::secular::RankOne;
-use super::tridiagonal::Rotations;
+use super::ql::Rotations;
+use super::rank_one::RankOne;
+use super::scaled::power_of_two;
 use crate::matrix::{Mat, MatMut};
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ const PARALLEL: usize = 256;
 
 /// T = Z·Λ·Zᵀ with Z in factors.
 #[derive(Debug)]
-pub(super) struct Divided {
+pub(in super::super) struct Divided {
     tree: Node,
     /// Largest first.
     values: Vec<f64>,
@@ -33,7 +33,7 @@ pub(super) struct Divided {
 impl Divided {
     /// Decomposes T, given by its diagonal (n) and the entries beside it (n - 1); none where an
     /// iteration does not converge or T is not finite.
-    pub(super) fn new(diagonal: &[f64], beside: &[f64]) -> Option<Self> {
+    pub(in super::super) fn new(diagonal: &[f64], beside: &[f64]) -> Option<Self> {
         let all = || diagonal.iter().chain(beside);
         if !all().all(|t| t.is_finite()) {
             return None;
@@ -57,12 +57,12 @@ impl Divided {
     }
 
     /// Eigenvalues, largest first.
-    pub(super) fn values(&self) -> &[f64] {
+    pub(in super::super) fn values(&self) -> &[f64] {
         &self.values
     }
 
     /// Zᵀ·v, in the order of the values.
-    pub(super) fn project(&self, v: &[f64]) -> Vec<f64> {
+    pub(in super::super) fn project(&self, v: &[f64]) -> Vec<f64> {
         let mut v = v.to_vec();
         self.tree.project(&mut v);
         v.reverse();
@@ -70,14 +70,14 @@ impl Divided {
     }
 
     /// Z·c.
-    pub(super) fn combine(&self, c: &[f64]) -> Vec<f64> {
+    pub(in super::super) fn combine(&self, c: &[f64]) -> Vec<f64> {
         let mut v: Vec<f64> = c.iter().rev().copied().collect();
         self.tree.combine(&mut v);
         v
     }
 
     /// The eigenvectors of a range of places (n × range), all at once.
-    pub(super) fn eigenvectors(&self, range: Range<usize>) -> Mat<f64> {
+    pub(in super::super) fn eigenvectors(&self, range: Range<usize>) -> Mat<f64> {
         let n = self.values.len();
         let mut vectors = Mat::zeros(n, range.len());
         for (k, place) in range.enumerate() {
@@ -313,7 +313,7 @@ impl Leaf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::eigen::eigen;
+    use super::super::formed::eigen;
     use super::*;
     use crate::matrix;
     use proptest::prelude::*;
