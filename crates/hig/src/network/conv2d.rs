@@ -2,9 +2,10 @@
 
 use super::grid::{Boundary, Grid};
 use super::layer::{Layer, Parameter};
-use crate::matrix::{self, Mat, MatMut, MatRef};
+use crate::matrix::{self, Mat, MatMut, MatRef, WORTH_THREADS};
 use crate::simd::vectorised;
 use faer::reborrow::ReborrowMut;
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// A convolution (cross-correlation, as everywhere in deep learning); parameters are `weight`
@@ -31,8 +32,12 @@ pub struct Conv2d {
 /// For one entry of the kernel: pairs of an output point and the input point that it reads.
 type Tap = Vec<(usize, usize)>;
 
-// Numbers of gathered patches held at a time (4 MiB), unless one point has more.
-const HELD: usize = 1 << 19;
+// Numbers of gathered patches held at a time (1 MiB), unless one point has more.
+const HELD: usize = 1 << 17;
+// Rows that are carried backwards together.
+const ROWS: usize = 128;
+// Rows whose sums fit into the registers.
+const LANES: usize = 16;
 
 impl Conv2d {
     /// A square kernel of odd width whose output has the extents of its input.
@@ -203,24 +208,17 @@ impl Layer for Conv2d {
         _: &Mat<f64>,
         rows: &Mat<f64>,
     ) -> Mat<f64> {
-        let (count, output, taps) = (rows.nrows(), self.output(), self.taps());
-        let weight = self.weight(parameters);
-        let mut result = Mat::zeros(count, self.grid.features());
-        for points in self.pieces(count) {
-            let mut deltas = Mat::zeros(points.len() * count, self.outputs);
-            for o in 0..self.outputs {
-                let column = deltas.col_as_slice_mut(o).chunks_exact_mut(count);
-                for (point, delta) in points.clone().zip(column) {
-                    delta.copy_from_slice(rows.col_as_slice(o * output.points() + point));
-                }
-            }
-            let patches = matrix::product(deltas.as_ref(), weight.transpose());
-            self.each_read(&taps, &points, |column, place, feature| {
-                let source = &patches.col_as_slice(column)[place * count..][..count];
-                for (t, v) in result.col_as_slice_mut(feature).iter_mut().zip(source) {
-                    *t += v;
-                }
-            });
+        let (weight, taps) = (self.weight(parameters), self.taps());
+        let mut result = Mat::zeros(rows.nrows(), self.grid.features());
+        let blocks = result.as_mut().par_row_chunks_mut(ROWS).enumerate();
+        let fill = |(i, block): (usize, MatMut<'_, f64>)| {
+            let first = i * ROWS;
+            self.backward_rows(weight, &taps, rows, first..first + block.nrows(), block);
+        };
+        if rows.nrows() >= WORTH_THREADS {
+            blocks.for_each(fill);
+        } else {
+            blocks.with_min_len(WORTH_THREADS).for_each(fill);
         }
         result
     }
@@ -260,19 +258,44 @@ impl Layer for Conv2d {
         }
         let weights = columns.start.min(weights)..columns.end.min(weights);
         let target = target.subcols_mut(0, weights.len());
-        // Few samples would leave most of a long block empty.
-        if input.nrows() > 8 {
-            self.write_weights::<16>(input, rows, weights, target);
-        } else {
-            self.write_weights::<4>(input, rows, weights, target);
-        }
+        self.write_weights(input, rows, weights, target);
     }
 }
 
 impl Conv2d {
+    /// Adds a range of rows, carried backwards, to the target.
+    fn backward_rows(
+        &self,
+        weight: MatRef<'_, f64>,
+        taps: &[Tap],
+        rows: &Mat<f64>,
+        range: Range<usize>,
+        mut target: MatMut<'_, f64>,
+    ) {
+        let (count, output) = (range.len(), self.output());
+        for points in self.pieces(count) {
+            let mut deltas = Mat::zeros(points.len() * count, self.outputs);
+            for o in 0..self.outputs {
+                let column = deltas.col_as_slice_mut(o).chunks_exact_mut(count);
+                for (point, delta) in points.clone().zip(column) {
+                    let feature = rows.col_as_slice(o * output.points() + point);
+                    delta.copy_from_slice(&feature[range.clone()]);
+                }
+            }
+            let patches = matrix::product(deltas.as_ref(), weight.transpose());
+            self.each_read(taps, &points, |column, place, feature| {
+                let source = &patches.col_as_slice(column)[place * count..][..count];
+                let column = matrix::column_mut(target.rb_mut(), feature);
+                for (t, v) in column.iter_mut().zip(source) {
+                    *t += v;
+                }
+            });
+        }
+    }
+
     /// Columns of weights: sums over output points of a cotangent times the input it reads. They
-    /// are summed in registers, for `LANES` samples at a time whose numbers are gathered first.
-    fn write_weights<const LANES: usize>(
+    /// are summed in registers, for `LANES` rows at a time whose numbers are gathered first.
+    fn write_weights(
         &self,
         input: &Mat<f64>,
         rows: &Mat<f64>,
@@ -283,27 +306,33 @@ impl Conv2d {
         let points = self.output().points();
         let mut values = vec![[0.0; LANES]; self.grid.features()];
         let mut deltas = vec![[0.0; LANES]; points];
-        for first in (0..samples).step_by(LANES) {
-            let lanes = LANES.min(samples - first);
-            for (j, block) in values.iter_mut().enumerate() {
-                block[..lanes].copy_from_slice(&input.col_as_slice(j)[first..first + lanes]);
+        // Blocks that start at one sample read the same values.
+        let mut blocks: Vec<usize> = (0..rows.nrows()).step_by(LANES).collect();
+        blocks.sort_by_key(|row| row % samples);
+        let mut gathered = None;
+        for row in blocks {
+            let lanes = LANES.min(rows.nrows() - row);
+            let first = row % samples;
+            if gathered.replace(first) != Some(first) {
+                for (j, block) in values.iter_mut().enumerate() {
+                    let column = input.col_as_slice(j);
+                    let cycle = column[first..].iter().chain(column.iter().cycle());
+                    for (v, value) in block.iter_mut().zip(cycle) {
+                        *v = *value;
+                    }
+                }
             }
             for o in columns.start / patch..columns.end.div_ceil(patch) {
-                let of_unit = columns.start.max(o * patch)..columns.end.min((o + 1) * patch);
-                for row in (first..rows.nrows()).step_by(samples) {
-                    for (point, block) in deltas.iter_mut().enumerate() {
-                        let column = rows.col_as_slice(o * points + point);
-                        block[..lanes].copy_from_slice(&column[row..row + lanes]);
-                    }
-                    for place in of_unit.clone() {
-                        let (channel, k) = (place % patch / taps.len(), place % taps.len());
-                        let values = &values[channel * self.grid.points()..];
-                        let sums = sum_of_products(&taps[k], &deltas, values);
-                        let column = target.rb_mut().col_mut(place - columns.start);
-                        let column = column.try_as_col_major_mut();
-                        let column = column.expect("columns are contiguous").as_slice_mut();
-                        column[row..row + lanes].copy_from_slice(&sums[..lanes]);
-                    }
+                for (point, block) in deltas.iter_mut().enumerate() {
+                    let column = rows.col_as_slice(o * points + point);
+                    block[..lanes].copy_from_slice(&column[row..row + lanes]);
+                }
+                for place in columns.start.max(o * patch)..columns.end.min((o + 1) * patch) {
+                    let (channel, k) = (place % patch / taps.len(), place % taps.len());
+                    let values = &values[channel * self.grid.points()..];
+                    let sums = sum_of_products(&taps[k], &deltas, values);
+                    let column = matrix::column_mut(target.rb_mut(), place - columns.start);
+                    column[row..row + lanes].copy_from_slice(&sums[..lanes]);
                 }
             }
         }
@@ -311,11 +340,7 @@ impl Conv2d {
 }
 
 /// Σ over a tap's pairs of the cotangent times the value, lane by lane.
-fn sum_of_products<const LANES: usize>(
-    tap: &Tap,
-    deltas: &[[f64; LANES]],
-    values: &[[f64; LANES]],
-) -> [f64; LANES] {
+fn sum_of_products(tap: &Tap, deltas: &[[f64; LANES]], values: &[[f64; LANES]]) -> [f64; LANES] {
     vectorised(
         #[inline(always)]
         || {
