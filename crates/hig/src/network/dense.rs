@@ -107,7 +107,7 @@ impl Layer for Dense {
         }
     }
 
-    /// A·Aᵀ + 1 for inputs A: the rows of J are outer products Δ[r] ⊗ (A[s], 1).
+    /// A·Aᵀ + 1 for inputs A: a row of J is the outer product of a row of Δ and (A, 1) of its sample.
     fn gram_mask(&self, input: &Mat<f64>) -> Option<Mat<f64>> {
         let mut mask = Mat::from_fn(input.nrows(), input.nrows(), |_, _| 1.0);
         matrix::multiply(mask.as_mut(), Accum::Add, input.as_ref(), input.transpose());
@@ -144,8 +144,8 @@ impl Layer for Dense {
         );
     }
 
-    /// For one unit o, X_o[s, j] = Σ_component W[component·b + s, j]·Δ[component·b + s, o] sums over
-    /// the rows of a sample first; the image of the unit's weight and bias is then (A, 1)ᵀ·X_o.
+    /// Sums over the rows of each sample first: for one unit o, row s of X (b × k) is Σ W·Δ over the
+    /// components of sample s, and the image of the unit's weight and bias is then (A, 1)ᵀ·X.
     fn images(
         &self,
         input: &Mat<f64>,
