@@ -38,6 +38,18 @@ pub enum Error {
         /// The shape that would be right.
         expected: String,
     },
+    /// A layer does not fit into its network.
+    #[error("layer {place} ({layer}) is given width {found}, but {expected}")]
+    Layer {
+        /// Its place in the chain, from 0, joins and nonlinearities counted.
+        place: usize,
+        /// The layer.
+        layer: String,
+        /// Width of the value that it is given.
+        found: usize,
+        /// What would be right.
+        expected: String,
+    },
     /// An array holds NaN or an infinity.
     #[error("{what} is {value} at row {row}, column {column}: every number must be finite")]
     NonFinite {

@@ -38,4 +38,6 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../../docs/physics.md")]
     struct Physics;
+    #[doc = include_str!("../../../docs/networks.md")]
+    struct Networks;
 }

@@ -8,6 +8,10 @@ pub use faer::{Mat, MatMut, MatRef};
 
 use crate::error::{Error, Result};
 use faer::{Accum, Par};
+use rayon::prelude::*;
+
+/// Rows of a matrix below which the work is done before a second thread has woken up.
+pub(crate) const WORTH_THREADS: usize = 256;
 
 /// The stacked vector of a batch matrix.
 pub fn stack(batch: MatRef<'_, f64>) -> Vec<f64> {
@@ -39,6 +43,41 @@ pub fn multiply(
     right: MatRef<'_, f64>,
 ) {
     faer::linalg::matmul::matmul(target, accumulate, left, right, 1.0, Par::Seq);
+}
+
+/// `left · right` in blocks of columns side by side; the blocks are fixed, and so are the bits.
+pub fn product_in_blocks(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
+    let mut result = Mat::zeros(left.nrows(), right.ncols());
+    multiply_in_blocks(result.as_mut(), left, right);
+    result
+}
+
+/// `target = left · right` in blocks of columns side by side.
+pub fn multiply_in_blocks(target: MatMut<'_, f64>, left: MatRef<'_, f64>, right: MatRef<'_, f64>) {
+    const COLUMNS: usize = 64;
+    let count = right.ncols();
+    let fill = |(i, block): (usize, MatMut<'_, f64>)| {
+        let right = right.subcols(i * COLUMNS, block.ncols());
+        multiply(block, Accum::Replace, left, right);
+    };
+    let blocks = target.par_col_chunks_mut(COLUMNS).enumerate();
+    if count >= WORTH_THREADS {
+        blocks.for_each(fill);
+    } else {
+        blocks.with_min_len(count.max(1)).for_each(fill);
+    }
+}
+
+/// A column of a matrix whose columns are contiguous.
+pub fn column(matrix: MatRef<'_, f64>, j: usize) -> &[f64] {
+    let column = matrix.col(j).try_as_col_major();
+    column.expect("columns are contiguous").as_slice()
+}
+
+/// A column of a matrix whose columns are contiguous, to be written.
+pub fn column_mut(matrix: MatMut<'_, f64>, j: usize) -> &mut [f64] {
+    let column = matrix.col_mut(j).try_as_col_major_mut();
+    column.expect("columns are contiguous").as_slice_mut()
 }
 
 /// `matrix · vector`.

@@ -1,80 +1,113 @@
-//! K = J·Jᵀ from layer factors.
+//! K = J·Jᵀ layer by layer, while the rows run backwards through the network.
 //!
 //! For a dense layer l the rows of J are outer products Δ_l[r] ⊗ (A_(l-1)[s], 1), so that its part
 //! of K is (Δ_l·Δ_lᵀ) ∘ (A_(l-1)·A_(l-1)ᵀ + 1), where every sample's entry of the mask serves all
 //! of its dim(y) rows (the neural tangent kernel in factored form, arXiv 2206.08720, section 3).
+//! The part of a layer without such a form is the sum of C·Cᵀ over chunks C of its columns of J.
 
-use crate::matrix::{self, Mat};
-use crate::network::GramFactor;
-use faer::reborrow::ReborrowMut;
-use faer::{Accum, MatMut};
+use crate::matrix::{self, Mat, WORTH_THREADS};
+use crate::network::{Layer, each_chunk};
+use crate::simd::vectorised;
+use faer::reborrow::{Reborrow, ReborrowMut};
+use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
 
 // Fixed, so that the bits of K do not depend on the number of threads.
 const COLUMNS: usize = 64;
-// Below this size the work is done before a second thread has woken up.
-const WORTH_THREADS: usize = 256;
+// Rows of a block whose product is masked while it is in the cache.
+const ROWS: usize = 512;
 
-/// Sums the factors to K (symmetric, n × n).
-pub fn gram_matrix(factors: &[GramFactor]) -> Mat<f64> {
-    let n = factors.first().map_or(0, |factor| factor.rows.nrows());
-    let mut gram = Mat::zeros(n, n);
-    let fill = |(i, mut block): (usize, MatMut<'_, f64>)| {
-        let first = i * COLUMNS;
-        let mut lower = block.rb_mut().subrows_mut(first, n - first);
-        let mut part = Mat::zeros(lower.nrows(), lower.ncols());
-        for factor in factors {
-            let rows = factor.rows.as_ref();
-            matrix::multiply(
-                part.as_mut(),
-                Accum::Replace,
-                rows.subrows(first, n - first),
-                rows.subrows(first, lower.ncols()).transpose(),
-            );
-            add_masked(lower.rb_mut(), &part, &factor.mask, first);
-        }
-    };
-    let blocks = gram.as_mut().par_col_chunks_mut(COLUMNS).enumerate();
-    if n >= WORTH_THREADS {
-        blocks.for_each(fill);
-    } else {
-        blocks.with_min_len(n).for_each(fill);
+/// A symmetric matrix as a growing sum, of which only the lower half is filled.
+pub(super) struct Sum(Mat<f64>);
+
+impl Sum {
+    /// The zero matrix.
+    pub(super) fn zeros(size: usize) -> Self {
+        Self(Mat::zeros(size, size))
     }
-    mirror(&mut gram);
-    gram
-}
 
-/// target += part ∘ mask, where row i of the target is row `first + i` of K.
-fn add_masked(mut target: MatMut<'_, f64>, part: &Mat<f64>, mask: &Mat<f64>, first: usize) {
-    let samples = mask.nrows();
-    for j in 0..part.ncols() {
-        let weights = mask.col_as_slice((first + j) % samples);
-        let column = target
-            .rb_mut()
-            .col_mut(j)
-            .try_as_col_major_mut()
-            .expect("columns of K are contiguous")
-            .as_slice_mut();
-        let (mut at, source) = (first % samples, part.col_as_slice(j));
-        let mut done = 0;
-        while done < source.len() {
-            let count = (samples - at).min(source.len() - done);
-            let values = column[done..done + count].iter_mut();
-            let factors = source[done..done + count].iter().zip(&weights[at..]);
-            for (t, (p, w)) in values.zip(factors) {
-                *t += p * w;
+    /// The whole matrix.
+    pub(super) fn complete(mut self) -> Mat<f64> {
+        let matrix = &mut self.0;
+        for j in 0..matrix.ncols() {
+            for i in 0..j {
+                matrix[(i, j)] = matrix[(j, i)];
             }
-            done += count;
-            at = 0;
+        }
+        self.0
+    }
+
+    /// Adds a layer's part of K for rows of cotangents at its output.
+    pub(super) fn add_layer(&mut self, layer: &dyn Layer, input: &Mat<f64>, rows: &Mat<f64>) {
+        match layer.gram_mask(input) {
+            Some(mask) => self.add_masked(rows, &mask),
+            None => each_chunk(layer, input, rows, |_, columns| self.add(columns)),
+        }
+    }
+
+    /// Adds F·Fᵀ.
+    pub(super) fn add(&mut self, f: MatRef<'_, f64>) {
+        self.each_block(|first, mut block| {
+            let right = f.subrows(first, block.ncols()).transpose();
+            let left = f.subrows(first, block.nrows());
+            matrix::multiply(block.rb_mut(), Accum::Add, left, right);
+        });
+    }
+
+    /// Adds (Δ·Δᵀ) ∘ mask, where an entry of the mask serves all rows of its two samples.
+    fn add_masked(&mut self, rows: &Mat<f64>, mask: &Mat<f64>) {
+        self.each_block(|first, mut block| {
+            let right = rows.as_ref().subrows(first, block.ncols()).transpose();
+            let mut product = Mat::zeros(ROWS.min(block.nrows()), block.ncols());
+            for start in (0..block.nrows()).step_by(ROWS) {
+                let (count, row) = (ROWS.min(block.nrows() - start), first + start);
+                let mut part = block.rb_mut().subrows_mut(start, count);
+                let mut product = product.as_mut().subrows_mut(0, count);
+                let left = rows.as_ref().subrows(row, count);
+                matrix::multiply(product.rb_mut(), Accum::Replace, left, right);
+                for j in 0..part.ncols() {
+                    let samples = mask.nrows();
+                    let weights = mask.col_as_slice((first + j) % samples);
+                    let values = matrix::column(product.rb(), j);
+                    let target = matrix::column_mut(part.rb_mut(), j);
+                    add_cyclic(target, values, weights, row % samples);
+                }
+            }
+        });
+    }
+
+    /// Calls `fill(first, block)` for blocks of columns side by side, each from its diagonal down.
+    fn each_block(&mut self, fill: impl Fn(usize, MatMut<'_, f64>) + Sync) {
+        let n = self.0.nrows();
+        let blocks = self.0.as_mut().par_col_chunks_mut(COLUMNS).enumerate();
+        let from_diagonal = |(i, block): (usize, MatMut<'_, f64>)| {
+            let first = i * COLUMNS;
+            fill(first, block.subrows_mut(first, n - first));
+        };
+        if n >= WORTH_THREADS {
+            blocks.for_each(from_diagonal);
+        } else {
+            blocks.with_min_len(n.max(1)).for_each(from_diagonal);
         }
     }
 }
 
-/// Copies the lower triangle to the upper one.
-fn mirror(matrix: &mut Mat<f64>) {
-    for j in 0..matrix.ncols() {
-        for i in 0..j {
-            matrix[(i, j)] = matrix[(j, i)];
-        }
-    }
+/// target[i] += values[i] · weights[(at + i) mod length].
+fn add_cyclic(target: &mut [f64], values: &[f64], weights: &[f64], at: usize) {
+    vectorised(
+        #[inline(always)]
+        || {
+            let (mut at, mut done) = (at, 0);
+            while done < values.len() {
+                let count = (weights.len() - at).min(values.len() - done);
+                let targets = target[done..done + count].iter_mut();
+                let factors = values[done..done + count].iter().zip(&weights[at..]);
+                for (t, (p, w)) in targets.zip(factors) {
+                    *t += p * w;
+                }
+                done += count;
+                at = 0;
+            }
+        },
+    );
 }

@@ -21,6 +21,28 @@ pub trait Jacobian: Sync {
     fn gram(&self) -> Mat<f64>;
     /// Jᵀ (p × n).
     fn transposed(&self) -> Mat<f64>;
+    /// (JᵀW)ᵀ·(JᵀW) (W: n × k → k × k): the images JᵀW are formed before they are multiplied with
+    /// each other, so that what cancels in them cancels before it is squared.
+    ///
+    /// The default holds p × k numbers.
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        let images = self.vjps(w);
+        matrix::product(images.transpose(), images.as_ref())
+    }
+    /// JᵀJ (p × p).
+    ///
+    /// The default holds n × p numbers.
+    fn normal(&self) -> Mat<f64> {
+        let transposed = self.transposed();
+        matrix::product(transposed.as_ref(), transposed.transpose())
+    }
+    /// (JV)ᵀ·(JV) (V: p × k → k × k), the images JV formed first.
+    ///
+    /// The default holds n × p numbers.
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
+        let images = matrix::product(self.transposed().transpose(), v);
+        matrix::product(images.transpose(), images.as_ref())
+    }
     /// Jᵀ·w (length n → p).
     fn vjp(&self, w: &[f64]) -> Vec<f64> {
         let products = self.vjps(MatRef::from_column_major_slice(w, w.len(), 1));
@@ -48,6 +70,15 @@ impl Jacobian for Linearization<'_> {
     }
     fn gram(&self) -> Mat<f64> {
         Linearization::gram(self)
+    }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        Linearization::image_gram(self, w)
+    }
+    fn normal(&self) -> Mat<f64> {
+        Linearization::normal(self)
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
+        Linearization::normal_image_gram(self, v)
     }
     fn transposed(&self) -> Mat<f64> {
         self.transposed_jacobian()
@@ -84,6 +115,13 @@ impl Jacobian for ExplicitJacobian {
     }
     fn gram(&self) -> Mat<f64> {
         matrix::product(self.transposed.transpose(), self.transposed.as_ref())
+    }
+    fn normal(&self) -> Mat<f64> {
+        matrix::product(self.transposed.as_ref(), self.transposed.transpose())
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
+        let images = matrix::product(self.transposed.transpose(), v);
+        matrix::product(images.transpose(), images.as_ref())
     }
     fn transposed(&self) -> Mat<f64> {
         self.transposed.clone()

@@ -1,21 +1,22 @@
 //! A batch linearised at the current parameters.
 //!
 //! Holds y and g = ∂L/∂y of the batch's loss, and computes what a step asks for, when it asks:
-//! products J·v and Jᵀ·w, the Gram matrix K = J·Jᵀ, or J itself, where J = ∂y/∂θ runs through
+//! products J·v and Jᵀ·w, the Gram matrices K = J·Jᵀ and JᵀJ, or J itself, where J = ∂y/∂θ runs through
 //! network and physics. The n = b·dim(y) rows of J are stacked component by component: row
 //! `component · b + sample`.
 
 mod gram;
 mod jacobian;
+mod normal;
 
-pub use gram::gram_matrix;
 pub use jacobian::{ExplicitJacobian, Jacobian};
 
 use crate::data::Dataset;
 use crate::loss::Loss;
 use crate::matrix::{self, Mat, MatRef};
-use crate::network::{Activations, Network};
+use crate::network::{Activations, Layer, Network};
 use crate::physics::{Record, Simulator};
+use gram::Sum;
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -266,23 +267,60 @@ impl<'a> Linearization<'a> {
         self.rows.get_or_init(|| self.record.rows())
     }
 
-    /// K = J·Jᵀ (n × n) from layer factors, in f64; J is never formed.
+    /// K = J·Jᵀ (n × n), layer by layer, in f64; J is never formed.
     pub fn gram(&self) -> Mat<f64> {
-        let network = self.model.network;
-        let rows = self.physics_rows().clone();
-        gram_matrix(&network.gram_factors(self.parameters, &self.activations, rows))
+        let mut sum = Sum::zeros(self.rows());
+        self.each_layer(|layer, input, rows| sum.add_layer(layer, input, rows));
+        sum.complete()
+    }
+
+    /// (JᵀW)ᵀ·(JᵀW) for k stacked vectors side by side (n × k → k × k). The images JᵀW are formed
+    /// before they are multiplied with each other, so that what cancels in them cancels before it
+    /// is squared, but only for a bounded number of parameters at a time.
+    pub fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        let mut sum = Sum::zeros(w.ncols());
+        self.each_layer(|layer, input, rows| {
+            layer.images(input, rows, w, &mut |images| sum.add(images.transpose()));
+        });
+        sum.complete()
+    }
+
+    /// JᵀJ (p × p), from a bounded number of rows of J at a time.
+    pub fn normal(&self) -> Mat<f64> {
+        let mut sum = Sum::zeros(self.columns());
+        self.each_rows(|rows| sum.add(rows.transpose()));
+        sum.complete()
+    }
+
+    /// (JV)ᵀ·(JV) for k directions side by side (p × k → k × k), from a bounded number of rows of J
+    /// at a time.
+    pub fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
+        let mut sum = Sum::zeros(v.ncols());
+        self.each_rows(|rows| sum.add(matrix::product_in_blocks(rows, v).transpose()));
+        sum.complete()
     }
 
     /// Jᵀ (p × n): column r is the gradient of row r, contiguous in memory.
     pub fn transposed_jacobian(&self) -> Mat<f64> {
         let network = self.model.network;
-        let rows = self.physics_rows().clone();
-        network.transposed_jacobian(self.parameters, &self.activations, rows)
+        network.transposed_jacobian(self.parameters, &self.activations, self.physics_rows())
     }
 
     /// J (n × p).
     pub fn jacobian(&self) -> Mat<f64> {
-        self.transposed_jacobian().transpose().to_owned()
+        let network = self.model.network;
+        network.jacobian(self.parameters, &self.activations, self.physics_rows())
+    }
+
+    /// Calls `visit(layer, its input, the physics rows at its output)` for the layers with
+    /// parameters, from the last to the first.
+    fn each_layer(&self, mut visit: impl FnMut(&dyn Layer, &Mat<f64>, &Mat<f64>)) {
+        let rows = self.physics_rows();
+        let visit = |layer: &dyn Layer, _, input: &Mat<f64>, rows: &Mat<f64>| {
+            visit(layer, input, rows);
+        };
+        let network = self.model.network;
+        network.backward(self.parameters, &self.activations, rows, visit);
     }
 
     fn through_physics(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {

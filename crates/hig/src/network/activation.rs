@@ -1,8 +1,8 @@
 //! Elementwise nonlinearities.
 
-use super::layer::{GramFactor, Layer};
+use super::layer::Layer;
 use crate::error::Error;
-use crate::matrix::{Mat, MatMut, MatRef};
+use crate::matrix::{Mat, MatRef};
 use crate::settings::{SettingType, Value};
 use crate::simd;
 use std::str::FromStr;
@@ -99,12 +99,12 @@ pub const ANY_ACTIVATION: crate::settings::Rule<Activation> = crate::settings::R
 };
 
 impl Layer for Activation {
-    fn outputs(&self, inputs: usize) -> usize {
-        inputs
+    fn outputs(&self, inputs: usize) -> Result<usize, String> {
+        Ok(inputs)
     }
 
-    fn forward(&self, _: &[f64], input: MatRef<'_, f64>) -> Mat<f64> {
-        let mut output = input.to_owned();
+    fn forward(&self, _: &[f64], input: &Mat<f64>) -> Mat<f64> {
+        let mut output = input.clone();
         for j in 0..output.ncols() {
             let column = output.col_as_slice_mut(j);
             if *self == Self::Tanh {
@@ -138,14 +138,6 @@ impl Layer for Activation {
     ) -> Option<Mat<f64>> {
         tangent.map(|t| self.scaled(input, output, t.as_ref()))
     }
-
-    fn write_gradients(&self, _: &Mat<f64>, _: &Mat<f64>, _: MatMut<'_, f64>) {}
-
-    fn gram_factor(&self, _: &Mat<f64>, _: &Mat<f64>) -> Option<GramFactor> {
-        None
-    }
-
-    fn write_jacobian(&self, _: &Mat<f64>, _: &Mat<f64>, _: MatMut<'_, f64>) {}
 
     fn activation(&self) -> Option<Activation> {
         Some(*self)

@@ -1,4 +1,4 @@
-//! Random initial weights; biases start at zero.
+//! Random initial weights.
 
 use crate::error::Error;
 use crate::settings::{Rule, SettingType, Value};
@@ -6,7 +6,8 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_pcg::Pcg64;
 
-/// Distribution of a dense layer's initial weights.
+/// Distribution of a layer's initial weights, by its fan-in (numbers that make one output) and fan-out
+/// (outputs that one number goes to); for a dense layer its inputs and outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initializer {
     /// Uniform in ±√(6 / (inputs + outputs)) (Glorot and Bengio 2010, equation 16).
@@ -25,9 +26,8 @@ impl Initializer {
         ("lecun", Self::Lecun),
     ];
 
-    /// Draws weights of a layer (`outputs × inputs` numbers).
-    pub fn draw(self, inputs: usize, outputs: usize, random: &mut Pcg64) -> Vec<f64> {
-        let count = inputs * outputs;
+    /// Draws `count` weights of a layer with that fan-in and fan-out.
+    pub fn draw(self, count: usize, inputs: usize, outputs: usize, random: &mut Pcg64) -> Vec<f64> {
         let normal = |variance: f64, random: &mut Pcg64| -> Vec<f64> {
             let numbers = random.sample_iter::<f64, _>(StandardNormal);
             numbers.take(count).map(|z| z * variance.sqrt()).collect()

@@ -2,23 +2,29 @@
 //!
 //! *Rows* are cotangents of the layer's output: k for each of the b samples, stacked as k·b rows,
 //! row `component · b + sample`. One backward pass has k = 1; the rows of a physics Jacobian have
-//! k = dim(y).
+//! k = dim(y). A layer's part of J has these rows, and its parameters as columns.
 
 use super::Activation;
-use crate::matrix::{Mat, MatMut, MatRef};
+use super::columns::each_chunk;
+use crate::matrix::{self, Mat, MatMut, MatRef};
 
 /// One layer of a [`Network`](super::Network): a map of batches (samples × width), with parameters.
+///
+/// A sample's output must depend on that sample alone: J's rows belong to single samples.
 pub trait Layer: std::fmt::Debug + Send + Sync {
     /// Width of the output for a given width of the input.
-    fn outputs(&self, inputs: usize) -> usize;
+    ///
+    /// # Errors
+    /// What the layer would need, as the end of a sentence: "it needs width 64 (1 x 8 x 8)".
+    fn outputs(&self, inputs: usize) -> Result<usize, String>;
 
-    /// Names and shapes of the parameter arrays, in their order in the flat vector; row-major.
-    fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
+    /// The parameter arrays, in their order in the flat vector.
+    fn parameters(&self) -> Vec<Parameter> {
         Vec::new()
     }
 
     /// Output of a batch.
-    fn forward(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Mat<f64>;
+    fn forward(&self, parameters: &[f64], input: &Mat<f64>) -> Mat<f64>;
 
     /// Takes rows of output cotangents to rows of input cotangents.
     fn backward(
@@ -39,15 +45,57 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         tangent: Option<Mat<f64>>,
     ) -> Option<Mat<f64>>;
 
+    /// Writes columns of this layer's part of J (rows × the range's length); what the target held
+    /// before does not count. Asked of layers with parameters only.
+    fn write_columns(
+        &self,
+        input: &Mat<f64>,
+        rows: &Mat<f64>,
+        columns: std::ops::Range<usize>,
+        target: MatMut<'_, f64>,
+    ) {
+        let _ = (input, rows, target);
+        assert!(columns.is_empty(), "{self:?} does not write its columns");
+    }
+
     /// Writes the parameter gradients of k·b rows, summed over the samples: this layer's parameters
     /// × k, one contiguous column for each component.
-    fn write_gradients(&self, input: &Mat<f64>, rows: &Mat<f64>, target: MatMut<'_, f64>);
+    ///
+    /// The default sums over columns of J, a bounded number of them at a time.
+    fn write_gradients(&self, input: &Mat<f64>, rows: &Mat<f64>, mut target: MatMut<'_, f64>) {
+        let samples = input.nrows();
+        each_chunk(self, input, rows, |range, columns| {
+            for (j, place) in range.enumerate() {
+                let column = matrix::column(columns, j).chunks_exact(samples);
+                for (k, component) in column.enumerate() {
+                    target[(place, k)] = component.iter().sum();
+                }
+            }
+        });
+    }
 
-    /// This layer's part of K = J·Jᵀ; none for a layer without parameters.
-    fn gram_factor(&self, input: &Mat<f64>, rows: &Mat<f64>) -> Option<GramFactor>;
+    /// The mask M (b × b) with which this layer's part of K = J·Jᵀ is (Δ·Δᵀ) ∘ M, where Δ are the
+    /// rows and an entry of M serves all rows of its two samples. None where there is no such form:
+    /// K is then built from columns of J.
+    fn gram_mask(&self, _input: &Mat<f64>) -> Option<Mat<f64>> {
+        None
+    }
 
-    /// Writes this layer's part of Jᵀ (its parameters × rows), one contiguous column for each row.
-    fn write_jacobian(&self, input: &Mat<f64>, rows: &Mat<f64>, target: MatMut<'_, f64>);
+    /// Calls `visit` with this layer's rows of Jᵀ·W (W: rows × k), a bounded number of them at a
+    /// time, in any order.
+    ///
+    /// The default multiplies columns of J by W.
+    fn images(
+        &self,
+        input: &Mat<f64>,
+        rows: &Mat<f64>,
+        w: MatRef<'_, f64>,
+        visit: &mut dyn FnMut(MatRef<'_, f64>),
+    ) {
+        each_chunk(self, input, rows, |_, columns| {
+            visit(matrix::product_in_blocks(columns.transpose(), w).as_ref());
+        });
+    }
 
     /// The nonlinearity, where the layer is one (for diagnostics of saturation).
     fn activation(&self) -> Option<Activation> {
@@ -55,11 +103,65 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     }
 }
 
-/// A layer's part of the Gram matrix, (Δ·Δᵀ) ∘ (mask of the samples), never multiplied out.
-#[derive(Debug, Clone)]
-pub struct GramFactor {
-    /// Δ: rows of output cotangents (k·b × width).
-    pub rows: Mat<f64>,
-    /// b × b: A·Aᵀ + 1 for a dense layer with inputs A.
-    pub mask: Mat<f64>,
+/// A parameter array of a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its name within the layer, `weight` or `bias`.
+    pub name: &'static str,
+    /// Extents; row-major.
+    pub shape: Vec<usize>,
+    /// What it holds at the start.
+    pub initial: Initial,
+}
+
+/// Initial values of a parameter array.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// Random weights by the network's [`Initializer`](super::Initializer).
+    Weights {
+        /// Numbers that make one output (fan-in).
+        inputs: usize,
+        /// Outputs that one number goes to (fan-out).
+        outputs: usize,
+    },
+    /// One value everywhere.
+    Constant(f64),
+}
+
+impl Parameter {
+    /// Random weights of the given shape, fan-in and fan-out.
+    pub fn weight(shape: Vec<usize>, inputs: usize, outputs: usize) -> Self {
+        Self {
+            name: "weight",
+            shape,
+            initial: Initial::Weights { inputs, outputs },
+        }
+    }
+
+    /// A vector that starts with one value everywhere.
+    pub fn constant(name: &'static str, length: usize, value: f64) -> Self {
+        Self {
+            name,
+            shape: vec![length],
+            initial: Initial::Constant(value),
+        }
+    }
+
+    /// How many numbers it holds.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// How many parameters a layer has.
+pub(super) fn parameter_count<L: Layer + ?Sized>(layer: &L) -> usize {
+    layer.parameters().iter().map(Parameter::count).sum()
+}
+
+/// Refuses an input of the wrong width; `meaning` says what the right one is made of.
+pub(super) fn expect_width(found: usize, needed: usize, meaning: &str) -> Result<(), String> {
+    if found == needed {
+        return Ok(());
+    }
+    Err(format!("it needs width {needed} ({meaning})"))
 }

@@ -1,34 +1,55 @@
 //! Networks as chains of layers with one flat parameter vector.
 
 mod activation;
+mod architectures;
+mod chain;
+mod columns;
+mod conv2d;
 mod dense;
+mod grid;
 mod initialize;
 mod layer;
+mod layer_norm;
+mod resample;
+mod scale;
 mod weights;
 
 pub use activation::{ANY_ACTIVATION, Activation};
+pub use chain::Chain;
+pub(crate) use columns::each_chunk;
+pub use conv2d::Conv2d;
 pub use dense::Dense;
+pub use grid::{Boundary, Grid};
 pub use initialize::{ANY_INITIALIZER, Initializer};
-pub use layer::{GramFactor, Layer};
+pub use layer::{Initial, Layer, Parameter};
+pub use layer_norm::LayerNorm;
+pub use resample::{AveragePool2d, Upsample2d};
+pub use scale::Scale;
 
 use crate::data::{Purpose, random};
+use crate::error::{Error, Result};
 use crate::matrix::{Mat, MatRef};
+use chain::Node;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A chain of layers. The network holds shapes only; parameters are a flat `[f64]` beside it.
 #[derive(Debug)]
 pub struct Network {
-    inputs: usize,
-    outputs: usize,
-    layers: Vec<Box<dyn Layer>>,
+    nodes: Vec<Node>,
+    /// Width of the input, and of every node's output.
+    widths: Vec<usize>,
     ranges: Vec<Range<usize>>,
+    /// Whether a later join reads the value before each node, and the output.
+    joined: Vec<bool>,
     initializer: Initializer,
 }
 
 /// A parameter array by name, as a place in the flat vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterView {
-    /// `layers.{i}.weight` or `layers.{i}.bias`; i counts the layers that have parameters.
+    /// `layers.{i}.weight` or `layers.{i}.bias`; i counts the layers that have parameters, in the
+    /// order of the chain, through its nested pieces.
     pub name: String,
     /// Extents; row-major.
     pub shape: Vec<usize>,
@@ -45,66 +66,64 @@ impl Activations {
     pub fn output(&self) -> &Mat<f64> {
         self.0.last().expect("the input is always there")
     }
+
+    /// The values of a range of samples.
+    pub fn samples(&self, range: Range<usize>) -> Self {
+        let part = |value: &Mat<f64>| value.get(range.clone(), ..).to_owned();
+        Self(self.0.iter().map(part).collect())
+    }
 }
 
 impl Network {
-    /// A multilayer perceptron: dense layers of the given widths (input first, output last) with
-    /// `activation` between them and a linear output.
+    /// A network for inputs of the given width.
     ///
-    /// ```
-    /// use hig::network::{Activation, Initializer, Network};
-    /// let network = Network::mlp(&[1, 7, 2], Activation::Tanh, Initializer::Glorot);
-    /// assert_eq!(network.parameter_count(), 7 + 7 + 14 + 2);
-    /// ```
-    ///
-    /// # Panics
-    /// With fewer than two widths.
-    pub fn mlp(widths: &[usize], activation: Activation, initializer: Initializer) -> Self {
-        assert!(widths.len() >= 2, "a network has an input and an output");
-        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
-        for (i, pair) in widths.windows(2).enumerate() {
-            if i > 0 && activation != Activation::Identity {
-                layers.push(Box::new(activation));
-            }
-            layers.push(Box::new(Dense {
-                inputs: pair[0],
-                outputs: pair[1],
-            }));
-        }
-        Self::new(widths[0], layers, initializer)
-    }
-
-    /// A chain of any layers for inputs of the given width.
-    pub fn new(inputs: usize, layers: Vec<Box<dyn Layer>>, initializer: Initializer) -> Self {
-        let mut ranges = Vec::with_capacity(layers.len());
-        let (mut end, mut outputs) = (0, inputs);
-        for layer in &layers {
-            let count: usize = layer
-                .parameters()
-                .iter()
-                .map(|(_, shape)| shape.iter().product::<usize>())
-                .sum();
+    /// # Errors
+    /// The first layer whose input has the wrong width, with that width and the right one.
+    pub fn new(inputs: usize, chain: Chain, initializer: Initializer) -> Result<Self> {
+        let nodes = chain.0;
+        let (mut widths, mut ranges) = (vec![inputs], Vec::with_capacity(nodes.len()));
+        let mut joined = vec![false; nodes.len() + 1];
+        let mut end = 0;
+        for (place, node) in nodes.iter().enumerate() {
+            let found = widths[place];
+            let (name, width, count) = match node {
+                Node::Layer(layer) => (
+                    format!("{layer:?}"),
+                    layer.outputs(found),
+                    layer::parameter_count(layer.as_ref()),
+                ),
+                Node::Join(join, back) => {
+                    joined[place - back] = true;
+                    let earlier = widths[place - back];
+                    (join.name().into(), join.outputs(earlier, found), 0)
+                }
+            };
+            widths.push(width.map_err(|expected| Error::Layer {
+                place,
+                layer: name,
+                found,
+                expected,
+            })?);
             ranges.push(end..end + count);
             end += count;
-            outputs = layer.outputs(outputs);
         }
-        Self {
-            inputs,
-            outputs,
-            layers,
+        Ok(Self {
+            nodes,
+            widths,
             ranges,
+            joined,
             initializer,
-        }
+        })
     }
 
     /// Width of the input.
     pub fn inputs(&self) -> usize {
-        self.inputs
+        self.widths[0]
     }
 
     /// Width of the output.
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.widths[self.nodes.len()]
     }
 
     /// Number of parameters, p.
@@ -114,45 +133,59 @@ impl Network {
 
     /// Sum of the widths of all values that a sample passes through, a measure of memory.
     pub fn total_width(&self) -> usize {
-        let mut width = self.inputs;
-        let widths = self.layers.iter().map(|layer| {
-            width = layer.outputs(width);
-            width
-        });
-        self.inputs + widths.sum::<usize>()
+        self.widths.iter().sum()
+    }
+
+    /// The layers with their places in the chain.
+    fn layers(&self) -> impl DoubleEndedIterator<Item = (usize, &dyn Layer)> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(i, node)| match node {
+                Node::Layer(layer) => Some((i, layer.as_ref())),
+                Node::Join(..) => None,
+            })
+    }
+
+    /// All parameter arrays with what they hold at the start.
+    fn arrays(&self) -> Vec<(ParameterView, Initial)> {
+        let mut arrays = Vec::new();
+        let with_parameters = self.layers().filter(|(i, _)| !self.ranges[*i].is_empty());
+        for (i, (place, layer)) in with_parameters.enumerate() {
+            let mut start = self.ranges[place].start;
+            for parameter in layer.parameters() {
+                let range = start..start + parameter.count();
+                start = range.end;
+                let view = ParameterView {
+                    name: format!("layers.{i}.{}", parameter.name),
+                    shape: parameter.shape,
+                    range,
+                };
+                arrays.push((view, parameter.initial));
+            }
+        }
+        arrays
     }
 
     /// All parameter arrays by name, in the order of the flat vector.
     pub fn views(&self) -> Vec<ParameterView> {
-        let mut views = Vec::new();
-        let with_parameters = self
-            .layers
-            .iter()
-            .zip(&self.ranges)
-            .filter(|(_, range)| !range.is_empty());
-        for (i, (layer, range)) in with_parameters.enumerate() {
-            let mut start = range.start;
-            for (array, shape) in layer.parameters() {
-                let end = start + shape.iter().product::<usize>();
-                views.push(ParameterView {
-                    name: format!("layers.{i}.{array}"),
-                    shape,
-                    range: start..end,
-                });
-                start = end;
-            }
-        }
-        views
+        self.arrays().into_iter().map(|(view, _)| view).collect()
     }
 
-    /// Initial parameters from a seed: weights by the initializer, biases zero.
+    /// Initial parameters from a seed: weights by the initializer, biases zero, gains as their layer
+    /// says.
     pub fn initial_parameters(&self, seed: u64) -> Vec<f64> {
         let mut random = random(seed, Purpose::Weights);
         let mut parameters = vec![0.0; self.parameter_count()];
-        for view in self.views() {
-            if let [outputs, inputs] = view.shape[..] {
-                let weights = self.initializer.draw(inputs, outputs, &mut random);
-                parameters[view.range].copy_from_slice(&weights);
+        for (view, initial) in self.arrays() {
+            let values = &mut parameters[view.range];
+            match initial {
+                Initial::Constant(value) => values.fill(value),
+                Initial::Weights { inputs, outputs } => {
+                    let count = values.len();
+                    let weights = self.initializer.draw(count, inputs, outputs, &mut random);
+                    values.copy_from_slice(&weights);
+                }
             }
         }
         parameters
@@ -161,8 +194,19 @@ impl Network {
     /// Output of a batch (samples × inputs → samples × outputs).
     pub fn predict(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Mat<f64> {
         let mut value = input.to_owned();
-        for (layer, range) in self.layers.iter().zip(&self.ranges) {
-            value = layer.forward(&parameters[range.clone()], value.as_ref());
+        let mut kept: Vec<Option<Mat<f64>>> = vec![None; self.nodes.len() + 1];
+        for (i, node) in self.nodes.iter().enumerate() {
+            let next = match node {
+                Node::Layer(layer) => layer.forward(&parameters[self.ranges[i].clone()], &value),
+                Node::Join(join, back) => {
+                    let earlier = kept[i - back].as_ref().unwrap_or(&value);
+                    join.forward(earlier, &value)
+                }
+            };
+            if self.joined[i] {
+                kept[i] = Some(value);
+            }
+            value = next;
         }
         value
     }
@@ -170,35 +214,60 @@ impl Network {
     /// Forward pass that keeps what the backward passes need.
     pub fn forward(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Activations {
         let mut values = vec![input.to_owned()];
-        for (layer, range) in self.layers.iter().zip(&self.ranges) {
-            let value = layer.forward(
-                &parameters[range.clone()],
-                values[values.len() - 1].as_ref(),
-            );
-            values.push(value);
+        for (i, node) in self.nodes.iter().enumerate() {
+            values.push(match node {
+                Node::Layer(layer) => {
+                    layer.forward(&parameters[self.ranges[i].clone()], &values[i])
+                }
+                Node::Join(join, back) => join.forward(&values[i - back], &values[i]),
+            });
         }
         Activations(values)
     }
 
-    /// Calls `visit(layer, its parameter range, its input, rows at its output)` from the last layer
-    /// to the first, with the rows of output cotangents carried backwards.
-    fn backward<'a>(
+    /// Calls `visit(layer, its parameter range, its input, rows at its output)` for the layers with
+    /// parameters, from the last to the first, with the rows of output cotangents (k·b × outputs)
+    /// carried backwards.
+    pub fn backward<'a>(
         &'a self,
         parameters: &[f64],
         values: &'a Activations,
-        rows: Mat<f64>,
+        rows: &Mat<f64>,
         mut visit: impl FnMut(&'a dyn Layer, Range<usize>, &'a Mat<f64>, &Mat<f64>),
     ) {
-        let mut rows = rows;
-        for (l, layer) in self.layers.iter().enumerate().rev() {
-            let (input, output) = (&values.0[l], &values.0[l + 1]);
-            let range = self.ranges[l].clone();
-            visit(layer.as_ref(), range.clone(), input, &rows);
-            // Below the first layer with parameters nothing asks for the rows.
-            if range.start == 0 && !range.is_empty() {
-                break;
+        // Below the first layer with parameters nothing asks for the rows.
+        let Some(first) = self.ranges.iter().position(|range| !range.is_empty()) else {
+            return;
+        };
+        let mut rows = Cow::Borrowed(rows);
+        let mut pending: Vec<Option<Mat<f64>>> = vec![None; self.nodes.len()];
+        for (i, node) in self.nodes.iter().enumerate().skip(first).rev() {
+            let range = self.ranges[i].clone();
+            let mut next = match node {
+                Node::Layer(layer) => {
+                    let (input, output) = (&values.0[i], &values.0[i + 1]);
+                    if !range.is_empty() {
+                        visit(layer.as_ref(), range.clone(), input, &rows);
+                    }
+                    if i == first {
+                        return;
+                    }
+                    layer.backward(&parameters[range], input, output, &rows)
+                }
+                Node::Join(join, back) => {
+                    let earlier = i - back;
+                    let (before, here) = join.backward(&rows, self.widths[earlier]);
+                    match &mut pending[earlier] {
+                        Some(sum) => *sum += before,
+                        none => *none = Some(before),
+                    }
+                    here
+                }
+            };
+            if let Some(before) = pending[i].take() {
+                next += before;
             }
-            rows = layer.backward(&parameters[range], input, output, &rows);
+            rows = Cow::Owned(next);
         }
     }
 
@@ -210,7 +279,7 @@ impl Network {
         self.backward(
             parameters,
             values,
-            cotangents,
+            &cotangents,
             |layer, range, input, rows| {
                 let part = gradients.as_mut().subrows_mut(range.start, range.len());
                 layer.write_gradients(input, rows, part);
@@ -221,47 +290,59 @@ impl Network {
 
     /// Tangent of the output (samples × outputs) for a direction in parameter space.
     pub fn jvp(&self, parameters: &[f64], values: &Activations, direction: &[f64]) -> Mat<f64> {
-        let mut tangent = None;
-        for (l, layer) in self.layers.iter().enumerate() {
-            let range = self.ranges[l].clone();
-            let (input, output) = (&values.0[l], &values.0[l + 1]);
-            tangent = layer.jvp(
-                &parameters[range.clone()],
-                &direction[range],
-                input,
-                output,
-                tangent,
-            );
+        let samples = values.output().nrows();
+        let mut tangent: Option<Mat<f64>> = None;
+        let mut kept: Vec<Option<Mat<f64>>> = vec![None; self.nodes.len() + 1];
+        for (i, node) in self.nodes.iter().enumerate() {
+            if self.joined[i] {
+                kept[i] = tangent.clone();
+            }
+            tangent = match node {
+                Node::Layer(layer) => {
+                    let range = self.ranges[i].clone();
+                    layer.jvp(
+                        &parameters[range.clone()],
+                        &direction[range],
+                        &values.0[i],
+                        &values.0[i + 1],
+                        tangent,
+                    )
+                }
+                Node::Join(join, back) => join.jvp(
+                    kept[i - back].as_ref(),
+                    tangent.as_ref(),
+                    (samples, self.widths[i - back], self.widths[i]),
+                ),
+            };
         }
-        tangent.unwrap_or_else(|| Mat::zeros(values.output().nrows(), self.outputs))
+        tangent.unwrap_or_else(|| Mat::zeros(samples, self.outputs()))
     }
 
-    /// The layers' parts of K = J·Jᵀ for rows of output cotangents (k·b × outputs).
-    pub fn gram_factors(
-        &self,
-        parameters: &[f64],
-        values: &Activations,
-        rows: Mat<f64>,
-    ) -> Vec<GramFactor> {
-        let mut factors = Vec::new();
-        self.backward(parameters, values, rows, |layer, _, input, rows| {
-            factors.extend(layer.gram_factor(input, rows));
+    /// J (k·b × parameters) for rows of output cotangents (k·b × outputs): row r is the gradient of
+    /// row r.
+    pub fn jacobian(&self, parameters: &[f64], values: &Activations, rows: &Mat<f64>) -> Mat<f64> {
+        let mut jacobian = Mat::zeros(rows.nrows(), self.parameter_count());
+        self.backward(parameters, values, rows, |layer, range, input, rows| {
+            let part = jacobian.as_mut().subcols_mut(range.start, range.len());
+            columns::write_columns(layer, input, rows, 0..range.len(), part);
         });
-        factors
+        jacobian
     }
 
-    /// Jᵀ (parameters × k·b) for rows of output cotangents (k·b × outputs): column r is the
-    /// gradient of row r.
+    /// Jᵀ (parameters × k·b): the same, with contiguous gradients.
     pub fn transposed_jacobian(
         &self,
         parameters: &[f64],
         values: &Activations,
-        rows: Mat<f64>,
+        rows: &Mat<f64>,
     ) -> Mat<f64> {
         let mut jacobian = Mat::zeros(self.parameter_count(), rows.nrows());
         self.backward(parameters, values, rows, |layer, range, input, rows| {
-            let part = jacobian.as_mut().subrows_mut(range.start, range.len());
-            layer.write_jacobian(input, rows, part);
+            each_chunk(layer, input, rows, |part, columns| {
+                let first = range.start + part.start;
+                let mut target = jacobian.as_mut().subrows_mut(first, part.len());
+                target.copy_from(columns.transpose());
+            });
         });
         jacobian
     }
@@ -271,9 +352,7 @@ impl Network {
         &'a self,
         values: &'a Activations,
     ) -> impl Iterator<Item = (Activation, &'a Mat<f64>)> {
-        self.layers
-            .iter()
-            .enumerate()
-            .filter_map(|(l, layer)| layer.activation().map(|a| (a, &values.0[l + 1])))
+        self.layers()
+            .filter_map(|(i, layer)| layer.activation().map(|a| (a, &values.0[i + 1])))
     }
 }

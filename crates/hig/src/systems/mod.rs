@@ -10,7 +10,7 @@ pub use oscillators::{
     CubicSpring, LinearOscillators, LinearSpring, NonlinearOscillators, OscillatorChain, Spring,
 };
 pub use picture::Picture;
-pub use poisson::{Laplacian, Poisson};
+pub use poisson::{Architecture, Laplacian, Poisson};
 pub use quantum_dipole::QuantumDipole;
 pub use toy::{Scaling, Toy};
 

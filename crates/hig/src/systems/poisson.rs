@@ -6,10 +6,12 @@ use super::{Picture, System};
 use crate::data::{Dataset, Purpose, random};
 use crate::loss::SquaredError;
 use crate::matrix::{self, Mat, MatRef};
-use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use crate::network::{
+    ANY_ACTIVATION, ANY_INITIALIZER, Activation, Boundary, Grid, Initializer, Network,
+};
 use crate::physics::{Record, Simulator, Widths};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, POSITIVE, Rule, SettingType, Settings, Value, WIDTHS};
 use crate::trainer::Budget;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
@@ -28,12 +30,80 @@ crate::settings! {
         pub samples: usize = 1024, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 1024, AT_LEAST_ONE;
-        /// Widths of the hidden layers.
+        /// The network: dense layers, residual blocks of convolutions, or a U-Net.
+        pub architecture: Architecture = Architecture::Mlp, ANY_ARCHITECTURE;
+        /// Widths of the hidden layers of the mlp.
         pub hidden: Vec<usize> = vec![64, 128, 64], WIDTHS;
+        /// Channels of each block of the resnet, or of each level of the unet from the full grid down.
+        pub channels: Vec<usize> = vec![8, 8, 8], WIDTHS;
         /// Activation of the hidden layers.
         pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
         /// Distribution of the initial weights.
         pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+    }
+}
+
+/// The kinds of network that can be trained on the problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// [`Network::mlp`].
+    Mlp,
+    /// [`Network::resnet`].
+    Resnet,
+    /// [`Network::unet`].
+    Unet,
+}
+
+impl Architecture {
+    const ALL: [(&'static str, Self); 3] = [
+        ("mlp", Self::Mlp),
+        ("resnet", Self::Resnet),
+        ("unet", Self::Unet),
+    ];
+}
+
+impl SettingType for Architecture {
+    fn parse(text: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text);
+        found.map(|(_, architecture)| *architecture)
+    }
+    fn value(&self) -> Value {
+        let found = Self::ALL.iter().find(|(_, a)| a == self);
+        Value::Word(found.map_or("", |(name, _)| name).into())
+    }
+}
+
+const ANY_ARCHITECTURE: Rule<Architecture> = Rule {
+    text: "mlp, resnet or unet",
+    holds: |_| true,
+};
+
+impl Poisson {
+    fn network(&self) -> crate::Result<Network> {
+        let side = self.grid;
+        let grid = Grid {
+            channels: 1,
+            height: side,
+            width: side,
+        };
+        let make = match self.architecture {
+            Architecture::Mlp => {
+                let width = grid.features();
+                let widths: Vec<usize> = [&[width], &self.hidden[..], &[width]].concat();
+                return Ok(Network::mlp(&widths, self.activation, self.initializer));
+            }
+            Architecture::Resnet => Network::resnet,
+            Architecture::Unet => Network::unet,
+        };
+        let (activation, initializer) = (self.activation, self.initializer);
+        make(
+            grid,
+            &self.channels,
+            1,
+            Boundary::Zero,
+            activation,
+            initializer,
+        )
     }
 }
 
@@ -236,6 +306,12 @@ impl System for Poisson {
             let expected = format!("at most grid = {}", self.grid);
             return Err(crate::Error::setting("modes", self.modes, expected));
         }
+        let coarsest = 1 << self.channels.len().saturating_sub(1).min(30);
+        if self.architecture == Architecture::Unet && !self.grid.is_multiple_of(coarsest) {
+            let levels = self.channels.len();
+            let expected = format!("a multiple of {coarsest} for a unet of {levels} levels");
+            return Err(crate::Error::setting("grid", self.grid, expected));
+        }
         Ok(())
     }
 
@@ -245,13 +321,11 @@ impl System for Poisson {
         let data = |samples: usize, purpose: Purpose| {
             laplacian.draw(samples, modes, &mut random(seed, purpose))
         };
-        let width = self.grid * self.grid;
-        let widths: Vec<usize> = [&[width], &self.hidden[..], &[width]].concat();
         let sampler = laplacian.clone();
         Problem::new(
             data(self.samples, Purpose::Train),
             data(self.test_samples, Purpose::Test),
-            Network::mlp(&widths, self.activation, self.initializer),
+            self.network().expect("the settings were checked together"),
             laplacian,
             SquaredError::half(),
         )
