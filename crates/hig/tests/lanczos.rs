@@ -158,15 +158,23 @@ impl Jacobian for ProductsOnly {
     fn columns(&self) -> usize {
         self.0.columns()
     }
-    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        assert_eq!(w.ncols(), 1, "one vector at a time");
-        self.0.vjps(w)
+    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        self.0.vjp(w)
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
         self.0.jvp(v)
     }
     fn gram(&self) -> Mat<f64> {
         panic!("K was formed")
+    }
+    fn image_gram(&self, _: MatRef<'_, f64>) -> Mat<f64> {
+        panic!("images were formed")
+    }
+    fn normal(&self) -> Mat<f64> {
+        panic!("JᵀJ was formed")
+    }
+    fn normal_image_gram(&self, _: MatRef<'_, f64>) -> Mat<f64> {
+        panic!("images were formed")
     }
     fn transposed(&self) -> Mat<f64> {
         panic!("J was formed")

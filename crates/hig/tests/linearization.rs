@@ -237,19 +237,35 @@ fn the_loss_of_many_samples_is_their_mean() {
 }
 
 #[test]
-fn several_vectors_at_once_are_the_same_products() {
+fn products_are_the_same_with_and_without_the_physics_rows() {
     everywhere(|name, _, _, problem, at| {
         let batch = Linearization::new(problem.model(), &problem.train, at);
-        let w = normal(batch.rows(), 3, 20);
-        for _ in 0..2 {
-            let found = batch.vjps(w.as_ref());
-            for k in 0..3 {
-                let expected = batch.vjp(w.col_as_slice(k));
-                let error = relative(found.col_as_slice(k), &expected);
-                assert!(error <= 1e-13, "{name}: {error:e}");
-            }
-            batch.physics_rows();
-        }
+        let w = normal(batch.rows(), 1, 20).col_as_slice(0).to_vec();
+        let v = normal(batch.columns(), 1, 21).col_as_slice(0).to_vec();
+        let simulated = (batch.vjp(&w), batch.jvp(&v));
+        batch.physics_rows();
+        let errors = (
+            relative(&batch.vjp(&w), &simulated.0),
+            relative(&batch.jvp(&v), &simulated.1),
+        );
+        assert!(errors.0 <= 1e-13 && errors.1 <= 1e-13, "{name}: {errors:?}");
+    });
+}
+
+#[test]
+fn scaled_rows_are_rows_of_the_jacobian_times_a_number() {
+    everywhere(|name, _, _, problem, at| {
+        let batch = Linearization::new(problem.model(), &problem.train, at);
+        let scale: Vec<f64> = (0..batch.rows()).map(|i| 0.5 + (i as f64).sin()).collect();
+        let scaled = batch.with_scaled_rows(&scale);
+        let j = batch.jacobian();
+        let expected = Mat::from_fn(j.nrows(), j.ncols(), |i, k| scale[i] * j[(i, k)]);
+        let error = relative_matrix(&scaled.jacobian(), &expected);
+        assert!(error <= 1e-13, "{name}: {error:e}");
+        let v = normal(batch.columns(), 1, 21).col_as_slice(0).to_vec();
+        let product = hig::matrix::apply(expected.as_ref(), &v);
+        assert!(relative(&scaled.jvp(&v), &product) <= 1e-12, "{name}");
+        assert_eq!(scaled.cotangent(), batch.cotangent());
     });
 }
 

@@ -418,7 +418,8 @@ fn one_decomposition_answers_every_exponent_as_separate_ones_do() {
         for route in ROUTES {
             let shared = decompose(&j, &g, &Filter::truncated(0.5, 1e-5), route);
             for exponent in EXPONENTS {
-                for cutoff in [1e-5, 1e-2] {
+                // No singular value is so close to a cut-off that rounding decides.
+                for cutoff in [1e-5, 1.2e-2] {
                     let filter = Filter::truncated(exponent, cutoff);
                     let found = shared.direction(&explicit, &filter);
                     let own = direction(&j, &g, &filter, route);

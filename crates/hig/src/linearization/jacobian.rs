@@ -9,8 +9,8 @@ pub trait Jacobian: Sync {
     fn rows(&self) -> usize;
     /// p.
     fn columns(&self) -> usize;
-    /// Jᵀ·W for k vectors side by side (n × k → p × k).
-    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64>;
+    /// Jᵀ·w (length n → p).
+    fn vjp(&self, w: &[f64]) -> Vec<f64>;
     /// J·v (length p → n).
     fn jvp(&self, v: &[f64]) -> Vec<f64>;
     /// K·w = J·Jᵀ·w (length n → n).
@@ -19,35 +19,15 @@ pub trait Jacobian: Sync {
     }
     /// K = J·Jᵀ (n × n).
     fn gram(&self) -> Mat<f64>;
-    /// Jᵀ (p × n).
-    fn transposed(&self) -> Mat<f64>;
-    /// (JᵀW)ᵀ·(JᵀW) (W: n × k → k × k): the images JᵀW are formed before they are multiplied with
-    /// each other, so that what cancels in them cancels before it is squared.
-    ///
-    /// The default holds p × k numbers.
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        let images = self.vjps(w);
-        matrix::product(images.transpose(), images.as_ref())
-    }
+    /// (JᵀW)ᵀ·(JᵀW) for k vectors side by side (n × k → k × k). The images JᵀW are formed before
+    /// they are multiplied with each other, so that what cancels in them cancels before it is squared.
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64>;
     /// JᵀJ (p × p).
-    ///
-    /// The default holds n × p numbers.
-    fn normal(&self) -> Mat<f64> {
-        let transposed = self.transposed();
-        matrix::product(transposed.as_ref(), transposed.transpose())
-    }
-    /// (JV)ᵀ·(JV) (V: p × k → k × k), the images JV formed first.
-    ///
-    /// The default holds n × p numbers.
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
-        let images = matrix::product(self.transposed().transpose(), v);
-        matrix::product(images.transpose(), images.as_ref())
-    }
-    /// Jᵀ·w (length n → p).
-    fn vjp(&self, w: &[f64]) -> Vec<f64> {
-        let products = self.vjps(MatRef::from_column_major_slice(w, w.len(), 1));
-        products.col_as_slice(0).to_vec()
-    }
+    fn normal(&self) -> Mat<f64>;
+    /// (JV)ᵀ·(JV) for k directions side by side (p × k → k × k), the images JV formed first.
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64>;
+    /// Jᵀ (p × n): what the SVD needs, and nothing else.
+    fn transposed(&self) -> Mat<f64>;
 }
 
 impl Jacobian for Linearization<'_> {
@@ -57,8 +37,8 @@ impl Jacobian for Linearization<'_> {
     fn columns(&self) -> usize {
         Linearization::columns(self)
     }
-    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        Linearization::vjps(self, w)
+    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        Linearization::vjp(self, w)
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
         Linearization::jvp(self, v)
@@ -107,14 +87,18 @@ impl Jacobian for ExplicitJacobian {
     fn columns(&self) -> usize {
         self.transposed.nrows()
     }
-    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        matrix::product(self.transposed.as_ref(), w)
+    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        matrix::apply(self.transposed.as_ref(), w)
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
         matrix::apply_transposed(self.transposed.as_ref(), v)
     }
     fn gram(&self) -> Mat<f64> {
         matrix::product(self.transposed.transpose(), self.transposed.as_ref())
+    }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        let images = matrix::product(self.transposed.as_ref(), w);
+        matrix::product(images.transpose(), images.as_ref())
     }
     fn normal(&self) -> Mat<f64> {
         matrix::product(self.transposed.as_ref(), self.transposed.transpose())

@@ -18,7 +18,7 @@ use crate::network::{Activations, Layer, Network};
 use crate::physics::{Record, Simulator};
 use gram::Sum;
 use rayon::prelude::*;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// What a step consumes of a linearization, from cheap to costly. A step states it, so that a
 /// trainer can tell the cost in memory before any work starts.
@@ -141,8 +141,8 @@ pub struct Linearization<'a> {
     model: Model<'a>,
     batch: &'a Dataset,
     parameters: &'a [f64],
-    activations: Activations,
-    record: Box<dyn Record>,
+    activations: Arc<Activations>,
+    record: Arc<dyn Record>,
     cotangent: Mat<f64>,
     loss: f64,
     rows: OnceLock<Mat<f64>>,
@@ -163,11 +163,28 @@ impl<'a> Linearization<'a> {
             model,
             batch,
             parameters,
-            activations,
-            record,
+            activations: Arc::new(activations),
+            record: record.into(),
             cotangent,
             loss,
             rows: OnceLock::new(),
+        }
+    }
+
+    /// The same batch with each row of J multiplied by a number (length n); y, loss and g stay.
+    pub fn with_scaled_rows(&self, scale: &[f64]) -> Self {
+        let mut rows = self.physics_rows().clone();
+        for j in 0..rows.ncols() {
+            for (row, scale) in rows.col_as_slice_mut(j).iter_mut().zip(scale) {
+                *row *= scale;
+            }
+        }
+        Self {
+            activations: self.activations.clone(),
+            record: self.record.clone(),
+            cotangent: self.cotangent.clone(),
+            rows: rows.into(),
+            ..*self
         }
     }
 
@@ -231,24 +248,16 @@ impl<'a> Linearization<'a> {
         self.vjp(&self.cotangent())
     }
 
-    /// Jᵀ·w for a stacked w (length n → p).
+    /// Jᵀ·w for a stacked w (length n → p): one backward pass.
     pub fn vjp(&self, w: &[f64]) -> Vec<f64> {
-        let products = self.vjps(MatRef::from_column_major_slice(w, w.len(), 1));
-        products.col_as_slice(0).to_vec()
-    }
-
-    /// Jᵀ·W for k stacked vectors side by side (n × k → p × k), in one backward pass.
-    pub fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        let samples = self.y().nrows();
-        let mut du = Mat::zeros(w.ncols() * samples, self.control().ncols());
-        for (k, column) in w.col_iter().enumerate() {
-            let stacked: Vec<f64> = column.iter().copied().collect();
-            let part = self.through_physics(matrix::unstack(&stacked, samples).as_ref());
-            let mut target = du.as_mut().subrows_mut(k * samples, samples);
-            target.copy_from(&part);
-        }
+        let w = MatRef::from_column_major_slice(w, self.y().nrows(), self.y().ncols());
+        let du = match self.rows.get() {
+            Some(rows) => crate::physics::rows_transposed_times(rows, w),
+            None => self.record.vjp(w),
+        };
         let network = self.model.network;
-        network.vjp(self.parameters, &self.activations, du)
+        let gradient = network.vjp(self.parameters, &self.activations, du);
+        gradient.col_as_slice(0).to_vec()
     }
 
     /// J·v for a direction in parameter space (length p → n).
@@ -321,12 +330,5 @@ impl<'a> Linearization<'a> {
         };
         let network = self.model.network;
         network.backward(self.parameters, &self.activations, rows, visit);
-    }
-
-    fn through_physics(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
-        match self.rows.get() {
-            Some(rows) => crate::physics::rows_transposed_times(rows, cotangent),
-            None => self.record.vjp(cotangent),
-        }
     }
 }

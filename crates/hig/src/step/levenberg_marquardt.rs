@@ -9,8 +9,8 @@ use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{Filter, Treatment};
 use super::{Method, Step, Update};
 use crate::error::Result;
-use crate::linearization::{Consumes, Jacobian, Linearization};
-use crate::matrix::{self, Mat, MatRef, dot};
+use crate::linearization::{Consumes, Linearization};
+use crate::matrix::{self, dot};
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 
 crate::settings! {
@@ -95,8 +95,12 @@ impl Step for Damped {
                 ..Update::default()
             });
         }
-        let whitened = Whitened::new(at);
-        let cotangent = whitened.cotangent(at);
+        // √C·J: its squared singular values are the eigenvalues of the Gauss-Newton matrix Jᵀ·C·J,
+        // and (√C·J)ᵀ·(g/√C) is the gradient.
+        let roots = curvature_roots(at);
+        let whitened = at.with_scaled_rows(&roots);
+        let pairs = at.cotangent().into_iter().zip(&roots);
+        let cotangent: Vec<f64> = pairs.map(|(g, root)| g / root).collect();
         // The Rayleigh quotient of g tells the scale, from below, before anything is decomposed.
         let quotient = dot(&gradient, &gradient) / dot(&cotangent, &cotangent);
         let least = self.damping.unwrap_or(self.settings.damping * quotient);
@@ -138,63 +142,11 @@ fn update(delta: Vec<f64>, damping: f64, gain: f64) -> Update {
     }
 }
 
-/// √C·J: its squared singular values are the eigenvalues of the Gauss-Newton matrix Jᵀ·C·J.
-struct Whitened<'a> {
-    inner: &'a dyn Jacobian,
-    /// The diagonal of √C, stacked.
-    scale: Vec<f64>,
-}
-
-impl<'a> Whitened<'a> {
-    fn new(at: &'a Linearization<'_>) -> Self {
-        let target = at.batch().target.as_ref();
-        let curvature = at.model().loss.curvature(at.y().as_ref(), target);
-        let reduction = at.model().reduction.scale(at.batch().len());
-        let curvature = matrix::stack(curvature.as_ref()).into_iter();
-        Self {
-            inner: at,
-            scale: curvature.map(|c| (reduction * c).sqrt()).collect(),
-        }
-    }
-
-    /// g/√C, so that (√C·J)ᵀ·(g/√C) is the gradient.
-    fn cotangent(&self, at: &Linearization<'_>) -> Vec<f64> {
-        let pairs = at.cotangent().into_iter().zip(&self.scale);
-        pairs.map(|(g, s)| g / s).collect()
-    }
-}
-
-impl Jacobian for Whitened<'_> {
-    fn rows(&self) -> usize {
-        self.inner.rows()
-    }
-    fn columns(&self) -> usize {
-        self.inner.columns()
-    }
-    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        let scaled = Mat::from_fn(w.nrows(), w.ncols(), |i, j| self.scale[i] * w[(i, j)]);
-        self.inner.vjps(scaled.as_ref())
-    }
-    fn jvp(&self, v: &[f64]) -> Vec<f64> {
-        let product = self.inner.jvp(v).into_iter().zip(&self.scale);
-        product.map(|(y, s)| s * y).collect()
-    }
-    fn gram(&self) -> Mat<f64> {
-        let mut gram = self.inner.gram();
-        for (j, right) in self.scale.iter().enumerate() {
-            for (k, left) in gram.col_as_slice_mut(j).iter_mut().zip(&self.scale) {
-                *k *= left * right;
-            }
-        }
-        gram
-    }
-    fn transposed(&self) -> Mat<f64> {
-        let mut transposed = self.inner.transposed();
-        for (j, scale) in self.scale.iter().enumerate() {
-            for v in transposed.col_as_slice_mut(j) {
-                *v *= scale;
-            }
-        }
-        transposed
-    }
+/// The diagonal of √C, stacked.
+fn curvature_roots(at: &Linearization<'_>) -> Vec<f64> {
+    let target = at.batch().target.as_ref();
+    let curvature = at.model().loss.curvature(at.y().as_ref(), target);
+    let reduction = at.model().reduction.scale(at.batch().len());
+    let curvature = matrix::stack(curvature.as_ref()).into_iter();
+    curvature.map(|c| (reduction * c).sqrt()).collect()
 }

@@ -126,20 +126,23 @@ impl Eigenbasis {
 
 /// Singular values (descending) and vectors of J from its Gram matrix, with deflation.
 ///
-/// `product` multiplies vectors of the Gram matrix's space by J (or Jᵀ): the squared lengths of the
-/// products are the eigenvalues.
+/// `images` multiplies vectors W of the Gram matrix's space by J (or Jᵀ) and gives the inner products
+/// of these images, (JW)ᵀ·(JW), whose eigenvalues are squared singular values too.
 pub(super) fn resolve(
     gram: &Mat<f64>,
     name: &'static str,
     floor: Floor,
-    product: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
+    images: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
 ) -> Result<(Vec<f64>, Eigenbasis)> {
     // A vector in factors costs O(n²); beyond this share of them, forming all is cheaper.
     const FORM_ALL: usize = 8;
     let n = gram.nrows();
     let formed = || eigen(gram, name).map(|(values, u)| (values, Eigenvectors::Formed(u)));
     let (mut lambda, mut vectors) = match Factored::new(gram, name)? {
-        Some(factors) => (factors.values().to_vec(), Eigenvectors::Factored(Box::new(factors))),
+        Some(factors) => (
+            factors.values().to_vec(),
+            Eigenvectors::Factored(Box::new(factors)),
+        ),
         None => formed()?,
     };
     let top = lambda.first().copied().unwrap_or(0.0).max(0.0);
@@ -152,8 +155,13 @@ pub(super) fn resolve(
     }
     let mut columns = vectors.columns(range.clone());
     if !range.is_empty() {
-        let noise = f64::EPSILON * (n as f64).sqrt() * top.sqrt();
-        let (values, rotated) = rotate(columns.as_ref(), floor, top, noise, product)?;
+        let level = Level {
+            floor,
+            top,
+            noise: f64::EPSILON * (n as f64).sqrt() * top.sqrt(),
+            images,
+        };
+        let (values, rotated) = level.rotate(columns.as_ref())?;
         lambda[range.clone()].copy_from_slice(&values);
         columns = rotated;
     }
@@ -166,33 +174,32 @@ pub(super) fn resolve(
     Ok((sigma, basis))
 }
 
-/// Eigenvalues and vectors within the space of some columns, from their images under J.
-fn rotate(
-    columns: MatRef<'_, f64>,
+/// What every level of deflation goes by.
+struct Level<'a> {
     floor: Floor,
+    /// Largest eigenvalue of the whole matrix.
     top: f64,
+    /// Length of an image that is nothing but rounding.
     noise: f64,
-    product: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
-) -> Result<(Vec<f64>, Mat<f64>)> {
-    let (values, rotation) = deflate(&product(columns), floor, top, noise)?;
-    Ok((values, matrix::product(columns, rotation.as_ref())))
+    images: &'a dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
 }
 
-/// Eigenvalues and vectors of imagesᵀ·images, resolved as deep as the images themselves are.
-fn deflate(images: &Mat<f64>, floor: Floor, top: f64, noise: f64) -> Result<(Vec<f64>, Mat<f64>)> {
-    let gram = matrix::product(images.transpose(), images.as_ref());
-    let (mut lambda, mut basis) = eigen(&gram, "deflated Gram matrix")?;
-    if lambda[0] <= noise * noise {
-        return Ok((vec![0.0; lambda.len()], basis));
+impl Level<'_> {
+    /// Eigenvalues (descending) and vectors within the space of some orthonormal columns, resolved
+    /// as deep as the images themselves are.
+    fn rotate(&self, columns: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+        let (mut lambda, rotation) = eigen(&(self.images)(columns), "deflated Gram matrix")?;
+        let mut rotated = matrix::product(columns, rotation.as_ref());
+        if lambda[0] <= self.noise * self.noise {
+            return Ok((vec![0.0; lambda.len()], rotated));
+        }
+        let range = self.floor.unresolved(&lambda, self.top);
+        if !range.is_empty() {
+            let (values, tail) = self.rotate(rotated.as_ref().get(.., range.clone()))?;
+            let mut target = rotated.as_mut().subcols_mut(range.start, range.len());
+            target.copy_from(&tail);
+            lambda[range].copy_from_slice(&values);
+        }
+        Ok((lambda, rotated))
     }
-    let range = floor.unresolved(&lambda, top);
-    if !range.is_empty() {
-        let tail = basis.as_ref().subcols(range.start, range.len());
-        let product = |v: MatRef<'_, f64>| matrix::product(images.as_ref(), v);
-        let (values, rotated) = rotate(tail, floor, top, noise, &product)?;
-        let mut target = basis.as_mut().subcols_mut(range.start, range.len());
-        target.copy_from(&rotated);
-        lambda[range].copy_from_slice(&values);
-    }
-    Ok((lambda, basis))
 }

@@ -113,15 +113,13 @@ impl Decomposition {
         let (sigma, coefficients, basis) = match route {
             Route::Svd => by_svd(&jacobian.transposed(), g)?,
             Route::Normal => {
-                let transposed = jacobian.transposed();
-                let gram = matrix::product(transposed.as_ref(), transposed.transpose());
-                let product = |v: MatRef<'_, f64>| matrix::product(transposed.transpose(), v);
-                let (sigma, v) = resolve(&gram, "normal matrix", floor, &product)?;
+                let images = |v: MatRef<'_, f64>| jacobian.normal_image_gram(v);
+                let (sigma, v) = resolve(&jacobian.normal(), "normal matrix", floor, &images)?;
                 (sigma, v.project(&jacobian.vjp(g)), Basis::Normal(v))
             }
             Route::Auto | Route::Gram => {
-                let product = |u: MatRef<'_, f64>| jacobian.vjps(u);
-                let (sigma, u) = resolve(&jacobian.gram(), "Gram matrix", floor, &product)?;
+                let images = |u: MatRef<'_, f64>| jacobian.image_gram(u);
+                let (sigma, u) = resolve(&jacobian.gram(), "Gram matrix", floor, &images)?;
                 (sigma, u.project(g), Basis::Left(u))
             }
             Route::Lanczos => {

@@ -58,9 +58,9 @@ impl Route {
     /// What the route asks of a linearization.
     pub fn consumes(self) -> Consumes {
         match self {
-            Self::Auto | Self::Gram => Consumes::Gram,
+            Self::Auto | Self::Gram | Self::Normal => Consumes::Gram,
             Self::Lanczos => Consumes::Products,
-            Self::Normal | Self::Svd => Consumes::Jacobian,
+            Self::Svd => Consumes::Jacobian,
         }
     }
 }
