@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 import table
+from dense import WAYS
 from packages import PACKAGES
 from processes import HERE, Failed, Ours, Python
 from ways import BEST
@@ -40,6 +42,7 @@ DAMPING = 1e-4  # in units of the largest eigenvalue of K
 # J J^T as one product costs n*n*p multiplications; beyond this only layer factors are tried.
 PRODUCT_LIMIT = 10**9
 PAUSE = 0.05  # after which threads that wait busily have gone to sleep
+SLOW = 1500  # ms, from which on an update is measured a few times only
 VISIT = 0.25  # seconds that one contender is measured in a round, if one update is not longer
 
 
@@ -57,9 +60,10 @@ class Contender:
 
     def __init__(self, label, measure, **facts):
         self.label, self.measure, self.facts = label, measure, facts
-        once = self.measure(1)[0]
-        # The first call is slower than the rest.
-        self.once = min(once, self.measure(1)[0]) if once < 5000 else once
+        # The first calls are slower than the rest.
+        self.once = measure(1)[0]
+        if self.once < SLOW:
+            self.once = min(measure(5 if self.once < 200 else 2))
         self.rounds = {}
 
     def visit(self, number):
@@ -67,26 +71,25 @@ class Contender:
         count = max(1, min(100, int(1e3 * VISIT / self.once)))
         self.rounds[number] = float(np.median(self.measure(count)))
 
+    def median(self):
+        return float(np.median(list(self.rounds.values())))
 
-def in_turn(contenders, rounds):
-    """Every contender in every round, those that take seconds in the first few only."""
+
+def in_turn(groups, rounds):
+    """Every contender in every round, slow ones in the first few only. A group is one contender
+    with several numbers of threads, of which the fastest counts; the first group is ours."""
     for number in range(rounds):
-        for contender in contenders:
-            slow = contender.once > 1500
-            if number < (2 if contender.once > 10000 else 3 if slow else rounds):
+        for contender in [contender for group in groups for contender in group]:
+            few = 2 if contender.once > 5 * SLOW else 3
+            if number < (few if contender.once > SLOW else rounds):
                 contender.visit(number)
-    reference = contenders[0].rounds
-    answers = []
-    for contender in contenders:
+    fastest = [min(group, key=Contender.median) for group in groups]
+    reference, answers = fastest[0].rounds, []
+    for contender in fastest:
         ratios = [ms / reference[number] for number, ms in contender.rounds.items()]
-        answers.append(
-            {
-                "label": contender.label,
-                "ms": spread(list(contender.rounds.values())),
-                "ratio": spread(ratios),
-                **contender.facts,
-            }
-        )
+        times = spread(list(contender.rounds.values()))
+        answer = {"label": contender.label, "ms": times, "ratio": spread(ratios)}
+        answers.append({**answer, **contender.facts})
     return answers
 
 
@@ -133,7 +136,7 @@ class Measurement:
         facts = self.worker("64", 2).ask(do="referee", file=file, damping=DAMPING)
         self.exact = np.load(file)
         self.damping = facts["damping"]
-        say(f"    rank {facts['rank']} of {self.n}, smallest kept {facts['smallest']:.0e} of the largest")
+        say(f"    rank {facts['rank']} of {self.n}, down to {facts['smallest']:.0e} of the largest")
         return facts
 
     def error(self, worker, way, exact):
@@ -146,9 +149,9 @@ class Measurement:
         self.ours.line(f"{command} {file}")
         return relative(load_file(file)["delta"], exact)
 
-    def python(self, way, precision, exact, label=None, **more):
-        """A way in JAX with two threads in LAPACK, or one where that is faster."""
-        tried = []
+    def python(self, way, precision, exact, label, **more):
+        """A way in JAX with two threads in LAPACK and, unless it is slow, with one."""
+        group = []
         for threads in (2, 1):
             worker = self.worker(precision, threads)
             first = worker.ask(do="prepare", way=way, **more)
@@ -156,31 +159,25 @@ class Measurement:
             def measure(count, worker=worker):
                 return worker.ask(do="time", way=way, count=count)
 
-            contender = Contender(label or way, measure, threads=threads, first=first)
-            contender.worker, contender.way = worker, way
-            if not tried:
-                contender.facts["error"] = self.error(worker, way, exact)
-            tried.append(contender)
-            if contender.once > 300:
+            contender = Contender(label, measure, threads=threads, first=first)
+            contender.train = partial(worker.ask, do="train", way=way)
+            group.append(contender)
+            if contender.once > SLOW:
                 break
-        for contender in tried:
-            contender.facts["error"] = tried[0].facts["error"]
-            # The best of a few, without the first.
-            if len(tried) > 1:
-                contender.once = min(contender.measure(5))
-        best = min(tried, key=lambda c: c.once)
-        say(
-            f"    {best.label}: {best.once:.3g} ms with {best.facts['threads']} thread(s) in LAPACK,"
-            f" error {best.facts['error']:.0e}, first call {best.facts['first']:.1f} s"
-        )
-        return best
+        error = self.error(self.worker(precision, 2), way, exact)
+        for contender in group:
+            contender.facts["error"] = error
+        times = " or ".join(f"{c.once:.3g} ms ({c.facts['threads']} in LAPACK)" for c in group)
+        say(f"    {label}: {times}, error {error:.0e}, first call {group[0].facts['first']:.1f} s")
+        return group
 
     def updates(self):
         """Half-inverse updates: ours, the best JAX, the paper's way."""
         exact = self.exact["step"]
         ours = Contender("this library", lambda count: self.ours.numbers(f"update {count}"))
         ours.facts["error"] = self.our_error("step", exact)
-        say(f"  half-inverse updates\n    this library: {ours.once:.3g} ms, error {ours.facts['error']:.0e}")
+        say("  half-inverse updates")
+        say(f"    this library: {ours.once:.3g} ms, error {ours.facts['error']:.0e}")
         good = []
         for way in BEST:
             costly = way == "K = J J^T, eigh" and self.n**2 * self.p > PRODUCT_LIMIT
@@ -188,21 +185,22 @@ class Measurement:
             needless = good and "eigh" not in way and (self.quick or self.n > 256)
             if costly or needless:
                 continue
-            candidate = self.python(way, "64", exact, f"JAX f64: {way}")
-            if candidate.facts["error"] < STEPS_AGREE:
-                good.append(candidate)
+            group = self.python(way, "64", exact, f"JAX f64: {way}")
+            if group[0].facts["error"] < STEPS_AGREE:
+                good.append(group)
         if not good:
             raise Failed(f"{self.name}: no way in JAX is within {STEPS_AGREE} of the referee")
-        self.best = min(good, key=lambda c: c.once)
-        self.best.facts["goal"], paper_goal = GOALS[self.name]
-        contenders = [ours, self.best]
+        best_goal, paper_goal = GOALS[self.name]
+        self.best = min(good, key=lambda group: min(c.once for c in group))
         self.paper = None
         if not (self.quick and self.n > 512):
-            self.paper = self.python("paper", "32", exact, "JAX f32, the paper's way: SVD of J")
-            self.paper.facts["goal"] = paper_goal
-            contenders.append(self.paper)
+            label = "JAX f32, the paper's way: SVD of J"
+            self.paper = self.python("paper", "32", exact, label)
         say(f"    in turn, {self.rounds} rounds ...")
-        return in_turn(contenders, self.rounds)
+        answers = in_turn([[ours], self.best, *([self.paper] if self.paper else [])], self.rounds)
+        for answer, goal in zip(answers[1:], (best_goal, paper_goal)):
+            answer["goal"] = goal
+        return answers
 
     def damped(self):
         """Damped Gauss-Newton updates: ours and published packages."""
@@ -213,16 +211,16 @@ class Measurement:
         )
         ours.facts["error"] = self.our_error(f"damped-step {damping!r}", exact)
         say(f"    this library: {ours.once:.3g} ms, error {ours.facts['error']:.0e}")
-        contenders = [ours]
+        groups = [[ours]]
         for package, (_, most) in PACKAGES.items():
             if self.p > most or self.quick and self.n > 512:
                 continue
             try:
                 label = f"{package} {version(package)}"
-                contenders.append(self.python(package, "64", exact, label, damping=damping))
+                groups.append(self.python(package, "64", exact, label, damping=damping))
             except Failed as failure:
                 say(f"    {package} failed: {failure}")
-        return in_turn(contenders, min(self.rounds, 5))
+        return in_turn(groups, min(self.rounds, 5))
 
     def decompositions(self):
         """Our decomposition alone and our update against an eigendecomposition of K by LAPACK."""
@@ -231,26 +229,22 @@ class Measurement:
         def decomposition(count):
             return self.ours.numbers(f"decompose {count}")[1::2]
 
-        contenders = [
-            Contender("decomposition alone", decomposition),
-            Contender("whole update", lambda count: self.ours.numbers(f"update {count}")),
+        groups = [
+            [Contender("decomposition alone", decomposition)],
+            [Contender("whole update", lambda count: self.ours.numbers(f"update {count}"))],
         ]
-        from dense import WAYS
-
         processes = [Python("dense.py", [file], threads) for threads in (2, 1)]
         for way in WAYS:
-            tried = []
+            group = []
             for threads, process in zip((2, 1), processes):
 
-                def measure(count, process=process):
+                def measure(count, way=way, process=process):
                     return process.ask(way=way, count=count)
 
-                contender = Contender(way, measure, threads=threads)
-                contender.once = min(contender.measure(3))
-                tried.append(contender)
-            contenders.append(min(tried, key=lambda c: c.once))
+                group.append(Contender(way, measure, threads=threads))
+            groups.append(group)
         say("  decomposition of K against LAPACK's ...")
-        answers = in_turn(contenders, self.rounds)
+        answers = in_turn(groups, self.rounds)
         for process in processes:
             process.close()
         return answers
@@ -260,33 +254,31 @@ class Measurement:
         loss, every = LOSSES[self.name]
         runs = 1 if self.quick else 3
         say(f"  training to a loss of {loss:g}, {runs} time(s) in turn ...")
-        answers = {"this library": [], self.best.label: []}
+        asked = {"loss": loss, "every": every}
+        ours, theirs = [], [[] for _ in self.best]
         for _ in range(runs):
             time.sleep(PAUSE)
             reached, seconds, updates = self.ours.numbers(f"train {loss} {every} 2000")
-            answers["this library"].append(dict(loss=reached, seconds=seconds, updates=int(updates)))
-            time.sleep(PAUSE)
-            asked = dict(do="train", loss=loss, every=every, most=2000, seconds=60.0)
-            answers[self.best.label].append(self.best.worker.ask(way=self.best.way, **asked))
-        ours = answers["this library"]
-        # The paper's way once, for as many updates as it may need, where that is half a minute.
-        most = 2 * ours[0]["updates"]
-        if self.paper and self.paper.once * ours[0]["updates"] < 30e3 and not self.quick:
-            asked = dict(do="train", loss=loss, every=every, most=most, seconds=30.0)
-            answers[self.paper.label] = [self.paper.worker.ask(way=self.paper.way, **asked)]
-        best = zip(answers[self.best.label], ours)
-        ratios = [b["seconds"] / a["seconds"] for b, a in best]
-        lines = []
-        for label, trainings in answers.items():
-            seconds = spread([t["seconds"] for t in trainings])
-            line = {"label": label, "goal": loss, **trainings[0], "seconds": seconds}
-            reached = trainings[0]["loss"] <= loss
-            if reached and label == self.best.label:
-                line["ratio"] = spread(ratios)
-            elif reached and label != "this library":
-                line["ratio"] = [seconds[0] / spread([t["seconds"] for t in ours])[0]] * 3
-            lines.append(line)
-        return lines
+            ours.append({"loss": reached, "seconds": seconds, "updates": int(updates)})
+            for contender, done in zip(self.best, theirs):
+                time.sleep(PAUSE)
+                done.append(contender.train(most=2000, seconds=60.0, **asked))
+        median = lambda done: spread([training["seconds"] for training in done])[0]
+        trainings = {"this library": ours, self.best[0].label: min(theirs, key=median)}
+        # The paper's way once, for at most twice our updates, where they take half a minute.
+        if self.paper and not self.quick:
+            paper = min(self.paper, key=Contender.median)
+            if paper.median() * ours[0]["updates"] < 30e3:
+                most = 2 * ours[0]["updates"]
+                trainings[paper.label] = [paper.train(most=most, seconds=45.0, **asked)]
+        answers = []
+        for label, done in trainings.items():
+            seconds = [training["seconds"] for training in done]
+            answer = {"label": label, "goal": loss, **done[0], "seconds": spread(seconds)}
+            if done[0]["loss"] <= loss and label != "this library":
+                answer["ratio"] = spread([s / o["seconds"] for s, o in zip(seconds, ours)])
+            answers.append(answer)
+        return answers
 
     def all(self):
         say(f"{self.name}: n = {self.n}, p = {self.p}")
@@ -324,18 +316,31 @@ def machine():
     }
 
 
+def busy():
+    """Seconds that the cores have worked for anybody, and for this run."""
+    seconds = 0.0
+    if Path("/proc/stat").exists():
+        tick, cores = os.sysconf("SC_CLK_TCK"), os.sched_getaffinity(0)
+        for line in Path("/proc/stat").read_text().splitlines():
+            name, *numbers = line.split()
+            if name in {f"cpu{core}" for core in cores}:
+                user, nice, system, _, _, irq, softirq, steal = map(int, numbers[:8])
+                seconds += (user + nice + system + irq + softirq + steal) / tick
+    return seconds, sum(os.times()[:4])
+
+
 def options():
     parser = argparse.ArgumentParser(
         prog="run.py", description="Measures the library beside its peers in one run."
     )
     parser.add_argument("--peer", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="few repeats, slow peers left out")
+    known = f"some of {', '.join(SYSTEMS)}"
     parser.add_argument(
-        "--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS, metavar="SYSTEM", help=f"of {', '.join(SYSTEMS)}"
+        "--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS, metavar="SYSTEM", help=known
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="writes the tables, between <!-- peers --> and <!-- /peers --> if FILE has those lines"
-    )
+    out = "writes the tables, between <!-- peers --> and <!-- /peers --> where FILE has those marks"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=out)
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes all numbers")
     return parser.parse_args()
 
@@ -346,7 +351,7 @@ def main():
     folder.mkdir(exist_ok=True)
     results = {"about": machine(), "quick": chosen.quick, "systems": {}}
     say(f"load average at the start: {results['about']['load']:.2f}")
-    clock = time.perf_counter()
+    clock, (all_before, own_before) = time.perf_counter(), busy()
     for name in chosen.systems:
         measurement = None
         try:
@@ -357,7 +362,9 @@ def main():
         finally:
             if measurement:
                 measurement.close()
-    results["about"]["minutes"] = (time.perf_counter() - clock) / 60
+    seconds, (all_after, own_after) = time.perf_counter() - clock, busy()
+    others = (all_after - all_before) - (own_after - own_before)
+    results["about"].update(minutes=seconds / 60, others=max(0.0, others / seconds))
     text = table.tables(results)
     say("\n" + text)
     if chosen.json:

@@ -60,7 +60,7 @@ class Python(Process):
         super().__init__([sys.executable, HERE / script, *arguments], threads)
 
     def ask(self, **asked):
-        answer = json.loads(self.line(json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asked.items()})))
+        answer = json.loads(self.line(json.dumps(asked, default=str)))
         if "error" in answer:
             raise Failed(answer["error"])
         return answer["value"]

@@ -11,8 +11,8 @@ def number(value):
 
 
 def with_spread(values):
-    median, least, most = values
-    return f"{number(median)} ({number(least)}–{number(most)})"
+    median, least, most = map(number, values)
+    return median if least == most else f"{median} ({least}–{most})"
 
 
 def ratio(values):
@@ -25,6 +25,10 @@ def lines(header, rows):
     yield "| " + " | ".join("---" for _ in header) + " |"
     for row in rows:
         yield "| " + " | ".join(row) + " |"
+
+
+def not_reached(entry):
+    return f"not after {number(entry['seconds'][0])} (loss {entry['loss']:.2g})"
 
 
 def first(name, result, i):
@@ -70,7 +74,7 @@ def training_rows(results):
                 f"{name}, {entry['goal']:g}" if i == 0 else "",
                 entry["label"],
                 f"{entry['updates']}",
-                with_spread(entry["seconds"]) if reached else f"not after {number(entry['seconds'][0])} s (loss {entry['loss']:.2g})",
+                with_spread(entry["seconds"]) if reached else not_reached(entry),
                 ratio(entry["ratio"]) if "ratio" in entry else "",
             ]
 
@@ -113,8 +117,9 @@ def tables(results):
         ),
         "",
         f"{'A quick run. ' if results['quick'] else ''}{about['date']}, {about['machine']},"
-        f" load {about['load']:.1f} at the start, commit {about['commit']}, {about['versions']};"
-        f" {about['minutes']:.0f} minutes. LAPACK's threads: two, or one where that is faster.",
+        f" of which other programs used {about['others']:.1f}, commit {about['commit']},"
+        f" {about['versions']}; {about['minutes']:.0f} minutes. LAPACK of the peers with two threads,"
+        " or one where that was faster.",
     ]
     return "\n".join(text) + "\n"
 
