@@ -103,6 +103,7 @@ class Measurement:
     def __init__(self, name, options, folder):
         self.name, self.folder, self.quick = name, folder, options.quick
         self.rounds = 3 if options.quick else 9
+        self.torch = options.torch
         self.ours = Ours(options.peer, name)
         self.described = json.loads(self.ours.line("describe"))
         (folder / f"{name}.json").write_text(json.dumps(self.described))
@@ -116,8 +117,12 @@ class Measurement:
             process.close()
 
     def worker(self, precision, threads):
+        """JAX in a precision, or PyTorch."""
         key = precision, threads
-        if key not in self.workers:
+        if key not in self.workers and precision == "torch":
+            arguments = [self.name, self.folder]
+            self.workers[key] = Python("torch_worker.py", arguments, threads, self.torch)
+        elif key not in self.workers:
             arguments = [self.name, precision, self.folder]
             self.workers[key] = Python("worker.py", arguments, threads)
         return self.workers[key]
@@ -150,7 +155,7 @@ class Measurement:
         return relative(load_file(file)["delta"], exact)
 
     def python(self, way, precision, exact, label, **more):
-        """A way in JAX with two threads in LAPACK and, unless it is slow, with one."""
+        """A way in Python with two threads in LAPACK and, unless it is large and slow, with one."""
         group = []
         for threads in (2, 1):
             worker = self.worker(precision, threads)
@@ -162,7 +167,7 @@ class Measurement:
             contender = Contender(label, measure, threads=threads, first=first)
             contender.train = partial(worker.ask, do="train", way=way)
             group.append(contender)
-            if contender.once > SLOW:
+            if contender.once > SLOW and self.n > 512:
                 break
         error = self.error(self.worker(precision, 2), way, exact)
         for contender in group:
@@ -220,6 +225,9 @@ class Measurement:
                 groups.append(self.python(package, "64", exact, label, damping=damping))
             except Failed as failure:
                 say(f"    {package} failed: {failure}")
+        if self.torch and self.name != "quantum-dipole":
+            label = "torch-levenberg-marquardt"
+            groups.append(self.python(label, "torch", exact, label, damping=damping))
         return in_turn(groups, min(self.rounds, 5))
 
     def decompositions(self):
@@ -334,6 +342,8 @@ def options():
         prog="run.py", description="Measures the library beside its peers in one run."
     )
     parser.add_argument("--peer", required=True, help=argparse.SUPPRESS)
+    torch = "also torch-levenberg-marquardt, which installs 5 GB"
+    parser.add_argument("--torch", nargs="?", const="", metavar="", help=torch)
     parser.add_argument("--quick", action="store_true", help="few repeats, slow peers left out")
     known = f"some of {', '.join(SYSTEMS)}"
     parser.add_argument(

@@ -54,10 +54,10 @@ class Ours(Process):
 
 
 class Python(Process):
-    """worker.py or dense.py."""
+    """worker.py, dense.py or torch_worker.py."""
 
-    def __init__(self, script, arguments, threads):
-        super().__init__([sys.executable, HERE / script, *arguments], threads)
+    def __init__(self, script, arguments, threads, python=sys.executable):
+        super().__init__([python, HERE / script, *arguments], threads)
 
     def ask(self, **asked):
         answer = json.loads(self.line(json.dumps(asked, default=str)))

@@ -21,19 +21,19 @@ def fail(message):
     sys.exit(f"run.py: {message}")
 
 
-def environment():
-    """The Python of a virtual environment that has what requirements.txt asks for."""
-    folder, wanted = HERE / ".venv", (HERE / "requirements.txt").read_text()
+def environment(name, requirements, size):
+    """The Python of a virtual environment that has what a file of requirements asks for."""
+    folder, wanted = HERE / name, (HERE / requirements).read_text()
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     if sys.version_info < (3, 11):
         fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
-    print("making a virtual environment (about 800 MB) ...", flush=True)
+    print(f"making the virtual environment {name} (about {size}) ...", flush=True)
     venv.create(folder, with_pip=True, clear=True)
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.run([*command, "-r", HERE / "requirements.txt"]).returncode != 0:
-        fail("pip could not install bench/peers/requirements.txt; its message is above")
+    if subprocess.run([*command, "-r", HERE / requirements]).returncode != 0:
+        fail(f"pip could not install bench/peers/{requirements}; its message is above")
     stamp.write_text(wanted)
     return python
 
@@ -54,15 +54,18 @@ def example():
 
 
 def main():
-    if not {"-h", "--help"} & set(sys.argv):
-        python, peer = environment(), example()
-    else:
-        python, peer = sys.executable, "peer"
+    arguments = sys.argv[1:]
+    python, peer = environment(".venv", "requirements.txt", "800 MB"), "peer"
+    if not {"-h", "--help"} & set(arguments):
+        peer = example()
+        if "--torch" in arguments:
+            other = environment(".venv-torch", "requirements-torch.txt", "5 GB")
+            arguments[arguments.index("--torch")] = f"--torch={other}"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     os.environ["RAYON_NUM_THREADS"] = str(THREADS)
     os.environ["JAX_PLATFORMS"] = "cpu"
-    os.execv(python, [str(python), str(HERE / "measure.py"), "--peer", str(peer), *sys.argv[1:]])
+    os.execv(python, [str(python), str(HERE / "measure.py"), "--peer", str(peer), *arguments])
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def training_rows(results):
 def tables(results):
     about = results["about"]
     text = [
-        "One half-inverse update from the same weights and batch, forward pass to new weights. Times"
+        "One half-inverse update from the same weights and batch, up to new weights. Times"
         " are medians of rounds in which all take their turn, with the least and the most; `times`"
         " is the peer's time over the library's of the same round. `error` is that of the step"
         " against NumPy's SVD of the dense J in f64; the first call of a JAX function compiles it.",
