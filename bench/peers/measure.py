@@ -60,9 +60,8 @@ class Contender:
 
     def __init__(self, label, measure, **facts):
         self.label, self.measure, self.facts = label, measure, facts
-        # The first calls are slower than the rest; where they take minutes they must do.
-        first = 1e3 * facts.get("first", 0.0)
-        self.once = first if first > 20 * SLOW else measure(1)[0]
+        # The first calls are slower than the rest, under load many times.
+        self.once = measure(1)[0]
         if self.once < SLOW:
             self.once = min(measure(5 if self.once < 200 else 2))
         self.rounds = {}
