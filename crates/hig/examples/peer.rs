@@ -1,0 +1,277 @@
+//! This library's side of `bench/peers/run.py`: one system, asked in lines on standard input.
+//!
+//! ```text
+//! cargo run --release -p hig --example peer -- linear-oscillators
+//! ```
+//!
+//! | line | answer, one line |
+//! | --- | --- |
+//! | `describe` | the system's settings and those of its half-inverse step, as JSON |
+//! | `export FILE` | writes data, initial weights, y, g and the loss of the first batch |
+//! | `update N` | milliseconds of each of N whole updates, all from the initial weights |
+//! | `step FILE` | writes the Δθ of such an update |
+//! | `decompose N` | milliseconds of K, then of the decomposition of K with U·f·Uᵀ·g, N times |
+//! | `damped LAMBDA N` | milliseconds of each of N damped Gauss-Newton updates |
+//! | `damped-step LAMBDA FILE` | writes the Δθ of such an update |
+//! | `train LOSS EVERY MOST` | loss, seconds of the updates alone, updates |
+//!
+//! `train` takes the samples in the order in which they are stored, evaluates the loss of all
+//! training samples every EVERY updates and ends below LOSS or after MOST updates.
+
+use hig::linearization::{Jacobian, Linearization};
+use hig::matrix::{Mat, MatRef};
+use hig::settings::{Settings, Value};
+use hig::step::{Decomposition, Method, Route, Spectral, TreatmentKind};
+use hig::systems::{self, System};
+use hig::tensors::Tensors;
+use hig::trainer::{Batches, Order, Training};
+use hig::{Dataset, Problem};
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    let name = std::env::args().nth(1).ok_or("which system?")?;
+    let peer = Peer::new(&name)?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let answer = peer.answer(&line.split_whitespace().collect::<Vec<_>>())?;
+        println!("{answer}");
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+struct Peer {
+    system: Box<dyn System>,
+    problem: Problem,
+    training: Training,
+    method: Spectral,
+    weights: Vec<f64>,
+    batch: Dataset,
+}
+
+impl Peer {
+    /// A system with the settings by which half-inverse gradients are compared on it.
+    fn new(name: &str) -> Outcome<Self> {
+        const SEED: u64 = 0;
+        let system = systems::system(name)?;
+        let (mut method, mut training) = (Spectral::half_inverse(), Training::default());
+        let comparison = system.comparison();
+        let row = comparison.iter().find(|(method, _)| *method == "hig");
+        for (setting, value) in &row.ok_or("no settings for hig")?.1 {
+            if method.has(setting) {
+                method.set(setting, value)?;
+            } else {
+                training.set(setting, value)?;
+            }
+        }
+        let problem = system.problem(SEED);
+        let weights = problem.network.initial_parameters(SEED);
+        let batch = Batches::new(&problem, training.batch, Order::Fixed, SEED).next_batch();
+        Ok(Self {
+            system,
+            problem,
+            training,
+            method,
+            weights,
+            batch,
+        })
+    }
+
+    fn answer(&self, words: &[&str]) -> Outcome<String> {
+        match words {
+            ["describe"] => Ok(self.describe()),
+            ["export", file] => self.export(Path::new(file)),
+            ["update", n] => repeat(n, || Ok(vec![self.update(&self.method, &self.weights)?.0])),
+            ["step", file] => self.save_step(&self.method, file),
+            ["decompose", n] => repeat(n, || self.decompose()),
+            ["damped", damping, n] => {
+                let method = damped(damping)?;
+                repeat(n, || Ok(vec![self.update(&method, &self.weights)?.0]))
+            }
+            ["damped-step", damping, file] => self.save_step(&damped(damping)?, file),
+            ["train", loss, every, most] => {
+                self.train(loss.parse()?, every.parse()?, most.parse()?)
+            }
+            _ => Err(format!("not understood: {}", words.join(" ")).into()),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let widths = self.problem.physics.widths();
+        format!(
+            "{{\"system\":{},\"method\":{},\"batch\":{},\"parameters\":{},\"outputs\":{},\
+             \"summed\":{}}}",
+            json(self.system.settings().iter().map(|s| (s.name, &s.value))),
+            json(self.method.settings().iter().map(|s| (s.name, &s.value))),
+            self.batch.len(),
+            self.weights.len(),
+            widths.output,
+            self.problem.reduction.scale(2) > 1.0,
+        )
+    }
+
+    fn export(&self, file: &Path) -> Outcome<String> {
+        let at = Linearization::new(self.problem.model(), &self.batch, &self.weights);
+        let mut tensors = Tensors::default();
+        for view in self.problem.network.views() {
+            tensors.insert(&view.name, view.shape, self.weights[view.range].to_vec());
+        }
+        let train = &self.problem.train;
+        tensors.insert_matrix("train.input", &train.input);
+        tensors.insert_matrix("train.target", &train.target);
+        tensors.insert_matrix("y", at.y());
+        let g = at.cotangent();
+        tensors.insert("g", vec![g.len()], g);
+        let all = self.problem.model().loss(&self.weights, train);
+        tensors.insert("loss", vec![2], vec![at.loss(), all]);
+        tensors.save(file)?;
+        Ok("written".into())
+    }
+
+    /// Milliseconds of one update, forward pass to new weights, with these.
+    fn update(&self, method: &Spectral, weights: &[f64]) -> Outcome<(f64, Vec<f64>)> {
+        let mut step = method.start()?;
+        let clock = Instant::now();
+        let at = Linearization::new(self.problem.model(), &self.batch, weights);
+        let update = step.step(&at, method.learning_rate)?;
+        let next = weights.iter().zip(&update.delta).map(|(w, d)| w + d);
+        let next = std::hint::black_box(next.collect());
+        Ok((milliseconds(clock), next))
+    }
+
+    fn save_step(&self, method: &Spectral, file: &str) -> Outcome<String> {
+        let at = Linearization::new(self.problem.model(), &self.batch, &self.weights);
+        let delta = method.start()?.step(&at, method.learning_rate)?.delta;
+        let mut tensors = Tensors::default();
+        tensors.insert("delta", vec![delta.len()], delta);
+        tensors.save(Path::new(file))?;
+        Ok("written".into())
+    }
+
+    /// Milliseconds of K (with physics rows), then of the decomposition with U·f·Uᵀ·g.
+    fn decompose(&self) -> Outcome<Vec<f64>> {
+        let at = Linearization::new(self.problem.model(), &self.batch, &self.weights);
+        let (g, filter) = (at.cotangent(), self.method.filter());
+        let clock = Instant::now();
+        let gram = at.gram();
+        let building = milliseconds(clock);
+        let held = Held { at: &at, gram };
+        let clock = Instant::now();
+        let parts = Decomposition::of(&held, &g, &filter, Route::Gram, self.method.accuracy)?;
+        std::hint::black_box(parts.direction(&Unmoved(g.len()), &filter));
+        Ok(vec![building, milliseconds(clock)])
+    }
+
+    fn train(&self, goal: f64, every: usize, most: usize) -> Outcome<String> {
+        let model = self.problem.model();
+        let mut batches = Batches::new(&self.problem, self.training.batch, Order::Fixed, 0);
+        let mut weights = self.weights.clone();
+        let mut step = self.method.start()?;
+        let (mut seconds, mut updates) = (0.0, 0);
+        loop {
+            let loss = model.loss(&weights, &self.problem.train);
+            // A loss that is not a number ends the training too.
+            let above = loss.partial_cmp(&goal) == Some(std::cmp::Ordering::Greater);
+            if !above || updates >= most {
+                return Ok(format!("{loss:e} {seconds} {updates}"));
+            }
+            let clock = Instant::now();
+            for _ in 0..every {
+                let batch = batches.next_batch();
+                let at = Linearization::new(model, &batch, &weights);
+                let delta = step.step(&at, self.method.learning_rate)?.delta;
+                for (weight, d) in weights.iter_mut().zip(delta) {
+                    *weight += d;
+                }
+            }
+            seconds += clock.elapsed().as_secs_f64();
+            updates += every;
+        }
+    }
+}
+
+/// Damped Gauss-Newton, Δθ = -Jᵀ·(K + λ)⁻¹·g.
+fn damped(damping: &str) -> Outcome<Spectral> {
+    Ok(Spectral {
+        treatment: TreatmentKind::Damp,
+        damping: damping.parse()?,
+        ..Spectral::gauss_newton()
+    })
+}
+
+fn repeat(count: &str, mut work: impl FnMut() -> Outcome<Vec<f64>>) -> Outcome<String> {
+    let mut numbers = Vec::new();
+    for _ in 0..count.parse::<usize>()? {
+        numbers.extend(work()?);
+    }
+    let words: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    Ok(words.join(" "))
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    1e3 * since.elapsed().as_secs_f64()
+}
+
+fn json<'a>(settings: impl Iterator<Item = (&'static str, &'a Value)>) -> String {
+    let entries = settings.map(|(name, value)| match value {
+        Value::Counts(_) => format!("\"{name}\":[{value}]"),
+        Value::Word(_) => format!("\"{name}\":\"{value}\""),
+        _ => format!("\"{name}\":{value}"),
+    });
+    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+}
+
+/// A linearization whose K is already there.
+struct Held<'a> {
+    at: &'a Linearization<'a>,
+    gram: Mat<f64>,
+}
+
+impl Jacobian for Held<'_> {
+    fn rows(&self) -> usize {
+        self.at.rows()
+    }
+    fn columns(&self) -> usize {
+        self.at.columns()
+    }
+    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        self.at.vjps(w)
+    }
+    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+        self.at.jvp(v)
+    }
+    fn gram(&self) -> Mat<f64> {
+        self.gram.clone()
+    }
+    fn transposed(&self) -> Mat<f64> {
+        self.at.transposed_jacobian()
+    }
+}
+
+/// The identity in place of J, so that a direction is U·f·Uᵀ·g without the backward pass.
+struct Unmoved(usize);
+
+impl Jacobian for Unmoved {
+    fn rows(&self) -> usize {
+        self.0
+    }
+    fn columns(&self) -> usize {
+        self.0
+    }
+    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        w.to_owned()
+    }
+    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+        v.to_vec()
+    }
+    fn gram(&self) -> Mat<f64> {
+        self.transposed()
+    }
+    fn transposed(&self) -> Mat<f64> {
+        Mat::identity(self.0, self.0)
+    }
+}
