@@ -10,7 +10,7 @@
 //! | `export FILE` | writes data, initial weights, y, g and the loss of the first batch |
 //! | `update N` | milliseconds of each of N whole updates, all from the initial weights |
 //! | `step FILE` | writes the Δθ of such an update |
-//! | `decompose N` | milliseconds of K, then of the decomposition of K with U·f·Uᵀ·g, N times |
+//! | `decompose N` | milliseconds of K, then of the decomposition of K with f(K)·g, N times |
 //! | `damped LAMBDA N` | milliseconds of each of N damped Gauss-Newton updates |
 //! | `damped-step LAMBDA FILE` | writes the Δθ of such an update |
 //! | `train LOSS EVERY MOST` | loss, seconds of the updates alone, updates |
@@ -152,7 +152,7 @@ impl Peer {
         Ok("written".into())
     }
 
-    /// Milliseconds of K (with physics rows), then of the decomposition with U·f·Uᵀ·g.
+    /// Milliseconds of K (with physics rows), then of the decomposition with f(K)·g.
     fn decompose(&self) -> Outcome<Vec<f64>> {
         let at = Linearization::new(self.problem.model(), &self.batch, &self.weights);
         let (g, filter) = (at.cotangent(), self.method.filter());
@@ -162,7 +162,7 @@ impl Peer {
         let held = Held { at: &at, gram };
         let clock = Instant::now();
         let parts = Decomposition::of(&held, &g, &filter, Route::Gram, self.method.accuracy)?;
-        std::hint::black_box(parts.direction(&Unmoved(g.len()), &filter));
+        std::hint::black_box(parts.sample_weights(&filter));
         Ok(vec![building, milliseconds(clock)])
     }
 
@@ -238,8 +238,8 @@ impl Jacobian for Held<'_> {
     fn columns(&self) -> usize {
         self.at.columns()
     }
-    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        self.at.vjps(w)
+    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+        self.at.vjp(w)
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
         self.at.jvp(v)
@@ -247,31 +247,16 @@ impl Jacobian for Held<'_> {
     fn gram(&self) -> Mat<f64> {
         self.gram.clone()
     }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+        self.at.image_gram(w)
+    }
+    fn normal(&self) -> Mat<f64> {
+        self.at.normal()
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
+        self.at.normal_image_gram(v)
+    }
     fn transposed(&self) -> Mat<f64> {
         self.at.transposed_jacobian()
-    }
-}
-
-/// The identity in place of J, so that a direction is U·f·Uᵀ·g without the backward pass.
-struct Unmoved(usize);
-
-impl Jacobian for Unmoved {
-    fn rows(&self) -> usize {
-        self.0
-    }
-    fn columns(&self) -> usize {
-        self.0
-    }
-    fn vjps(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        w.to_owned()
-    }
-    fn jvp(&self, v: &[f64]) -> Vec<f64> {
-        v.to_vec()
-    }
-    fn gram(&self) -> Mat<f64> {
-        self.transposed()
-    }
-    fn transposed(&self) -> Mat<f64> {
-        Mat::identity(self.0, self.0)
     }
 }

@@ -17,12 +17,12 @@ pub trait Jacobian: Sync {
     fn gram_times(&self, w: &[f64]) -> Vec<f64> {
         self.jvp(&self.vjp(w))
     }
-    /// K = J·Jᵀ (n × n).
+    /// The lower half of K = J·Jᵀ (n × n); what stands above it does not count.
     fn gram(&self) -> Mat<f64>;
     /// (JᵀW)ᵀ·(JᵀW) for k vectors side by side (n × k → k × k). The images JᵀW are formed before
     /// they are multiplied with each other, so that what cancels in them cancels before it is squared.
     fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64>;
-    /// JᵀJ (p × p).
+    /// The lower half of JᵀJ (p × p).
     fn normal(&self) -> Mat<f64>;
     /// (JV)ᵀ·(JV) for k directions side by side (p × k → k × k), the images JV formed first.
     fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64>;
@@ -49,7 +49,7 @@ impl Jacobian for Linearization<'_> {
         self.jvp(&self.vjp(w))
     }
     fn gram(&self) -> Mat<f64> {
-        Linearization::gram(self)
+        self.gram_sum().lower()
     }
     fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
         Linearization::image_gram(self, w)

@@ -278,9 +278,13 @@ impl<'a> Linearization<'a> {
 
     /// K = J·Jᵀ (n × n), layer by layer, in f64; J is never formed.
     pub fn gram(&self) -> Mat<f64> {
+        self.gram_sum().complete()
+    }
+
+    fn gram_sum(&self) -> Sum {
         let mut sum = Sum::zeros(self.rows());
         self.each_layer(|layer, input, rows| sum.add_layer(layer, input, rows));
-        sum.complete()
+        sum
     }
 
     /// (JᵀW)ᵀ·(JᵀW) for k stacked vectors side by side (n × k → k × k). The images JᵀW are formed

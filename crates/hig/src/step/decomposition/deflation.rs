@@ -126,25 +126,25 @@ impl Eigenbasis {
 
 /// Singular values (descending) and vectors of J from its Gram matrix, with deflation.
 ///
-/// `images` multiplies vectors W of the Gram matrix's space by J (or Jᵀ) and gives the inner products
+/// `gram` builds the matrix, whose lower half is read; `images` multiplies vectors W of the Gram matrix's space by J (or Jᵀ) and gives the inner products
 /// of these images, (JW)ᵀ·(JW), whose eigenvalues are squared singular values too.
 pub(super) fn resolve(
-    gram: &Mat<f64>,
+    gram: &dyn Fn() -> Mat<f64>,
     name: &'static str,
     floor: Floor,
     images: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
 ) -> Result<(Vec<f64>, Eigenbasis)> {
     // A vector in factors costs O(n²); beyond this share of them, forming all is cheaper.
     const FORM_ALL: usize = 8;
-    let n = gram.nrows();
-    let formed = || eigen(gram, name).map(|(values, u)| (values, Eigenvectors::Formed(u)));
-    let (mut lambda, mut vectors) = match Factored::new(gram, name)? {
+    let formed = || eigen(gram(), name).map(|(values, u)| (values, Eigenvectors::Formed(u)));
+    let (mut lambda, mut vectors) = match Factored::new(gram(), name)? {
         Some(factors) => (
             factors.values().to_vec(),
             Eigenvectors::Factored(Box::new(factors)),
         ),
         None => formed()?,
     };
+    let n = lambda.len();
     let top = lambda.first().copied().unwrap_or(0.0).max(0.0);
     let range = match top > 0.0 {
         true => floor.unresolved(&lambda, top),
@@ -188,7 +188,7 @@ impl Level<'_> {
     /// Eigenvalues (descending) and vectors within the space of some orthonormal columns, resolved
     /// as deep as the images themselves are.
     fn rotate(&self, columns: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
-        let (mut lambda, rotation) = eigen(&(self.images)(columns), "deflated Gram matrix")?;
+        let (mut lambda, rotation) = eigen((self.images)(columns), "deflated Gram matrix")?;
         let mut rotated = matrix::product(columns, rotation.as_ref());
         if lambda[0] <= self.noise * self.noise {
             return Ok((vec![0.0; lambda.len()], rotated));

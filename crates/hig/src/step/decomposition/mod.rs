@@ -114,12 +114,12 @@ impl Decomposition {
             Route::Svd => by_svd(&jacobian.transposed(), g)?,
             Route::Normal => {
                 let images = |v: MatRef<'_, f64>| jacobian.normal_image_gram(v);
-                let (sigma, v) = resolve(&jacobian.normal(), "normal matrix", floor, &images)?;
+                let (sigma, v) = resolve(&|| jacobian.normal(), "normal matrix", floor, &images)?;
                 (sigma, v.project(&jacobian.vjp(g)), Basis::Normal(v))
             }
             Route::Auto | Route::Gram => {
                 let images = |u: MatRef<'_, f64>| jacobian.image_gram(u);
-                let (sigma, u) = resolve(&jacobian.gram(), "Gram matrix", floor, &images)?;
+                let (sigma, u) = resolve(&|| jacobian.gram(), "Gram matrix", floor, &images)?;
                 (sigma, u.project(g), Basis::Left(u))
             }
             Route::Lanczos => {
@@ -178,18 +178,33 @@ impl Decomposition {
 
     /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
     pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
-        let largest = self.sigma.first().copied().unwrap_or(0.0);
-        let weigh = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
-            let spectrum = self.sigma.iter().zip(&self.coefficients);
-            spectrum.map(|(s, c)| f(*s) * c).collect()
-        };
-        let (weight, ratio) = (|s| filter.weight(s, largest), |s| filter.ratio(s, largest));
+        let ratios = || self.weighted(|s, top| filter.ratio(s, top));
         match &self.basis {
-            Basis::Left(u) => jacobian.vjp(&u.combine(&weigh(&ratio))),
-            Basis::Normal(v) => v.combine(&weigh(&ratio)),
-            Basis::Krylov(q) => jacobian.vjp(&q.combine(&weigh(&ratio))),
-            Basis::Right(v) => matrix::apply(v.as_ref(), &weigh(&weight)),
+            Basis::Left(u) => jacobian.vjp(&u.combine(&ratios())),
+            Basis::Krylov(q) => jacobian.vjp(&q.combine(&ratios())),
+            Basis::Normal(v) => v.combine(&ratios()),
+            Basis::Right(v) => {
+                matrix::apply(v.as_ref(), &self.weighted(|s, top| filter.weight(s, top)))
+            }
         }
+    }
+
+    /// The vector c (length n) that the direction is Jᵀ·c of: f(K)·g. None on the routes that work
+    /// in the space of the parameters.
+    pub fn sample_weights(&self, filter: &Filter) -> Option<Vec<f64>> {
+        let ratios = || self.weighted(|s, top| filter.ratio(s, top));
+        match &self.basis {
+            Basis::Left(u) => Some(u.combine(&ratios())),
+            Basis::Krylov(q) => Some(q.combine(&ratios())),
+            Basis::Normal(_) | Basis::Right(_) => None,
+        }
+    }
+
+    /// The coefficients of g, each times f(σ, σ_max).
+    fn weighted(&self, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+        let largest = self.sigma.first().copied().unwrap_or(0.0);
+        let spectrum = self.sigma.iter().zip(&self.coefficients);
+        spectrum.map(|(s, c)| f(*s, largest) * c).collect()
     }
 }
 

@@ -350,7 +350,7 @@ mod tests {
         let overlaps = matrix::product(z.transpose(), z.as_ref());
         let skew = (overlaps - Mat::<f64>::identity(n, n)).norm_max() / f64::EPSILON;
         assert!(skew <= 60.0, "{name} {n}: not orthogonal by {skew}");
-        let (others, _) = eigen(&t, "test matrix").unwrap();
+        let (others, _) = eigen(t.clone(), "test matrix").unwrap();
         for (own, other) in values.iter().zip(others) {
             let error = (own - other).abs() / f64::EPSILON;
             assert!(error <= 300.0 * size, "{name} {n}: {own}, not {other}");

@@ -1,6 +1,6 @@
 //! All eigenvectors of a symmetric matrix, formed.
 
-use super::scaled::{Scaled, scaled};
+use super::scaled::bring_to_one;
 use crate::error::{Error, Result};
 use crate::matrix::Mat;
 use faer::Par;
@@ -9,9 +9,12 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd;
 
 /// Eigenvalues (descending) and vectors of a symmetric matrix, of which the lower half is read.
-pub(in super::super) fn eigen(gram: &Mat<f64>, name: &'static str) -> Result<(Vec<f64>, Mat<f64>)> {
+pub(in super::super) fn eigen(
+    mut gram: Mat<f64>,
+    name: &'static str,
+) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = gram.nrows();
-    let Scaled { matrix, scale } = scaled(gram, name)?;
+    let scale = bring_to_one(&mut gram, name)?;
     let mut lambda = Diag::zeros(n);
     let mut vectors = Mat::zeros(n, n);
     let mut memory = MemBuffer::new(evd::self_adjoint_evd_scratch::<f64>(
@@ -21,7 +24,7 @@ pub(in super::super) fn eigen(gram: &Mat<f64>, name: &'static str) -> Result<(Ve
         Default::default(),
     ));
     evd::self_adjoint_evd(
-        matrix.as_ref(),
+        gram.as_ref(),
         lambda.as_mut(),
         Some(vectors.as_mut()),
         Par::Seq,

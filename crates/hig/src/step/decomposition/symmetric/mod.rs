@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::matrix::{Mat, MatMut};
 use band::Reflections;
 use chase::Chase;
-use scaled::{Scaled, scaled};
+use scaled::bring_to_one;
 use std::ops::Range;
 
 /// A factored eigendecomposition.
@@ -44,10 +44,10 @@ impl Factored {
     ///
     /// # Errors
     /// The matrix is not finite.
-    pub(super) fn new(gram: &Mat<f64>, name: &'static str) -> Result<Option<Self>> {
-        let Scaled { mut matrix, scale } = scaled(gram, name)?;
-        let reflections = band::reduce(&mut matrix);
-        let (diagonals, chase) = chase::tridiagonalise(matrix.as_ref());
+    pub(super) fn new(mut gram: Mat<f64>, name: &'static str) -> Result<Option<Self>> {
+        let scale = bring_to_one(&mut gram, name)?;
+        let reflections = band::reduce(&mut gram);
+        let (diagonals, chase) = chase::tridiagonalise(gram.as_ref());
         let found = Divided::new(&diagonals.diagonal, &diagonals.beside);
         Ok(found.map(|tridiagonal| Self {
             reflections,
@@ -107,7 +107,7 @@ mod tests {
     /// Largest entries of U·Λ·Uᵀ - K and of Uᵀ·U - 1, and of what one vector says of U.
     fn errors(gram: &Mat<f64>) -> [f64; 4] {
         let n = gram.nrows();
-        let parts = Factored::new(gram, "test matrix").unwrap().unwrap();
+        let parts = Factored::new(gram.clone(), "test matrix").unwrap().unwrap();
         let u = parts.eigenvectors(0..n);
         let scaled = Mat::from_fn(n, n, |i, j| u[(i, j)] * parts.values()[j]);
         let residual = matrix::product(scaled.as_ref(), u.transpose()) - gram;

@@ -165,7 +165,7 @@ mod tests {
         let w = squares.map(f64::sqrt);
         let (values, _) = RankOne::new(d.to_vec(), w.to_vec(), 0.0).unwrap();
         let matrix = Mat::from_fn(4, 4, |i, j| w[i] * w[j] + if i == j { d[i] } else { 0.0 });
-        let (others, _) = eigen(&matrix, "test matrix").unwrap();
+        let (others, _) = eigen(matrix, "test matrix").unwrap();
         for (value, other) in values.iter().rev().zip(others) {
             assert!((value - other).abs() <= 1e-14, "{value}, not {other}");
         }
