@@ -24,6 +24,7 @@ pub use runge_kutta::RungeKutta4;
 pub use schroedinger::{InfiniteWell, Schroedinger};
 
 use crate::matrix::{Mat, MatRef};
+use crate::simd::vectorised;
 
 /// Widths of what a simulator reads and returns, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,15 +99,12 @@ pub trait Record: Send + Sync {
 /// Transposed rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × k):
 /// samples × width.
 pub fn rows_transposed_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
-    let samples = batch.nrows();
+    let (samples, batch) = (batch.nrows(), batch.to_owned());
     let mut result = Mat::zeros(samples, rows.ncols());
     for j in 0..rows.ncols() {
         let target = result.col_as_slice_mut(j);
-        let blocks = rows.col_as_slice(j).chunks_exact(samples);
-        for (i, block) in blocks.enumerate() {
-            for (s, (t, r)) in target.iter_mut().zip(block).enumerate() {
-                *t += r * batch[(s, i)];
-            }
+        for (i, block) in rows.col_as_slice(j).chunks_exact(samples).enumerate() {
+            add_products(target, block, batch.col_as_slice(i));
         }
     }
     result
@@ -115,16 +113,25 @@ pub fn rows_transposed_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64
 /// Rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × width):
 /// samples × k.
 pub fn rows_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
-    let samples = batch.nrows();
+    let (samples, batch) = (batch.nrows(), batch.to_owned());
     let mut result = Mat::zeros(samples, rows.nrows() / samples.max(1));
     for j in 0..rows.ncols() {
-        let blocks = rows.col_as_slice(j).chunks_exact(samples);
-        for (i, block) in blocks.enumerate() {
-            let target = result.col_as_slice_mut(i);
-            for (s, (t, r)) in target.iter_mut().zip(block).enumerate() {
-                *t += r * batch[(s, j)];
-            }
+        let factors = batch.col_as_slice(j);
+        for (i, block) in rows.col_as_slice(j).chunks_exact(samples).enumerate() {
+            add_products(result.col_as_slice_mut(i), block, factors);
         }
     }
     result
+}
+
+/// target += a ∘ b
+fn add_products(target: &mut [f64], a: &[f64], b: &[f64]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (t, (a, b)) in target.iter_mut().zip(a.iter().zip(b)) {
+                *t += a * b;
+            }
+        },
+    );
 }
