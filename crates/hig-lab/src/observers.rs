@@ -78,6 +78,8 @@ pub const PROBE: usize = 0;
 pub struct Finished {
     /// The method's name.
     pub name: String,
+    /// What an update consumed, in words: "Gram matrix, 512 x 2956".
+    pub consumed: String,
     /// How it ended.
     pub outcome: Outcome,
     /// What failed in the middle of it, such as a full disk.

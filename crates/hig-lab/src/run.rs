@@ -8,7 +8,7 @@ use crate::observers::{Bar, Finished, PROBE, Recorder};
 use crate::{Refused, figures, table};
 use anyhow::{Result, bail};
 use hig::network::Network;
-use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, train};
+use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, consumption, train};
 use std::time::Duration;
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
@@ -139,8 +139,12 @@ fn train_one(
     if !quiet {
         eprintln!("{}", table::line(name, &outcome));
     }
+    let last = contender.phases.last().expect("a contender has a phase");
+    let method = last.method.as_ref();
+    let (consumes, rows, columns) = consumption(&experiment.problem, method, &last.training)?;
     Ok(Finished {
         name: name.clone(),
+        consumed: format!("{consumes}, {rows} x {columns}"),
         outcome,
         failure,
         curves: recorder.curves,

@@ -52,7 +52,7 @@ pub fn summary(finished: &[Finished]) -> String {
                     .flatten()
                     .map(|(_, v)| format!("{v:.2e}")),
             );
-            row.push(o.stop.to_string());
+            row.extend([f.consumed.clone(), o.stop.to_string()]);
             row
         })
         .collect();
@@ -66,19 +66,19 @@ pub fn summary(finished: &[Finished]) -> String {
     ];
     let measures = finished.first().and_then(|f| f.curves.measures.last());
     header.extend(measures.into_iter().flatten().map(|(name, _)| *name));
-    header.push("ended by");
+    header.extend(["consumes", "ended by"]);
     layout(&header, &rows)
 }
 
 /// The final table of a run as CSV.
 pub fn summary_csv(finished: &[Finished]) -> String {
-    let mut text = "method,updates,seconds,train_loss,test_loss,stop\n".to_owned();
+    let mut text = "method,updates,seconds,train_loss,test_loss,consumes,stop\n".to_owned();
     for f in finished {
         let o = &f.outcome;
         let stop = o.stop.to_string().replace('"', "'");
         text += &format!(
-            "{},{},{:.6},{:e},{:e},\"{stop}\"\n",
-            f.name, o.updates, o.seconds, o.train_loss, o.test_loss
+            "{},{},{:.6},{:e},{:e},\"{}\",\"{stop}\"\n",
+            f.name, o.updates, o.seconds, o.train_loss, o.test_loss, f.consumed
         );
     }
     text

@@ -90,7 +90,7 @@ pub fn time_shares(_: &Context<'_>) -> Result<Exhibit> {
     })
 }
 
-/// Peak memory of a whole run against n and p, on the route of K and on that of the Jacobian.
+/// Peak memory of a whole run against n and p, with K, with products alone and with the Jacobian.
 pub fn memory(_: &Context<'_>) -> Result<Exhibit> {
     const BATCHES: [&str; 4] = ["2", "4", "8", "16"];
     const WIDTHS: [&str; 4] = ["32", "64", "128", "256"];
@@ -119,7 +119,7 @@ pub fn memory(_: &Context<'_>) -> Result<Exhibit> {
         ("parameters p, with n = 512", &by_p, 1),
     ] {
         let mut curves = Vec::new();
-        for (style, route) in ["gram", "svd"].into_iter().enumerate() {
+        for (style, route) in ["gram", "lanczos", "svd"].into_iter().enumerate() {
             let mut curve = Curve {
                 label: format!("route = {route}"),
                 style,
