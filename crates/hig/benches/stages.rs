@@ -1,6 +1,7 @@
 //! The stages of a HIG update at the sizes of the systems, and how they grow.
 //!
-//! `cargo bench -p hig`; `cargo bench -p hig -- poisson` takes the entries whose names contain a word.
+//! `cargo bench -p hig --bench stages -- --sort location`; a word behind the dashes takes the entries
+//! that have it in their path, such as `poisson` or `growth_with_n`.
 //!
 //! `gram` is `rows_back` and the matrix from what that passed. `solve`, f(K)·g from K on, is
 //! `decompose` and `combine`; its peer is `faer`, all eigenvectors of the same K.
@@ -41,13 +42,13 @@ mod stages {
     use super::*;
 
     #[divan::bench(args = SYSTEMS)]
-    fn a_forward(bencher: Bencher<'_, '_>, system: &str) {
+    fn forward(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         bencher.bench_local(|| case.at());
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn b_physics_rows(bencher: Bencher<'_, '_>, system: &str) {
+    fn physics_rows(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         bencher.with_inputs(|| case.at()).bench_local_refs(|at| {
             at.physics_rows();
@@ -55,7 +56,7 @@ mod stages {
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn c_rows_back(bencher: Bencher<'_, '_>, system: &str) {
+    fn rows_back(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         let (network, rows) = (&case.problem.network, at.physics_rows());
@@ -72,14 +73,14 @@ mod stages {
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn d_gram(bencher: Bencher<'_, '_>, system: &str) {
+    fn gram(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         bencher.bench_local(|| case.condensed(&at));
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn e_decompose(bencher: Bencher<'_, '_>, system: &str) {
+    fn decompose(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         let (g, filter, matrix) = (at.cotangent(), case.filter(), case.condensed(&at));
@@ -89,7 +90,7 @@ mod stages {
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn f_combine(bencher: Bencher<'_, '_>, system: &str) {
+    fn combine(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         let (g, filter) = (at.cotangent(), case.filter());
@@ -99,7 +100,7 @@ mod stages {
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn g_backward(bencher: Bencher<'_, '_>, system: &str) {
+    fn backward(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         let g = at.cotangent();
@@ -107,13 +108,13 @@ mod stages {
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn h_update(bencher: Bencher<'_, '_>, system: &str) {
+    fn update(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         bencher.bench_local(|| case.update());
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn i_solve(bencher: Bencher<'_, '_>, system: &str) {
+    fn solve(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         let (g, filter, matrix) = (at.cotangent(), case.filter(), case.condensed(&at));
@@ -123,9 +124,9 @@ mod stages {
     }
 
     #[divan::bench(args = SYSTEMS)]
-    fn j_faer(bencher: Bencher<'_, '_>, system: &str) {
+    fn faer(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
-        faer(bencher, &case.condensed(&case.at()));
+        super::faer(bencher, &case.condensed(&case.at()));
     }
 }
 

@@ -178,9 +178,14 @@ impl Jacobian for Condensed<'_> {
     }
 }
 
-/// Median seconds of `work` on fresh input, over half a second or two runs, whichever is longer, after
-/// a run that does not count. Making the input does not count either.
-pub fn seconds<I, O>(mut input: impl FnMut() -> I, mut work: impl FnMut(I) -> O) -> f64 {
+/// Median seconds of `work`, over half a second or two runs, whichever is longer, after a run that
+/// does not count.
+pub fn seconds<O>(mut work: impl FnMut() -> O) -> f64 {
+    seconds_on(|| (), |()| work())
+}
+
+/// The same on fresh input, the making of which does not count.
+pub fn seconds_on<I, O>(mut input: impl FnMut() -> I, mut work: impl FnMut(I) -> O) -> f64 {
     const LONG_ENOUGH: Duration = Duration::from_millis(500);
     const MOST: usize = 200;
     let mut run = || {
