@@ -6,19 +6,15 @@
 //! on products of the whole matrix with one vector, at the speed of memory; here everything of order
 //! n³ is a product of matrices. What is left, from the band to a tridiagonal matrix, is of order n².
 
+use super::half;
 use super::reflection::reflection;
 use crate::matrix::{self, Mat, MatMut, MatRef};
 use crate::simd::vectorised;
 use faer::Accum;
 use faer::reborrow::{Reborrow, ReborrowMut};
-use rayon::prelude::*;
 
 /// Number of diagonals of the band below the main one.
 pub(super) const WIDTH: usize = 16;
-// Fixed, so that the bits do not depend on the number of threads.
-const BLOCK: usize = 96;
-// Below this size the work is done before a second thread has woken up.
-const WORTH_THREADS: usize = 384;
 
 /// Q as a product of block reflections 1 - V·T·Vᵀ.
 #[derive(Debug)]
@@ -41,10 +37,6 @@ struct Panel {
 pub(super) fn reduce(matrix: &mut Mat<f64>) -> Reflections {
     let n = matrix.nrows();
     let mut panels = Vec::with_capacity(n / WIDTH);
-    // Diagonal blocks are kept whole, so that a product needs no triangle.
-    for start in (0..n).step_by(BLOCK) {
-        mirror(matrix.as_mut(), start, BLOCK.min(n - start));
-    }
     for column in (0..n.saturating_sub(WIDTH + 1)).step_by(WIDTH) {
         let first = column + WIDTH;
         let panel = factor(
@@ -53,18 +45,10 @@ pub(super) fn reduce(matrix: &mut Mat<f64>) -> Reflections {
                 .submatrix_mut(first, column, n - first, WIDTH),
             first,
         );
-        reflect(matrix.as_mut(), &panel);
+        reflect(matrix, &panel);
         panels.push(panel);
     }
     Reflections { panels }
-}
-
-fn mirror(mut matrix: MatMut<'_, f64>, start: usize, size: usize) {
-    for j in start..start + size {
-        for i in start..j {
-            matrix[(i, j)] = matrix[(j, i)];
-        }
-    }
 }
 
 /// V and T of the QR decomposition of a panel, which is left with R.
@@ -144,102 +128,24 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     tail + sums.iter().sum::<f64>()
 }
 
-/// A ← Hᵀ·A·H for the block reflection H of a panel; diagonal blocks whole, of the rest the lower half.
-fn reflect(a: MatMut<'_, f64>, panel: &Panel) {
-    let (v, first) = (panel.v.as_ref(), panel.first);
-    let products = times(a.rb(), panel);
+/// A ← Hᵀ·A·H for the block reflection H of a panel.
+fn reflect(matrix: &mut Mat<f64>, panel: &Panel) {
+    let v = by_rows(panel.v.as_ref());
+    let products = half::times(matrix, panel.first, &v);
+    let products = MatRef::from_row_major_slice(&products, panel.v.nrows(), WIDTH);
     // With S = A·V·T: Hᵀ·A·H = A - V·Yᵀ - Y·Vᵀ for Y = S - ½·V·(Tᵀ·Vᵀ·S).
-    let products = products.as_ref().subrows(first, v.nrows());
     let mut y = matrix::product(products, panel.t.as_ref());
-    let inner = matrix::product(v.transpose(), y.as_ref());
-    let half = faer::Scale(-0.5) * matrix::product(panel.t.transpose(), inner.as_ref());
-    matrix::multiply(y.as_mut(), Accum::Add, v, half.as_ref());
-    let left = beside(v, y.as_ref());
-    let right = faer::Scale(-1.0) * beside(y.as_ref(), v);
-    let update = |(block, mut columns): (usize, MatMut<'_, f64>)| {
-        let Some(part) = Part::new(block, columns.ncols(), first) else {
-            return;
-        };
-        let count = v.nrows() - (part.start - first);
-        matrix::multiply(
-            columns
-                .rb_mut()
-                .submatrix_mut(part.start, part.skipped, count, part.count),
-            Accum::Add,
-            left.as_ref().subrows(part.start - first, count),
-            right
-                .as_ref()
-                .subrows(part.start - first, part.count)
-                .transpose(),
-        );
-    };
-    let blocks = a.par_col_chunks_mut(BLOCK).enumerate();
-    if v.nrows() >= WORTH_THREADS {
-        blocks.for_each(update);
-    } else {
-        blocks.with_min_len(usize::MAX).for_each(update);
-    }
+    let inner = matrix::product(panel.v.transpose(), y.as_ref());
+    let half_of = faer::Scale(-0.5) * matrix::product(panel.t.transpose(), inner.as_ref());
+    matrix::multiply(y.as_mut(), Accum::Add, panel.v.as_ref(), half_of.as_ref());
+    half::update(matrix, panel.first, &v, &by_rows(y.as_ref()));
 }
 
-/// What of a block of columns (or rows) lies at or behind the first one that is reflected.
-struct Part {
-    start: usize,
-    skipped: usize,
-    count: usize,
-}
-
-impl Part {
-    fn new(block: usize, size: usize, first: usize) -> Option<Self> {
-        let skipped = first.saturating_sub(block * BLOCK);
-        (skipped < size).then(|| Self {
-            start: block * BLOCK + skipped,
-            skipped,
-            count: size - skipped,
-        })
-    }
-}
-
-fn beside(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
-    let mut both = Mat::zeros(left.nrows(), left.ncols() + right.ncols());
-    both.as_mut().subcols_mut(0, left.ncols()).copy_from(left);
-    both.as_mut()
-        .subcols_mut(left.ncols(), right.ncols())
-        .copy_from(right);
-    both
-}
-
-/// A·V for a symmetric A, diagonal blocks whole, of the rest the lower half; rows that V does not
-/// have are zero.
-fn times(a: MatRef<'_, f64>, panel: &Panel) -> Mat<f64> {
-    let (v, first, n) = (panel.v.as_ref(), panel.first, a.nrows());
-    let mut products = Mat::zeros(n, v.ncols());
-    let fill = |(block, target): (usize, MatMut<'_, f64>)| {
-        let Some(part) = Part::new(block, target.nrows(), first) else {
-            return;
-        };
-        let mut target = target.subrows_mut(part.skipped, part.count);
-        let end = part.start + part.count;
-        matrix::multiply(
-            target.rb_mut(),
-            Accum::Replace,
-            a.submatrix(part.start, first, part.count, end - first),
-            v.subrows(0, end - first),
-        );
-        matrix::multiply(
-            target,
-            Accum::Add,
-            a.submatrix(end, part.start, n - end, part.count)
-                .transpose(),
-            v.subrows(end - first, n - end),
-        );
-    };
-    let blocks = products.as_mut().par_row_chunks_mut(BLOCK).enumerate();
-    if v.nrows() >= WORTH_THREADS {
-        blocks.for_each(fill);
-    } else {
-        blocks.with_min_len(usize::MAX).for_each(fill);
-    }
-    products
+/// The entries row after row.
+fn by_rows(matrix: MatRef<'_, f64>) -> Vec<f64> {
+    let mut rows = vec![0.0; matrix.nrows() * matrix.ncols()];
+    MatMut::from_row_major_slice_mut(&mut rows, matrix.nrows(), matrix.ncols()).copy_from(matrix);
+    rows
 }
 
 impl Reflections {

@@ -10,6 +10,7 @@ mod cauchy;
 mod chase;
 mod divide;
 mod formed;
+mod half;
 mod ql;
 mod rank_one;
 mod reflection;

@@ -7,7 +7,7 @@
 pub(super) fn reflection(x: &mut [f64]) -> (f64, f64) {
     const NEGLIGIBLE: f64 = 1e-280;
     let first = x[0];
-    let rest: f64 = x[1..].iter().map(|v| v * v).sum();
+    let rest = sum_of_squares(&x[1..]);
     x[0] = 1.0;
     if rest < NEGLIGIBLE {
         x[1..].fill(0.0);
@@ -19,4 +19,19 @@ pub(super) fn reflection(x: &mut [f64]) -> (f64, f64) {
         *v *= scale;
     }
     ((beta - first) / beta, beta)
+}
+
+/// With partial sums, which need not wait for each other.
+#[inline(always)]
+fn sum_of_squares(x: &[f64]) -> f64 {
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail: f64 = chunks.remainder().iter().map(|v| v * v).sum();
+    for chunk in chunks {
+        for (sum, v) in sums.iter_mut().zip(chunk) {
+            *sum += v * v;
+        }
+    }
+    tail + sums.iter().sum::<f64>()
 }
