@@ -18,13 +18,13 @@
 //! `train` takes the samples in the order in which they are stored, evaluates the loss of all
 //! training samples every EVERY updates and ends below LOSS or after MOST updates.
 
-use hig::linearization::{Jacobian, Linearization};
+use hig::linearization::{Jacobian, Linearization, Model};
 use hig::matrix::{Mat, MatRef};
 use hig::settings::{Settings, Value};
-use hig::step::{Decomposition, Method, Route, Spectral, TreatmentKind};
+use hig::step::{Decomposition, Method, Route, Spectral, Step, TreatmentKind};
 use hig::systems::{self, System};
 use hig::tensors::Tensors;
-use hig::trainer::{Batches, Order, Training};
+use hig::trainer::{Batches, Order, Training, compute};
 use hig::{Dataset, Problem};
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -136,9 +136,14 @@ impl Peer {
     fn update(&self, method: &Spectral, weights: &[f64]) -> Outcome<(f64, Vec<f64>)> {
         let mut step = method.start()?;
         let clock = Instant::now();
-        let at = Linearization::new(self.problem.model(), &self.batch, weights);
-        let update = step.step(&at, method.learning_rate)?;
-        let next = weights.iter().zip(&update.delta).map(|(w, d)| w + d);
+        let delta = delta(
+            self.problem.model(),
+            &self.batch,
+            weights,
+            step.as_mut(),
+            method,
+        )?;
+        let next = weights.iter().zip(&delta).map(|(w, d)| w + d);
         let next = std::hint::black_box(next.collect());
         Ok((milliseconds(clock), next))
     }
@@ -182,8 +187,7 @@ impl Peer {
             let clock = Instant::now();
             for _ in 0..every {
                 let batch = batches.next_batch();
-                let at = Linearization::new(model, &batch, &weights);
-                let delta = step.step(&at, self.method.learning_rate)?.delta;
+                let delta = delta(model, &batch, &weights, step.as_mut(), &self.method)?;
                 for (weight, d) in weights.iter_mut().zip(delta) {
                     *weight += d;
                 }
@@ -192,6 +196,19 @@ impl Peer {
             updates += every;
         }
     }
+}
+
+/// The change of the weights by one batch, as a training computes it.
+fn delta(
+    model: Model<'_>,
+    batch: &Dataset,
+    weights: &[f64],
+    step: &mut dyn Step,
+    method: &Spectral,
+) -> Outcome<Vec<f64>> {
+    let (loss, update) = compute(model, batch, weights, step, method.learning_rate)?;
+    let update = update.ok_or_else(|| format!("the loss is {loss}"))?;
+    Ok(update.delta)
 }
 
 /// Damped Gauss-Newton, Δθ = -Jᵀ·(K + λ)⁻¹·g.

@@ -24,6 +24,7 @@ mod simd;
 pub mod step;
 pub mod systems;
 pub mod tensors;
+mod threads;
 pub mod trainer;
 
 pub use data::Dataset;

@@ -6,6 +6,7 @@ use hig::matrix::{Mat, MatRef};
 use hig::settings::Settings;
 use hig::step::{Decomposition, Filter, Method, Route, Spectral, Update};
 use hig::systems::{Poisson, System, system};
+use hig::trainer::compute;
 use hig::{Dataset, Linearization, Problem};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,8 +97,10 @@ impl Case {
     /// A whole update: forward pass, simulation and step.
     pub fn update(&self) -> Update {
         let mut step = self.method.start().expect("settings within their ranges");
-        step.step(&self.at(), self.method.learning_rate())
-            .expect("a finite matrix")
+        let (model, rate) = (self.problem.model(), self.method.learning_rate());
+        let computed = compute(model, &self.batch, &self.parameters, step.as_mut(), rate);
+        let (_, update) = computed.expect("a finite matrix");
+        update.expect("a finite loss")
     }
 }
 

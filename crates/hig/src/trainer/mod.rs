@@ -12,11 +12,13 @@ pub use observers::{
 };
 pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 
+use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::linearization::{Consumes, Linearization};
+use crate::linearization::{Consumes, Linearization, Model};
 use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
-use crate::step::{Method, Step};
+use crate::step::{Method, Step, Update};
+use crate::threads::in_pool;
 use std::time::{Duration, Instant};
 
 crate::settings! {
@@ -203,21 +205,25 @@ pub fn train(
         }
         let clock = Instant::now();
         let batch = batches.next_batch();
-        let at = Linearization::new(problem.model(), &batch, &run.parameters);
-        let loss = at.loss();
-        if !loss.is_finite() {
-            let update = run.updates;
-            break Stop::LossNotFinite { update, loss };
-        }
         let learning_rate = method.learning_rate() * schedule.factor(used);
-        let update = match step.step(&at, learning_rate) {
-            Ok(update) => update,
+        let computed = compute(
+            problem.model(),
+            &batch,
+            &run.parameters,
+            step.as_mut(),
+            learning_rate,
+        );
+        let (loss, update) = match computed {
+            Ok((loss, Some(update))) => (loss, update),
+            Ok((loss, None)) => {
+                let update = run.updates;
+                break Stop::LossNotFinite { update, loss };
+            }
             Err(error) => {
                 let update = run.updates;
                 break Stop::Failed { update, error };
             }
         };
-        drop(at);
         if update.delta.len() != run.parameters.len() {
             let update_length = update.delta.len();
             break Stop::Failed {
@@ -249,6 +255,29 @@ pub fn train(
         }
     };
     Ok(run.finish(stop))
+}
+
+/// What one update computes: the loss of a batch at the parameters, and the change that a step makes
+/// of the batch, none where the loss is not finite. All of it runs on the threads of the pool.
+///
+/// # Errors
+/// Those of the step.
+pub fn compute(
+    model: Model<'_>,
+    batch: &Dataset,
+    parameters: &[f64],
+    step: &mut dyn Step,
+    learning_rate: f64,
+) -> Result<(f64, Option<Update>)> {
+    in_pool(|| {
+        let at = Linearization::new(model, batch, parameters);
+        let loss = at.loss();
+        let update = match loss.is_finite() {
+            true => Some(step.step(&at, learning_rate)?),
+            false => None,
+        };
+        Ok((loss, update))
+    })
 }
 
 fn following(update: usize, every: usize) -> usize {

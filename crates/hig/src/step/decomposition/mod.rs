@@ -35,6 +35,7 @@ use super::filter::Filter;
 use crate::error::{Error, Result};
 use crate::linearization::Jacobian;
 use crate::matrix::{self, Mat, MatRef};
+use crate::threads::in_pool;
 use deflation::{Eigenbasis, Floor, resolve};
 use faer::Par;
 use faer::diag::Diag;
@@ -109,6 +110,16 @@ impl Decomposition {
         accuracy: f64,
     ) -> Result<Self> {
         let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
+        in_pool(|| Self::by_route(jacobian, g, filter, route, accuracy))
+    }
+
+    fn by_route(
+        jacobian: &dyn Jacobian,
+        g: &[f64],
+        filter: &Filter,
+        route: Route,
+        accuracy: f64,
+    ) -> Result<Self> {
         let floor = Floor::new(filter, accuracy);
         let (sigma, coefficients, basis) = match route {
             Route::Svd => by_svd(&jacobian.transposed(), g)?,
