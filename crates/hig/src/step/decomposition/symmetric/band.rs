@@ -6,15 +6,12 @@
 //! on products of the whole matrix with one vector, at the speed of memory; here everything of order
 //! n³ is a product of matrices. What is left, from the band to a tridiagonal matrix, is of order n².
 
-use super::half;
 use super::reflection::reflection;
+use super::{WIDTH, half};
 use crate::matrix::{self, Mat, MatMut, MatRef};
 use crate::simd::vectorised;
 use faer::Accum;
 use faer::reborrow::{Reborrow, ReborrowMut};
-
-/// Number of diagonals of the band below the main one.
-pub(super) const WIDTH: usize = 16;
 
 /// Q as a product of block reflections 1 - V·T·Vᵀ.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! what it fills in further down the band is chased to the end by further reflections. Every
 //! operation is on blocks of the band's width, which stay in the registers and the first cache.
 
-use super::band::WIDTH;
+use super::WIDTH;
 use super::reflection::reflection;
 use crate::matrix::MatRef;
 use crate::simd::{Simd, WithSimd, vectorised, with_lanes};

@@ -5,7 +5,7 @@
 //! the reduction to a band is made of, with sums that stay in vector registers. What stands above the
 //! diagonal is neither read nor kept.
 
-use super::band::WIDTH;
+use super::WIDTH;
 use crate::matrix::Mat;
 use crate::simd::{Simd, WithSimd, with_lanes};
 use faer::MatMut;

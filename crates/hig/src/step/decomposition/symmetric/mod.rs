@@ -28,6 +28,10 @@ use chase::Chase;
 use scaled::bring_to_one;
 use std::ops::Range;
 
+/// Diagonals of the band below the main one: wide enough for fast products of matrices, narrow enough
+/// for the chase.
+const WIDTH: usize = 16;
+
 /// A factored eigendecomposition.
 #[derive(Debug)]
 pub(super) struct Factored {
