@@ -111,40 +111,55 @@ pub struct Curves {
     pub changes: Vec<(usize, String)>,
 }
 
-/// Records [`Curves`] and writes the diagnostics among them to `diagnostics.csv` as they come.
+/// Records [`Curves`] and writes the diagnostics among them to `diagnostics.csv`, and what the steps
+/// tell of themselves to `steps.csv`, as they come.
 pub struct Recorder<'a> {
     /// What was recorded.
     pub curves: Curves,
     system: &'a dyn System,
     sample: usize,
+    diagnostics: Lines,
+    steps: Lines,
+}
+
+/// A file of lines.
+struct Lines {
     path: PathBuf,
     file: File,
 }
 
+impl Lines {
+    fn create(path: PathBuf, header: &str) -> Result<Self> {
+        let file = File::create(&path).map_err(|e| Error::file(&path, e))?;
+        let mut lines = Self { path, file };
+        lines.write(&format!("{header}\n"))?;
+        Ok(lines)
+    }
+
+    fn write(&mut self, text: &str) -> Result<()> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|e| Error::file(&self.path, e))
+    }
+}
+
 impl<'a> Recorder<'a> {
-    /// Records the test sample `sample` among the rest.
-    pub fn create(path: &Path, experiment: &'a Experiment, sample: usize) -> Result<Self> {
+    /// Records the test sample `sample` among the rest, in files of a folder.
+    pub fn create(folder: &Path, experiment: &'a Experiment, sample: usize) -> Result<Self> {
         let problem = &experiment.problem;
         let measures = experiment.system.measures(problem, &experiment.weights);
         let mut columns: Vec<String> = measures.iter().map(|(name, _)| (*name).into()).collect();
         let outputs = problem.physics.widths().output;
         columns.extend((1..=outputs).map(|i| format!("y{i}")));
-        let start = || -> std::io::Result<File> {
-            let mut file = File::create(path)?;
-            writeln!(
-                file,
-                "update,seconds,activation_mean,activation_deviation,rank,{}",
-                columns.join(",")
-            )?;
-            Ok(file)
-        };
-        let file = start().map_err(|e| Error::file(path, e))?;
+        let header = format!(
+            "update,seconds,activation_mean,activation_deviation,rank,{}",
+            columns.join(",")
+        );
         Ok(Self {
             curves: Curves::default(),
             system: experiment.system.as_ref(),
             sample,
-            path: path.to_owned(),
-            file,
+            diagnostics: Lines::create(folder.join("diagnostics.csv"), &header)?,
+            steps: Lines::create(folder.join("steps.csv"), "update,quantity,value")?,
         })
     }
 
@@ -183,9 +198,10 @@ impl Observer for Recorder<'_> {
         curves.saturation_deviation.push(deviation);
         curves.measures.push(measures);
         curves.probe.push(y);
-        self.file
-            .write_all(row.as_bytes())
-            .map_err(|e| Error::file(&self.path, e))?;
+        self.diagnostics.write(&row)?;
+        let told = now.diagnostics.iter();
+        let told = told.map(|(name, value)| format!("{},{name},{value:e}\n", now.update));
+        self.steps.write(&told.collect::<String>())?;
         Ok(Flow::Continue)
     }
 }

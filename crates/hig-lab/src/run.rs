@@ -87,7 +87,7 @@ fn train_one(
     let weights = own.join("weights.safetensors");
     let mut bar = Bar::new(&contender.name, quiet);
     let mut metrics = MetricsWriter::create(&own.join("metrics.csv"))?;
-    let mut recorder = Recorder::create(&own.join("diagnostics.csv"), experiment, PROBE)?;
+    let mut recorder = Recorder::create(&own, experiment, PROBE)?;
     let mut checkpoints = CheckpointWriter::new(&weights, CHECKPOINT_INTERVAL);
     let mut start = Start::from(experiment.weights.clone());
     let mut phases = contender.phases.iter().enumerate().peekable();

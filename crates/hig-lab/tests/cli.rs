@@ -50,6 +50,37 @@ fn a_run_leaves_configuration_metrics_weights_and_figures() {
 }
 
 #[test]
+fn a_run_tells_what_its_updates_consumed_and_what_its_steps_say() {
+    let folder = TempDir::new().unwrap();
+    for (setting, consumed, quantities) in [
+        ("route=auto", "Gram matrix, 128 x ", vec!["rank"]),
+        (
+            "route=lanczos",
+            "products, 128 x ",
+            vec!["rank", "vectors", "error"],
+        ),
+        (
+            "memory_limit=1e-3",
+            "products, 128 x ",
+            vec!["rank", "vectors", "error"],
+        ),
+        ("route=svd", "Jacobian, 128 x ", vec!["rank"]),
+    ] {
+        let out = folder.path().join(setting);
+        let arguments = "run linear-oscillators --method hig --updates 1 --quiet --set";
+        let arguments = arguments.split(' ').chain([setting, "--out"]);
+        let run = hig(&arguments.collect::<Vec<_>>()).arg(&out).assert();
+        let output = String::from_utf8(run.success().get_output().stdout.clone()).unwrap();
+        assert!(output.contains(consumed), "{setting}: {output}");
+        let steps = fs::read_to_string(out.join("hig/steps.csv")).unwrap();
+        let mut lines = steps.lines();
+        assert_eq!(lines.next(), Some("update,quantity,value"));
+        let told: Vec<&str> = lines.map(|line| line.split(',').nth(1).unwrap()).collect();
+        assert_eq!(told, quantities, "{setting}");
+    }
+}
+
+#[test]
 fn the_oscillators_are_trained_and_drawn() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out");
