@@ -60,7 +60,7 @@ fn a_run_tells_what_its_updates_consumed_and_what_its_steps_say() {
             vec!["rank", "vectors", "error"],
         ),
         (
-            "memory_limit=1e-3",
+            "memory_limit=4e-4",
             "products, 128 x ",
             vec!["rank", "vectors", "error"],
         ),
