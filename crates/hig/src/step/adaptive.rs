@@ -19,7 +19,7 @@ use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
-use crate::settings::{ANY_COUNT, AT_LEAST_ONE, POSITIVE, Rule, Settings};
+use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
 use evidence::Evidence;
 use place::Place;
 use rayon::prelude::*;
@@ -37,6 +37,8 @@ crate::settings! {
         pub least_damping: f64 = 1e-13, DAMPING;
         /// Earlier batches by whose loss a candidate is judged, together with that of its own batch.
         pub memory: usize = 4, ANY_COUNT;
+        /// μ: the part of the last update that every candidate begins with, as in SPRING (arXiv 2401.10190).
+        pub momentum: f64 = 0.0, FRACTION;
         /// Rounds of candidates on one batch before it is left with no update.
         pub trials: usize = 5, AT_LEAST_ONE;
         /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
@@ -88,11 +90,39 @@ impl Method for AdaptiveHalfInverse {
             },
             largest: None,
             evidence: Evidence::new(self.memory),
+            last: None,
         }))
     }
 
     fn boxed(&self) -> Box<dyn Method> {
         Box::new(self.clone())
+    }
+}
+
+/// The part of the last update that a candidate begins with. What it does to the batch by the model
+/// is taken off r, so that a candidate mends only what is left (arXiv 2401.10190, equation 17, where
+/// κ = 1 and β = 1).
+struct Drift {
+    step: Vec<f64>,
+    /// The decrease of the model by it.
+    decrease: f64,
+}
+
+impl Drift {
+    /// None for a step without; `cotangent` becomes what is left of it.
+    fn new(
+        scaled: &Linearization<'_>,
+        cotangent: &mut [f64],
+        last: Option<&Vec<f64>>,
+        momentum: f64,
+    ) -> Option<Self> {
+        let step: Vec<f64> = last?.iter().map(|l| momentum * l).collect();
+        let image = scaled.jvp(&step);
+        let decrease = -dot(cotangent, &image) - 0.5 * dot(&image, &image);
+        for (c, i) in cotangent.iter_mut().zip(&image) {
+            *c += i;
+        }
+        Some(Self { step, decrease })
     }
 }
 
@@ -119,8 +149,12 @@ impl Ray {
         }
     }
 
-    fn step(&self, length: f64) -> Vec<f64> {
-        self.direction.iter().map(|d| length * d).collect()
+    fn step(&self, length: f64, drift: Option<&Drift>) -> Vec<f64> {
+        let step = self.direction.iter().map(|d| length * d);
+        match drift {
+            Some(drift) => step.zip(&drift.step).map(|(s, d)| s + d).collect(),
+            None => step.collect(),
+        }
     }
 
     /// The decrease of the model at a length.
@@ -144,6 +178,8 @@ struct Searching {
     /// The largest singular value of the last batch.
     largest: Option<f64>,
     evidence: Evidence,
+    /// The last update, where there is momentum.
+    last: Option<Vec<f64>>,
 }
 
 /// The part of the model's decrease that the loss must show (Nocedal and Wright 2006, equation 3.4).
@@ -159,6 +195,7 @@ impl Searching {
         at: &Linearization<'_>,
         scaled: &Linearization<'_>,
         parts: &Decomposition,
+        drift: Option<&Drift>,
         rate: f64,
     ) -> (Option<(Found, Vec<f64>)>, usize) {
         let evidence = &self.evidence;
@@ -178,8 +215,9 @@ impl Searching {
                 .collect();
             let judge = |ray: usize, place: Place| {
                 let length = rate * place.length;
-                let loss = loss_after(&rays[ray].step(length));
-                let predicted = rays[ray].predicted(length).max(0.0);
+                let loss = loss_after(&rays[ray].step(length, drift));
+                let drifted = drift.map_or(0.0, |drift| drift.decrease);
+                let predicted = (drifted + rays[ray].predicted(length)).max(0.0);
                 let enough = before - loss > SUFFICIENT_DECREASE * unit * predicted;
                 (enough && loss.is_finite()).then_some(Found { ray, place, loss })
             };
@@ -204,7 +242,7 @@ impl Searching {
                         break;
                     }
                 }
-                let step = rays[best.ray].step(rate * best.place.length);
+                let step = rays[best.ray].step(rate * best.place.length, drift);
                 self.place = best.place;
                 return (Some((best, step)), accepted);
             }
@@ -243,10 +281,12 @@ impl Step for Searching {
                 ..Update::default()
             });
         }
-        let (scaled, cotangent) = whitened(at);
+        let (scaled, mut cotangent) = whitened(at);
         // The Rayleigh quotient of the gradient tells the scale, from below, before anything is decomposed.
         let quotient = dot(&gradient, &gradient) / dot(&cotangent, &cotangent);
         let largest = self.largest.unwrap_or(quotient.sqrt());
+        let momentum = self.settings.momentum;
+        let drift = Drift::new(&scaled, &mut cotangent, self.last.as_ref(), momentum);
         let least = Place {
             damping: parts_floor(&self.settings, &self.place),
             ..self.place
@@ -255,7 +295,11 @@ impl Step for Searching {
             .request
             .decompose(&scaled, &cotangent, &least.filter(largest))?;
         self.largest = parts.singular_values().first().copied();
-        let (found, accepted) = self.search(at, &scaled, &parts, learning_rate);
+        let (found, accepted) = self.search(at, &scaled, &parts, drift.as_ref(), learning_rate);
+        self.last = match &found {
+            Some((_, step)) if momentum > 0.0 => Some(step.clone()),
+            _ => None,
+        };
         self.evidence.keep(at.batch());
         let length = found.as_ref().map_or(0.0, |(found, _)| found.place.length);
         Ok(Update {
