@@ -21,7 +21,7 @@ use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
 use evidence::Evidence;
-use place::Place;
+use place::{Axis, Place};
 use rayon::prelude::*;
 
 crate::settings! {
@@ -36,7 +36,7 @@ crate::settings! {
         /// The least λ, as a fraction of the largest σ².
         pub least_damping: f64 = 1e-13, DAMPING;
         /// Earlier batches by whose loss a candidate is judged, together with that of its own batch.
-        pub memory: usize = 4, ANY_COUNT;
+        pub memory: usize = 1, ANY_COUNT;
         /// μ: the part of the last update that every candidate begins with, as in SPRING (arXiv 2401.10190).
         pub momentum: f64 = 0.0, FRACTION;
         /// Rounds of candidates on one batch before it is left with no update.
@@ -89,6 +89,7 @@ impl Method for AdaptiveHalfInverse {
                 length: 1.0,
             },
             largest: None,
+            axis: Axis::Damping,
             evidence: Evidence::new(self.memory),
             last: None,
         }))
@@ -177,6 +178,8 @@ struct Searching {
     place: Place,
     /// The largest singular value of the last batch.
     largest: Option<f64>,
+    /// What the candidates of this batch differ in.
+    axis: Axis,
     evidence: Evidence,
     /// The last update, where there is momentum.
     last: Option<Vec<f64>>,
@@ -208,7 +211,7 @@ impl Searching {
         let mut place = self.place;
         let mut accepted = 0;
         for _ in 0..self.settings.trials {
-            let places = place.neighbours(parts_floor(&self.settings, &self.place));
+            let places = place.neighbours(self.axis, parts_floor(&self.settings, &self.place));
             let rays: Vec<Ray> = places
                 .into_par_iter()
                 .map(|place| Ray::new(scaled, parts, place))
@@ -301,6 +304,7 @@ impl Step for Searching {
             _ => None,
         };
         self.evidence.keep(at.batch());
+        self.axis = self.axis.other();
         let length = found.as_ref().map_or(0.0, |(found, _)| found.place.length);
         Ok(Update {
             delta: found.map_or(still, |(_, step)| step),

@@ -13,6 +13,25 @@ pub struct Place {
     pub length: f64,
 }
 
+/// What neighbours differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    /// κ.
+    Exponent,
+    /// λ.
+    Damping,
+}
+
+impl Axis {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Exponent => Self::Damping,
+            Self::Damping => Self::Exponent,
+        }
+    }
+}
+
 /// The distance of neighbours in κ.
 const EXPONENT_STEP: f64 = 0.125;
 
@@ -36,20 +55,23 @@ impl Place {
         }
     }
 
-    /// The place itself and its neighbours in κ and λ, where λ is at least `least`.
-    pub fn neighbours(&self, least: f64) -> Vec<Self> {
-        let mut places = vec![*self];
-        for exponent in [self.exponent - EXPONENT_STEP, self.exponent + EXPONENT_STEP] {
-            if (0.0..=1.0).contains(&exponent) {
-                places.push(Self { exponent, ..*self });
-            }
-        }
-        for damping in [self.damping / DAMPING_STEP, self.damping * DAMPING_STEP] {
-            if (least..=1.0).contains(&damping) {
-                places.push(Self { damping, ..*self });
-            }
-        }
-        places
+    /// The place itself and its neighbours in κ, or in λ, where λ is at least `least`.
+    pub fn neighbours(&self, axis: Axis, least: f64) -> Vec<Self> {
+        let beside = [-1.0, 1.0].map(|sign| match axis {
+            Axis::Exponent => Self {
+                exponent: self.exponent + sign * EXPONENT_STEP,
+                ..*self
+            },
+            Axis::Damping => Self {
+                damping: self.damping * DAMPING_STEP.powf(sign),
+                ..*self
+            },
+        });
+        let inside = |place: &Self| {
+            (0.0..=1.0).contains(&place.exponent) && (least..=1.0).contains(&place.damping)
+        };
+        let beside = beside.into_iter().filter(inside);
+        [*self].into_iter().chain(beside).collect()
     }
 
     /// The smallest λ that a neighbour may have.
