@@ -132,7 +132,7 @@ fn the_loss_of_the_samples_that_it_judges_by_never_rises() {
         for _ in 0..60 {
             let done = advance(step.as_mut(), &problem, &mut at);
             let now = loss(&problem, &at);
-            let moved = diagnostic(&done, "length") > 0.0;
+            let moved = diagnostic(&done, "step_length") > 0.0;
             assert!(if moved { now < last } else { now == last });
             last = now;
         }

@@ -8,7 +8,8 @@
 //!
 //! where α* minimises the quadratic model of the loss along d, so that β means the same for every κ
 //! and batch size. A is decomposed once; each candidate (κ, λ) costs a backward and a forward pass,
-//! another β a forward pass. The search begins where the last update ended.
+//! another β a forward pass. The search begins where the last update ended, and every candidate
+//! begins with a part of that update (`Drift`).
 
 mod evidence;
 mod place;
@@ -38,7 +39,7 @@ crate::settings! {
         /// Earlier batches by whose loss a candidate is judged, together with that of its own batch.
         pub memory: usize = 1, ANY_COUNT;
         /// μ: the part of the last update that every candidate begins with, as in SPRING (arXiv 2401.10190).
-        pub momentum: f64 = 0.0, FRACTION;
+        pub momentum: f64 = 0.5, FRACTION;
         /// Rounds of candidates on one batch before it is left with no update.
         pub trials: usize = 5, AT_LEAST_ONE;
         /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
@@ -251,7 +252,10 @@ impl Searching {
             }
             place = place.retreat();
         }
-        self.place = place;
+        // What failed may have been the part of the last update, which the next batch goes without.
+        if drift.is_none() {
+            self.place = place;
+        }
         (None, 0)
     }
 }
@@ -309,9 +313,9 @@ impl Step for Searching {
         Ok(Update {
             delta: found.map_or(still, |(_, step)| step),
             diagnostics: vec![
-                ("exponent", self.place.exponent),
+                ("kappa", self.place.exponent),
                 ("damping", self.place.damping),
-                ("length", length),
+                ("step_length", length),
                 ("accepted", accepted as f64),
                 ("rank", parts.rank(self.place.damping.sqrt()) as f64),
             ],
