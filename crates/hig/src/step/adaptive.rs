@@ -102,7 +102,7 @@ impl Method for AdaptiveHalfInverse {
 }
 
 /// The part of the last update that a candidate begins with. What it does to the batch by the model
-/// is taken off r, so that a candidate mends only what is left (arXiv 2401.10190, equation 17, where
+/// is taken off r, so that a candidate mends only what is left (SPRING, arXiv 2401.10190, where
 /// κ = 1 and β = 1).
 struct Drift {
     step: Vec<f64>,
