@@ -32,6 +32,10 @@ fn examples(allowed: &str) -> (&'static [&'static str], &'static [&'static str])
         "between -1 (gradient descent) and 1 (Gauss-Newton)" => {
             (&["-1", "1", "0.5"], &["-1.0001", "1.5", "NaN"])
         }
+        "between 0 (orthogonalised) and 1 (Gauss-Newton)" => {
+            (&["0", "1", "0.5"], &["-1e-9", "1.5", "NaN"])
+        }
+        "above 0 and at most 1" => (&["1e-300", "1"], &["0", "-1", "1.5", "NaN"]),
         "a whole number of at least 1" => (&["1", "7"], &["0", "-1", "1.5", "two"]),
         "a whole number" => (&["0", "7"], &["-1", "0.5", "many"]),
         "whole numbers of at least 1, separated by commas" => {

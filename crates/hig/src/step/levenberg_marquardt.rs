@@ -7,10 +7,11 @@
 
 use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{Filter, Treatment};
+use super::whitened::whitened;
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
-use crate::matrix::{self, dot};
+use crate::matrix::dot;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 
 crate::settings! {
@@ -95,12 +96,7 @@ impl Step for Damped {
                 ..Update::default()
             });
         }
-        // √C·J: its squared singular values are the eigenvalues of the Gauss-Newton matrix Jᵀ·C·J,
-        // and (√C·J)ᵀ·(g/√C) is the gradient.
-        let roots = curvature_roots(at);
-        let whitened = at.with_scaled_rows(&roots);
-        let pairs = at.cotangent().into_iter().zip(&roots);
-        let cotangent: Vec<f64> = pairs.map(|(g, root)| g / root).collect();
+        let (whitened, cotangent) = whitened(at);
         // The Rayleigh quotient of g tells the scale, from below, before anything is decomposed.
         let quotient = dot(&gradient, &gradient) / dot(&cotangent, &cotangent);
         let least = self.damping.unwrap_or(self.settings.damping * quotient);
@@ -140,13 +136,4 @@ fn update(delta: Vec<f64>, damping: f64, gain: f64) -> Update {
         delta,
         diagnostics: vec![("damping", damping), ("gain_ratio", gain)],
     }
-}
-
-/// The diagonal of √C, stacked.
-fn curvature_roots(at: &Linearization<'_>) -> Vec<f64> {
-    let target = at.batch().target.as_ref();
-    let curvature = at.model().loss.curvature(at.y().as_ref(), target);
-    let reduction = at.model().reduction.scale(at.batch().len());
-    let curvature = matrix::stack(curvature.as_ref()).into_iter();
-    curvature.map(|c| (reduction * c).sqrt()).collect()
 }

@@ -7,6 +7,7 @@
 mod adadelta;
 mod adagrad;
 mod adam;
+mod adaptive;
 mod decomposition;
 mod filter;
 mod lbfgs;
@@ -15,10 +16,12 @@ mod rms_prop;
 mod scale_invariant;
 mod sgd;
 mod spectral;
+mod whitened;
 
 pub use adadelta::Adadelta;
 pub use adagrad::AdaGrad;
 pub use adam::Adam;
+pub use adaptive::AdaptiveHalfInverse;
 pub use decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use lbfgs::Lbfgs;
@@ -99,6 +102,7 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Spectral::gradient_descent()),
         Box::new(Spectral::gauss_newton()),
         Box::new(Spectral::half_inverse()),
+        Box::new(AdaptiveHalfInverse::default()),
     ]
 }
 

@@ -200,6 +200,23 @@ impl Decomposition {
         }
     }
 
+    /// What the quadratic model of a squared loss sees along the direction d of a filter: the slope
+    /// g·Jd and the square |Jd|², from the spectrum alone.
+    pub fn line(&self, filter: &Filter) -> (f64, f64) {
+        let images = match &self.basis {
+            // Here the coefficients are those of Jᵀ·g = V·Σ·(Uᵀ·g).
+            Basis::Normal(_) => self.weighted(|s, top| filter.ratio(s, top)),
+            _ => self.weighted(|s, top| filter.weight(s, top)),
+        };
+        let spectrum = self.sigma.iter().zip(&self.coefficients);
+        let normal = matches!(self.basis, Basis::Normal(_));
+        let parts = images.iter().zip(spectrum).map(|(d, (s, c))| {
+            let slope = if normal { c * d } else { s * c * d };
+            (slope, (s * d) * (s * d))
+        });
+        parts.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d))
+    }
+
     /// The vector c (length n) that the direction is Jᵀ·c of: f(K)·g. None on the routes that work
     /// in the space of the parameters.
     pub fn sample_weights(&self, filter: &Filter) -> Option<Vec<f64>> {

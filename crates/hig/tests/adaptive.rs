@@ -1,0 +1,278 @@
+//! The step that searches the spectral family.
+
+mod common;
+
+use common::*;
+use hig::Problem;
+use hig::data::Dataset;
+use hig::linearization::{Consumes, Linearization};
+use hig::loss::SquaredError;
+use hig::matrix::Mat;
+use hig::network::{Activation, Initializer, Network};
+use hig::physics::{Differentiated, Real, SampleFunction, Widths};
+use hig::step::{AdaptiveHalfInverse, Decomposition, Filter, Method, Route, Step, Treatment};
+use hig::step::{Update, method};
+use hig::systems::{LinearOscillators, System, Toy};
+use hig::trainer::{Budget, Outcome, Training, train};
+
+/// The update for all training samples at once.
+fn update(step: &mut dyn Step, problem: &Problem, at: &[f64]) -> Update {
+    let batch = Linearization::new(problem.model(), &problem.train, at);
+    step.step(&batch, 1.0).unwrap()
+}
+
+fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64]) -> Update {
+    let update = update(step, problem, at);
+    for (p, d) in at.iter_mut().zip(&update.delta) {
+        *p += d;
+    }
+    update
+}
+
+fn loss(problem: &Problem, at: &[f64]) -> f64 {
+    problem.model().loss(at, &problem.train)
+}
+
+fn diagnostic(update: &Update, name: &str) -> f64 {
+    let found = update.diagnostics.iter().find(|(n, _)| *n == name);
+    found.unwrap_or_else(|| panic!("no {name}")).1
+}
+
+/// y = ln u, which is no number for u < 0.
+struct Logarithm;
+
+impl SampleFunction for Logarithm {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 1,
+            output: 1,
+        }
+    }
+
+    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
+        y[0] = control[0].ln();
+    }
+}
+
+/// From (0, 1), which is u = 1, the Gauss-Newton step towards y = -5 leads to u = -4.
+fn cliff() -> (Problem, Vec<f64>) {
+    let data = || Dataset {
+        input: Mat::zeros(2, 1),
+        state: Mat::zeros(2, 0),
+        target: Mat::full(2, 1, -5.0),
+    };
+    let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
+    let physics = Differentiated(Logarithm);
+    let problem = Problem::new(data(), data(), network, physics, SquaredError::sum());
+    (problem, vec![0.0, 1.0])
+}
+
+fn trained(problem: &Problem, method: &dyn Method, batch: usize, budget: Budget) -> Outcome {
+    let training = Training {
+        batch,
+        ..Training::default()
+    };
+    let start = problem.network.initial_parameters(0);
+    train(problem, method, start, &training, budget, 0, &mut []).unwrap()
+}
+
+#[test]
+fn the_model_along_a_direction_is_that_of_the_products_with_the_jacobian() {
+    for (samples, route) in [(8, Route::Gram), (40, Route::Normal), (8, Route::Svd)] {
+        let problem = Toy {
+            samples,
+            ..Toy::default()
+        }
+        .problem(0);
+        let at = problem.network.initial_parameters(0);
+        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let filter = Filter {
+            exponent: 0.3,
+            treatment: Treatment::Damp { damping: 1e-4 },
+        };
+        let parts = Decomposition::new(&batch, &filter, route, 1e-9).unwrap();
+        let direction = parts.direction(&batch, &filter);
+        let image = batch.jvp(&direction);
+        let (slope, square) = parts.line(&filter);
+        let expected = (dot(&batch.cotangent(), &image), dot(&image, &image));
+        assert!((slope / expected.0 - 1.0).abs() <= 1e-9, "{route}");
+        assert!((square / expected.1 - 1.0).abs() <= 1e-9, "{route}");
+    }
+}
+
+#[test]
+fn linear_least_squares_are_solved_in_a_few_updates() {
+    let (problem, _, optimum) = quadratic(0.1, 1.7);
+    let mut step = AdaptiveHalfInverse::default().start().unwrap();
+    let mut at = vec![0.4, -1.0, 0.2, 2.0];
+    for _ in 0..20 {
+        advance(step.as_mut(), &problem, &mut at);
+    }
+    assert!(relative(&at, &optimum) <= 1e-8, "{at:?} for {optimum:?}");
+}
+
+#[test]
+fn the_loss_of_the_samples_that_it_judges_by_never_rises() {
+    // Every batch is the whole of the samples, and so are the earlier ones.
+    let problem = Toy {
+        lambda: 0.1,
+        samples: 64,
+        ..Toy::default()
+    }
+    .problem(1);
+    for momentum in [0.0, 0.9] {
+        let settings = AdaptiveHalfInverse {
+            momentum,
+            ..AdaptiveHalfInverse::default()
+        };
+        let mut step = settings.start().unwrap();
+        let mut at = problem.network.initial_parameters(1);
+        let mut last = loss(&problem, &at);
+        for _ in 0..60 {
+            let done = advance(step.as_mut(), &problem, &mut at);
+            let now = loss(&problem, &at);
+            let moved = diagnostic(&done, "step_length") > 0.0;
+            assert!(if moved { now < last } else { now == last });
+            last = now;
+        }
+    }
+}
+
+#[test]
+fn no_candidate_that_is_not_finite_is_accepted() {
+    let (problem, mut at) = cliff();
+    let mut step = AdaptiveHalfInverse::default().start().unwrap();
+    for _ in 0..60 {
+        advance(step.as_mut(), &problem, &mut at);
+        assert!(loss(&problem, &at).is_finite());
+    }
+    assert!((at[1] / (-5.0_f64).exp() - 1.0).abs() <= 1e-6);
+}
+
+#[test]
+fn at_an_optimum_and_without_a_jacobian_it_stays() {
+    let (mut problem, at) = cliff();
+    problem.train.target = Mat::zeros(2, 1);
+    let mut step = AdaptiveHalfInverse::default().start().unwrap();
+    for _ in 0..3 {
+        assert_eq!(update(step.as_mut(), &problem, &at).delta, [0.0, 0.0]);
+    }
+    // Dead units: K = 0, g is not.
+    let mut problem = Toy {
+        activation: Activation::Relu,
+        samples: 4,
+        ..Toy::default()
+    }
+    .problem(0);
+    problem.physics = Box::new(Differentiated(Nothing));
+    let at = problem.network.initial_parameters(0);
+    let delta = update(step.as_mut(), &problem, &at).delta;
+    assert!(delta.iter().all(|d| *d == 0.0));
+}
+
+/// y = 0 whatever the control.
+struct Nothing;
+
+impl SampleFunction for Nothing {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 2,
+            output: 2,
+        }
+    }
+
+    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
+        y[0] = control[0] * 0.0;
+        y[1] = control[1] * 0.0;
+    }
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    let problem = LinearOscillators {
+        samples: 256,
+        test_samples: 8,
+        ..LinearOscillators::default()
+    }
+    .problem(0);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let work = || {
+            let method = AdaptiveHalfInverse::default();
+            trained(&problem, &method, 32, Budget::updates(12)).parameters
+        };
+        bits(&pool.build().unwrap().install(work))
+    };
+    assert_eq!(on(1), on(2));
+}
+
+#[test]
+fn it_never_diverges_on_the_toy() {
+    for lambda in [1.0, 0.01] {
+        for seed in 0..6 {
+            let problem = Toy {
+                lambda,
+                samples: 64,
+                ..Toy::default()
+            }
+            .problem(seed);
+            let start = loss(&problem, &problem.network.initial_parameters(0));
+            for batch in [64, 16] {
+                let method = AdaptiveHalfInverse::default();
+                let outcome = trained(&problem, &method, batch, Budget::updates(150));
+                assert_eq!(outcome.updates, 150);
+                assert!(outcome.train_loss < 0.5 * start, "{lambda} {seed} {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_equal_updates_it_is_below_plain_half_inverse_gradients() {
+    for seed in 0..2 {
+        let problem = LinearOscillators {
+            samples: 512,
+            test_samples: 64,
+            ..LinearOscillators::default()
+        }
+        .problem(seed);
+        let [adaptive, plain] = ["adaptive-hig", "hig"].map(|name| {
+            let method = method(name).unwrap();
+            trained(&problem, method.as_ref(), 32, Budget::updates(64)).test_loss
+        });
+        assert!(adaptive < 0.1 * plain, "{adaptive:e} and {plain:e}");
+    }
+}
+
+#[test]
+fn a_large_batch_is_left_to_lanczos() {
+    let step = AdaptiveHalfInverse::default().start().unwrap();
+    assert_eq!(step.consumes(100, 200), Consumes::Gram);
+    assert_eq!(step.consumes(20_000, 30_000), Consumes::Products);
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    for (setting, bad) in [
+        ("learning_rate", "0"),
+        ("exponent", "-0.1"),
+        ("exponent", "1.1"),
+        ("damping", "0"),
+        ("damping", "2"),
+        ("least_damping", "0"),
+        ("momentum", "1"),
+        ("trials", "0"),
+        ("accuracy", "0"),
+        ("tolerance", "NaN"),
+    ] {
+        let mut method = method("adaptive-hig").unwrap();
+        assert_message(method.set(setting, bad), &[setting]);
+    }
+    let method = AdaptiveHalfInverse {
+        damping: f64::NAN,
+        ..AdaptiveHalfInverse::default()
+    };
+    assert_message(method.start().map(|_| ()), &["damping"]);
+}
