@@ -20,7 +20,43 @@ pub use pulp::{Simd, WithSimd};
 /// Runs `work` with this machine's widest vectors as values.
 #[inline]
 pub fn with_lanes<W: WithSimd>(work: W) -> W::Output {
+    #[cfg(all(test, target_arch = "x86_64"))]
+    match narrower::chosen() {
+        narrower::Machine::Own => {}
+        narrower::Machine::Avx2(simd) => return pulp::Simd::vectorize(simd, work),
+        narrower::Machine::Scalar(simd) => return pulp::Simd::vectorize(simd, work),
+    }
     pulp::Arch::new().dispatch(work)
+}
+
+/// Machines with narrower vectors than this one, for tests of the same code on them.
+#[cfg(all(test, target_arch = "x86_64"))]
+pub mod narrower {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    static CHOICE: AtomicU8 = AtomicU8::new(0);
+
+    pub enum Machine {
+        Own,
+        Avx2(pulp::x86::V3),
+        Scalar(pulp::Scalar),
+    }
+
+    pub fn chosen() -> Machine {
+        match (CHOICE.load(Ordering::Relaxed), pulp::x86::V3::try_new()) {
+            (1, Some(simd)) => Machine::Avx2(simd),
+            (2, _) => Machine::Scalar(pulp::Scalar::new()),
+            _ => Machine::Own,
+        }
+    }
+
+    /// Runs work on each of them; what runs beside it may meet them too.
+    pub fn each(mut work: impl FnMut()) {
+        for choice in [1, 2, 0] {
+            CHOICE.store(choice, Ordering::Relaxed);
+            work();
+        }
+    }
 }
 
 /// tanh of every entry, in place; within 3 units in the last place, NaN stays NaN.

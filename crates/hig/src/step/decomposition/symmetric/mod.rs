@@ -161,6 +161,17 @@ mod tests {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn machines_with_narrower_vectors() {
+        crate::simd::narrower::each(|| {
+            for n in [2, 17, 18, 33, 65, 100, 300] {
+                let spectrum: Vec<f64> = (0..n).map(|i| 0.9_f64.powi(i as i32)).collect();
+                assert_small(&from_spectrum(n, &spectrum, 1.234_567));
+            }
+        });
+    }
+
     #[test]
     fn matrices_with_nothing_to_reflect() {
         for n in [1, 5, 40, 100] {
