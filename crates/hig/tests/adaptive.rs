@@ -4,11 +4,9 @@ mod common;
 
 use common::*;
 use hig::Problem;
-use hig::data::Dataset;
 use hig::linearization::{Consumes, Linearization};
-use hig::loss::SquaredError;
 use hig::matrix::Mat;
-use hig::network::{Activation, Initializer, Network};
+use hig::network::Activation;
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{AdaptiveHalfInverse, Decomposition, Filter, Method, Route, Step, Treatment};
 use hig::step::{Update, method};
@@ -36,36 +34,6 @@ fn loss(problem: &Problem, at: &[f64]) -> f64 {
 fn diagnostic(update: &Update, name: &str) -> f64 {
     let found = update.diagnostics.iter().find(|(n, _)| *n == name);
     found.unwrap_or_else(|| panic!("no {name}")).1
-}
-
-/// y = ln u, which is no number for u < 0.
-struct Logarithm;
-
-impl SampleFunction for Logarithm {
-    fn widths(&self) -> Widths {
-        Widths {
-            state: 0,
-            control: 1,
-            output: 1,
-        }
-    }
-
-    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
-        y[0] = control[0].ln();
-    }
-}
-
-/// From (0, 1), which is u = 1, the Gauss-Newton step towards y = -5 leads to u = -4.
-fn cliff() -> (Problem, Vec<f64>) {
-    let data = || Dataset {
-        input: Mat::zeros(2, 1),
-        state: Mat::zeros(2, 0),
-        target: Mat::full(2, 1, -5.0),
-    };
-    let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
-    let physics = Differentiated(Logarithm);
-    let problem = Problem::new(data(), data(), network, physics, SquaredError::sum());
-    (problem, vec![0.0, 1.0])
 }
 
 fn trained(problem: &Problem, method: &dyn Method, batch: usize, budget: Budget) -> Outcome {

@@ -413,36 +413,6 @@ fn levenberg_marquardt_never_raises_the_loss_of_a_full_batch() {
     }
 }
 
-/// y = ln u: not a number where a step is too long.
-struct Logarithm;
-
-impl SampleFunction for Logarithm {
-    fn widths(&self) -> Widths {
-        Widths {
-            state: 0,
-            control: 1,
-            output: 1,
-        }
-    }
-
-    fn evaluate<T: Real>(&self, _: &[f64], u: &[T], y: &mut [T]) {
-        y[0] = u[0].ln();
-    }
-}
-
-/// From (0, 1), which is u = 1, the Gauss-Newton step towards y = -5 leads to u = -4.
-fn cliff() -> (Problem, Vec<f64>) {
-    let data = || Dataset {
-        input: Mat::zeros(2, 1),
-        state: Mat::zeros(2, 0),
-        target: Mat::full(2, 1, -5.0),
-    };
-    let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
-    let physics = Differentiated(Logarithm);
-    let problem = Problem::new(data(), data(), network, physics, SquaredError::sum());
-    (problem, vec![0.0, 1.0])
-}
-
 #[test]
 fn a_rejected_trial_leaves_the_parameters_and_raises_the_damping() {
     let (problem, at) = cliff();

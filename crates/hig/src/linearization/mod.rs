@@ -47,7 +47,7 @@ impl Consumes {
         match self {
             Self::Gradient | Self::PhysicsRows => 0,
             Self::Products => rows * rows.min(Self::VECTORS),
-            // K, its reflections and its rotations; or K, the eigenvectors and their workspace.
+            // K and its reflections; or K, the eigenvectors and their workspace.
             Self::Gram => 4 * side * side,
             Self::Jacobian => 3 * rows * columns + 2 * side * side,
         }

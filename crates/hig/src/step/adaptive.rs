@@ -78,12 +78,7 @@ impl Method for AdaptiveHalfInverse {
         self.check()?;
         Ok(Box::new(Searching {
             settings: self.clone(),
-            request: Request {
-                route: self.route,
-                accuracy: self.accuracy,
-                tolerance: self.tolerance,
-                memory: usize::MAX,
-            },
+            request: Request::new(self.route, self.accuracy, self.tolerance),
             place: Place {
                 exponent: self.exponent,
                 damping: self.damping.max(self.least_damping),

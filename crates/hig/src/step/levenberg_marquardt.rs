@@ -49,12 +49,7 @@ impl Method for LevenbergMarquardt {
         self.check()?;
         Ok(Box::new(Damped {
             settings: self.clone(),
-            request: Request {
-                route: self.route,
-                accuracy: self.accuracy,
-                tolerance: self.tolerance,
-                memory: usize::MAX,
-            },
+            request: Request::new(self.route, self.accuracy, self.tolerance),
             damping: None,
         }))
     }

@@ -104,12 +104,7 @@ impl Method for Spectral {
         self.check()?;
         Ok(Box::new(Running {
             filter: self.filter(),
-            request: Request {
-                route: self.route,
-                accuracy: self.accuracy,
-                tolerance: self.tolerance,
-                memory: usize::MAX,
-            },
+            request: Request::new(self.route, self.accuracy, self.tolerance),
             is_gradient: self.is_gradient(),
         }))
     }

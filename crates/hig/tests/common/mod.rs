@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use hig::data::{Dataset, Purpose, random};
+use hig::loss::SquaredError;
 use hig::matrix::Mat;
-use hig::network::Activation;
+use hig::network::{Activation, Initializer, Network};
+use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::systems::{LinearOscillators, System, Toy};
 use hig::{Error, Problem};
 use rand_distr::{Distribution, StandardNormal};
@@ -350,4 +352,34 @@ pub fn assert_message<T>(result: Result<T, Error>, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "`{part}` is missing in: {message}");
     }
+}
+
+/// y = ln u: not a number where a step is too long.
+struct Logarithm;
+
+impl SampleFunction for Logarithm {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 1,
+            output: 1,
+        }
+    }
+
+    fn evaluate<T: Real>(&self, _: &[f64], u: &[T], y: &mut [T]) {
+        y[0] = u[0].ln();
+    }
+}
+
+/// From (0, 1), which is u = 1, the Gauss-Newton step towards y = -5 leads to u = -4.
+pub fn cliff() -> (Problem, Vec<f64>) {
+    let data = || Dataset {
+        input: Mat::zeros(2, 1),
+        state: Mat::zeros(2, 0),
+        target: Mat::full(2, 1, -5.0),
+    };
+    let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
+    let physics = Differentiated(Logarithm);
+    let problem = Problem::new(data(), data(), network, physics, SquaredError::sum());
+    (problem, vec![0.0, 1.0])
 }

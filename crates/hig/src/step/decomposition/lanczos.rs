@@ -43,7 +43,10 @@ const LOOK: f64 = 0.125;
 const FIRST_LOOK: usize = 16;
 
 /// Approximates f(K)·g until the step's estimated relative error is below `accuracy`, or as many
-/// products have been made as may be. None where an eigenvalue iteration does not converge or K is not finite.
+/// products have been made as a step may keep.
+///
+/// # Errors
+/// K is not finite, or an eigenvalue iteration does not converge.
 pub(super) fn lanczos(
     jacobian: &dyn Jacobian,
     g: &[f64],
@@ -60,7 +63,8 @@ pub(super) fn lanczos(
     let length = matrix::norm(g);
     let mut basis = Blocks::new(g.len());
     let mut projected = Projected::default();
-    let mut looks = Looks::new(filter, accuracy);
+    let mut spectrum = projected.spectrum().ok_or_else(diverged)?;
+    let mut looks = Looks::new(filter);
     let mut overlaps = Overlaps::new(g.len());
     let mut before = vec![0.0; g.len()];
     let mut next = FIRST_LOOK;
@@ -91,19 +95,19 @@ pub(super) fn lanczos(
         // Nothing is left but rounding: the space is invariant, and the result exact.
         let exhausted = m == g.len() || beside <= 4.0 * f64::EPSILON * top;
         if exhausted || m == most || m == next {
-            let done = looks.look(&projected, length).ok_or_else(diverged)?;
+            spectrum = projected.spectrum().ok_or_else(diverged)?;
+            looks.look(&projected, &spectrum, length);
             next = m + ((m as f64 * LOOK) as usize).max(4);
             if exhausted {
                 looks.error = 0.0;
             }
-            if exhausted || done || m == most {
+            if exhausted || looks.error <= accuracy || m == most {
                 break;
             }
         }
         projected.beside.push(beside);
         basis.push(w.iter().map(|w| w / beside));
     }
-    let spectrum = projected.spectrum().ok_or_else(diverged)?;
     let sigmas = spectrum.values().iter().map(|l| l.max(0.0).sqrt());
     Ok(Ritz {
         sigma: sigmas.collect(),
@@ -161,27 +165,24 @@ impl Projected {
 /// Watches how much the step still changes.
 struct Looks<'a> {
     filter: &'a Filter,
-    accuracy: f64,
     before: Vec<f64>,
     change: f64,
     error: f64,
 }
 
 impl<'a> Looks<'a> {
-    fn new(filter: &'a Filter, accuracy: f64) -> Self {
+    fn new(filter: &'a Filter) -> Self {
         Self {
             filter,
-            accuracy,
             before: Vec::new(),
             change: f64::INFINITY,
             error: f64::INFINITY,
         }
     }
 
-    /// Whether the step is good enough. Its change since the last look, |Jᵀ·Q·Δx|, bounds the error
+    /// Estimates the error of the step. Its change since the last look, |Jᵀ·Q·Δx|, bounds the error
     /// of the last look's step well; that of the present one is smaller by the rate of decrease.
-    fn look(&mut self, projected: &Projected, length: f64) -> Option<bool> {
-        let spectrum = projected.spectrum()?;
+    fn look(&mut self, projected: &Projected, spectrum: &Divided, length: f64) {
         let values = spectrum.values();
         let top = values.first().map_or(0.0, |v| v.max(0.0)).sqrt();
         let mut x = spectrum.project(&first_unit(values.len(), length));
@@ -209,7 +210,6 @@ impl<'a> Looks<'a> {
             self.change = change;
         }
         self.before = x;
-        Some(self.error <= self.accuracy)
     }
 }
 

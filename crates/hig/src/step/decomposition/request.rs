@@ -19,6 +19,16 @@ pub struct Request {
 }
 
 impl Request {
+    /// A method's settings, with no limit on memory.
+    pub fn new(route: Route, accuracy: f64, tolerance: f64) -> Self {
+        Self {
+            route,
+            accuracy,
+            tolerance,
+            memory: usize::MAX,
+        }
+    }
+
     /// The route taken for a filter and a Jacobian of n rows and p columns.
     pub fn route(&self, filter: &Filter, rows: usize, columns: usize) -> Route {
         self.route.resolve(filter, rows, columns, self.memory)

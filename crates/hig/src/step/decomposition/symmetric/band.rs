@@ -6,7 +6,7 @@
 //! on products of the whole matrix with one vector, at the speed of memory; here everything of order
 //! n³ is a product of matrices. What is left, from the band to a tridiagonal matrix, is of order n².
 
-use super::reflection::reflection;
+use super::reflection::{dot, reflection};
 use super::{WIDTH, half};
 use crate::matrix::{self, Mat, MatMut, MatRef};
 use crate::simd::vectorised;
@@ -103,26 +103,6 @@ fn column(matrix: MatMut<'_, f64>, j: usize) -> &mut [f64] {
         .try_as_col_major_mut()
         .expect("columns are contiguous")
         .as_slice_mut()
-}
-
-/// Inner product with partial sums in vector registers.
-#[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    const LANES: usize = 16;
-    let mut sums = [0.0; LANES];
-    let (a_parts, b_parts) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f64 = a_parts
-        .remainder()
-        .iter()
-        .zip(b_parts.remainder())
-        .map(|(a, b)| a * b)
-        .sum();
-    for (a, b) in a_parts.zip(b_parts) {
-        for i in 0..LANES {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    tail + sums.iter().sum::<f64>()
 }
 
 /// A ← Hᵀ·A·H for the block reflection H of a panel.

@@ -6,7 +6,7 @@
 //! diagonal is neither read nor kept.
 
 use super::WIDTH;
-use crate::matrix::Mat;
+use crate::matrix::{Mat, WORTH_THREADS};
 use crate::simd::{Simd, WithSimd, with_lanes};
 use faer::MatMut;
 use rayon::prelude::*;
@@ -15,8 +15,6 @@ use std::ops::Range;
 /// One lot of work for a thread: fixed, so that the bits do not depend on the number of threads. A
 /// square of so many rows and columns fits into the first cache.
 const BLOCK: usize = 64;
-/// From this size on, blocks are spread over threads.
-const WORTH_THREADS: usize = 256;
 /// Numbers in a row of both factors of an update.
 const BOTH: usize = 2 * WIDTH;
 

@@ -7,7 +7,7 @@
 pub(super) fn reflection(x: &mut [f64]) -> (f64, f64) {
     const NEGLIGIBLE: f64 = 1e-280;
     let first = x[0];
-    let rest = sum_of_squares(&x[1..]);
+    let rest = dot(&x[1..], &x[1..]);
     x[0] = 1.0;
     if rest < NEGLIGIBLE {
         x[1..].fill(0.0);
@@ -21,16 +21,21 @@ pub(super) fn reflection(x: &mut [f64]) -> (f64, f64) {
     ((beta - first) / beta, beta)
 }
 
-/// With partial sums, which need not wait for each other.
+/// Inner product with partial sums in vector registers.
 #[inline(always)]
-fn sum_of_squares(x: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     const LANES: usize = 16;
     let mut sums = [0.0; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let tail: f64 = chunks.remainder().iter().map(|v| v * v).sum();
-    for chunk in chunks {
-        for (sum, v) in sums.iter_mut().zip(chunk) {
-            *sum += v * v;
+    let (a_parts, b_parts) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail: f64 = a_parts
+        .remainder()
+        .iter()
+        .zip(b_parts.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
+    for (a, b) in a_parts.zip(b_parts) {
+        for i in 0..LANES {
+            sums[i] += a[i] * b[i];
         }
     }
     tail + sums.iter().sum::<f64>()
