@@ -11,7 +11,9 @@
 //!
 //! so that it keeps what earlier batches asked for in the directions that this batch says nothing
 //! about. The paper's λ = 0.001 and |Δθ|² ≤ 0.001 belong to its wave functions; here both are
-//! relative, λ to the largest σ² of A and the limit to |θ|.
+//! relative, λ to the largest σ² of A and the limit to |θ|. The defaults are those that did well on
+//! all systems of this crate in trials of one or two seconds; μ = 0.98, near the paper's 0.99, ended
+//! far above μ = 0.8 on most of them.
 
 use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{Filter, Treatment};
@@ -26,13 +28,13 @@ crate::settings! {
     /// SPRING: damped Gauss-Newton that corrects a part of its last step, with a limit on its length.
     pub struct Spring {
         /// Fraction η of the step that is taken; 1 is the full step whatever the batch size.
-        pub learning_rate: f64 = 1.0, POSITIVE;
+        pub learning_rate: f64 = 0.5, POSITIVE;
         /// λ as a fraction of the largest σ².
-        pub damping: f64 = 1e-3, POSITIVE;
+        pub damping: f64 = 1e-8, POSITIVE;
         /// μ: the part of the last φ that the next one is closest to.
-        pub momentum: f64 = 0.9, FRACTION;
+        pub momentum: f64 = 0.8, FRACTION;
         /// The longest Δθ, as a fraction of |θ|, or of 1 where |θ| is smaller.
-        pub norm_limit: f64 = 0.1, POSITIVE;
+        pub norm_limit: f64 = 0.03, POSITIVE;
         /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
         pub route: Route = Route::Auto, ANY_ROUTE;
         /// Relative accuracy asked of the step on the Gram routes.

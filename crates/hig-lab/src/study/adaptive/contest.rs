@@ -1,11 +1,11 @@
 //! One system on which all methods train for the same time.
 
 use super::Trainings;
-use crate::experiment::{Phase, recommended};
+use crate::experiment::recommended;
 use crate::statistics::quantile;
 use crate::trials::{Case, Trial};
 use anyhow::Result;
-use hig::systems;
+use hig::systems::{self, System};
 use hig::trainer::Budget;
 
 /// A system with the time that every method has on it.
@@ -113,56 +113,17 @@ impl Contest {
             system.set(key, value)?;
         }
         let seconds = course.seconds * trainings.options.scale;
-        let entrant = |label: String, phase: Phase| Entrance {
-            rate: phase.method.learning_rate(),
-            case: Case {
-                name: format!("{} {label}", course.name),
-                system: system.boxed(),
-                phases: vec![phase],
-                budget: Budget::seconds(seconds),
-            },
-            label,
+        let stage = Stage {
+            course,
+            trainings,
+            system: system.as_ref(),
+            budget: Budget::seconds(seconds),
         };
-        let mut entrances = Vec::new();
-        for (label, method, settings) in ENTRANTS {
-            let mut phase = recommended(system.as_ref(), method)?;
-            for (key, value) in settings {
-                phase.set(key, value)?;
-            }
-            entrances.push(entrant(label.into(), phase));
-        }
-        let mut entries = train(entrances, trainings, seeds)?;
-
-        let few = &seeds[..FACTOR_SEEDS.min(seeds.len())];
-        let authors = recommended(system.as_ref(), "hig")?.method.learning_rate();
-        let at_rate = |rate: f64| -> Result<Entrance> {
-            let mut phase = recommended(system.as_ref(), "hig")?;
-            phase.set("learning_rate", &rate.to_string())?;
-            Ok(entrant(format!("hig η={rate}"), phase))
-        };
-        let rates = FACTORS.map(|factor| factor * authors);
-        let entrances: Result<Vec<Entrance>> = rates.into_iter().map(at_rate).collect();
-        let tried = train(entrances?, trainings, few)?;
-
+        let cases = ENTRANTS.map(|(label, method, set)| stage.case(label, method, set));
+        let mut entries = stage.train(cases, seeds)?;
         let place = entries.iter().position(|entry| entry.label == AUTHORS);
         let place = place.expect("the authors' method is among the entrants");
-        let plain = &entries[place];
-        let of_few: Vec<f64> = plain.losses()[..few.len()].to_vec();
-        let best = tried.iter().min_by(|a, b| a.loss().total_cmp(&b.loss()));
-        let best = match best {
-            Some(best) if best.loss() < quantile(&of_few, 0.5) => {
-                train(vec![at_rate(best.rate)?], trainings, seeds)?.remove(0)
-            }
-            _ => Entry {
-                label: String::new(),
-                rate: plain.rate,
-                trials: plain.trials.clone(),
-            },
-        };
-        let best = Entry {
-            label: BEST_RATE.into(),
-            ..best
-        };
+        let (tried, best) = stage.best_rate(&entries[place], seeds)?;
         entries.insert(place + 1, best);
         Ok(Self {
             name: course.name,
@@ -173,26 +134,72 @@ impl Contest {
     }
 }
 
-/// A method before its trainings.
-struct Entrance {
-    label: String,
-    rate: f64,
-    case: Case,
+/// What all trainings of a contest have in common.
+struct Stage<'a> {
+    course: &'a Course,
+    trainings: &'a Trainings<'a>,
+    system: &'a dyn System,
+    budget: Budget,
 }
 
-fn train(entrances: Vec<Entrance>, trainings: &Trainings<'_>, seeds: &[u64]) -> Result<Vec<Entry>> {
-    let mut named = Vec::new();
-    let mut cases = Vec::new();
-    for Entrance { label, rate, case } in entrances {
-        named.push((label, rate));
-        cases.push(case);
+impl Stage<'_> {
+    fn case(&self, label: &str, method: &str, settings: &[(&str, &str)]) -> Result<Case> {
+        let mut phase = recommended(self.system, method)?;
+        for (key, value) in settings {
+            phase.set(key, value)?;
+        }
+        Ok(Case {
+            name: format!("{} {label}", self.course.name),
+            system: self.system.boxed(),
+            phases: vec![phase],
+            budget: self.budget,
+        })
     }
-    let trials = trainings.run(&cases, seeds, false)?;
-    let entries = named.into_iter().zip(trials);
-    let entry = |((label, rate), trials)| Entry {
-        label,
-        rate,
-        trials,
-    };
-    Ok(entries.map(entry).collect())
+
+    fn at_rate(&self, rate: f64) -> Result<Case> {
+        let rate = rate.to_string();
+        let label = format!("hig η={rate}");
+        self.case(&label, "hig", &[("learning_rate", &rate)])
+    }
+
+    fn train(
+        &self,
+        cases: impl IntoIterator<Item = Result<Case>>,
+        seeds: &[u64],
+    ) -> Result<Vec<Entry>> {
+        let cases: Vec<Case> = cases.into_iter().collect::<Result<_>>()?;
+        let trials = self.trainings.run(&cases, seeds, false)?;
+        let entry = |(case, trials): (&Case, Vec<Trial>)| Entry {
+            label: case.name[self.course.name.len() + 1..].into(),
+            rate: case.phases[0].method.learning_rate(),
+            trials,
+        };
+        Ok(cases.iter().zip(trials).map(entry).collect())
+    }
+
+    /// HIG at other learning rates than the authors', and at the best of all.
+    fn best_rate(&self, authors: &Entry, seeds: &[u64]) -> Result<(Vec<Entry>, Entry)> {
+        let few = FACTOR_SEEDS.min(seeds.len());
+        let cases = FACTORS.map(|factor| self.at_rate(factor * authors.rate));
+        let tried = self.train(cases, &seeds[..few])?;
+        let plain = quantile(&authors.losses()[..few], 0.5);
+        let better = tried.iter().filter(|entry| entry.loss() < plain);
+        let winner = better.min_by(|a, b| a.loss().total_cmp(&b.loss()));
+        let (rate, trials) = match winner {
+            Some(winner) => {
+                let trained = self.train([self.at_rate(winner.rate)], seeds)?;
+                (
+                    winner.rate,
+                    trained.into_iter().flat_map(|e| e.trials).collect(),
+                )
+            }
+            None => (authors.rate, authors.trials.clone()),
+        };
+        let best = Entry {
+            label: BEST_RATE.into(),
+            rate,
+            trials,
+        };
+        Ok((tried, best))
+    }
 }

@@ -22,12 +22,12 @@ const ROBUSTNESS: &str = "ill-conditioned-seeds";
 
 /// What `--only` can name.
 pub const CASES: [&str; 7] = [
-    "toy",
-    "toy-ill-conditioned",
-    "linear-oscillators",
-    "nonlinear-oscillators",
-    "poisson",
-    "quantum-dipole",
+    CONTESTS[0].name,
+    CONTESTS[1].name,
+    CONTESTS[2].name,
+    CONTESTS[3].name,
+    CONTESTS[4].name,
+    CONTESTS[5].name,
     ROBUSTNESS,
 ];
 
