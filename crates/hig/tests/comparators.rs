@@ -820,6 +820,10 @@ fn comparators_lower_the_loss_of_every_system() {
                 // It alone has no idea of the scale of a loss.
                 method.set("learning_rate", "1e-6").unwrap();
             }
+            if name == "spring" {
+                // It takes every step, and almost undamped ones rise and fall on eight samples.
+                method.set("damping", "1e-2").unwrap();
+            }
             let start = problem.network.initial_parameters(1);
             let before = loss(&problem, &start);
             let outcome = train(
