@@ -3,15 +3,16 @@
 mod common;
 
 use common::*;
-use hig::Problem;
 use hig::linearization::{Consumes, Linearization};
+use hig::loss::SquaredError;
 use hig::matrix::Mat;
-use hig::network::Activation;
+use hig::network::{Activation, Initializer, Network};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{AdaptiveHalfInverse, Decomposition, Filter, Method, Route, Step, Treatment};
 use hig::step::{Update, method};
 use hig::systems::{LinearOscillators, System, Toy};
 use hig::trainer::{Budget, Outcome, Training, train};
+use hig::{Dataset, Problem};
 
 /// The update for all training samples at once.
 fn update(step: &mut dyn Step, problem: &Problem, at: &[f64]) -> Update {
@@ -189,12 +190,81 @@ fn it_never_diverges_on_the_toy() {
             let start = loss(&problem, &problem.network.initial_parameters(0));
             for batch in [64, 16] {
                 let method = AdaptiveHalfInverse::default();
-                let outcome = trained(&problem, &method, batch, Budget::updates(150));
-                assert_eq!(outcome.updates, 150);
+                let outcome = trained(&problem, &method, batch, Budget::updates(300));
+                assert_eq!(outcome.updates, 300);
                 assert!(outcome.train_loss < 0.5 * start, "{lambda} {seed} {batch}");
             }
         }
     }
+}
+
+/// y = u = W·x + b.
+fn line(input: Vec<f64>, target: Vec<f64>) -> (Problem, Vec<f64>) {
+    let column = |values: &[f64]| Mat::from_fn(values.len(), 1, |i, _| values[i]);
+    let data = Dataset {
+        state: column(&input),
+        input: column(&input),
+        target: column(&target),
+    };
+    let network = Network::mlp(&[1, 1], Activation::Identity, Initializer::Glorot);
+    let physics = Differentiated(Itself);
+    let problem = Problem::new(data.clone(), data, network, physics, SquaredError::sum());
+    (problem, vec![0.3, 0.0])
+}
+
+/// y = u.
+struct Itself;
+
+impl SampleFunction for Itself {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 1,
+            control: 1,
+            output: 1,
+        }
+    }
+
+    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
+        y[0] = control[0];
+    }
+}
+
+#[test]
+fn what_a_new_batch_finds_far_worse_is_taken_back() {
+    let mut step = AdaptiveHalfInverse::default().start().unwrap();
+    let (near, start) = line(vec![1.0], vec![0.31]);
+    let mut at = start.clone();
+    advance(step.as_mut(), &near, &mut at);
+    assert!(at != start);
+    // A thousand times as far out, where the start was right.
+    let (far, _) = line(vec![1e3], vec![300.0]);
+    let before = loss(&far, &start);
+    assert!(loss(&far, &at) > 1.0);
+    advance(step.as_mut(), &far, &mut at);
+    assert!(loss(&far, &at) <= before);
+    // With given parameters that it did not lead to, nothing is taken back.
+    let mut elsewhere = vec![0.1, 0.1];
+    let found = loss(&near, &elsewhere);
+    advance(step.as_mut(), &near, &mut elsewhere);
+    assert!(loss(&near, &elsewhere) < found);
+}
+
+#[test]
+fn batches_that_contradict_each_other_are_averaged() {
+    // Two samples of the same input: either alone is fitted outright, the best lies between them.
+    let (low, start) = line(vec![1.0], vec![0.0]);
+    let (high, _) = line(vec![1.0], vec![1.0]);
+    let mut step = AdaptiveHalfInverse::default().start().unwrap();
+    let mut at = start;
+    let mut averaged = 1.0;
+    for _ in 0..40 {
+        for batch in [&low, &high] {
+            averaged = diagnostic(&advance(step.as_mut(), batch, &mut at), "averaged");
+        }
+    }
+    let both = loss(&low, &at) + loss(&high, &at);
+    assert!(averaged > 1.0);
+    assert!(both < 0.6, "{both}: a fit of either is 1, the best is 0.5");
 }
 
 #[test]

@@ -1,17 +1,24 @@
-//! Half-inverse gradients that look for their own exponent, damping and length.
+//! Half-inverse gradients that look for their own exponent, damping, length and momentum.
 //!
 //! With A = √C·J and r = g/√C (see [`whitened`](super::whitened)) a candidate is
 //!
 //! ```text
-//! Δθ = -η·β·α*·d,   d = V·f(Σ)·Uᵀ·r,   f(σ) = σ·(σ² + λ)^(-(1+κ)/2),   α* = (r·Ad) / |Ad|²
+//! φ = μ·φ' - β·α*·d,   d = V·f(Σ)·Uᵀ·r',   f(σ) = σ·(σ² + λ)^(-(1+κ)/2),   α* = (r'·Ad) / |Ad|²
+//! Δθ = η·φ,          r' = r + μ·A·φ'
 //! ```
 //!
-//! where α* minimises the quadratic model of the loss along d, so that β means the same for every κ
-//! and batch size. A is decomposed once; each candidate (κ, λ) costs a backward and a forward pass,
-//! another β a forward pass. The search begins where the last update ended, and every candidate
-//! begins with a part of that update (`Drift`).
+//! where φ' is the φ of the last update (SPRING, arXiv 2401.10190, is κ = 1) and α* minimises the
+//! quadratic model of the loss along d, known from the spectrum alone. A is decomposed once; each
+//! candidate (κ, λ) costs a backward and a forward pass.
+//!
+//! - λ follows the gain ratio, as in Levenberg-Marquardt, and after two that fail β is shortened too.
+//! - κ follows trials of neighbours on the same decomposition ([`Probe`]).
+//! - μ follows the loss of new batches ([`Momentum`]).
+//! - An update that a new batch finds to have made things far worse is taken back.
+//! - What is shown to the trainer is the best of the parameters and their averages ([`Iterates`]).
 
-mod evidence;
+mod iterates;
+mod momentum;
 mod place;
 
 use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
@@ -20,28 +27,27 @@ use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
-use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
-use evidence::Evidence;
-use place::{Axis, Place};
+use crate::settings::{AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
+use iterates::Iterates;
+use momentum::Momentum;
+use place::{Place, Probe};
 use rayon::prelude::*;
 
 crate::settings! {
-    /// Half-inverse gradients with a search for exponent, damping and length along one decomposition.
+    /// Half-inverse gradients with a search for exponent, damping, length and momentum.
     pub struct AdaptiveHalfInverse {
-        /// Factor η of every candidate; 1 is the length that the quadratic model finds best.
+        /// Fraction η of every candidate that is taken; at 1 its length is the one that the quadratic model finds best.
         pub learning_rate: f64 = 1.0, POSITIVE;
         /// κ of the first candidate.
         pub exponent: f64 = 0.5, FAMILY;
         /// λ of the first candidate, as a fraction of the largest σ².
         pub damping: f64 = 1e-3, DAMPING;
         /// The least λ, as a fraction of the largest σ².
-        pub least_damping: f64 = 1e-13, DAMPING;
-        /// Earlier batches by whose loss a candidate is judged, together with that of its own batch.
-        pub memory: usize = 1, ANY_COUNT;
-        /// μ: the part of the last update that every candidate begins with, as in SPRING (arXiv 2401.10190).
+        pub least_damping: f64 = 1e-11, DAMPING;
+        /// μ of the first updates: the part of the last one that every candidate begins with.
         pub momentum: f64 = 0.5, FRACTION;
-        /// Rounds of candidates on one batch before it is left with no update.
-        pub trials: usize = 5, AT_LEAST_ONE;
+        /// Dampings tried on one batch before it is left with no update.
+        pub trials: usize = 8, AT_LEAST_ONE;
         /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
         pub route: Route = Route::Auto, ANY_ROUTE;
         /// Relative accuracy asked of the step on the Gram routes.
@@ -67,7 +73,7 @@ impl Method for AdaptiveHalfInverse {
     }
 
     fn about(&self) -> &'static str {
-        "half-inverse gradients with a search for exponent, damping and length"
+        "half-inverse gradients with a search for exponent, damping, length and momentum"
     }
 
     fn learning_rate(&self) -> f64 {
@@ -82,12 +88,13 @@ impl Method for AdaptiveHalfInverse {
             place: Place {
                 exponent: self.exponent,
                 damping: self.damping.max(self.least_damping),
-                length: 1.0,
+                reach: 1.0,
             },
+            probe: Probe::new(),
+            momentum: Momentum::new(self.momentum),
             largest: None,
-            axis: Axis::Damping,
-            evidence: Evidence::new(self.memory),
             last: None,
+            iterates: None,
         }))
     }
 
@@ -96,9 +103,7 @@ impl Method for AdaptiveHalfInverse {
     }
 }
 
-/// The part of the last update that a candidate begins with. What it does to the batch by the model
-/// is taken off r, so that a candidate mends only what is left (SPRING, arXiv 2401.10190, where
-/// κ = 1 and β = 1).
+/// The part of the last update that a candidate begins with, μ·φ'.
 struct Drift {
     step: Vec<f64>,
     /// The decrease of the model by it.
@@ -106,162 +111,211 @@ struct Drift {
 }
 
 impl Drift {
-    /// None for a step without; `cotangent` becomes what is left of it.
-    fn new(
-        scaled: &Linearization<'_>,
-        cotangent: &mut [f64],
-        last: Option<&Vec<f64>>,
-        momentum: f64,
-    ) -> Option<Self> {
-        let step: Vec<f64> = last?.iter().map(|l| momentum * l).collect();
+    /// `residual` becomes what is left of it.
+    fn new(scaled: &Linearization<'_>, residual: &mut [f64], last: &[f64], momentum: f64) -> Self {
+        let step: Vec<f64> = last.iter().map(|l| momentum * l).collect();
         let image = scaled.jvp(&step);
-        let decrease = -dot(cotangent, &image) - 0.5 * dot(&image, &image);
-        for (c, i) in cotangent.iter_mut().zip(&image) {
-            *c += i;
+        let decrease = -dot(residual, &image) - 0.5 * dot(&image, &image);
+        for (r, i) in residual.iter_mut().zip(&image) {
+            *r += i;
         }
-        Some(Self { step, decrease })
+        Self { step, decrease }
     }
 }
 
-/// A candidate direction, of its best length in the quadratic model.
-struct Ray {
+/// What the candidates of a batch have in common.
+struct Scene<'a, 'b> {
+    at: &'a Linearization<'b>,
+    scaled: &'a Linearization<'b>,
+    parts: &'a Decomposition,
+    drift: Option<&'a Drift>,
+    rate: f64,
+}
+
+/// A candidate that was tried.
+struct Candidate {
     place: Place,
-    direction: Vec<f64>,
-    /// The decrease of the model for the whole of it.
-    decrease: f64,
-}
-
-impl Ray {
-    fn new(at: &Linearization<'_>, parts: &Decomposition, place: Place) -> Self {
-        let largest = parts.singular_values()[0];
-        let filter = place.filter(largest);
-        let (slope, square) = parts.line(&filter);
-        let best = slope / square;
-        let mut direction = parts.direction(at, &filter);
-        direction.iter_mut().for_each(|d| *d *= -best);
-        Self {
-            place,
-            direction,
-            decrease: 0.5 * best * slope,
-        }
-    }
-
-    fn step(&self, length: f64, drift: Option<&Drift>) -> Vec<f64> {
-        let step = self.direction.iter().map(|d| length * d);
-        match drift {
-            Some(drift) => step.zip(&drift.step).map(|(s, d)| s + d).collect(),
-            None => step.collect(),
-        }
-    }
-
-    /// The decrease of the model at a length.
-    fn predicted(&self, length: f64) -> f64 {
-        self.decrease * length * (2.0 - length)
-    }
-}
-
-/// A candidate with the loss it was found to have.
-#[derive(Clone, Copy)]
-struct Found {
-    ray: usize,
-    place: Place,
+    /// φ.
+    whole: Vec<f64>,
+    /// α*.
+    length: f64,
     loss: f64,
+    /// The decrease of the loss over that of the model.
+    gain: f64,
+}
+
+/// The part of the model's decrease that the loss must show (Nocedal and Wright 2006, equation 3.4).
+const SUFFICIENT_DECREASE: f64 = 1e-4;
+
+impl Scene<'_, '_> {
+    /// Tries a place; none where the loss does not fall enough, or is not finite.
+    fn candidate(&self, place: Place) -> Option<Candidate> {
+        let filter = place.filter(self.parts.singular_values()[0]);
+        let (slope, square) = self.parts.line(&filter);
+        let length = place.reach * slope / square;
+        let mut whole = self.parts.direction(self.scaled, &filter);
+        whole.iter_mut().for_each(|d| *d *= -length);
+        let mut decrease = 0.5 * length * slope * (2.0 - place.reach);
+        if let Some(drift) = self.drift {
+            whole.iter_mut().zip(&drift.step).for_each(|(w, d)| *w += d);
+            decrease += drift.decrease;
+        }
+        let moved = self.at.parameters().iter().zip(&whole);
+        let loss = self
+            .at
+            .loss_at(&moved.map(|(p, w)| p + self.rate * w).collect::<Vec<f64>>());
+        let predicted = decrease * self.rate * (2.0 - self.rate).max(SUFFICIENT_DECREASE);
+        let gain = (self.at.loss() - loss) / predicted;
+        (predicted > 0.0 && gain > SUFFICIENT_DECREASE && gain.is_finite()).then_some(Candidate {
+            place,
+            whole,
+            length,
+            loss,
+            gain,
+        })
+    }
 }
 
 struct Searching {
     settings: AdaptiveHalfInverse,
     request: Request,
     place: Place,
+    probe: Probe,
+    momentum: Momentum,
     /// The largest singular value of the last batch.
     largest: Option<f64>,
-    /// What the candidates of this batch differ in.
-    axis: Axis,
-    evidence: Evidence,
-    /// The last update, where there is momentum.
+    /// φ of the last update.
     last: Option<Vec<f64>>,
+    iterates: Option<Iterates>,
 }
 
-/// The part of the model's decrease that the loss must show (Nocedal and Wright 2006, equation 3.4).
-const SUFFICIENT_DECREASE: f64 = 1e-4;
+/// Factor of β from the fourth trial on: where the batch has one direction only, λ shortens nothing,
+/// since α* makes up for it.
+const SHORTENING: f64 = 0.25;
 
-/// How often a length is doubled or halved on one batch.
-const STRETCHES: usize = 4;
+/// The loss of a new batch, as a multiple of that of the last ones, at which the last update is
+/// doubted; and of that without it, at which the update is taken back.
+const DOUBT: f64 = 8.0;
+const WORSE: f64 = 4.0;
+
+/// Factor of λ after an update that was taken back.
+const DISTRUST: f64 = 64.0;
 
 impl Searching {
-    /// The best candidate that lowers the loss enough, with the number that do.
-    fn search(
-        &mut self,
-        at: &Linearization<'_>,
-        scaled: &Linearization<'_>,
-        parts: &Decomposition,
-        drift: Option<&Drift>,
-        rate: f64,
-    ) -> (Option<(Found, Vec<f64>)>, usize) {
-        let evidence = &self.evidence;
-        let loss_after = |step: &[f64]| {
-            let pairs = at.parameters().iter().zip(step);
-            evidence.loss(at, &pairs.map(|(p, s)| p + s).collect::<Vec<f64>>())
-        };
-        let before = evidence.loss(at, at.parameters());
-        let unit = evidence.share(at) / at.model().reduction.scale(at.batch().len());
-        let mut place = self.place;
-        let mut accepted = 0;
-        for _ in 0..self.settings.trials {
-            let places = place.neighbours(self.axis, parts_floor(&self.settings, &self.place));
-            let rays: Vec<Ray> = places
+    /// The best candidate, with the number tried; leaves λ where the next batch begins.
+    fn search(&mut self, scene: &Scene<'_, '_>) -> (Option<Candidate>, usize) {
+        let least = self.settings.least_damping;
+        let neighbour = self.probe.neighbour(&self.place);
+        let (mut damping, mut reach) = (self.place.damping, 1.0);
+        let (mut growth, mut tried) = (2.0, 0);
+        for trial in 0..self.settings.trials {
+            let places = [self.place, neighbour].map(|place| Place {
+                damping,
+                reach,
+                ..place
+            });
+            tried += places.len();
+            let found: Vec<Candidate> = places
                 .into_par_iter()
-                .map(|place| Ray::new(scaled, parts, place))
+                .filter_map(|place| scene.candidate(place))
                 .collect();
-            let judge = |ray: usize, place: Place| {
-                let length = rate * place.length;
-                let loss = loss_after(&rays[ray].step(length, drift));
-                let drifted = drift.map_or(0.0, |drift| drift.decrease);
-                let predicted = (drifted + rays[ray].predicted(length)).max(0.0);
-                let enough = before - loss > SUFFICIENT_DECREASE * unit * predicted;
-                (enough && loss.is_finite()).then_some(Found { ray, place, loss })
-            };
-            let judged: Vec<Option<Found>> = (0..rays.len())
-                .into_par_iter()
-                .map(|i| judge(i, rays[i].place))
-                .collect();
-            accepted += judged.iter().flatten().count();
-            let best = judged.into_iter().flatten().reduce(lower);
-            if let Some(mut best) = best {
-                for factor in [2.0, 0.5] {
-                    let before = best.loss;
-                    for _ in 0..STRETCHES {
-                        let place = best.place.stretched(factor);
-                        match judge(best.ray, place) {
-                            Some(found) if found.loss < best.loss => best = found,
-                            _ => break,
-                        }
-                        accepted += 1;
-                    }
-                    if best.loss < before {
-                        break;
-                    }
-                }
-                let step = rays[best.ray].step(rate * best.place.length, drift);
-                self.place = best.place;
-                return (Some((best, step)), accepted);
+            let lower = |a: Candidate, b: Candidate| if b.loss < a.loss { b } else { a };
+            if let Some(best) = found.into_iter().reduce(lower) {
+                self.probe.hear(best.place.exponent != self.place.exponent);
+                // Madsen, Nielsen and Tingleff 2004, algorithm 3.16.
+                let factor = (1.0 - (2.0 * best.gain - 1.0).powi(3)).clamp(1.0 / 3.0, 2.0);
+                self.place = Place {
+                    damping: (damping * factor).clamp(least, 1.0),
+                    reach: 1.0,
+                    ..best.place
+                };
+                return (Some(best), tried);
             }
-            place = place.retreat();
+            damping = (damping * growth).min(1.0);
+            growth *= 2.0;
+            if trial > 1 {
+                reach *= SHORTENING;
+            }
         }
-        // What failed may have been the part of the last update, which the next batch goes without.
-        if drift.is_none() {
-            self.place = place;
+        // What failed may have been the momentum, which the next batch goes without.
+        if scene.drift.is_none() {
+            self.place.damping = damping;
         }
-        (None, 0)
+        (None, tried)
+    }
+
+    /// The update from the parameters that are trained.
+    fn advance(&mut self, at: &Linearization<'_>, rate: f64) -> Result<Update> {
+        let gradient = at.gradient();
+        let still = vec![0.0; gradient.len()];
+        if gradient == still {
+            return Ok(Update {
+                delta: still,
+                ..Update::default()
+            });
+        }
+        let (scaled, mut residual) = whitened(at);
+        // The Rayleigh quotient of the gradient tells the scale, from below, before anything is decomposed.
+        let quotient = dot(&gradient, &gradient) / dot(&residual, &residual);
+        let largest = self.largest.unwrap_or(quotient.sqrt());
+        let momentum = self.momentum.value();
+        let drift = self
+            .last
+            .take()
+            .filter(|_| momentum > 0.0)
+            .map(|last| Drift::new(&scaled, &mut residual, &last, momentum));
+        let filter = self.place.filter(largest);
+        let parts = self.request.decompose(&scaled, &residual, &filter)?;
+        let spectrum = parts.singular_values();
+        self.largest = spectrum.first().copied();
+        let scene = Scene {
+            at,
+            scaled: &scaled,
+            parts: &parts,
+            drift: drift.as_ref(),
+            rate,
+        };
+        let (found, tried) = self.search(&scene);
+        let place = found.as_ref().map_or(self.place, |found| found.place);
+        let freedom = place.freedom(spectrum);
+        self.momentum.hear_freedom(freedom, residual.len());
+        let diagnostics = vec![
+            ("kappa", place.exponent),
+            ("cutoff", place.damping.sqrt()),
+            ("momentum", drift.map_or(0.0, |_| momentum)),
+            (
+                "step_length",
+                found.as_ref().map_or(0.0, |f| rate * f.length),
+            ),
+            ("gain_ratio", found.as_ref().map_or(0.0, |f| f.gain)),
+            ("candidates", tried as f64),
+            ("rank", freedom),
+        ];
+        self.last = found.map(|found| found.whole);
+        let delta = match &self.last {
+            Some(whole) => whole.iter().map(|w| rate * w).collect(),
+            None => still,
+        };
+        Ok(Update { delta, diagnostics })
+    }
+
+    /// Takes the last update back where a new batch finds it to have made things far worse.
+    fn doubt(&mut self, at: &Linearization<'_>, iterates: &mut Iterates) -> bool {
+        let before = || at.loss_at(&iterates.before);
+        let trusted = mean(at) <= DOUBT * self.momentum.level() || at.loss() <= WORSE * before();
+        if !trusted {
+            iterates.revert();
+            self.momentum.cut();
+            self.last = None;
+            self.place.damping = (self.place.damping * DISTRUST).min(1.0);
+        }
+        !trusted
     }
 }
 
-fn lower(a: Found, b: Found) -> Found {
-    if b.loss < a.loss { b } else { a }
-}
-
-/// No candidate of this batch may have a smaller λ than it was decomposed for.
-fn parts_floor(settings: &AdaptiveHalfInverse, place: &Place) -> f64 {
-    place.least_damping(settings.least_damping)
+/// The mean loss of a batch, whatever its reduction.
+fn mean(at: &Linearization<'_>) -> f64 {
+    at.loss() / at.model().reduction.scale(at.batch().len())
 }
 
 impl Step for Searching {
@@ -274,46 +328,33 @@ impl Step for Searching {
             .consumes(&self.place.filter(1.0), rows, columns)
     }
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
-        let still = vec![0.0; gradient.len()];
-        if gradient == still {
-            return Ok(Update {
-                delta: still,
-                ..Update::default()
-            });
-        }
-        let (scaled, mut cotangent) = whitened(at);
-        // The Rayleigh quotient of the gradient tells the scale, from below, before anything is decomposed.
-        let quotient = dot(&gradient, &gradient) / dot(&cotangent, &cotangent);
-        let largest = self.largest.unwrap_or(quotient.sqrt());
-        let momentum = self.settings.momentum;
-        let drift = Drift::new(&scaled, &mut cotangent, self.last.as_ref(), momentum);
-        let least = Place {
-            damping: parts_floor(&self.settings, &self.place),
-            ..self.place
+    fn step(&mut self, given: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let parameters = given.parameters();
+        let mut iterates = match self.iterates.take() {
+            Some(iterates) if iterates.lead_to(parameters) => iterates,
+            _ => {
+                self.last = None;
+                Iterates::new(parameters)
+            }
         };
-        let parts = self
-            .request
-            .decompose(&scaled, &cotangent, &least.filter(largest))?;
-        self.largest = parts.singular_values().first().copied();
-        let (found, accepted) = self.search(at, &scaled, &parts, drift.as_ref(), learning_rate);
-        self.last = match &found {
-            Some((_, step)) if momentum > 0.0 => Some(step.clone()),
-            _ => None,
-        };
-        self.evidence.keep(at.batch());
-        self.axis = self.axis.other();
-        let length = found.as_ref().map_or(0.0, |(found, _)| found.place.length);
-        Ok(Update {
-            delta: found.map_or(still, |(_, step)| step),
-            diagnostics: vec![
-                ("kappa", self.place.exponent),
-                ("damping", self.place.damping),
-                ("step_length", length),
-                ("accepted", accepted as f64),
-                ("rank", parts.rank(self.place.damping.sqrt()) as f64),
-            ],
-        })
+        let elsewhere = |from| Linearization::new(given.model(), given.batch(), from);
+        let trained = iterates.current.clone();
+        let own = (!iterates.shows_current()).then(|| elsewhere(&trained));
+        let at = own.as_ref().unwrap_or(given);
+        let reverted = self
+            .doubt(at, &mut iterates)
+            .then(|| iterates.current.clone());
+        let earlier = reverted.as_ref().map(|from| elsewhere(from));
+        let at = earlier.as_ref().unwrap_or(at);
+        self.momentum.hear(mean(at));
+        iterates.judge(at.loss(), |parameters| at.loss_at(parameters));
+        let Update {
+            delta,
+            mut diagnostics,
+        } = self.advance(at, learning_rate)?;
+        let delta = iterates.advance(&delta, parameters);
+        diagnostics.push(("averaged", iterates.span()));
+        self.iterates = Some(iterates);
+        Ok(Update { delta, diagnostics })
     }
 }

@@ -1,48 +1,17 @@
-//! A place in the spectral family, and the places beside it.
+//! A place in the spectral family, and which neighbour of it is tried next.
 
 use crate::step::filter::{Filter, Treatment};
 
-/// A member of the family and how far it is followed.
+/// A member of the family, and how far it is followed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
     /// κ.
     pub exponent: f64,
     /// λ as a fraction of the largest σ².
     pub damping: f64,
-    /// The step, as a multiple of the one that is best in the quadratic model.
-    pub length: f64,
+    /// β: the step as a part of the one that is best in the quadratic model.
+    pub reach: f64,
 }
-
-/// What neighbours differ in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Axis {
-    /// κ.
-    Exponent,
-    /// λ.
-    Damping,
-}
-
-impl Axis {
-    /// The other one.
-    pub fn other(self) -> Self {
-        match self {
-            Self::Exponent => Self::Damping,
-            Self::Damping => Self::Exponent,
-        }
-    }
-}
-
-/// The distance of neighbours in κ.
-const EXPONENT_STEP: f64 = 0.125;
-
-/// The ratio of neighbours in λ.
-const DAMPING_STEP: f64 = 8.0;
-
-/// Less is lost in the rounding of the parameters.
-const SHORTEST: f64 = 1e-12;
-
-/// The model says 1, and far beyond that it is no longer asked.
-const LONGEST: f64 = 4.0;
 
 impl Place {
     /// The filter for a spectrum whose largest singular value is `largest`.
@@ -55,42 +24,45 @@ impl Place {
         }
     }
 
-    /// The place itself and its neighbours in κ, or in λ, where λ is at least `least`.
-    pub fn neighbours(&self, axis: Axis, least: f64) -> Vec<Self> {
-        let beside = [-1.0, 1.0].map(|sign| match axis {
-            Axis::Exponent => Self {
-                exponent: self.exponent + sign * EXPONENT_STEP,
-                ..*self
-            },
-            Axis::Damping => Self {
-                damping: self.damping * DAMPING_STEP.powf(sign),
-                ..*self
-            },
-        });
-        let inside = |place: &Self| {
-            (0.0..=1.0).contains(&place.exponent) && (least..=1.0).contains(&place.damping)
+    /// Directions of a spectrum (largest first) that the filter leaves undamped, Σ σ²/(σ² + λ): the
+    /// effective degrees of freedom of the step.
+    pub fn freedom(&self, spectrum: &[f64]) -> f64 {
+        let damping = self.damping * spectrum.first().map_or(0.0, |s| s * s);
+        let squares = spectrum.iter().map(|s| s * s).filter(|s| *s > 0.0);
+        squares.map(|s| s / (s + damping)).sum()
+    }
+}
+
+/// The distance of neighbours in κ.
+const EXPONENT_STEP: f64 = 0.125;
+
+/// Tries one neighbour in κ on every update: on the side where one was better last, and on the other
+/// once it was not. Trying it less often while it does not pay costs more updates than it saves.
+#[derive(Debug)]
+pub struct Probe {
+    up: bool,
+}
+
+impl Probe {
+    /// Begins towards κ = 1.
+    pub fn new() -> Self {
+        Self { up: true }
+    }
+
+    /// The neighbour to be tried on this batch.
+    pub fn neighbour(&mut self, place: &Place) -> Place {
+        let beside = |up: bool| Place {
+            exponent: place.exponent + if up { EXPONENT_STEP } else { -EXPONENT_STEP },
+            ..*place
         };
-        let beside = beside.into_iter().filter(inside);
-        [*self].into_iter().chain(beside).collect()
-    }
-
-    /// The smallest λ that a neighbour may have.
-    pub fn least_damping(&self, least: f64) -> f64 {
-        (self.damping / DAMPING_STEP).max(least).min(self.damping)
-    }
-
-    /// The same at another length.
-    pub fn stretched(&self, factor: f64) -> Self {
-        let length = (self.length * factor).clamp(SHORTEST, LONGEST);
-        Self { length, ..*self }
-    }
-
-    /// Where to go on after nothing was accepted: shorter, and nearer to the gradient.
-    pub fn retreat(&self) -> Self {
-        let damping = (self.damping * DAMPING_STEP).min(1.0);
-        Self {
-            damping,
-            ..self.stretched(0.25)
+        if !(0.0..=1.0).contains(&beside(self.up).exponent) {
+            self.up = !self.up;
         }
+        beside(self.up)
+    }
+
+    /// Hears whether the neighbour was the better one.
+    pub fn hear(&mut self, better: bool) {
+        self.up = self.up == better;
     }
 }

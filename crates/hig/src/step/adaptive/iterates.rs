@@ -1,0 +1,125 @@
+//! The parameters that are trained, and their running averages, of which the best is shown.
+//!
+//! Each step is fitted to one batch, and near the end of a training that noise dominates the loss. An
+//! average of the last parameters has less of it (Polyak and Juditsky 1992, doi 10.1137/0330046),
+//! while they move fast it lags behind. Which is better is told by every new batch before it is
+//! trained on, for the price of a forward pass each.
+
+use rayon::prelude::*;
+
+/// Updates that the averages look back over.
+const SPANS: [f64; 2] = [4.0, 16.0];
+
+/// Batches over which the judgement looks back.
+const MEMORY: f64 = 8.0;
+
+/// How much lower the logarithm of its loss must be for an average to be shown.
+const MARGIN: f64 = 0.1;
+
+/// An average, with the mean logarithm of its loss over that of what is trained.
+#[derive(Debug)]
+struct Average {
+    span: f64,
+    values: Vec<f64>,
+    advantage: f64,
+}
+
+/// The parameters, before and after the last update, and their averages.
+#[derive(Debug)]
+pub struct Iterates {
+    /// What is trained.
+    pub current: Vec<f64>,
+    /// The same before the last update.
+    pub before: Vec<f64>,
+    averages: Vec<Average>,
+    updates: f64,
+    /// What the last update was to lead to.
+    shown: Vec<f64>,
+    /// Whether that is `current` itself.
+    shows_current: bool,
+}
+
+impl Iterates {
+    /// From given parameters on.
+    pub fn new(parameters: &[f64]) -> Self {
+        let average = |span| Average {
+            span,
+            values: parameters.to_vec(),
+            advantage: 0.0,
+        };
+        Self {
+            current: parameters.to_vec(),
+            before: parameters.to_vec(),
+            averages: SPANS.map(average).into(),
+            updates: 0.0,
+            shown: parameters.to_vec(),
+            shows_current: true,
+        }
+    }
+
+    /// Whether it is from here that training goes on.
+    pub fn lead_to(&self, parameters: &[f64]) -> bool {
+        self.shown == parameters
+    }
+
+    /// Whether what is shown is what is trained.
+    pub fn shows_current(&self) -> bool {
+        self.shows_current
+    }
+
+    /// Takes the last update back.
+    pub fn revert(&mut self) {
+        self.current = self.before.clone();
+    }
+
+    /// Compares the averages by a new batch, on which the current parameters have a known loss.
+    pub fn judge(&mut self, current: f64, loss: impl Fn(&[f64]) -> f64 + Sync) {
+        let count = MEMORY.min(self.updates.max(1.0));
+        self.averages.par_iter_mut().for_each(|average| {
+            let ratio = (loss(&average.values) / current).ln();
+            let ratio = if ratio.is_nan() { 0.0 } else { ratio };
+            average.advantage += (ratio.clamp(-10.0, 10.0) - average.advantage) / count;
+        });
+    }
+
+    /// Takes an update (length p) and answers the change of the parameters shown, from those given.
+    pub fn advance(&mut self, update: &[f64], given: &[f64]) -> Vec<f64> {
+        self.before = self.current.clone();
+        for (c, u) in self.current.iter_mut().zip(update) {
+            *c += u;
+        }
+        self.updates += 1.0;
+        for average in &mut self.averages {
+            // At first an average looks back over half of what there is.
+            let weight = 1.0 / average.span.min(self.updates / 2.0 + 1.0);
+            for (a, c) in average.values.iter_mut().zip(&self.current) {
+                *a += weight * (c - *a);
+            }
+        }
+        let best = self
+            .averages
+            .iter()
+            .min_by(|a, b| a.advantage.total_cmp(&b.advantage))
+            .filter(|best| best.advantage < -MARGIN);
+        self.shows_current = best.is_none();
+        let target = best.map_or(&self.current, |best| &best.values);
+        let delta: Vec<f64> = target.iter().zip(given).map(|(t, g)| t - g).collect();
+        self.shown = given.iter().zip(&delta).map(|(g, d)| g + d).collect();
+        if self.shows_current {
+            self.current = self.shown.clone();
+        }
+        delta
+    }
+
+    /// Updates that what is shown is an average of, 1 for none.
+    pub fn span(&self) -> f64 {
+        let best = self
+            .averages
+            .iter()
+            .min_by(|a, b| a.advantage.total_cmp(&b.advantage));
+        match best {
+            Some(best) if !self.shows_current => best.span,
+            _ => 1.0,
+        }
+    }
+}
