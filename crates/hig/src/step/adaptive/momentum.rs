@@ -129,10 +129,18 @@ mod tests {
             last = value;
         }
         assert!(after(falling(500)).value() <= 1.0 - LEAST_SHARE);
-        let stalled = after(falling(60).chain((0..30).map(|_| 1e-2)));
-        assert!(stalled.value() < last);
-        let risen = after(falling(60).chain((0..12).map(|k| 1e-3 * 4_f64.powi(k))));
-        assert!(risen.value() < last);
+        let cut_within = |updates: i32, loss: &dyn Fn(i32) -> f64| {
+            let mut momentum = after(falling(60));
+            (0..updates).any(|k| {
+                let before = momentum.value();
+                momentum.hear(loss(k));
+                momentum.value() < before
+            })
+        };
+        let end = 0.9_f64.powi(59);
+        assert!(!cut_within(30, &|k| end * 0.9_f64.powi(k)));
+        assert!(cut_within(60, &|_| end));
+        assert!(cut_within(10, &|k| end * 4_f64.powi(k)));
     }
 
     #[test]
