@@ -36,7 +36,7 @@ pub struct RunOptions {
     /// System to train on (see `hig list`).
     pub system: String,
     /// Method to train with; repeat for several. `adam:500+hig` is Adam for 500 updates, then HIG
-    /// from those weights [default: the comparison of the system's source].
+    /// from those weights [default: the comparison of the system's source, and adaptive-hig].
     #[arg(long = "method", value_name = "NAME")]
     pub methods: Vec<String>,
     /// Seed of data, initial weights and order of samples.

@@ -114,14 +114,24 @@ impl Experiment {
     }
 }
 
-/// The methods asked for (all of the system's comparison if none), with the settings that the
-/// system's source recommends for them.
+/// The method that is compared by default beside those of a system's source.
+const OURS: &str = "adaptive-hig";
+
+/// The methods that are compared on a system by default.
+pub fn compared(system: &dyn System) -> Vec<&'static str> {
+    let source = system.comparison();
+    source
+        .iter()
+        .map(|(name, _)| *name)
+        .chain([OURS])
+        .collect()
+}
+
+/// The methods asked for (those compared by default if none), with the settings that the system's
+/// source recommends for them.
 pub fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender>> {
     let names: Vec<String> = match names {
-        [] => {
-            let comparison = system.comparison();
-            comparison.iter().map(|(name, _)| (*name).into()).collect()
-        }
+        [] => compared(system).into_iter().map(str::to_owned).collect(),
         names => names.to_vec(),
     };
     let mut contenders: Vec<Contender> = Vec::new();

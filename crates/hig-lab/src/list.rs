@@ -1,5 +1,6 @@
 //! `hig list`: systems, methods and settings with their defaults.
 
+use crate::experiment::compared;
 use hig::settings::{Setting, Settings};
 use hig::step::methods;
 use hig::systems::systems;
@@ -11,10 +12,11 @@ pub fn print() {
     for system in systems() {
         println!("\n  {}: {}", system.name(), system.about());
         print_settings(&system.settings());
-        let comparison = system.comparison();
-        let names: Vec<&str> = comparison.iter().map(|(name, _)| *name).collect();
-        println!("    compared by default: {}", names.join(", "));
-        for (name, settings) in comparison {
+        println!(
+            "    compared by default: {}",
+            compared(system.as_ref()).join(", ")
+        );
+        for (name, settings) in system.comparison() {
             let settings: Vec<String> = settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
             println!("      {name}: {}", settings.join(" "));
         }

@@ -20,7 +20,7 @@ fn a_run_leaves_configuration_metrics_weights_and_figures() {
     ])
     .assert();
     let output = String::from_utf8(run.success().get_output().stdout.clone()).unwrap();
-    for method in ["adam", "gn", "sip", "hig"] {
+    for method in ["adam", "gn", "sip", "hig", "adaptive-hig"] {
         assert!(output.contains(method), "{output}");
         let metrics = fs::read_to_string(out.join(method).join("metrics.csv")).unwrap();
         let mut lines = metrics.lines();

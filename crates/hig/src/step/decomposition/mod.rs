@@ -189,66 +189,26 @@ impl Decomposition {
 
     /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
     pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
-        self.direction_of(&self.coefficients, jacobian, filter)
-    }
-
-    /// The same of another vector than g, by its coefficients.
-    pub fn direction_of(
-        &self,
-        coefficients: &[f64],
-        jacobian: &dyn Jacobian,
-        filter: &Filter,
-    ) -> Vec<f64> {
-        let ratios = || self.weighted(coefficients, |s, top| filter.ratio(s, top));
+        let ratios = || self.weighted(|s, top| filter.ratio(s, top));
         match &self.basis {
             Basis::Left(u) => jacobian.vjp(&u.combine(&ratios())),
             Basis::Krylov(q) => jacobian.vjp(&q.combine(&ratios())),
             Basis::Normal(v) => v.combine(&ratios()),
             Basis::Right(v) => {
-                let weights = self.weighted(coefficients, |s, top| filter.weight(s, top));
-                matrix::apply(v.as_ref(), &weights)
+                matrix::apply(v.as_ref(), &self.weighted(|s, top| filter.weight(s, top)))
             }
-        }
-    }
-
-    /// The coefficients of g in the basis of the decomposition.
-    pub fn coefficients(&self) -> &[f64] {
-        &self.coefficients
-    }
-
-    /// The coefficients of J·v, given v (length p) and J·v (length n). None on the Lanczos route, whose
-    /// space belongs to g alone.
-    pub fn coefficients_of_image(
-        &self,
-        jacobian: &dyn Jacobian,
-        v: &[f64],
-        image: &[f64],
-    ) -> Option<Vec<f64>> {
-        match &self.basis {
-            Basis::Left(u) => Some(u.project(image)),
-            Basis::Normal(basis) => Some(basis.project(&jacobian.vjp(image))),
-            Basis::Right(basis) => {
-                let parts = matrix::apply_transposed(basis.as_ref(), v);
-                Some(self.sigma.iter().zip(parts).map(|(s, c)| s * c).collect())
-            }
-            Basis::Krylov(_) => None,
         }
     }
 
     /// What the quadratic model of a squared loss sees along the direction d of a filter: the slope
     /// g·Jd and the square |Jd|², from the spectrum alone.
     pub fn line(&self, filter: &Filter) -> (f64, f64) {
-        self.line_of(&self.coefficients, filter)
-    }
-
-    /// The same of another vector than g, by its coefficients.
-    pub fn line_of(&self, coefficients: &[f64], filter: &Filter) -> (f64, f64) {
         let images = match &self.basis {
             // Here the coefficients are those of Jᵀ·g = V·Σ·(Uᵀ·g).
-            Basis::Normal(_) => self.weighted(coefficients, |s, top| filter.ratio(s, top)),
-            _ => self.weighted(coefficients, |s, top| filter.weight(s, top)),
+            Basis::Normal(_) => self.weighted(|s, top| filter.ratio(s, top)),
+            _ => self.weighted(|s, top| filter.weight(s, top)),
         };
-        let spectrum = self.sigma.iter().zip(coefficients);
+        let spectrum = self.sigma.iter().zip(&self.coefficients);
         let normal = matches!(self.basis, Basis::Normal(_));
         let parts = images.iter().zip(spectrum).map(|(d, (s, c))| {
             let slope = if normal { c * d } else { s * c * d };
@@ -260,7 +220,7 @@ impl Decomposition {
     /// The vector c (length n) that the direction is Jᵀ·c of: f(K)·g. None on the routes that work
     /// in the space of the parameters.
     pub fn sample_weights(&self, filter: &Filter) -> Option<Vec<f64>> {
-        let ratios = || self.weighted(&self.coefficients, |s, top| filter.ratio(s, top));
+        let ratios = || self.weighted(|s, top| filter.ratio(s, top));
         match &self.basis {
             Basis::Left(u) => Some(u.combine(&ratios())),
             Basis::Krylov(q) => Some(q.combine(&ratios())),
@@ -268,10 +228,10 @@ impl Decomposition {
         }
     }
 
-    /// Coefficients, each times f(σ, σ_max).
-    fn weighted(&self, coefficients: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    /// The coefficients of g, each times f(σ, σ_max).
+    fn weighted(&self, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
         let largest = self.sigma.first().copied().unwrap_or(0.0);
-        let spectrum = self.sigma.iter().zip(coefficients);
+        let spectrum = self.sigma.iter().zip(&self.coefficients);
         spectrum.map(|(s, c)| f(*s, largest) * c).collect()
     }
 }
