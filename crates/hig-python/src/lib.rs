@@ -1,0 +1,5 @@
+//! The Python extension.
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _hig {}
