@@ -27,7 +27,9 @@ mod extension {
     #[pymodule_export]
     use crate::problem::Problem;
     #[pymodule_export]
-    use crate::settings::{canonical, comparison, methods, systems, training_settings};
+    use crate::settings::{
+        asks_gradient, canonical, comparison, methods, systems, training_settings,
+    };
     #[pymodule_export]
     use crate::simulator::check_simulator;
     #[pymodule_export]

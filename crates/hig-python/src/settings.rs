@@ -1,6 +1,7 @@
 //! Systems, methods and their settings as the library lists them.
 
 use crate::errors::raise;
+use hig::linearization::Consumes;
 use hig::settings::{Setting, Settings, Value};
 use hig::step::{self, Method};
 use hig::systems::System;
@@ -115,6 +116,13 @@ pub fn canonical<'py>(
         all.set_item(setting.name, value(py, setting.value)?)?;
     }
     Ok(all)
+}
+
+/// Whether a method asks for no more than a gradient.
+#[pyfunction]
+pub fn asks_gradient(name: &str) -> PyResult<bool> {
+    let step = step::method(name).and_then(|method| method.start());
+    Ok(step.map_err(raise)?.consumes(1, 1) == Consumes::Gradient)
 }
 
 /// The settings with which a system's source compares methods, and its budget.
