@@ -20,8 +20,8 @@ def double(name: str, value: ArrayLike, dimensions: int, *, like: str = "") -> A
     and booleans because they are rarely meant, complex numbers because nothing here is.
     """
     array: NDArray[Any] = np.asarray(value)
-    if array.dtype == np.float64:
-        pass
+    if array.dtype.kind == "f" and array.dtype.itemsize == 8:
+        array = array.astype(np.float64, copy=False)  # of another byte order
     elif array.dtype.kind == "f" and array.dtype.itemsize < 8:
         precision = float(np.finfo(array.dtype).eps)
         warnings.warn(
@@ -39,8 +39,6 @@ def double(name: str, value: ArrayLike, dimensions: int, *, like: str = "") -> A
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
     if array.size == 0 and not (dimensions == 2 and name.endswith("state")):
         raise ValueError(f"{name} has shape {array.shape}: it is empty")
-    if not array.dtype.isnative:
-        array = array.astype(np.float64)
     if array.flags.c_contiguous or (dimensions == 2 and array.flags.f_contiguous):
         return array
     return np.ascontiguousarray(array)

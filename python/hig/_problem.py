@@ -56,8 +56,8 @@ class Problem:
             system.name,
             system._assignments(),
             seed,
-            train and train._arrays(),
-            test and test._arrays(),
+            None if train is None else train._arrays(),
+            None if test is None else test._arrays(),
         )
         return problem
 

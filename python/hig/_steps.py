@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from numpy.typing import ArrayLike
 
 from . import _hig
@@ -115,5 +117,5 @@ def _vector(gradient: ArrayLike) -> Array:
     return double("gradient", gradient, 1)
 
 
-def _told(settings: dict[str, object]) -> list[tuple[str, str]]:
+def _told(settings: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(name, text(value)) for name, value in settings.items()]

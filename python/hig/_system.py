@@ -42,7 +42,7 @@ class System(Settings):
         if not recommended:
             recommended = self.recommendation("adam" if _hig.asks_gradient(name) else "hig")
         recommended = {k: v for k, v in recommended.items() if k in own}
-        return Training(**{**recommended, **settings})  # type: ignore[arg-type]
+        return Training(**{**recommended, **settings})
 
     def recommendation(self, name: str) -> dict[str, str]:
         """The settings of a method and its training in the source's comparison, as text."""

@@ -29,7 +29,7 @@ _LARGEST = 2**26
 class HalfInverseState(NamedTuple):
     """What one update leaves for the user: how many there were, and the loss before the last."""
 
-    count: int
+    updates: int
     loss: float
 
 
@@ -96,7 +96,7 @@ def half_inverse(
                 step = np.asarray(passes.pulled(theta, data, c))
             delta = ravel_pytree(theta)[1](jnp.asarray(-learning_rate * step))
             delta = jax.tree.map(lambda d, p: d.astype(jnp.asarray(p).dtype), delta, params)
-        return delta, HalfInverseState(state.count + 1, float(value))
+        return delta, HalfInverseState(state.updates + 1, float(value))
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -21,7 +21,7 @@ ALL: dict[str, type[Method]] = {
     name: make(Method, __name__, name, about, told) for name, about, told in _hig.methods()
 }
 globals().update({made.__name__: made for made in ALL.values()})
-__all__ = ["ALL", "Method", *(made.__name__ for made in ALL.values())]
+__all__ = ["ALL", "Method", *(made.__name__ for made in ALL.values()), "by_name"]
 
 
 def by_name(name: str) -> Method:
