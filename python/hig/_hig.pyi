@@ -7,7 +7,21 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__: list[str]
+__all__ = [
+    "Network",
+    "Problem",
+    "asks_gradient",
+    "canonical",
+    "check_simulator",
+    "comparison",
+    "gram_step",
+    "half_inverse",
+    "methods",
+    "spectral_step",
+    "systems",
+    "train",
+    "training_settings",
+]
 
 _Array = NDArray[np.float64]
 _Samples = tuple[_Array, _Array, _Array]

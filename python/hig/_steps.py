@@ -39,7 +39,7 @@ def spectral_step(
     route: str = "auto",
     *,
     damping: float = 1e-6,
-    accuracy: float = 1e-9,
+    accuracy: float = 1e-8,
     tolerance: float = 1e-3,
 ) -> Array:
     """V·f(Σ)·Uᵀ·g (p,) of J = U·Σ·Vᵀ (n, p) and g (n,): the update is minus this, times η.
@@ -51,7 +51,8 @@ def spectral_step(
     treatment : "truncate" (f = 0), "clamp" (σ raised to the cut-off) or "damp" (Tikhonov)
     route : "auto", "gram" (n × n), "normal" (p × p), "lanczos" (no matrix) or "svd"
     damping : λ of treatment "damp", in the units of σ²
-    accuracy : relative error allowed on the routes gram and normal; a training needs 1e-3 only
+    accuracy : relative error allowed on the routes gram and normal (it stays far below; a training
+        needs no more than 1e-3)
     tolerance : estimated relative error at which lanczos stops
 
     A contiguous float64 Jacobian, by rows or by columns, is not copied unless the work takes
