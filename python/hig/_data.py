@@ -24,9 +24,7 @@ class Dataset:
     target: Array
     state: Array
 
-    def __init__(
-        self, input: ArrayLike, target: ArrayLike, state: ArrayLike | None = None
-    ) -> None:
+    def __init__(self, input: ArrayLike, target: ArrayLike, state: ArrayLike | None = None) -> None:
         like = "(samples, width)"
         put = object.__setattr__
         put(self, "input", by_rows("input", input, like=like))

@@ -42,7 +42,9 @@ def _curve(update: np.ndarray[tuple[int], np.dtype[np.int64]], loss: Array) -> s
     x = (x - x[0]) / max(x[-1] - x[0], 1.0) * _WIDTH
     y = (y.max() - y) / max(float(np.ptp(y)), 1e-12) * _HEIGHT
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y))
-    label = f"test loss, {loss[shown].max():.1e} to {loss[shown].min():.1e}, logarithmic, over updates"
+    label = (
+        f"test loss, {loss[shown].max():.1e} to {loss[shown].min():.1e}, logarithmic, over updates"
+    )
     return (
         f"<svg width='{_WIDTH}' height='{_HEIGHT + 20}' role='img' aria-label='{label}'>"
         f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='1.5'/>"

@@ -28,7 +28,7 @@ class Problem:
     simulator : see :class:`hig.physics.Simulator`
     train : samples to train on
     test : samples to judge by; the training samples without
-    loss : from :mod:`hig.losses`
+    loss : from :mod:`hig.losses`; Σ (y - ŷ)² without
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Problem:
         simulator: Simulator,
         train: Dataset,
         test: Dataset | None = None,
-        loss: Loss = SquaredError(),
+        loss: Loss | None = None,
     ) -> None:
         test = train if test is None else test
         self._adapter = Adapter(simulator, train.target.shape[1])
-        name, weights = loss._told()
+        name, weights = (loss or SquaredError())._told()
         samples = train._arrays(), test._arrays()
         self._compiled = _hig.Problem.own(network, self._adapter, name, weights, *samples)
 

@@ -8,9 +8,7 @@ from typing import Any
 
 # Counters (updates, epochs, seconds), used fraction of the budget, loss of the last batch, and
 # (training, test) loss of the last evaluation.
-Tick = Callable[
-    [tuple[int, float, float], float, float, "tuple[float, float] | None"], None
-]
+Tick = Callable[[tuple[int, float, float], float, float, "tuple[float, float] | None"], None]
 Budget = tuple["int | None", "float | None", "float | None"]
 
 
@@ -26,9 +24,7 @@ class Bar:
         self._bar: Any = tqdm(total=budget[self._place], desc=name, unit=unit, file=sys.stderr)
         if unit != "update":
             # tqdm would write 0.30000000000000004.
-            self._bar.bar_format = (
-                "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} {unit} [{elapsed}<{remaining}{postfix}]"
-            )
+            self._bar.bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} {unit} [{elapsed}<{remaining}{postfix}]"
 
     def __call__(
         self,

@@ -109,13 +109,17 @@ class Result:
     def plot(self, ax: Axes | None = None, against: str = "seconds") -> Axes:
         """Draws the losses over ``"seconds"``, ``"update"`` or ``"epoch"``; needs matplotlib."""
         if against not in ("seconds", "update", "epoch"):
-            raise ValueError(f"against = {against} is not possible: it must be seconds, update or epoch")
+            raise ValueError(
+                f"against = {against} is not possible: it must be seconds, update or epoch"
+            )
         from matplotlib import pyplot
 
         if ax is None:
             _, ax = pyplot.subplots()
         (line,) = ax.plot(
-            getattr(self.history, against), self.history.test_loss, label=f"{self.method.name}, test"
+            getattr(self.history, against),
+            self.history.test_loss,
+            label=f"{self.method.name}, test",
         )
         ax.plot(
             getattr(self.history, against),

@@ -101,5 +101,7 @@ def document(about: str, told: list[Told]) -> str:
     lines = [about[:1].upper() + about[1:] + ".", "", "Settings", "--------"]
     for name, default, allowed, meaning in told:
         lines.append(f"{field_name(name)} : {annotation(default)}, default {default!r}")
-        lines += textwrap.wrap(f"{meaning} It is {allowed}.", 90, initial_indent="    ", subsequent_indent="    ")
+        lines += textwrap.wrap(
+            f"{meaning} It is {allowed}.", 90, initial_indent="    ", subsequent_indent="    "
+        )
     return "\n".join(lines)

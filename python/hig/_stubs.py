@@ -17,7 +17,9 @@ _HEADER = "# Written by `python -m hig._stubs`.\n"
 def stubs() -> dict[str, str]:
     """The text of each file."""
     return {
-        "methods.pyi": _classes(_hig.methods(), "Method", "from ._settings import Settings", _METHOD)
+        "methods.pyi": _classes(
+            _hig.methods(), "Method", "from ._settings import Settings", _METHOD
+        )
         + "\ndef by_name(name: str) -> Method: ...\n",
         "systems.pyi": _classes(_hig.systems(), "System", "from ._system import System", ""),
         "training.pyi": _training(_hig.training_settings()),

@@ -86,7 +86,9 @@ def half_inverse(
             theta, data = _double(params, "parameters"), _double(batch, "batch")
             value, gradient = map(np.asarray, passes.output(theta, data))
             width = sum(leaf.size for leaf in jax.tree.leaves(theta))
-            formed = matrix == "jacobian" or (matrix == "auto" and gradient.size * width <= _LARGEST)
+            formed = matrix == "jacobian" or (
+                matrix == "auto" and gradient.size * width <= _LARGEST
+            )
             if formed:
                 jacobian = np.asarray(passes.jacobian(theta, data))
                 step = spectral_step(jacobian, gradient, **spectral)  # type: ignore[arg-type]

@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 from . import _hig
-from ._system import System
 from ._settings import make
+from ._system import System
 
 ALL: dict[str, type[System]] = {
     name: make(System, __name__, name, about, told) for name, about, told in _hig.systems()

@@ -10,5 +10,7 @@ class _Training(Settings):
     _kind = "training"
 
 
-Training = make(_Training, __name__, "", "how a training is run, whatever the method", _hig.training_settings())
+Training = make(
+    _Training, __name__, "", "how a training is run, whatever the method", _hig.training_settings()
+)
 __all__ = ["Training"]

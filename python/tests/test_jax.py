@@ -54,7 +54,9 @@ def expected_step(parameters, batch, exponent, cutoff):
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0])
-@pytest.mark.parametrize(("matrix", "tolerance"), [("jacobian", 1e-9), ("gram", 1e-7), ("auto", 1e-9)])
+@pytest.mark.parametrize(
+    ("matrix", "tolerance"), [("jacobian", 1e-9), ("gram", 1e-7), ("auto", 1e-9)]
+)
 def test_the_step_is_that_of_the_dense_jacobian(matrix, tolerance, exponent):
     with jax.enable_x64(True):
         parameters, batch = start(np.float64)
@@ -82,7 +84,9 @@ def test_updates_have_the_shape_and_the_precision_of_the_parameters():
 
 def test_it_trains_within_an_optax_chain():
     parameters, batch = start()
-    optimizer = optax.chain(hig.jax.half_inverse(predict, loss, cutoff=1e-5), optax.clip_by_global_norm(1.0))
+    optimizer = optax.chain(
+        hig.jax.half_inverse(predict, loss, cutoff=1e-5), optax.clip_by_global_norm(1.0)
+    )
     state, losses = optimizer.init(parameters), []
     for _ in range(60):
         updates, state = optimizer.update(parameters, state, parameters, batch=batch)
@@ -95,8 +99,16 @@ def test_it_trains_within_an_optax_chain():
     ("make", "exception", "message"),
     [
         (lambda: hig.jax.half_inverse(predict, loss, cutoff=2.0), ValueError, "cutoff = 2.0"),
-        (lambda: hig.jax.half_inverse(predict, loss, matrix="k"), ValueError, "matrix = k is not possible"),
-        (lambda: hig.jax.half_inverse(predict, loss).update(None, None), ValueError, "needs update"),
+        (
+            lambda: hig.jax.half_inverse(predict, loss, matrix="k"),
+            ValueError,
+            "matrix = k is not possible",
+        ),
+        (
+            lambda: hig.jax.half_inverse(predict, loss).update(None, None),
+            ValueError,
+            "needs update",
+        ),
         (
             lambda: hig.jax.half_inverse(predict, loss).update(
                 None, None, {"w": jnp.ones(2, dtype=int)}, batch=start()[1]

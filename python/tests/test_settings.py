@@ -50,14 +50,32 @@ def test_values_are_typed_by_the_library():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: hig.methods.HalfInverse(cutoff=2.0), "cutoff = 2.0 is not possible: it must be at least 0 and below 1"),
-        (lambda: hig.methods.Adam(learning_rate=-1e-3), "learning_rate = -0.001 is not possible: it must be a finite"),
+        (
+            lambda: hig.methods.HalfInverse(cutoff=2.0),
+            "cutoff = 2.0 is not possible: it must be at least 0 and below 1",
+        ),
+        (
+            lambda: hig.methods.Adam(learning_rate=-1e-3),
+            "learning_rate = -0.001 is not possible: it must be a finite",
+        ),
         (lambda: hig.methods.Adam(learning_rate=1j), "learning_rate = 1j is not possible"),
-        (lambda: hig.systems.LinearOscillators(masses=2.5), "masses = 2.5 is not possible: it must be a whole number"),
-        (lambda: hig.systems.LinearOscillators(hidden=[0]), "hidden = 0 is not possible: it must be whole numbers"),
-        (lambda: hig.Training(order="random"), "order = random is not possible: it must be shuffled, fixed or fresh"),
+        (
+            lambda: hig.systems.LinearOscillators(masses=2.5),
+            "masses = 2.5 is not possible: it must be a whole number",
+        ),
+        (
+            lambda: hig.systems.LinearOscillators(hidden=[0]),
+            "hidden = 0 is not possible: it must be whole numbers",
+        ),
+        (
+            lambda: hig.Training(order="random"),
+            "order = random is not possible: it must be shuffled, fixed or fresh",
+        ),
         (lambda: hig.methods.by_name("hgi"), "unknown method `hgi` .did you mean `hig`"),
-        (lambda: hig.train(hig.systems.Toy(), "hig", btach=3), "unknown setting `btach` .did you mean `batch`"),
+        (
+            lambda: hig.train(hig.systems.Toy(), "hig", btach=3),
+            "unknown setting `btach` .did you mean `batch`",
+        ),
     ],
 )
 def test_what_is_not_possible_is_said_in_the_librarys_words(make, message):

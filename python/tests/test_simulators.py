@@ -6,15 +6,16 @@ import threading
 
 import numpy as np
 import pytest
-from oscillators import NumpyOscillators, Products, jax_oscillator
 
 import hig
+from oscillators import NumpyOscillators, Products, jax_oscillator
 
 SYSTEM = hig.systems.LinearOscillators(samples=256, test_samples=64)
 METHOD = hig.methods.HalfInverse(cutoff=1e-10)
+SQUARES = hig.losses.SquaredError()
 
 
-def problem(simulator, loss=hig.losses.SquaredError()):
+def problem(simulator, loss=SQUARES):
     given = SYSTEM.problem(0)
     network = hig.networks.mlp([4, 20, 20, 20, 24])
     return hig.Problem(network, simulator, given.train, given.test, loss)
@@ -29,7 +30,9 @@ def built_in():
     return hig.train(SYSTEM, METHOD, updates=10, batch=32)
 
 
-@pytest.mark.parametrize("make", [NumpyOscillators, lambda: Products("vjp"), lambda: Products("jvp")])
+@pytest.mark.parametrize(
+    "make", [NumpyOscillators, lambda: Products("vjp"), lambda: Products("jvp")]
+)
 def test_a_numpy_simulator_trains_as_the_built_in_one(make, built_in):
     result = train(make())
     assert np.allclose(result.weights, built_in.weights, rtol=0, atol=1e-8)
@@ -100,7 +103,9 @@ def test_calls_come_from_the_callers_thread():
 
 def test_trainings_in_two_threads_do_not_disturb_each_other(built_in):
     results = []
-    threads = [threading.Thread(target=lambda: results.append(train(NumpyOscillators()))) for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda: results.append(train(NumpyOscillators()))) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -118,7 +123,9 @@ class Failing(NumpyOscillators):
         self.method, self.at, self.what = method, at, what
 
     def _do(self, method, answer):
-        return self.what(answer) if method == self.method and self.calls[method] == self.at else answer
+        return (
+            self.what(answer) if method == self.method and self.calls[method] == self.at else answer
+        )
 
     def simulate(self, state, control):
         return self._do("simulate", super().simulate(state, control))
@@ -146,10 +153,18 @@ def nan(answer):
     ("what", "cause", "message"),
     [
         (explode, Unstable, "Unstable after update 5: time step too long"),
-        (lambda y: y[:, :-1], ValueError, r"Failing\.{method} returned shape \(32, 3.*\), expected \(32, 4"),
+        (
+            lambda y: y[:, :-1],
+            ValueError,
+            r"Failing\.{method} returned shape \(32, 3.*\), expected \(32, 4",
+        ),
         (lambda y: y[0], ValueError, r"Failing\.{method} returned shape"),
         (lambda y: None, TypeError, r"Failing\.{method} returned None"),
-        (lambda y: y * 1j, TypeError, r"Failing\.{method} returned dtype complex128, expected float64"),
+        (
+            lambda y: y * 1j,
+            TypeError,
+            r"Failing\.{method} returned dtype complex128, expected float64",
+        ),
         (lambda y: np.ones(y.shape, int), TypeError, r"Failing\.{method} returned dtype int64"),
         (lambda y: "y", TypeError, r"Failing\.{method} returned dtype <U1"),
         (nan, None, r"Failing\.{method} returned nan at \(1, 2"),
@@ -198,7 +213,10 @@ def test_check_finds_a_wrong_derivative():
 
 
 def test_losses():
-    simulator, (weights, scale) = NumpyOscillators(), (SYSTEM.problem(0).initial_weights(0), np.array([1.0, 2.0, 3.0, 4.0]))
+    simulator, (weights, scale) = (
+        NumpyOscillators(),
+        (SYSTEM.problem(0).initial_weights(0), np.array([1.0, 2.0, 3.0, 4.0])),
+    )
     data = problem(simulator).train
     y = problem(simulator).simulate(weights, data.input)
     squares = (y - data.target) ** 2
@@ -231,7 +249,9 @@ def test_an_exact_inverse_is_used():
 
     simulator = Scaled()
     states = np.random.default_rng(0).normal(size=(32, 2))
-    own = hig.Problem(hig.networks.mlp([2, 8, 2]), simulator, hig.Dataset(states, np.zeros((32, 2))))
+    own = hig.Problem(
+        hig.networks.mlp([2, 8, 2]), simulator, hig.Dataset(states, np.zeros((32, 2)))
+    )
     hig.train(own, hig.methods.ScaleInvariant(), updates=4, batch=32)
     assert simulator.inverted == 4
 

@@ -76,7 +76,10 @@ def test_lanczos_comes_as_close_as_its_tolerance():
 def test_treatments():
     jacobian, gradient = conditioned(50, 70, 1e5)
     damped = hig.spectral_step(jacobian, gradient, 0.5, treatment="damp", damping=1e-6)
-    assert error(damped, reference(jacobian, gradient, 0.5, 0.0, treatment="damp", damping=1e-6)) < 1e-9
+    assert (
+        error(damped, reference(jacobian, gradient, 0.5, 0.0, treatment="damp", damping=1e-6))
+        < 1e-9
+    )
     clamped = hig.spectral_step(jacobian, gradient, 0.5, 1e-3, treatment="clamp")
     assert error(clamped, reference(jacobian, gradient, 0.5, 1e-3, treatment="clamp")) < 1e-9
 
@@ -88,7 +91,9 @@ def test_the_half_inverse_is_a_matrix(shape):
         inverse = hig.half_inverse(jacobian, exponent, 1e-5)
         assert inverse.shape == shape[::-1]
         assert error(inverse @ gradient, reference(jacobian, gradient, exponent, 1e-5)) < 1e-9
-    assert np.allclose(hig.half_inverse(jacobian, 1.0, 1e-12), np.linalg.pinv(jacobian), rtol=1e-6, atol=1e-6)
+    assert np.allclose(
+        hig.half_inverse(jacobian, 1.0, 1e-12), np.linalg.pinv(jacobian), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("treatment", ["truncate", "damp"])
@@ -144,27 +149,105 @@ NAN[2, 1], INFINITE[1] = np.nan, np.inf
 @pytest.mark.parametrize(
     ("function", "arguments", "settings", "exception", "message"),
     [
-        (hig.spectral_step, (J.astype(int), G), {}, TypeError, "jacobian has dtype int64, expected float64; convert"),
+        (
+            hig.spectral_step,
+            (J.astype(int), G),
+            {},
+            TypeError,
+            "jacobian has dtype int64, expected float64; convert",
+        ),
         (hig.spectral_step, (J, G > 0), {}, TypeError, "gradient has dtype bool"),
-        (hig.spectral_step, (J * 1j, G), {}, TypeError, "jacobian has dtype complex128, expected float64$"),
+        (
+            hig.spectral_step,
+            (J * 1j, G),
+            {},
+            TypeError,
+            "jacobian has dtype complex128, expected float64$",
+        ),
         (hig.spectral_step, ([["a"]], G), {}, TypeError, "jacobian has dtype <U1"),
-        (hig.spectral_step, (G, G), {}, ValueError, r"jacobian has shape \(3,\), expected \(n, p\)"),
+        (
+            hig.spectral_step,
+            (G, G),
+            {},
+            ValueError,
+            r"jacobian has shape \(3,\), expected \(n, p\)",
+        ),
         (hig.spectral_step, (J[None], G), {}, ValueError, r"jacobian has shape \(1, 3, 3\)"),
-        (hig.spectral_step, (J, J), {}, ValueError, r"gradient has shape \(3, 3\), expected \(n,\)"),
-        (hig.spectral_step, (J, G[:2]), {}, ValueError, r"gradient has shape \(2,\), expected \(3,\)"),
-        (hig.spectral_step, (np.zeros((0, 3)), np.zeros(0)), {}, ValueError, r"jacobian has shape \(0, 3\): it is empty"),
+        (
+            hig.spectral_step,
+            (J, J),
+            {},
+            ValueError,
+            r"gradient has shape \(3, 3\), expected \(n,\)",
+        ),
+        (
+            hig.spectral_step,
+            (J, G[:2]),
+            {},
+            ValueError,
+            r"gradient has shape \(2,\), expected \(3,\)",
+        ),
+        (
+            hig.spectral_step,
+            (np.zeros((0, 3)), np.zeros(0)),
+            {},
+            ValueError,
+            r"jacobian has shape \(0, 3\): it is empty",
+        ),
         (hig.spectral_step, (np.zeros((3, 0)), G), {}, ValueError, r"\(3, 0\): it is empty"),
-        (hig.spectral_step, (NAN, G), {}, ValueError, "jacobian is NaN at row 2, column 1: every number must be finite"),
+        (
+            hig.spectral_step,
+            (NAN, G),
+            {},
+            ValueError,
+            "jacobian is NaN at row 2, column 1: every number must be finite",
+        ),
         (hig.spectral_step, (J, INFINITE), {}, ValueError, "gradient is inf at row 1"),
-        (hig.spectral_step, (J, G, 1.5), {}, ValueError, "exponent = 1.5 is not possible: it must be between -1"),
-        (hig.spectral_step, (J, G), {"cutoff": -1}, ValueError, "cutoff = -1 is not possible: it must be at least 0"),
-        (hig.spectral_step, (J, G), {"cutoff": float("nan")}, ValueError, "cutoff = nan is not possible"),
-        (hig.spectral_step, (J, G), {"treatment": "cut"}, ValueError, "treatment = cut .* truncate, clamp or damp"),
-        (hig.spectral_step, (J, G), {"route": "qr"}, ValueError, "route = qr .* auto, gram, normal, lanczos or svd"),
+        (
+            hig.spectral_step,
+            (J, G, 1.5),
+            {},
+            ValueError,
+            "exponent = 1.5 is not possible: it must be between -1",
+        ),
+        (
+            hig.spectral_step,
+            (J, G),
+            {"cutoff": -1},
+            ValueError,
+            "cutoff = -1 is not possible: it must be at least 0",
+        ),
+        (
+            hig.spectral_step,
+            (J, G),
+            {"cutoff": float("nan")},
+            ValueError,
+            "cutoff = nan is not possible",
+        ),
+        (
+            hig.spectral_step,
+            (J, G),
+            {"treatment": "cut"},
+            ValueError,
+            "treatment = cut .* truncate, clamp or damp",
+        ),
+        (
+            hig.spectral_step,
+            (J, G),
+            {"route": "qr"},
+            ValueError,
+            "route = qr .* auto, gram, normal, lanczos or svd",
+        ),
         (hig.spectral_step, (J, G), {"accuracy": 0.0}, ValueError, "accuracy = 0"),
         (hig.half_inverse, (NAN,), {}, ValueError, "jacobian is NaN at row 2, column 1"),
         (hig.half_inverse, (J.astype(np.int32),), {}, TypeError, "jacobian has dtype int32"),
-        (hig.gram_step, (np.ones((3, 2)), G), {}, ValueError, r"gram has shape \(3, 2\), expected \(n, n\)"),
+        (
+            hig.gram_step,
+            (np.ones((3, 2)), G),
+            {},
+            ValueError,
+            r"gram has shape \(3, 2\), expected \(n, n\)",
+        ),
         (hig.gram_step, (NAN, G), {}, ValueError, "gram is NaN at row 2, column 1"),
         (hig.gram_step, (J, G[:2]), {}, ValueError, r"gradient has shape \(2,\), expected \(3,\)"),
     ],
@@ -180,7 +263,7 @@ def test_a_jacobian_of_zeros_has_no_step():
 
 
 def test_other_threads_run_meanwhile():
-    jacobian, gradient = conditioned(400, 1200, 1e3)
+    jacobian, _ = conditioned(400, 1200, 1e3)
     turns, done = [0], threading.Event()
 
     def count():

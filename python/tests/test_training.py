@@ -32,14 +32,18 @@ def test_a_training_comes_down():
     assert len(history) == len(history.train_loss) == len(history.diagnostics["rank"])
     assert np.isnan(history.diagnostics["rank"][0]) and history.diagnostics["rank"][-1] > 100
     assert result.stop == "budget used"
-    assert result.problem.loss(result.weights) == pytest.approx((result.train_loss, result.test_loss))
+    assert result.problem.loss(result.weights) == pytest.approx(
+        (result.train_loss, result.test_loss)
+    )
 
 
 def test_the_losses_are_those_of_the_predictions():
     result = train()
     test = result.problem.test
     y = result.simulate(test.input)
-    assert np.mean(np.sum((y - test.target) ** 2, axis=1)) == pytest.approx(result.test_loss, rel=1e-12)
+    assert np.mean(np.sum((y - test.target) ** 2, axis=1)) == pytest.approx(
+        result.test_loss, rel=1e-12
+    )
     layers = [result.weights[: 4 * 20].reshape(20, 4), result.weights[80:100]]
     assert list(result.problem.shapes.values())[:2] == [layer.shape for layer in layers]
     assert result.predict(test.input).shape == (64, 24)
@@ -98,7 +102,9 @@ def test_callbacks_run_on_the_callers_thread_and_may_ask_the_problem():
     problem, seen = SYSTEM.problem(0), []
 
     def look(evaluation):
-        seen.append((threading.get_ident(), problem.loss(evaluation.weights)[1] - evaluation.test_loss))
+        seen.append(
+            (threading.get_ident(), problem.loss(evaluation.weights)[1] - evaluation.test_loss)
+        )
 
     hig.train(problem, METHOD, updates=2, callbacks=[look])
     assert {thread for thread, _ in seen} == {threading.get_ident()}
@@ -110,7 +116,9 @@ def test_a_failing_callback_ends_the_training_and_keeps_the_weights():
         if evaluation.update == 3:
             raise RuntimeError("disk full")
 
-    with pytest.raises(hig.TrainingStopped, match="RuntimeError after update 3: disk full") as stopped:
+    with pytest.raises(
+        hig.TrainingStopped, match="RuntimeError after update 3: disk full"
+    ) as stopped:
         train(callbacks=fail)
     assert isinstance(stopped.value.__cause__, RuntimeError)
     assert stopped.value.result.updates == 3
@@ -119,7 +127,7 @@ def test_a_failing_callback_ends_the_training_and_keeps_the_weights():
 
 def test_a_diverging_training_is_told_and_keeps_the_weights():
     method = hig.methods.Sgd(learning_rate=1e200)
-    with pytest.raises(hig.TrainingStopped, match="finite|loss is") as stopped:
+    with pytest.raises(hig.TrainingStopped, match=r"finite|loss is") as stopped:
         hig.train(SYSTEM, method, updates=50, batch=32)
     assert np.isfinite(stopped.value.result.weights).all()
     assert stopped.value.__cause__ is None
@@ -162,8 +170,16 @@ def test_ctrl_c_does_not_wait_for_a_long_update():
         ({"weights": np.zeros(3)}, ValueError, "parameters has shape length 3, expected length"),
         ({"weights": np.full(1444, np.nan)}, ValueError, "parameters is NaN at row 0"),
         ({"weights": np.zeros(1444, int)}, TypeError, "weights has dtype int64"),
-        ({"data": hig.Dataset(np.ones((5, 3)), np.ones((5, 4)))}, ValueError, "training input has shape 5 x 3"),
-        ({"data": hig.Dataset(np.full((5, 4), np.inf), np.ones((5, 4)))}, ValueError, "training input is inf"),
+        (
+            {"data": hig.Dataset(np.ones((5, 3)), np.ones((5, 4)))},
+            ValueError,
+            "training input has shape 5 x 3",
+        ),
+        (
+            {"data": hig.Dataset(np.full((5, 4), np.inf), np.ones((5, 4)))},
+            ValueError,
+            "training input is inf",
+        ),
         ({"memory_limit": 1e-6}, MemoryError, "more than memory_limit"),
     ],
 )
@@ -175,12 +191,28 @@ def test_what_is_not_possible_is_said_before_any_work(settings, exception, messa
 @pytest.mark.parametrize(
     ("make", "exception", "message"),
     [
-        (lambda: hig.Dataset(np.ones(3), np.ones(3)), ValueError, r"input has shape \(3,\), expected \(samples, width\)"),
-        (lambda: hig.Dataset(np.ones((0, 3)), np.ones((0, 3))), ValueError, r"input has shape \(0, 3\): it is empty"),
-        (lambda: hig.Dataset(np.ones((2, 3)) * 1j, np.ones((2, 3))), TypeError, "input has dtype complex128"),
+        (
+            lambda: hig.Dataset(np.ones(3), np.ones(3)),
+            ValueError,
+            r"input has shape \(3,\), expected \(samples, width\)",
+        ),
+        (
+            lambda: hig.Dataset(np.ones((0, 3)), np.ones((0, 3))),
+            ValueError,
+            r"input has shape \(0, 3\): it is empty",
+        ),
+        (
+            lambda: hig.Dataset(np.ones((2, 3)) * 1j, np.ones((2, 3))),
+            TypeError,
+            "input has dtype complex128",
+        ),
         (lambda: hig.train("toy", METHOD, updates=1), TypeError, "problem is a str"),
         (lambda: hig.train(SYSTEM, None, updates=1), TypeError, "method is a NoneType"),
-        (lambda: train().predict(np.ones((2, 3))), ValueError, r"input has shape \(2, 3\), expected \(samples, 4\)"),
+        (
+            lambda: train().predict(np.ones((2, 3))),
+            ValueError,
+            r"input has shape \(2, 3\), expected \(samples, 4\)",
+        ),
         (lambda: hig.networks.mlp([3]), ValueError, r"widths = \[3\] is not possible"),
         (lambda: hig.networks.mlp([3, 2], "tanhh"), ValueError, "unknown activation `tanhh`"),
         (lambda: hig.networks.unet((1, 3, 8), [4, 4]), ValueError, "layer"),
@@ -194,7 +226,9 @@ def test_other_hostile_input(make, exception, message):
 def test_a_result_is_saved_and_its_weights_read_again(tmp_path):
     result = train()
     folder = result.save(tmp_path / "run")
-    assert np.array_equal(result.problem.load_weights(folder / "weights.safetensors"), result.weights)
+    assert np.array_equal(
+        result.problem.load_weights(folder / "weights.safetensors"), result.weights
+    )
     columns = np.loadtxt(folder / "metrics.csv", delimiter=",", skiprows=1)
     assert np.array_equal(columns[:, 4], result.history.test_loss)
     settings = json.loads((folder / "settings.json").read_text())
@@ -236,6 +270,8 @@ def test_ctrl_c_ends_a_program():
         "hig.train(hig.systems.LinearOscillators(), 'hig', seconds=60.0)"
     )
     started = time.perf_counter()
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+    )
     assert ended.returncode != 0 and "TrainingInterrupted: after update" in ended.stderr
     assert time.perf_counter() - started < 20

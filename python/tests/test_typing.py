@@ -27,7 +27,9 @@ def test_the_package_is_typed_strictly():
 
 
 def test_the_stubs_agree_with_the_runtime(tmp_path):
-    checked = python("-m", "mypy.stubtest", "hig", "--mypy-config-file", str(SETTINGS), cwd=tmp_path)
+    checked = python(
+        "-m", "mypy.stubtest", "hig", "--mypy-config-file", str(SETTINGS), cwd=tmp_path
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -41,5 +43,9 @@ def test_a_users_mistakes_are_seen(tmp_path):
         "hig.train(hig.systems.Toy(), 'hig', updates=3, batch='many')\n"
     )
     checked = python("-m", "mypy", "--strict", str(program), cwd=tmp_path)
-    lines = [line.split(":")[1] for line in checked.stdout.splitlines() if "error" in line and ".py:" in line]
+    lines = [
+        line.split(":")[1]
+        for line in checked.stdout.splitlines()
+        if "error" in line and ".py:" in line
+    ]
     assert lines == ["3", "4"], checked.stdout
