@@ -127,5 +127,5 @@ def test_nan_is_refused():
     parameters, batch = start()
     batch["x"][3, 1] = np.nan
     optimizer = hig.jax.half_inverse(predict, loss)
-    with pytest.raises(ValueError, match="is NaN|is nan"):
+    with pytest.raises(ValueError, match=r"is NaN|is nan"):
         optimizer.update(None, optimizer.init(parameters), parameters, batch=batch)

@@ -4,6 +4,7 @@ use super::Linearization;
 use super::gram::Sum;
 use crate::matrix::{self, Mat, MatRef};
 use faer::mat::AsMatRef;
+use std::sync::OnceLock;
 
 /// A Jacobian J (n × p) that can be multiplied, and condensed or formed on request.
 pub trait Jacobian: Sync {
@@ -71,6 +72,8 @@ impl Jacobian for Linearization<'_> {
 #[derive(Debug, Clone)]
 pub struct ExplicitJacobian<M = Mat<f64>> {
     transposed: M,
+    /// The lower half of K: a decomposition may ask for it twice.
+    gram: OnceLock<Mat<f64>>,
 }
 
 impl ExplicitJacobian {
@@ -78,6 +81,7 @@ impl ExplicitJacobian {
     pub fn new(jacobian: &Mat<f64>) -> Self {
         Self {
             transposed: jacobian.transpose().to_owned(),
+            gram: OnceLock::new(),
         }
     }
 }
@@ -85,7 +89,10 @@ impl ExplicitJacobian {
 impl<'a> ExplicitJacobian<MatRef<'a, f64>> {
     /// From Jᵀ (p × n) where it lies.
     pub fn borrowed(transposed: MatRef<'a, f64>) -> Self {
-        Self { transposed }
+        Self {
+            transposed,
+            gram: OnceLock::new(),
+        }
     }
 }
 
@@ -109,7 +116,8 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Sync> Jacobian for Expli
         matrix::apply_transposed(self.view(), v)
     }
     fn gram(&self) -> Mat<f64> {
-        lower_square(self.view().transpose())
+        let form = || lower_square(self.view().transpose());
+        self.gram.get_or_init(form).clone()
     }
     fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
         let images = matrix::product_in_blocks(self.view(), w);
