@@ -5,7 +5,7 @@
 //! own lists, with their settings.
 //!
 //! Whatever takes long runs on a thread of its own while the calling thread waits without the
-//! interpreter lock, looks for Ctrl-C, and lends itself to simulators and callbacks ([`attend`]).
+//! interpreter lock, looks for Ctrl-C, and lends itself to simulators and callbacks (`attend.rs`).
 #![deny(unsafe_code)]
 
 mod arrays;

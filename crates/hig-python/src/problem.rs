@@ -34,7 +34,7 @@ pub struct Problem {
 
 enum Source {
     System(Arc<hig::Problem>),
-    Own(Own),
+    Own(Box<Own>),
 }
 
 /// The parts of a problem with a Python simulator. Each piece of work puts them together anew,
@@ -196,7 +196,7 @@ impl Problem {
             test,
         };
         let problem = Self {
-            source: Source::Own(own),
+            source: Source::Own(Box::new(own)),
             network: layers,
         };
         problem.open(py)?.0.check().map_err(raise)?;
