@@ -116,7 +116,11 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Sync> Jacobian for Expli
         matrix::apply_transposed(self.view(), v)
     }
     fn gram(&self) -> Mat<f64> {
-        let form = || lower_square(self.view().transpose());
+        let form = || {
+            let mut sum = Sum::zeros(self.rows());
+            sum.add(self.view().transpose());
+            sum.lower()
+        };
         self.gram.get_or_init(form).clone()
     }
     fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
@@ -124,7 +128,7 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Sync> Jacobian for Expli
         square(images.transpose())
     }
     fn normal(&self) -> Mat<f64> {
-        lower_square(self.view())
+        square(self.view())
     }
     fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
         let images = matrix::product_in_blocks(self.view().transpose(), v);
@@ -140,11 +144,4 @@ fn square(f: MatRef<'_, f64>) -> Mat<f64> {
     let mut sum = Sum::zeros(f.nrows());
     sum.add(f);
     sum.complete()
-}
-
-/// The lower half of F·Fᵀ.
-fn lower_square(f: MatRef<'_, f64>) -> Mat<f64> {
-    let mut sum = Sum::zeros(f.nrows());
-    sum.add(f);
-    sum.lower()
 }
