@@ -28,8 +28,6 @@ type Samples<'py> = (
 #[pyclass(frozen, module = "hig._hig")]
 pub struct Problem {
     source: Source,
-    /// The network once more, for what needs no simulator.
-    network: Layers,
 }
 
 enum Source {
@@ -41,6 +39,8 @@ enum Source {
 /// because its simulator belongs to the thread that asked for it.
 struct Own {
     network: Network,
+    /// The network itself, for what needs no simulator.
+    layers: Layers,
     adapter: Arc<Py<PyAny>>,
     widths: Widths,
     loss: String,
@@ -90,7 +90,7 @@ impl Problem {
     }
 
     fn parameters(&self, given: &PyReadonlyArray1<'_, f64>) -> PyResult<Vec<f64>> {
-        let (given, count) = (vector(given)?, self.network.parameter_count());
+        let (given, count) = (vector(given)?, self.network().parameter_count());
         if given.len() != count {
             return Err(raise(Error::Shape {
                 what: "weights".into(),
@@ -99,6 +99,13 @@ impl Problem {
             }));
         }
         Ok(given)
+    }
+
+    fn network(&self) -> &Layers {
+        match &self.source {
+            Source::System(problem) => &problem.network,
+            Source::Own(own) => &own.layers,
+        }
     }
 
     fn state_width(&self) -> usize {
@@ -146,14 +153,15 @@ impl Problem {
     /// A system of the library, with its own data or given ones.
     #[staticmethod]
     fn system(
+        py: Python<'_>,
         name: &str,
         settings: Assignments,
         seed: u64,
         train: Option<Samples<'_>>,
         test: Option<Samples<'_>>,
     ) -> PyResult<Self> {
-        let mut problem = system(name, &settings)?.problem(seed);
-        let network = system(name, &settings)?.problem(seed).network;
+        let system = system(name, &settings)?;
+        let mut problem = py.detach(|| system.problem(seed));
         if let Some(samples) = train {
             problem.train = dataset(&samples)?;
             // Fresh samples would pass the given ones by.
@@ -165,7 +173,6 @@ impl Problem {
         problem.check().map_err(raise)?;
         Ok(Self {
             source: Source::System(Arc::new(problem)),
-            network,
         })
     }
 
@@ -189,6 +196,7 @@ impl Problem {
                 output: train.target.ncols(),
             },
             network: network.clone(),
+            layers,
             adapter: Arc::new(adapter),
             loss,
             weights,
@@ -197,7 +205,6 @@ impl Problem {
         };
         let problem = Self {
             source: Source::Own(Box::new(own)),
-            network: layers,
         };
         problem.open(py)?.0.check().map_err(raise)?;
         Ok(problem)
@@ -210,14 +217,14 @@ impl Problem {
             Source::System(problem) => problem.physics.widths(),
             Source::Own(own) => own.widths,
         };
-        let inputs = self.network.inputs();
+        let inputs = self.network().inputs();
         (inputs, widths.state, widths.control, widths.output)
     }
 
     /// Names and shapes of the parameter arrays, in the order of the flat vector.
     #[getter]
     fn views(&self) -> Vec<(String, Vec<usize>)> {
-        let views = self.network.views().into_iter();
+        let views = self.network().views().into_iter();
         views.map(|view| (view.name, view.shape)).collect()
     }
 
@@ -246,7 +253,7 @@ impl Problem {
     }
 
     fn initial_parameters<'py>(&self, py: Python<'py>, seed: u64) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, self.network.initial_parameters(seed))
+        PyArray1::from_vec(py, self.network().initial_parameters(seed))
     }
 
     fn predict<'py>(
@@ -256,8 +263,9 @@ impl Problem {
         input: PyReadonlyArray2<'py, f64>,
     ) -> PyResult<Array2<'py>> {
         let (parameters, input) = (self.parameters(&parameters)?, matrix(&input)?);
-        expect_width("input", &input, self.network.inputs())?;
-        let output = py.detach(|| self.network.predict(&parameters, input.as_ref()));
+        expect_width("input", &input, self.network().inputs())?;
+        let network = self.network();
+        let output = py.detach(|| network.predict(&parameters, input.as_ref()));
         by_rows(py, output.as_ref())
     }
 
@@ -270,7 +278,7 @@ impl Problem {
     ) -> PyResult<Array2<'py>> {
         let parameters = self.parameters(&parameters)?;
         let (input, state) = (matrix(&input)?, matrix(&state)?);
-        expect_width("input", &input, self.network.inputs())?;
+        expect_width("input", &input, self.network().inputs())?;
         expect_width("state", &state, self.state_width())?;
         if state.nrows() != input.nrows() {
             return Err(raise(Error::Shape {
@@ -305,7 +313,7 @@ impl Problem {
         path: PathBuf,
     ) -> PyResult<()> {
         let parameters = self.parameters(&parameters)?;
-        let saved = self.network.save_parameters(&parameters, &path);
+        let saved = self.network().save_parameters(&parameters, &path);
         saved.map_err(raise)
     }
 
@@ -314,7 +322,7 @@ impl Problem {
         py: Python<'py>,
         path: PathBuf,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let parameters = self.network.load_parameters(&path).map_err(raise)?;
+        let parameters = self.network().load_parameters(&path).map_err(raise)?;
         Ok(PyArray1::from_vec(py, parameters))
     }
 }
