@@ -7,6 +7,7 @@ import pytest
 from test_steps import reference
 
 import hig
+from hig._optional import jax_double
 
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
@@ -58,7 +59,7 @@ def expected_step(parameters, batch, exponent, cutoff):
     ("matrix", "tolerance"), [("jacobian", 1e-9), ("gram", 1e-7), ("auto", 1e-9)]
 )
 def test_the_step_is_that_of_the_dense_jacobian(matrix, tolerance, exponent):
-    with jax.enable_x64(True):
+    with jax_double():
         parameters, batch = start(np.float64)
         optimizer = hig.jax.half_inverse(predict, loss, 0.7, exponent, 1e-3, matrix=matrix, rows=7)
         updates, state = optimizer.update(None, optimizer.init(parameters), parameters, batch=batch)
