@@ -33,10 +33,9 @@ class Bar:
         batch_loss: float,
         losses: tuple[float, float] | None,
     ) -> None:
-        self._bar.n = min(counters[self._place], self._bar.total)
         if losses is not None:
             self._bar.set_postfix_str(f"train {losses[0]:.2e}, test {losses[1]:.2e}", refresh=False)
-        self._bar.refresh()
+        self._bar.update(min(counters[self._place], self._bar.total) - self._bar.n)
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
