@@ -71,14 +71,20 @@ pub struct RunOptions {
 /// Options of `hig study`.
 #[derive(Debug, Args)]
 pub struct StudyOptions {
-    /// Study to run: chapter.
+    /// Study to run: adaptive or chapter.
     pub name: String,
-    /// Seeds, each a training of its own.
-    #[arg(long, default_value_t = 20)]
-    pub seeds: usize,
-    /// Updates of each training [default: the study's own].
+    /// Seeds, each a training of its own [default: 5 for adaptive, 20 for chapter].
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<usize>,
+    /// Updates of each training of the chapter [default: 5000].
     #[arg(long, value_name = "N")]
     pub updates: Option<usize>,
+    /// Only this case of adaptive; repeat for several.
+    #[arg(long, value_name = "CASE")]
+    pub only: Vec<String>,
+    /// Factor on all budgets.
+    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    pub scale: f64,
     /// Where the results go, and how the work is done.
     #[command(flatten)]
     pub output: OutputOptions,

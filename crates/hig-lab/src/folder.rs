@@ -7,6 +7,7 @@ use hig::settings::{Setting, Settings, Value};
 use hig::tensors::write_whole;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use toml::Table;
 
 /// The files that commands of this program leave at the top of a folder.
@@ -115,6 +116,23 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Date, machine and commit of a table.
+pub fn provenance() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let commit = Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or("unknown".to_owned(), |text| text.trim().to_owned());
+    format!(
+        "{}, {cores} cores, commit {commit}, hig {}",
+        chrono::Local::now().format("%Y-%m-%d"),
+        env!("CARGO_PKG_VERSION"),
+    )
 }
 
 /// The full configuration of a run as TOML: everything that its numbers depend on.

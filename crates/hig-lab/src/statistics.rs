@@ -1,4 +1,4 @@
-//! Medians and shares with their confidence intervals.
+//! Medians and shares with their confidence intervals, and losses between evaluations.
 
 /// A number with a 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +56,18 @@ pub fn share(count: usize, total: usize) -> Estimate {
     }
 }
 
+/// The loss at a place between two evaluations, straight on a logarithmic axis; none beyond the last.
+pub fn interpolated(axis: &[f64], losses: &[f64], place: f64) -> Option<f64> {
+    let after = axis.partition_point(|at| *at < place * (1.0 - 1e-9));
+    let (x1, y1) = (*axis.get(after)?, losses[after]);
+    if after == 0 || x1 <= place * (1.0 + 1e-9) {
+        return Some(y1);
+    }
+    let (x0, y0) = (axis[after - 1], losses[after - 1]);
+    let weight = (place - x0) / (x1 - x0);
+    Some((y0.ln() * (1.0 - weight) + y1.ln() * weight).exp())
+}
+
 fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = values
         .iter()
@@ -94,5 +106,14 @@ mod tests {
             quantile(&[1.0, f64::NAN, f64::INFINITY], 1.0),
             f64::INFINITY
         );
+    }
+
+    #[test]
+    fn interpolation_is_straight_on_a_log_axis() {
+        let (axis, losses) = ([0.0, 1.0, 3.0], [1.0, 1e-2, 1e-6]);
+        assert_eq!(interpolated(&axis, &losses, 1.0), Some(1e-2));
+        let middle = interpolated(&axis, &losses, 2.0).unwrap();
+        assert!((middle / 1e-4 - 1.0).abs() < 1e-12);
+        assert_eq!(interpolated(&axis, &losses, 4.0), None);
     }
 }

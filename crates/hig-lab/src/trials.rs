@@ -10,6 +10,7 @@ use hig::tensors::write_whole;
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Start, Stop, saturation, train};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,8 @@ pub struct Trial {
     pub train_loss: Vec<f64>,
     /// Test loss at the evaluations.
     pub test_loss: Vec<f64>,
+    /// What the last update told of itself, by name; NaN at an evaluation without.
+    pub diagnostics: BTreeMap<String, Vec<f64>>,
     /// What the system measures beside the loss, at the end.
     pub measures: Vec<(String, f64)>,
     /// Places (evaluations) where another method took over.
@@ -62,6 +65,12 @@ impl Trial {
     /// Test loss at the end; infinite for a training that diverged.
     pub fn test_loss(&self) -> f64 {
         self.last(&self.test_loss)
+    }
+
+    /// Seconds until an evaluation finds a test loss no larger than `loss`.
+    pub fn seconds_to(&self, loss: f64) -> Option<f64> {
+        let place = self.test_loss.iter().position(|l| *l <= loss)?;
+        Some(self.seconds[place])
     }
 
     fn last(&self, losses: &[f64]) -> f64 {
@@ -243,6 +252,15 @@ impl Observer for Watcher {
         trial.seconds.push(now.seconds);
         trial.train_loss.push(now.train_loss);
         trial.test_loss.push(now.test_loss);
+        let evaluations = trial.updates.len();
+        for (name, value) in now.diagnostics {
+            let values = trial.diagnostics.entry((*name).into()).or_default();
+            values.resize(evaluations - 1, f64::NAN);
+            values.push(*value);
+        }
+        for values in trial.diagnostics.values_mut() {
+            values.resize(evaluations, f64::NAN);
+        }
         if now.update <= 1 {
             let test = &now.problem.test;
             let y = now.problem.model().simulate(now.parameters, test);
@@ -265,6 +283,12 @@ impl Trial {
         for (name, values) in self.columns() {
             table.insert(name.into(), values.clone().into());
         }
+        let diagnostics: toml::Table = self
+            .diagnostics
+            .iter()
+            .map(|(name, values)| (name.clone(), values.clone().into()))
+            .collect();
+        table.insert("diagnostics".into(), diagnostics.into());
         let measures: toml::Table = self
             .measures
             .iter()
@@ -290,9 +314,19 @@ impl Trial {
     }
 
     fn from_toml(table: &toml::Table) -> Option<Self> {
-        let numbers = |name: &str| -> Option<Vec<f64>> {
-            let values = table.get(name)?.as_array()?.iter();
+        let floats = |array: &toml::Value| -> Option<Vec<f64>> {
+            let values = array.as_array()?.iter();
             values.map(toml::Value::as_float).collect()
+        };
+        let numbers = |name: &str| floats(table.get(name)?);
+        // Files written before diagnostics were kept have none.
+        let diagnostics = match table.get("diagnostics") {
+            None => Some(BTreeMap::new()),
+            Some(found) => {
+                let columns = found.as_table()?.iter();
+                let columns = columns.map(|(name, values)| Some((name.clone(), floats(values)?)));
+                columns.collect::<Option<_>>()
+            }
         };
         let saturation = numbers("saturation")?;
         let changes = table.get("changes")?.as_array()?.iter();
@@ -305,6 +339,7 @@ impl Trial {
             seconds: numbers("seconds")?,
             train_loss: numbers("train_loss")?,
             test_loss: numbers("test_loss")?,
+            diagnostics: diagnostics?,
             measures: measures
                 .map(|(name, value)| Some((name.clone(), value.as_float()?)))
                 .collect::<Option<_>>()?,
@@ -337,13 +372,22 @@ mod tests {
             seconds: vec![0.0, 1e-3],
             train_loss: vec![1.0, 1e-300],
             test_loss: vec![1.5, 0.25],
+            diagnostics: BTreeMap::from([("kappa".into(), vec![0.0, 0.5])]),
             measures: vec![("l1_distance".into(), 0.1)],
             changes: vec![1],
             saturation: (0.5, 0.25),
             first_jump: 2.0,
         };
-        let text = trial.to_toml().to_string();
-        assert_eq!(Trial::from_toml(&text.parse().unwrap()), Some(trial));
+        let mut table: toml::Table = trial.to_toml().to_string().parse().unwrap();
+        assert_eq!(Trial::from_toml(&table).as_ref(), Some(&trial));
+        table.insert("diagnostics".into(), 1.into());
+        assert_eq!(Trial::from_toml(&table), None);
+        table.remove("diagnostics");
+        let older = Trial {
+            diagnostics: BTreeMap::new(),
+            ..trial
+        };
+        assert_eq!(Trial::from_toml(&table), Some(older));
         assert_eq!(Trial::from_toml(&"seed = 3".parse().unwrap()), None);
     }
 }

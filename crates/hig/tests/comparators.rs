@@ -10,13 +10,23 @@ use hig::matrix::Mat;
 use hig::network::{Activation, Initializer, Network};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{
-    AdaGrad, Adadelta, Lbfgs, LevenbergMarquardt, Method, RmsProp, Route, Sgd, Step, Update, method,
+    AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, RmsProp, Route,
+    Sgd, Spring, Step, Update, method,
 };
 use hig::systems::{System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};
 use hig::{Problem, Result};
 
-const NAMES: [&str; 6] = ["momentum", "adagrad", "adadelta", "rmsprop", "lbfgs", "lm"];
+const NAMES: [&str; 8] = [
+    "momentum",
+    "adagrad",
+    "adadelta",
+    "rmsprop",
+    "lbfgs",
+    "lm",
+    "gn-line-search",
+    "spring",
+];
 
 /// The update for all training samples at once.
 fn update(step: &mut dyn Step, problem: &Problem, at: &[f64]) -> Update {
@@ -445,8 +455,239 @@ fn a_rejected_trial_leaves_the_parameters_and_raises_the_damping() {
 }
 
 #[test]
+fn spring_without_momentum_is_the_damped_gauss_newton_step() {
+    let fraction = 0.03;
+    for (_, problem) in small_problems(Activation::Tanh) {
+        let at = problem.network.initial_parameters(3);
+        let (matrix, g) = gauss_newton(&problem, &at);
+        let expected = proximal(&matrix, &g, fraction, &vec![0.0; g.len()]);
+        for route in [Route::Auto, Route::Gram, Route::Normal, Route::Svd] {
+            let settings = Spring {
+                damping: fraction,
+                momentum: 0.0,
+                route,
+                ..unlimited()
+            };
+            let mut step = settings.start().unwrap();
+            // What came before must leave no trace.
+            update(step.as_mut(), &problem, &vec![0.1; at.len()]);
+            let found = update(step.as_mut(), &problem, &at).delta;
+            let expected: Vec<f64> = expected.iter().map(|x| -x).collect();
+            assert!(relative(&found, &expected) <= 1e-9, "{route:?}");
+        }
+    }
+}
+
+fn unlimited() -> Spring {
+    Spring {
+        norm_limit: 1e9,
+        ..Spring::default()
+    }
+}
+
+/// The least |A·φ - r|² + λ·|φ - near|² from AᵀA and Aᵀr, with λ a fraction of the largest eigenvalue.
+fn proximal(matrix: &Mat<f64>, g: &[f64], fraction: f64, near: &[f64]) -> Vec<f64> {
+    let (_, eigenvalues, _) = jacobi_svd(matrix);
+    let damping = fraction * eigenvalues.iter().fold(0.0_f64, |a, b| a.max(*b));
+    let mut damped = matrix.clone();
+    for i in 0..g.len() {
+        damped[(i, i)] += damping;
+    }
+    let right: Vec<f64> = g.iter().zip(near).map(|(g, n)| g + damping * n).collect();
+    solve(&damped, &right)
+}
+
+#[test]
+fn spring_minimises_the_damped_model_around_a_part_of_its_last_step() {
+    let (fraction, momentum, rate) = (0.01, 0.7, 0.3);
+    for (_, problem) in small_problems(Activation::Tanh) {
+        let settings = Spring {
+            damping: fraction,
+            momentum,
+            ..unlimited()
+        };
+        let mut step = settings.start().unwrap();
+        let mut at = problem.network.initial_parameters(3);
+        let mut phi = vec![0.0; at.len()];
+        for k in 0..5 {
+            let (matrix, g) = gauss_newton(&problem, &at);
+            let near: Vec<f64> = phi.iter().map(|p| momentum * p).collect();
+            phi = proximal(&matrix, &g, fraction, &near);
+            let batch = Linearization::new(problem.model(), &problem.train, &at);
+            let delta = step.step(&batch, rate).unwrap().delta;
+            let expected: Vec<f64> = phi.iter().map(|p| -rate * p).collect();
+            assert!(relative(&delta, &expected) <= 1e-8, "update {k}");
+            at = at.iter().zip(&delta).map(|(p, d)| p + d).collect();
+        }
+    }
+}
+
+#[test]
+fn an_undamped_spring_step_is_the_nearest_to_the_last_that_solves_the_batch() {
+    // 3·4 residuals and 15 parameters; the batches have different null spaces.
+    for loss_of in losses() {
+        let (first, _) = least_squares(4, loss_of.clone());
+        let (mut second, _) = least_squares(4, loss_of);
+        second.train.input = normal(4, 4, 77);
+        let settings = Spring {
+            damping: 1e-15,
+            momentum: 0.9,
+            accuracy: 1e-9,
+            ..unlimited()
+        };
+        let mut step = settings.start().unwrap();
+        let at = first.network.initial_parameters(1);
+        let earlier = update(step.as_mut(), &first, &at).delta;
+        let delta = update(step.as_mut(), &second, &at).delta;
+        let left = gradient(
+            &second,
+            &at.iter()
+                .zip(&delta)
+                .map(|(p, d)| p + d)
+                .collect::<Vec<f64>>(),
+        );
+        let before = gradient(&second, &at);
+        assert!(dot(&left, &left).sqrt() <= 1e-9 * dot(&before, &before).sqrt());
+
+        // The nearest: the difference has no part in the null space of J.
+        let batch = Linearization::new(second.model(), &second.train, &at);
+        let (_, sigma, v) = jacobi_svd(&batch.jacobian());
+        let top = sigma.iter().fold(0.0_f64, |a, b| a.max(*b));
+        let moved: Vec<f64> = delta
+            .iter()
+            .zip(&earlier)
+            .map(|(d, e)| d - 0.9 * e)
+            .collect();
+        let inside = |vector: &[f64]| -> f64 {
+            let rows = (0..sigma.len()).filter(|k| sigma[*k] > 1e-12 * top);
+            rows.map(|k| dot(v.col_as_slice(k), vector).powi(2)).sum()
+        };
+        let outside = |vector: &[f64]| (dot(vector, vector) - inside(vector)).abs();
+        assert!(outside(&moved) <= 1e-12 * dot(&moved, &moved));
+        assert!(outside(&earlier) >= 1e-2 * dot(&earlier, &earlier));
+    }
+}
+
+#[test]
+fn a_spring_step_is_no_longer_than_its_limit() {
+    let (problem, _) = least_squares(40, SquaredError::sum());
+    let at = problem.network.initial_parameters(1);
+    let full = update(unlimited().start().unwrap().as_mut(), &problem, &at).delta;
+    for (scale, limit) in [(1.0, 1e-3), (10.0, 1e-3), (1e-3, 1e-3)] {
+        let at: Vec<f64> = at.iter().map(|p| scale * p).collect();
+        let settings = Spring {
+            norm_limit: limit,
+            ..Spring::default()
+        };
+        let done = update(settings.start().unwrap().as_mut(), &problem, &at);
+        let longest = limit * dot(&at, &at).sqrt().max(1.0);
+        let ratio = dot(&done.delta, &done.delta).sqrt() / longest;
+        assert!((ratio - 1.0).abs() <= 1e-12, "{scale}: {ratio}");
+        assert!(diagnostic(&done, "step_length") < 1.0);
+        if scale == 1.0 {
+            let cosine = dot(&done.delta, &full) / (dot(&full, &full).sqrt() * longest);
+            assert!((cosine - 1.0).abs() <= 1e-12);
+        }
+    }
+}
+
+#[test]
+fn gauss_newton_with_a_line_search_solves_least_squares_in_one_update() {
+    for loss_of in losses() {
+        let (problem, solution) = least_squares(40, loss_of);
+        for route in [Route::Auto, Route::Gram, Route::Svd] {
+            let settings = GaussNewtonLineSearch {
+                route,
+                ..GaussNewtonLineSearch::default()
+            };
+            let mut at = problem.network.initial_parameters(1);
+            let done = advance(settings.start().unwrap().as_mut(), &problem, &mut at);
+            assert_eq!(diagnostic(&done, "step_length"), 1.0);
+            assert!(relative(&at, &solution) <= 1e-8, "{route:?}");
+        }
+    }
+}
+
+#[test]
+fn the_line_search_goes_along_the_truncated_pseudo_inverse() {
+    let cutoff = 1e-2;
+    for (_, problem) in small_problems(Activation::Tanh) {
+        let at = problem.network.initial_parameters(3);
+        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let (matrix, g) = gauss_newton(&problem, &at);
+        // The eigenvalues of AᵀA are σ²: truncated at the square of the cut-off.
+        let (_, eigenvalues, v) = jacobi_svd(&matrix);
+        let top = eigenvalues.iter().fold(0.0_f64, |a, b| a.max(*b));
+        let mut expected = vec![0.0; g.len()];
+        for (k, value) in eigenvalues.iter().enumerate() {
+            if *value > cutoff * cutoff * top {
+                let part = dot(v.col_as_slice(k), &g) / value;
+                for (e, v) in expected.iter_mut().zip(v.col_as_slice(k)) {
+                    *e -= part * v;
+                }
+            }
+        }
+        let settings = GaussNewtonLineSearch {
+            cutoff,
+            ..GaussNewtonLineSearch::default()
+        };
+        let done = settings.start().unwrap().step(&batch, 0.5).unwrap();
+        let length = diagnostic(&done, "step_length");
+        let expected: Vec<f64> = expected.iter().map(|e| length * e).collect();
+        assert!(length > 0.0 && relative(&done.delta, &expected) <= 1e-8);
+    }
+}
+
+#[test]
+fn the_line_search_lowers_the_loss_of_the_batch_by_enough_or_stays() {
+    for (lambda, rate) in [(1.0, 1.0), (0.01, 1.0), (0.01, 7.0)] {
+        let problem = Toy {
+            lambda,
+            ..Toy::default()
+        }
+        .problem(3);
+        let mut step = GaussNewtonLineSearch::default().start().unwrap();
+        let mut at = problem.network.initial_parameters(3);
+        let first = loss(&problem, &at);
+        let mut before = first;
+        for k in 0..200 {
+            let batch = Linearization::new(problem.model(), &problem.train, &at);
+            let done = step.step(&batch, rate).unwrap();
+            let slope = dot(&batch.gradient(), &done.delta);
+            at = at.iter().zip(&done.delta).map(|(p, d)| p + d).collect();
+            let now = loss(&problem, &at);
+            let halvings = (rate / diagnostic(&done, "step_length")).log2();
+            assert!(halvings == halvings.round() || slope == 0.0);
+            assert!(
+                now <= before + 1e-4 * slope,
+                "update {k}: {before} to {now}"
+            );
+            assert!(now < before || slope == 0.0, "update {k}");
+            before = now;
+        }
+        assert!(before < 0.95 * first, "λ = {lambda}, η = {rate}: {before}");
+    }
+}
+
+#[test]
+fn a_line_search_gives_up_after_its_halvings() {
+    // From u = 1 the full step leads to u = -4, its eighth is the first above 0.
+    let (problem, at) = cliff();
+    for (halvings, length) in [(0, 0.0), (2, 0.0), (3, 0.125), (20, 0.125)] {
+        let settings = GaussNewtonLineSearch {
+            halvings,
+            ..GaussNewtonLineSearch::default()
+        };
+        let done = update(settings.start().unwrap().as_mut(), &problem, &at);
+        assert_eq!(diagnostic(&done, "step_length"), length);
+        let moved = at[1] + done.delta[1];
+        assert!((moved - (1.0 - 5.0 * length)).abs() <= 1e-12);
+    }
+}
+
+#[test]
 fn no_trial_that_is_not_finite_is_accepted() {
-    for name in ["lbfgs", "lm"] {
+    for name in ["lbfgs", "lm", "gn-line-search"] {
         let (problem, mut at) = cliff();
         let mut step = method(name).unwrap().start().unwrap();
         for _ in 0..60 {
@@ -461,7 +702,7 @@ fn no_trial_that_is_not_finite_is_accepted() {
 fn at_an_optimum_the_searching_methods_stay() {
     let (mut problem, at) = cliff();
     problem.train.target = Mat::zeros(2, 1);
-    for name in ["lbfgs", "lm"] {
+    for name in ["lbfgs", "lm", "gn-line-search"] {
         let mut step = method(name).unwrap().start().unwrap();
         for _ in 0..3 {
             let done = update(step.as_mut(), &problem, &at);
@@ -489,8 +730,10 @@ fn comparators_state_what_they_consume() {
     for name in &NAMES[..5] {
         assert_eq!(consumes(name, 10, 20), Consumes::Gradient);
     }
-    assert_eq!(consumes("lm", 10, 20), Consumes::Gram);
-    assert_eq!(consumes("lm", 20, 10), Consumes::Gram);
+    for name in &NAMES[5..] {
+        assert_eq!(consumes(name, 10, 20), Consumes::Gram);
+        assert_eq!(consumes(name, 20, 10), Consumes::Gram);
+    }
 }
 
 #[test]
@@ -524,6 +767,14 @@ fn comparators_refuse_settings_out_of_range() {
                 learning_rate: bad,
                 ..LevenbergMarquardt::default()
             }),
+            start(GaussNewtonLineSearch {
+                learning_rate: bad,
+                ..GaussNewtonLineSearch::default()
+            }),
+            start(Spring {
+                learning_rate: bad,
+                ..Spring::default()
+            }),
         ];
         for result in results {
             assert_message(result, &["learning_rate", "above 0"]);
@@ -541,6 +792,11 @@ fn comparators_refuse_settings_out_of_range() {
         ("lm", "damping", "0"),
         ("lm", "trials", "0"),
         ("lm", "accuracy", "0"),
+        ("gn-line-search", "cutoff", "1"),
+        ("gn-line-search", "halvings", "-1"),
+        ("spring", "damping", "0"),
+        ("spring", "momentum", "1"),
+        ("spring", "norm_limit", "0"),
     ] {
         let mut method = method(name).unwrap();
         assert_message(method.set(setting, bad), &[setting]);
@@ -563,6 +819,10 @@ fn comparators_lower_the_loss_of_every_system() {
             if name == "momentum" {
                 // It alone has no idea of the scale of a loss.
                 method.set("learning_rate", "1e-6").unwrap();
+            }
+            if name == "spring" {
+                // It takes every step, and almost undamped ones rise and fall on eight samples.
+                method.set("damping", "1e-2").unwrap();
             }
             let start = problem.network.initial_parameters(1);
             let before = loss(&problem, &start);

@@ -7,12 +7,11 @@ mod race;
 
 use crate::chart::{self, Panel};
 use crate::cli::{BudgetOptions, OutputOptions, ReproduceOptions, RunOptions, StudyOptions};
-use crate::folder::Folder;
+use crate::folder::{Folder, provenance};
 use crate::run::use_threads;
 use crate::{Refused, interrupt, run, study, table};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
-use std::process::Command;
 
 /// One figure with its table.
 pub struct Exhibit {
@@ -101,7 +100,13 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
         options,
         trials: folder.trials(),
     };
-    let mut report = format!("# Results\n\n{}\n", provenance(options));
+    let budgets = if options.full {
+        ", the authors' budgets"
+    } else {
+        ""
+    };
+    let (provenance, seeds) = (provenance(), options.seeds);
+    let mut report = format!("# Results\n\n{provenance}, {seeds} seeds{budgets}.\n");
     let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
     for (name, make) in PAPER.iter().filter(|(name, _)| chosen(name)) {
         let exhibit = make(&context)?;
@@ -184,33 +189,12 @@ fn chapter(options: &ReproduceOptions) -> Result<()> {
     if chosen("statements") && !interrupt::asked() {
         study::study(&StudyOptions {
             name: "chapter".into(),
-            seeds: options.seeds.max(if options.full { 100 } else { 20 }),
+            seeds: Some(options.seeds.max(if options.full { 100 } else { 20 })),
             updates: None,
+            only: Vec::new(),
+            scale: 1.0,
             output: within("statements"),
         })?;
     }
     Ok(())
-}
-
-/// Date, machine and commit of a table.
-fn provenance(options: &ReproduceOptions) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let commit = Command::new("git")
-        .args(["describe", "--always", "--dirty"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or("unknown".to_owned(), |text| text.trim().to_owned());
-    format!(
-        "{}, {cores} cores, commit {commit}, hig {}, {} seeds{}.",
-        chrono::Local::now().format("%Y-%m-%d"),
-        env!("CARGO_PKG_VERSION"),
-        options.seeds,
-        if options.full {
-            ", the authors' budgets"
-        } else {
-            ""
-        }
-    )
 }

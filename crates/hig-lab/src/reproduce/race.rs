@@ -4,7 +4,7 @@
 use super::{Context, Exhibit};
 use crate::chart::{Axis, Chart, Curve, Marker, Panel};
 use crate::experiment::{contenders, set};
-use crate::statistics::quantile;
+use crate::statistics::{interpolated, quantile};
 use crate::trials::{Case, Plan, Trial};
 use anyhow::Result;
 use hig::systems;
@@ -144,7 +144,7 @@ impl Mark {
             ),
             What::SecondsToTest(loss) => (
                 format!("seconds to a test loss of {loss}"),
-                trials.iter().filter_map(|t| reached(t, loss)).collect(),
+                trials.iter().filter_map(|t| t.seconds_to(loss)).collect(),
             ),
         };
         let ours = if ours.len() < trials.len() {
@@ -154,23 +154,6 @@ impl Mark {
         };
         vec![label, quantity, short(self.published), ours]
     }
-}
-
-/// The loss at a place between two evaluations, straight on a logarithmic axis.
-fn interpolated(axis: &[f64], losses: &[f64], place: f64) -> Option<f64> {
-    let after = axis.partition_point(|at| *at < place * (1.0 - 1e-9));
-    let (x1, y1) = (*axis.get(after)?, losses[after]);
-    if after == 0 || x1 <= place * (1.0 + 1e-9) {
-        return Some(y1);
-    }
-    let (x0, y0) = (axis[after - 1], losses[after - 1]);
-    let weight = (place - x0) / (x1 - x0);
-    Some((y0.ln() * (1.0 - weight) + y1.ln() * weight).exp())
-}
-
-fn reached(trial: &Trial, loss: f64) -> Option<f64> {
-    let place = trial.test_loss.iter().position(|l| *l <= loss)?;
-    Some(trial.seconds[place])
 }
 
 fn median_of(trials: &[Trial], value: impl Fn(&Trial) -> f64) -> f64 {
@@ -249,19 +232,5 @@ fn banded(label: &str, trials: &[Trial], x: fn(&Trial) -> &Vec<f64>, style: usiz
         y: losses(0.5),
         band: (trials.len() > 1).then(|| (losses(0.0), losses(1.0))),
         style,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interpolation_is_straight_on_a_log_axis() {
-        let (axis, losses) = ([0.0, 1.0, 3.0], [1.0, 1e-2, 1e-6]);
-        assert_eq!(interpolated(&axis, &losses, 1.0), Some(1e-2));
-        let middle = interpolated(&axis, &losses, 2.0).unwrap();
-        assert!((middle / 1e-4 - 1.0).abs() < 1e-12);
-        assert_eq!(interpolated(&axis, &losses, 4.0), None);
     }
 }

@@ -13,6 +13,8 @@ use hig::systems::Toy;
 use hig::trainer::Budget;
 use std::fmt::Write;
 
+/// Seeds that say something about shares of them.
+const SEEDS: usize = 20;
 const UPDATES: usize = 5000;
 const LAMBDAS: [f64; 2] = [1.0, 0.01];
 /// Batches below 256, each with the η that makes its half-inverse step as long as batch 256 does at
@@ -21,9 +23,11 @@ const SMALL_BATCHES: [(&str, &str); 2] = [("16", "0.125"), ("64", "0.354")];
 
 /// Runs the study and writes `trials.csv`, `table.md`, `statements.md` and the figure.
 pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
-    let updates = options.updates.unwrap_or(UPDATES);
+    let updates = options.updates.unwrap_or(UPDATES) as f64 * options.scale;
+    let updates = updates.ceil() as usize;
     let cases = cases(updates)?;
-    let seeds: Vec<u64> = (0..options.seeds as u64).collect();
+    let count = options.seeds.unwrap_or(SEEDS);
+    let seeds: Vec<u64> = (0..count as u64).collect();
     let trials = Plan {
         cases: &cases,
         seeds: &seeds,
@@ -33,7 +37,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     }
     .run()?;
     folder.write("trials.csv", &csv(&cases, &trials))?;
-    if trials.iter().any(|t| t.len() < options.seeds) {
+    if trials.iter().any(|t| t.len() < count) {
         bail!(
             "interrupted; the same command with --out {} goes on from the finished trainings",
             folder.path().display()
@@ -50,10 +54,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         &results.panels(),
         2,
     )?;
-    println!(
-        "{} seeds, {updates} updates\n\n{table}\n{statements}",
-        options.seeds
-    );
+    println!("{count} seeds, {updates} updates\n\n{table}\n{statements}");
     for figure in figures {
         println!("{}", figure.display());
     }

@@ -1,5 +1,6 @@
-//! Studies: many seeds, and what they say about the statements of a source.
+//! Studies: many seeds, and what they say about the statements of a source, or about a method.
 
+mod adaptive;
 mod chapter;
 
 use crate::cli::StudyOptions;
@@ -7,26 +8,54 @@ use crate::folder::Folder;
 use crate::run::use_threads;
 use crate::{Refused, interrupt};
 use anyhow::Result;
+use hig::Error;
+
+type Run = fn(&StudyOptions, &Folder) -> Result<()>;
+
+/// The studies with the parts of them that `--only` can name.
+const STUDIES: [(&str, &[&str], Run); 2] = [
+    ("adaptive", &adaptive::CASES, adaptive::run),
+    ("chapter", &[], chapter::run),
+];
 
 /// Runs the command.
 pub fn study(options: &StudyOptions) -> Result<()> {
-    const STUDIES: [&str; 1] = ["chapter"];
-    if !STUDIES.contains(&options.name.as_str()) {
-        return Err(Refused::because(hig::Error::unknown(
+    let found = STUDIES.iter().find(|(name, ..)| *name == options.name);
+    let Some((name, cases, run)) = found else {
+        let known = STUDIES.map(|(name, ..)| name);
+        return Err(Refused::because(Error::unknown(
             "study",
             &options.name,
-            STUDIES,
+            known,
         )));
-    }
-    if options.seeds < 2 {
-        let expected = "at least 2, 20 for intervals that say something";
-        let error = hig::Error::setting("seeds", options.seeds, expected);
-        return Err(Refused::because(error));
-    }
+    };
+    check(options, cases).map_err(Refused::because)?;
     use_threads(options.output.threads)?;
-    let name = format!("study-{}", options.name);
+    let name = format!("study-{name}");
     let folder =
         Folder::open_to_continue(options.output.out.as_deref(), &name, options.output.force)?;
     interrupt::listen();
-    chapter::run(options, &folder)
+    run(options, &folder)
+}
+
+fn check(options: &StudyOptions, cases: &[&str]) -> hig::Result<()> {
+    if let Some(seeds) = options.seeds.filter(|seeds| *seeds < 2) {
+        let expected = "at least 2, 20 for intervals that say something";
+        return Err(Error::setting("seeds", seeds, expected));
+    }
+    if !(options.scale.is_finite() && options.scale > 0.0) {
+        let expected = "a finite number above 0";
+        return Err(Error::setting("scale", options.scale, expected));
+    }
+    if let Some(name) = options.only.iter().find(|o| !cases.contains(&o.as_str())) {
+        return Err(match cases {
+            [] => Error::setting("only", name, "left out: this study is one whole"),
+            cases => Error::unknown("case", name, cases.iter().copied()),
+        });
+    }
+    if let (Some(updates), "adaptive") = (options.updates, options.name.as_str()) {
+        let expected = "left out: adaptive trains for seconds, which --scale changes";
+        return Err(Error::setting("updates", updates, expected));
+    }
+    Ok(())
 }

@@ -10,12 +10,14 @@ mod adam;
 mod adaptive;
 mod decomposition;
 mod filter;
+mod gauss_newton_line_search;
 mod lbfgs;
 mod levenberg_marquardt;
 mod rms_prop;
 mod scale_invariant;
 mod sgd;
 mod spectral;
+mod spring;
 mod whitened;
 
 pub use adadelta::Adadelta;
@@ -24,12 +26,14 @@ pub use adam::Adam;
 pub use adaptive::AdaptiveHalfInverse;
 pub use decomposition::{ANY_ROUTE, Decomposition, Request, Route, filtered_inverse};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
+pub use gauss_newton_line_search::GaussNewtonLineSearch;
 pub use lbfgs::Lbfgs;
 pub use levenberg_marquardt::LevenbergMarquardt;
 pub use rms_prop::RmsProp;
 pub use scale_invariant::{ScaleInvariant, physics_correction};
 pub use sgd::Sgd;
 pub use spectral::Spectral;
+pub use spring::Spring;
 
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization};
@@ -98,6 +102,8 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(RmsProp::default()),
         Box::new(Lbfgs::default()),
         Box::new(LevenbergMarquardt::default()),
+        Box::new(GaussNewtonLineSearch::default()),
+        Box::new(Spring::default()),
         Box::new(ScaleInvariant::default()),
         Box::new(Spectral::gradient_descent()),
         Box::new(Spectral::gauss_newton()),

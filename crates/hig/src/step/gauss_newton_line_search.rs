@@ -1,0 +1,116 @@
+//! Gauss-Newton with a backtracking line search (Nocedal and Wright 2006, "Numerical Optimization",
+//! algorithm 3.1 and section 10.3).
+//!
+//! With A = √C·J and r = g/√C (see [`whitened`](super::whitened)) the direction is d = A⁺·r,
+//! truncated; Δθ = -t·d with the first t of η, η/2, η/4, … that lowers the batch's loss enough. The
+//! default cut-off is a compromise of short trials on all systems of this crate: below it a step that
+//! fits its own batch of nonlinear oscillators can leave the next one without a finite loss.
+
+use super::decomposition::{ANY_ROUTE, Request, Route};
+use super::filter::Filter;
+use super::whitened::whitened;
+use super::{Method, Step, Update};
+use crate::error::Result;
+use crate::linearization::{Consumes, Linearization};
+use crate::matrix::dot;
+use crate::settings::{ANY_COUNT, FRACTION, POSITIVE, Settings};
+
+crate::settings! {
+    /// Gauss-Newton with a backtracking line search on the loss of the batch.
+    pub struct GaussNewtonLineSearch {
+        /// The first length η that is tried; 1 is the full step whatever the batch size.
+        pub learning_rate: f64 = 1.0, POSITIVE;
+        /// τ: singular values up to this fraction of the largest are truncated.
+        pub cutoff: f64 = 5e-4, FRACTION;
+        /// Halvings of the length on one batch before it is left with no update.
+        pub halvings: usize = 20, ANY_COUNT;
+        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
+        pub route: Route = Route::Auto, ANY_ROUTE;
+        /// Relative accuracy asked of the step on the Gram routes.
+        pub accuracy: f64 = 1e-3, POSITIVE;
+        /// Estimated relative error of the step at which Lanczos stops.
+        pub tolerance: f64 = 0.1, POSITIVE;
+    }
+}
+
+impl Method for GaussNewtonLineSearch {
+    fn name(&self) -> &'static str {
+        "gn-line-search"
+    }
+
+    fn about(&self) -> &'static str {
+        "Gauss-Newton with truncation and backtracking (Nocedal and Wright 2006)"
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.check()?;
+        Ok(Box::new(Searching {
+            filter: Filter::truncated(1.0, self.cutoff),
+            halvings: self.halvings,
+            request: Request::new(self.route, self.accuracy, self.tolerance),
+        }))
+    }
+
+    fn boxed(&self) -> Box<dyn Method> {
+        Box::new(self.clone())
+    }
+}
+
+struct Searching {
+    filter: Filter,
+    halvings: usize,
+    request: Request,
+}
+
+/// The part of the slope's decrease that the loss must show (Nocedal and Wright 2006, equation 3.4).
+const SUFFICIENT_DECREASE: f64 = 1e-4;
+
+impl Step for Searching {
+    fn limit_memory(&mut self, numbers: usize) {
+        self.request.memory = numbers;
+    }
+
+    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
+        self.request.consumes(&self.filter, rows, columns)
+    }
+
+    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+        let gradient = at.gradient();
+        let still = vec![0.0; gradient.len()];
+        if gradient == still {
+            return Ok(Update {
+                delta: still,
+                ..Update::default()
+            });
+        }
+        let (whitened, residual) = whitened(at);
+        let parts = self.request.decompose(&whitened, &residual, &self.filter)?;
+        let direction = parts.direction(&whitened, &self.filter);
+        let slope = dot(&gradient, &direction);
+        let mut diagnostics = parts.diagnostics(&self.filter);
+        let mut length = learning_rate;
+        for _ in 0..=self.halvings {
+            let delta: Vec<f64> = direction.iter().map(|d| -length * d).collect();
+            let moved = at.parameters().iter().zip(&delta).map(|(p, d)| p + d);
+            let decrease = at.loss() - at.loss_at(&moved.collect::<Vec<f64>>());
+            // Of a loss that is NaN or an infinity the decrease is so too.
+            if decrease > 0.0
+                && decrease >= SUFFICIENT_DECREASE * length * slope
+                && decrease.is_finite()
+            {
+                diagnostics.push(("step_length", length));
+                return Ok(Update { delta, diagnostics });
+            }
+            length *= 0.5;
+        }
+        diagnostics.push(("step_length", 0.0));
+        Ok(Update {
+            delta: still,
+            diagnostics,
+        })
+    }
+}
