@@ -1,7 +1,10 @@
 //! J as a spectral step sees it, wherever it comes from.
 
 use super::Linearization;
+use super::gram::Sum;
 use crate::matrix::{self, Mat, MatRef};
+use faer::mat::AsMatRef;
+use std::sync::OnceLock;
 
 /// A Jacobian J (n × p) that can be multiplied, and condensed or formed on request.
 pub trait Jacobian: Sync {
@@ -65,10 +68,12 @@ impl Jacobian for Linearization<'_> {
     }
 }
 
-/// A Jacobian that is already there as a matrix, stored transposed (p × n).
+/// A Jacobian that is already there as a matrix, stored transposed (p × n): its own or a borrowed one.
 #[derive(Debug, Clone)]
-pub struct ExplicitJacobian {
-    transposed: Mat<f64>,
+pub struct ExplicitJacobian<M = Mat<f64>> {
+    transposed: M,
+    /// The lower half of K: a decomposition may ask for it twice.
+    gram: OnceLock<Mat<f64>>,
 }
 
 impl ExplicitJacobian {
@@ -76,38 +81,67 @@ impl ExplicitJacobian {
     pub fn new(jacobian: &Mat<f64>) -> Self {
         Self {
             transposed: jacobian.transpose().to_owned(),
+            gram: OnceLock::new(),
         }
     }
 }
 
-impl Jacobian for ExplicitJacobian {
+impl<'a> ExplicitJacobian<MatRef<'a, f64>> {
+    /// From Jᵀ (p × n) where it lies.
+    pub fn borrowed(transposed: MatRef<'a, f64>) -> Self {
+        Self {
+            transposed,
+            gram: OnceLock::new(),
+        }
+    }
+}
+
+impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize>> ExplicitJacobian<M> {
+    fn view(&self) -> MatRef<'_, f64> {
+        self.transposed.as_mat_ref().as_dyn_stride()
+    }
+}
+
+impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Sync> Jacobian for ExplicitJacobian<M> {
     fn rows(&self) -> usize {
-        self.transposed.ncols()
+        self.view().ncols()
     }
     fn columns(&self) -> usize {
-        self.transposed.nrows()
+        self.view().nrows()
     }
     fn vjp(&self, w: &[f64]) -> Vec<f64> {
-        matrix::apply(self.transposed.as_ref(), w)
+        matrix::apply(self.view(), w)
     }
     fn jvp(&self, v: &[f64]) -> Vec<f64> {
-        matrix::apply_transposed(self.transposed.as_ref(), v)
+        matrix::apply_transposed(self.view(), v)
     }
     fn gram(&self) -> Mat<f64> {
-        matrix::product(self.transposed.transpose(), self.transposed.as_ref())
+        let form = || {
+            let mut sum = Sum::zeros(self.rows());
+            sum.add(self.view().transpose());
+            sum.lower()
+        };
+        self.gram.get_or_init(form).clone()
     }
     fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        let images = matrix::product(self.transposed.as_ref(), w);
-        matrix::product(images.transpose(), images.as_ref())
+        let images = matrix::product_in_blocks(self.view(), w);
+        square(images.transpose())
     }
     fn normal(&self) -> Mat<f64> {
-        matrix::product(self.transposed.as_ref(), self.transposed.transpose())
+        square(self.view())
     }
     fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
-        let images = matrix::product(self.transposed.transpose(), v);
-        matrix::product(images.transpose(), images.as_ref())
+        let images = matrix::product_in_blocks(self.view().transpose(), v);
+        square(images.transpose())
     }
     fn transposed(&self) -> Mat<f64> {
-        self.transposed.clone()
+        self.view().to_owned()
     }
+}
+
+/// F·Fᵀ.
+fn square(f: MatRef<'_, f64>) -> Mat<f64> {
+    let mut sum = Sum::zeros(f.nrows());
+    sum.add(f);
+    sum.complete()
 }

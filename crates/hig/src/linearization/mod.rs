@@ -106,14 +106,14 @@ impl Model<'_> {
         self.physics.simulate(data.state.as_ref(), control.as_ref())
     }
 
-    /// Mean loss of a data set (whatever the reduction of a batch), in chunks of samples that stay in the cache.
+    /// Mean loss of a data set (whatever the reduction of a batch), in chunks as the physics asks.
     pub fn loss(&self, parameters: &[f64], data: &Dataset) -> f64 {
-        const CHUNK: usize = 256;
-        let chunks: Vec<f64> = (0..data.len().div_ceil(CHUNK))
+        let size = self.physics.chunk().clamp(1, data.len().max(1));
+        let chunks: Vec<f64> = (0..data.len().div_ceil(size))
             .into_par_iter()
             .map(|chunk| {
-                let first = chunk * CHUNK;
-                let count = CHUNK.min(data.len() - first);
+                let first = chunk * size;
+                let count = size.min(data.len() - first);
                 let rows = |matrix: &'_ Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
                 let (input, state) = (rows(&data.input), rows(&data.state));
                 let control = self.network.predict(parameters, input.as_ref());

@@ -51,6 +51,12 @@ pub trait Simulator: Send + Sync {
         self.record(state, control).y().clone()
     }
 
+    /// The most samples that an evaluation simulates at once; the default is a number whose values
+    /// stay in the cache. A simulator with a price for each call asks for more.
+    fn chunk(&self) -> usize {
+        256
+    }
+
     /// Controls that produce the given outputs (samples × output), where the system has an exact
     /// inverse; near the given controls where there are several.
     fn inverse(

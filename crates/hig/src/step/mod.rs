@@ -24,7 +24,7 @@ pub use adadelta::Adadelta;
 pub use adagrad::AdaGrad;
 pub use adam::Adam;
 pub use adaptive::AdaptiveHalfInverse;
-pub use decomposition::{ANY_ROUTE, Decomposition, Request, Route};
+pub use decomposition::{ANY_ROUTE, Decomposition, Request, Route, filtered_inverse};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use gauss_newton_line_search::GaussNewtonLineSearch;
 pub use lbfgs::Lbfgs;

@@ -397,6 +397,7 @@ impl Run<'_, '_> {
 
     fn report(&mut self, batch_loss: f64, budget_used: f64) -> Option<Stop> {
         let progress = Progress {
+            parameters: &self.parameters,
             update: self.updates,
             epoch: self.epoch,
             seconds: self.elapsed.as_secs_f64(),

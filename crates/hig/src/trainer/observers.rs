@@ -20,7 +20,9 @@ pub enum Flow {
 
 /// State after an update.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub struct Progress<'a> {
+    /// Parameters now.
+    pub parameters: &'a [f64],
     /// Updates done.
     pub update: usize,
     /// Passes over the training samples.
@@ -59,7 +61,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// Whatever should end the training.
-    fn progress(&mut self, _: &Progress) -> Result<Flow> {
+    fn progress(&mut self, _: &Progress<'_>) -> Result<Flow> {
         Ok(Flow::Continue)
     }
 

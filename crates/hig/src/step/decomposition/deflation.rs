@@ -34,6 +34,11 @@ impl Floor {
         }
     }
 
+    /// Below this a singular value of a Gram matrix alone is rounding.
+    pub(super) fn lost(largest: f64) -> f64 {
+        Self::error(largest * largest).sqrt()
+    }
+
     /// The absolute error of the eigenvalues of a Gram matrix.
     fn error(largest: f64) -> f64 {
         EIGENVALUE_ERROR * f64::EPSILON * largest

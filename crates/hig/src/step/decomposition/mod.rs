@@ -23,11 +23,13 @@
 //! and for smaller τ, where σ itself is rounding.
 
 mod deflation;
+mod given;
 mod lanczos;
 mod request;
 mod route;
 mod symmetric;
 #[allow(dead_code)] // as divide
+pub use given::filtered_inverse;
 pub use request::Request;
 pub use route::{ANY_ROUTE, Route};
 
@@ -238,41 +240,63 @@ impl Decomposition {
 
 /// σ, Uᵀ·g and V of the thin SVD of J, given Jᵀ.
 fn by_svd(transposed: &Mat<f64>, g: &[f64]) -> Result<(Vec<f64>, Vec<f64>, Basis)> {
-    let (p, n) = (transposed.nrows(), transposed.ncols());
-    let size = n.min(p);
-    let thin = svd::ComputeSvdVectors::Thin;
-    let mut memory = MemBuffer::new(svd::svd_scratch::<f64>(
-        p,
-        n,
-        thin,
-        thin,
-        Par::Seq,
-        Default::default(),
-    ));
-    // Far from 1 the squares inside the iteration would overflow or vanish.
-    let scale = power_of_two(transposed.norm_max());
-    let scaled = faer::Scale(1.0 / scale) * transposed;
-    let mut sigma = Diag::zeros(size);
-    let (mut v, mut u) = (Mat::zeros(p, size), Mat::zeros(n, size));
-    let failed = |reason: &str| Error::Decomposition {
-        matrix: "Jacobian",
-        size: n,
-        reason: reason.into(),
-    };
-    if !transposed.norm_max().is_finite() {
-        return Err(failed("it is not finite; try a smaller learning rate"));
+    let ThinSvd { sigma, u, v } = ThinSvd::new(transposed)?;
+    Ok((
+        sigma,
+        matrix::apply_transposed(u.as_ref(), g),
+        Basis::Right(v),
+    ))
+}
+
+/// J = U·Σ·Vᵀ, of the smaller side's size.
+struct ThinSvd {
+    sigma: Vec<f64>,
+    u: Mat<f64>,
+    v: Mat<f64>,
+}
+
+impl ThinSvd {
+    /// From Jᵀ.
+    fn new(transposed: &Mat<f64>) -> Result<Self> {
+        let (p, n) = (transposed.nrows(), transposed.ncols());
+        let size = n.min(p);
+        let thin = svd::ComputeSvdVectors::Thin;
+        let mut memory = MemBuffer::new(svd::svd_scratch::<f64>(
+            p,
+            n,
+            thin,
+            thin,
+            Par::Seq,
+            Default::default(),
+        ));
+        // Far from 1 the squares inside the iteration would overflow or vanish.
+        let scale = power_of_two(transposed.norm_max());
+        let scaled = faer::Scale(1.0 / scale) * transposed;
+        let mut sigma = Diag::zeros(size);
+        let (mut v, mut u) = (Mat::zeros(p, size), Mat::zeros(n, size));
+        let failed = |reason: &str| Error::Decomposition {
+            matrix: "Jacobian",
+            size: n,
+            reason: reason.into(),
+        };
+        if !transposed.norm_max().is_finite() {
+            return Err(failed("it is not finite; try a smaller learning rate"));
+        }
+        svd::svd(
+            scaled.as_ref(),
+            sigma.as_mut(),
+            Some(v.as_mut()),
+            Some(u.as_mut()),
+            Par::Seq,
+            MemStack::new(&mut memory),
+            Default::default(),
+        )
+        .map_err(|_| failed("the singular value iteration did not converge"))?;
+        let spectrum = sigma.column_vector().iter().map(|s| s * scale).collect();
+        Ok(Self {
+            sigma: spectrum,
+            u,
+            v,
+        })
     }
-    svd::svd(
-        scaled.as_ref(),
-        sigma.as_mut(),
-        Some(v.as_mut()),
-        Some(u.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut memory),
-        Default::default(),
-    )
-    .map_err(|_| failed("the singular value iteration did not converge"))?;
-    let spectrum = sigma.column_vector().iter().map(|s| s * scale).collect();
-    let coefficients = matrix::apply_transposed(u.as_ref(), g);
-    Ok((spectrum, coefficients, Basis::Right(v)))
 }

@@ -1,0 +1,27 @@
+//! The library's errors as Python exceptions with the same text.
+
+use hig::Error;
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+/// The exception that a Python user expects for an error.
+pub fn raise(error: Error) -> PyErr {
+    let text = error.to_string();
+    match error {
+        Error::File { .. } => PyOSError::new_err(text),
+        Error::Memory { .. } => PyMemoryError::new_err(text),
+        Error::Decomposition { .. } => Python::attach(|py| match linear_algebra(py, &text) {
+            Ok(exception) | Err(exception) => exception,
+        }),
+        Error::Setting { .. }
+        | Error::Unknown { .. }
+        | Error::Shape { .. }
+        | Error::Layer { .. }
+        | Error::NonFinite { .. } => PyValueError::new_err(text),
+    }
+}
+
+fn linear_algebra(py: Python<'_>, text: &str) -> PyResult<PyErr> {
+    let class = py.import("numpy.linalg")?.getattr("LinAlgError")?;
+    Ok(PyErr::from_value(class.call1((text,))?))
+}

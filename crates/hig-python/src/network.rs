@@ -1,0 +1,160 @@
+//! Networks by their architecture.
+
+use crate::errors::raise;
+use hig::network::{Activation, Boundary, Grid, Initializer, Network as Layers};
+use hig::{Error, Result};
+use pyo3::prelude::*;
+
+#[derive(Debug, Clone)]
+enum Architecture {
+    Mlp {
+        widths: Vec<usize>,
+    },
+    ResNet {
+        grid: Grid,
+        channels: Vec<usize>,
+        outputs: usize,
+        boundary: Boundary,
+    },
+    UNet {
+        grid: Grid,
+        channels: Vec<usize>,
+        outputs: usize,
+        boundary: Boundary,
+    },
+}
+
+/// What a network is built from; a problem builds one of its own.
+#[pyclass(frozen, module = "hig._hig")]
+#[derive(Debug, Clone)]
+pub struct Network {
+    architecture: Architecture,
+    activation: Activation,
+    initializer: Initializer,
+}
+
+impl Network {
+    /// The network itself.
+    ///
+    /// # Errors
+    /// Layers that do not fit each other.
+    pub fn build(&self) -> Result<Layers> {
+        let (activation, initializer) = (self.activation, self.initializer);
+        match self.architecture.clone() {
+            Architecture::Mlp { widths } => Ok(Layers::mlp(&widths, activation, initializer)),
+            Architecture::ResNet {
+                grid,
+                channels,
+                outputs,
+                boundary,
+            } => Layers::resnet(grid, &channels, outputs, boundary, activation, initializer),
+            Architecture::UNet {
+                grid,
+                channels,
+                outputs,
+                boundary,
+            } => Layers::unet(grid, &channels, outputs, boundary, activation, initializer),
+        }
+    }
+
+    fn new(architecture: Architecture, activation: &str, initializer: &str) -> Result<Self> {
+        let network = Self {
+            architecture,
+            activation: activation.parse()?,
+            initializer: initializer.parse()?,
+        };
+        network.build().map(|_| network)
+    }
+}
+
+fn boundary(name: &str) -> Result<Boundary> {
+    match name {
+        "zero" => Ok(Boundary::Zero),
+        "periodic" => Ok(Boundary::Periodic),
+        _ => Err(Error::unknown("boundary", name, ["zero", "periodic"])),
+    }
+}
+
+fn grid((channels, height, width): (usize, usize, usize)) -> Grid {
+    Grid {
+        channels,
+        height,
+        width,
+    }
+}
+
+#[pymethods]
+impl Network {
+    /// A multilayer perceptron.
+    #[staticmethod]
+    fn mlp(widths: Vec<usize>, activation: &str, initializer: &str) -> PyResult<Self> {
+        let make = || {
+            if widths.len() < 2 || widths.contains(&0) {
+                let found = format!("{widths:?}");
+                let expected = "at least two widths, each at least 1";
+                return Err(Error::setting("widths", found, expected));
+            }
+            Self::new(Architecture::Mlp { widths }, activation, initializer)
+        };
+        make().map_err(raise)
+    }
+
+    /// A residual network on a grid.
+    #[staticmethod]
+    fn resnet(
+        shape: (usize, usize, usize),
+        channels: Vec<usize>,
+        outputs: usize,
+        edge: &str,
+        activation: &str,
+        initializer: &str,
+    ) -> PyResult<Self> {
+        let make = || {
+            let architecture = Architecture::ResNet {
+                grid: grid(shape),
+                channels,
+                outputs,
+                boundary: boundary(edge)?,
+            };
+            Self::new(architecture, activation, initializer)
+        };
+        make().map_err(raise)
+    }
+
+    /// A U-Net on a grid.
+    #[staticmethod]
+    fn unet(
+        shape: (usize, usize, usize),
+        channels: Vec<usize>,
+        outputs: usize,
+        edge: &str,
+        activation: &str,
+        initializer: &str,
+    ) -> PyResult<Self> {
+        let make = || {
+            let architecture = Architecture::UNet {
+                grid: grid(shape),
+                channels,
+                outputs,
+                boundary: boundary(edge)?,
+            };
+            Self::new(architecture, activation, initializer)
+        };
+        make().map_err(raise)
+    }
+
+    #[getter]
+    fn inputs(&self) -> PyResult<usize> {
+        self.build().map(|n| n.inputs()).map_err(raise)
+    }
+
+    #[getter]
+    fn outputs(&self) -> PyResult<usize> {
+        self.build().map(|n| n.outputs()).map_err(raise)
+    }
+
+    #[getter]
+    fn parameter_count(&self) -> PyResult<usize> {
+        self.build().map(|n| n.parameter_count()).map_err(raise)
+    }
+}

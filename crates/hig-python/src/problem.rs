@@ -1,0 +1,328 @@
+//! Problems: a system of the library, or a network, a Python simulator, a loss and data.
+
+use crate::arrays::{Array2, by_rows, matrix, vector};
+use crate::attend::Desk;
+use crate::errors::raise;
+use crate::network::Network;
+use crate::settings::{Assignments, system};
+use crate::simulator::PythonSimulator;
+use hig::loss::{Infidelity, Loss, SquaredError};
+use hig::matrix::Mat;
+use hig::network::Network as Layers;
+use hig::physics::Widths;
+use hig::{Dataset, Error};
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Input, state and target, samples in rows.
+type Samples<'py> = (
+    PyReadonlyArray2<'py, f64>,
+    PyReadonlyArray2<'py, f64>,
+    PyReadonlyArray2<'py, f64>,
+);
+
+/// A problem to train on.
+#[pyclass(frozen, module = "hig._hig")]
+pub struct Problem {
+    source: Source,
+}
+
+enum Source {
+    System(Arc<hig::Problem>),
+    Own(Box<Own>),
+}
+
+/// The parts of a problem with a Python simulator. Each piece of work puts them together anew,
+/// because its simulator belongs to the thread that asked for it.
+struct Own {
+    network: Network,
+    /// The network itself, for what needs no simulator.
+    layers: Layers,
+    adapter: Arc<Py<PyAny>>,
+    widths: Widths,
+    loss: String,
+    weights: Vec<f64>,
+    train: Dataset,
+    test: Dataset,
+}
+
+impl Problem {
+    /// The problem, and where its simulator is called.
+    ///
+    /// # Errors
+    /// Parts that do not fit.
+    pub fn open(&self, py: Python<'_>) -> PyResult<(Arc<hig::Problem>, Desk)> {
+        let desk = Desk::new();
+        let own = match &self.source {
+            Source::System(problem) => return Ok((problem.clone(), desk)),
+            Source::Own(own) => own,
+        };
+        let caller = desk.caller();
+        let physics = PythonSimulator::new(py, own.adapter.clone(), own.widths, caller)?;
+        let network = own.network.build().map_err(raise)?;
+        let mut problem = hig::Problem::new(
+            own.train.clone(),
+            own.test.clone(),
+            network,
+            physics,
+            SquaredError::sum(),
+        );
+        problem.loss = loss(&own.loss, own.weights.clone()).map_err(raise)?;
+        Ok((Arc::new(problem), desk))
+    }
+
+    /// Runs work on the problem to its end.
+    fn run<R: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&hig::Problem) -> R + Send + 'static,
+    ) -> PyResult<R> {
+        let (problem, desk) = self.open(py)?;
+        let ended = desk.attend(py, |_| Ok(()), move || work(&problem))?;
+        match (ended.raised, ended.result) {
+            (Some(error), _) => Err(error),
+            (None, Some(result)) => Ok(result),
+            (None, None) => Err(PyRuntimeError::new_err("left behind")),
+        }
+    }
+
+    fn parameters(&self, given: &PyReadonlyArray1<'_, f64>) -> PyResult<Vec<f64>> {
+        let (given, count) = (vector(given)?, self.network().parameter_count());
+        if given.len() != count {
+            return Err(raise(Error::Shape {
+                what: "weights".into(),
+                found: format!("({},)", given.len()),
+                expected: format!("({count},)"),
+            }));
+        }
+        Ok(given)
+    }
+
+    fn network(&self) -> &Layers {
+        match &self.source {
+            Source::System(problem) => &problem.network,
+            Source::Own(own) => &own.layers,
+        }
+    }
+
+    fn state_width(&self) -> usize {
+        match &self.source {
+            Source::System(problem) => problem.physics.widths().state,
+            Source::Own(own) => own.widths.state,
+        }
+    }
+}
+
+fn loss(name: &str, weights: Vec<f64>) -> hig::Result<Box<dyn Loss>> {
+    let squared = |loss: SquaredError| match weights.is_empty() {
+        true => Ok(loss),
+        false => loss.weighted(weights.clone()),
+    };
+    Ok(match name {
+        "sum" => Box::new(squared(SquaredError::sum())?),
+        "half" => Box::new(squared(SquaredError::half())?),
+        "infidelity" => Box::new(Infidelity),
+        _ => return Err(Error::unknown("loss", name, ["sum", "half", "infidelity"])),
+    })
+}
+
+fn dataset((input, state, target): &Samples<'_>) -> PyResult<Dataset> {
+    Ok(Dataset {
+        input: matrix(input)?,
+        state: matrix(state)?,
+        target: matrix(target)?,
+    })
+}
+
+fn expect_width(what: &str, found: &Mat<f64>, width: usize) -> PyResult<()> {
+    if found.ncols() == width {
+        return hig::matrix::check_finite(what, found).map_err(raise);
+    }
+    Err(raise(Error::Shape {
+        what: what.into(),
+        found: format!("({}, {})", found.nrows(), found.ncols()),
+        expected: format!("(samples, {width})"),
+    }))
+}
+
+#[pymethods]
+impl Problem {
+    /// A system of the library, with its own data or given ones.
+    #[staticmethod]
+    fn system(
+        py: Python<'_>,
+        name: &str,
+        settings: Assignments,
+        seed: u64,
+        train: Option<Samples<'_>>,
+        test: Option<Samples<'_>>,
+    ) -> PyResult<Self> {
+        let system = system(name, &settings)?;
+        let mut problem = py.detach(|| system.problem(seed));
+        if let Some(samples) = train {
+            problem.train = dataset(&samples)?;
+            // Fresh samples would pass the given ones by.
+            problem.sampler = None;
+        }
+        if let Some(samples) = test {
+            problem.test = dataset(&samples)?;
+        }
+        problem.check().map_err(raise)?;
+        Ok(Self {
+            source: Source::System(Arc::new(problem)),
+        })
+    }
+
+    /// A network, a simulator in its adapter, a loss and data.
+    #[staticmethod]
+    fn own(
+        py: Python<'_>,
+        network: &Network,
+        adapter: Py<PyAny>,
+        loss: String,
+        weights: Vec<f64>,
+        train: Samples<'_>,
+        test: Samples<'_>,
+    ) -> PyResult<Self> {
+        let (train, test) = (dataset(&train)?, dataset(&test)?);
+        let layers = network.build().map_err(raise)?;
+        let own = Own {
+            widths: Widths {
+                state: train.state.ncols(),
+                control: layers.outputs(),
+                output: train.target.ncols(),
+            },
+            network: network.clone(),
+            layers,
+            adapter: Arc::new(adapter),
+            loss,
+            weights,
+            train,
+            test,
+        };
+        let problem = Self {
+            source: Source::Own(Box::new(own)),
+        };
+        problem.open(py)?.0.check().map_err(raise)?;
+        Ok(problem)
+    }
+
+    /// Widths of network input, state, control and output.
+    #[getter]
+    fn widths(&self) -> (usize, usize, usize, usize) {
+        let widths = match &self.source {
+            Source::System(problem) => problem.physics.widths(),
+            Source::Own(own) => own.widths,
+        };
+        let inputs = self.network().inputs();
+        (inputs, widths.state, widths.control, widths.output)
+    }
+
+    /// Names and shapes of the parameter arrays, in the order of the flat vector.
+    #[getter]
+    fn views(&self) -> Vec<(String, Vec<usize>)> {
+        let views = self.network().views().into_iter();
+        views.map(|view| (view.name, view.shape)).collect()
+    }
+
+    /// Whether the problem can draw new samples for every update.
+    #[getter]
+    fn draws(&self) -> bool {
+        matches!(&self.source, Source::System(problem) if problem.sampler.is_some())
+    }
+
+    /// Input, state and target of the training or the test samples.
+    fn samples<'py>(
+        &self,
+        py: Python<'py>,
+        test: bool,
+    ) -> PyResult<(Array2<'py>, Array2<'py>, Array2<'py>)> {
+        let (train_data, test_data) = match &self.source {
+            Source::System(problem) => (&problem.train, &problem.test),
+            Source::Own(own) => (&own.train, &own.test),
+        };
+        let data = if test { test_data } else { train_data };
+        Ok((
+            by_rows(py, data.input.as_ref())?,
+            by_rows(py, data.state.as_ref())?,
+            by_rows(py, data.target.as_ref())?,
+        ))
+    }
+
+    fn initial_parameters<'py>(&self, py: Python<'py>, seed: u64) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, self.network().initial_parameters(seed))
+    }
+
+    fn predict<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: PyReadonlyArray1<'py, f64>,
+        input: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<Array2<'py>> {
+        let (parameters, input) = (self.parameters(&parameters)?, matrix(&input)?);
+        expect_width("input", &input, self.network().inputs())?;
+        let network = self.network();
+        let output = py.detach(|| network.predict(&parameters, input.as_ref()));
+        by_rows(py, output.as_ref())
+    }
+
+    fn simulate<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: PyReadonlyArray1<'py, f64>,
+        input: PyReadonlyArray2<'py, f64>,
+        state: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<Array2<'py>> {
+        let parameters = self.parameters(&parameters)?;
+        let (input, state) = (matrix(&input)?, matrix(&state)?);
+        expect_width("input", &input, self.network().inputs())?;
+        expect_width("state", &state, self.state_width())?;
+        if state.nrows() != input.nrows() {
+            return Err(raise(Error::Shape {
+                what: "state".into(),
+                found: format!("({}, {})", state.nrows(), state.ncols()),
+                expected: format!("({}, {})", input.nrows(), state.ncols()),
+            }));
+        }
+        let y = self.run(py, move |problem| {
+            let control = problem.network.predict(&parameters, input.as_ref());
+            problem.physics.simulate(state.as_ref(), control.as_ref())
+        })?;
+        by_rows(py, y.as_ref())
+    }
+
+    /// Mean loss of the training and of the test samples.
+    fn losses(
+        &self,
+        py: Python<'_>,
+        parameters: PyReadonlyArray1<'_, f64>,
+    ) -> PyResult<(f64, f64)> {
+        let parameters = self.parameters(&parameters)?;
+        self.run(py, move |problem| {
+            let loss = |data| problem.model().loss(&parameters, data);
+            (loss(&problem.train), loss(&problem.test))
+        })
+    }
+
+    fn save_parameters(
+        &self,
+        parameters: PyReadonlyArray1<'_, f64>,
+        path: PathBuf,
+    ) -> PyResult<()> {
+        let parameters = self.parameters(&parameters)?;
+        let saved = self.network().save_parameters(&parameters, &path);
+        saved.map_err(raise)
+    }
+
+    fn load_parameters<'py>(
+        &self,
+        py: Python<'py>,
+        path: PathBuf,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let parameters = self.network().load_parameters(&path).map_err(raise)?;
+        Ok(PyArray1::from_vec(py, parameters))
+    }
+}

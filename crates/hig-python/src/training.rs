@@ -1,0 +1,227 @@
+//! Training, watched from Python.
+
+use crate::arrays::vector;
+use crate::attend::Caller;
+use crate::errors::raise;
+use crate::problem::Problem;
+use crate::settings::{self, Assignments};
+use hig::trainer::{self, Budget, Evaluation, Flow, Observer, Outcome, Progress, Stop};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How far a training has come, for the thread that waits for it.
+#[derive(Default)]
+struct Place {
+    parameters: Vec<f64>,
+    update: usize,
+    epoch: f64,
+    seconds: f64,
+    batch_loss: f64,
+    budget_used: f64,
+    evaluations: Vec<Evaluated>,
+}
+
+#[derive(Debug, Clone)]
+struct Evaluated {
+    update: usize,
+    epoch: f64,
+    seconds: f64,
+    train_loss: f64,
+    test_loss: f64,
+    diagnostics: Vec<(&'static str, f64)>,
+}
+
+impl Evaluated {
+    fn told<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let told = PyDict::new(py);
+        told.set_item("update", self.update)?;
+        told.set_item("epoch", self.epoch)?;
+        told.set_item("seconds", self.seconds)?;
+        told.set_item("train_loss", self.train_loss)?;
+        told.set_item("test_loss", self.test_loss)?;
+        let diagnostics = PyDict::new(py);
+        for (name, value) in &self.diagnostics {
+            diagnostics.set_item(name, value)?;
+        }
+        told.set_item("diagnostics", diagnostics)?;
+        Ok(told)
+    }
+}
+
+struct Watch {
+    place: Arc<Mutex<Place>>,
+    caller: Caller,
+    /// Called with an evaluation and the parameters; answers whether to stop.
+    callback: Option<Arc<Py<PyAny>>>,
+}
+
+fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watch {
+    fn flow(&self) -> Flow {
+        match self.caller.ending() {
+            true => Flow::Stop,
+            false => Flow::Continue,
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn progress(&mut self, now: &Progress<'_>) -> hig::Result<Flow> {
+        let mut place = lock(&self.place);
+        place.parameters.clear();
+        place.parameters.extend_from_slice(now.parameters);
+        place.update = now.update;
+        place.epoch = now.epoch;
+        place.seconds = now.seconds;
+        place.batch_loss = now.batch_loss;
+        place.budget_used = now.budget_used;
+        Ok(self.flow())
+    }
+
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> hig::Result<Flow> {
+        // Where the simulator gave no answer, the losses say nothing.
+        if self.caller.ending() {
+            return Ok(Flow::Stop);
+        }
+        let evaluated = Evaluated {
+            update: now.update,
+            epoch: now.epoch,
+            seconds: now.seconds,
+            train_loss: now.train_loss,
+            test_loss: now.test_loss,
+            diagnostics: now.diagnostics.to_vec(),
+        };
+        lock(&self.place).evaluations.push(evaluated.clone());
+        let Some(callback) = self.callback.clone() else {
+            return Ok(Flow::Continue);
+        };
+        let parameters = now.parameters.to_vec();
+        let stop = self.caller.ask(move |py| {
+            let parameters = PyArray1::from_vec(py, parameters);
+            let answer = callback.bind(py).call1((evaluated.told(py)?, parameters))?;
+            answer.extract::<bool>()
+        });
+        Ok(match stop {
+            Some(false) => Flow::Continue,
+            Some(true) | None => Flow::Stop,
+        })
+    }
+}
+
+/// What a training leaves: the results as a dictionary, and the exception that ended it, if one did.
+type Left<'py> = (Bound<'py, PyDict>, Option<Py<PyAny>>);
+
+/// Trains; errors that can be known before the first update are raised.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+pub fn train<'py>(
+    py: Python<'py>,
+    problem: &Problem,
+    method: (String, Assignments),
+    training: Assignments,
+    budget: (Option<usize>, Option<f64>, Option<f64>),
+    seed: u64,
+    parameters: PyReadonlyArray1<'py, f64>,
+    callback: Option<Py<PyAny>>,
+    tick: Option<Py<PyAny>>,
+) -> PyResult<Left<'py>> {
+    let method = settings::method(&method.0, &method.1)?;
+    let training = settings::training(&training)?;
+    let (updates, epochs, seconds) = budget;
+    let budget = Budget {
+        updates,
+        epochs,
+        seconds,
+    };
+    let parameters = vector(&parameters)?;
+    let (problem, desk) = problem.open(py)?;
+    trainer::check(&problem, method.as_ref(), &parameters, &training, &budget).map_err(raise)?;
+    let place = Arc::new(Mutex::new(Place {
+        parameters: parameters.clone(),
+        ..Place::default()
+    }));
+    let mut watch = Watch {
+        place: place.clone(),
+        caller: desk.caller(),
+        callback: callback.map(Arc::new),
+    };
+    let tell = |py: Python<'_>| match &tick {
+        Some(tick) => tell(py, tick, &place),
+        None => Ok(()),
+    };
+    let ended = desk.attend(py, tell, move || {
+        let observers: &mut [&mut dyn Observer] = &mut [&mut watch];
+        trainer::train(
+            &problem,
+            method.as_ref(),
+            parameters,
+            &training,
+            budget,
+            seed,
+            observers,
+        )
+    })?;
+    if let Some(tick) = &tick {
+        tell_last(py, tick, &place, ended.raised.is_none())?;
+    }
+    let outcome = ended.result.transpose().map_err(raise)?;
+    let left = left(py, &lock(&place), outcome.as_ref())?;
+    let raised = ended.raised.map(|error| error.into_value(py).into_any());
+    Ok((left, raised))
+}
+
+fn tell(py: Python<'_>, tick: &Py<PyAny>, place: &Mutex<Place>) -> PyResult<()> {
+    let now = {
+        let place = lock(place);
+        let losses = place
+            .evaluations
+            .last()
+            .map(|e| (e.train_loss, e.test_loss));
+        let counters = (place.update, place.epoch, place.seconds);
+        (counters, place.budget_used, place.batch_loss, losses)
+    };
+    tick.bind(py).call1(now).map(|_| ())
+}
+
+/// The last state, whatever comes of telling it after a failure.
+fn tell_last(py: Python<'_>, tick: &Py<PyAny>, place: &Mutex<Place>, well: bool) -> PyResult<()> {
+    match (tell(py, tick, place), well) {
+        (Err(error), true) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn left<'py>(
+    py: Python<'py>,
+    place: &Place,
+    outcome: Option<&Outcome>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let last = place.evaluations.last();
+    let (train, test) = last.map_or((f64::NAN, f64::NAN), |e| (e.train_loss, e.test_loss));
+    let (parameters, counters) = match outcome {
+        Some(o) => (&o.parameters, (o.updates, o.epochs, o.seconds)),
+        None => (
+            &place.parameters,
+            (place.update, place.epoch, place.seconds),
+        ),
+    };
+    let left = PyDict::new(py);
+    left.set_item("parameters", PyArray1::from_vec(py, parameters.clone()))?;
+    left.set_item("updates", counters.0)?;
+    left.set_item("epochs", counters.1)?;
+    left.set_item("seconds", counters.2)?;
+    left.set_item("train_loss", train)?;
+    left.set_item("test_loss", test)?;
+    let evaluations = place.evaluations.iter().map(|e| e.told(py));
+    left.set_item("evaluations", evaluations.collect::<PyResult<Vec<_>>>()?)?;
+    let stop = outcome.map_or_else(|| "interrupted".into(), |o| o.stop.to_string());
+    left.set_item("stop", stop)?;
+    let well = outcome.is_some_and(|o| matches!(o.stop, Stop::Budget | Stop::Asked));
+    left.set_item("well", well)?;
+    Ok(left)
+}

@@ -1,0 +1,52 @@
+"""Half-inverse gradients and other ways to train neural networks through differentiable physics.
+
+>>> import hig
+>>> system = hig.systems.LinearOscillators()
+>>> result = hig.train(system, hig.methods.HalfInverse(cutoff=1e-10), epochs=1)
+
+The step alone, for a Jacobian and a gradient of your own: :func:`spectral_step`,
+:func:`half_inverse`, :func:`gram_step`. Your own simulator: :mod:`hig.physics` and :class:`Problem`.
+Your own JAX network: :mod:`hig.jax`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from . import losses, methods, networks, physics, systems
+from ._data import Dataset
+from ._problem import Problem
+from ._result import History, Result
+from ._steps import gram_step, half_inverse, spectral_step
+from ._train import Evaluation, train
+from .errors import PrecisionWarning, TrainingInterrupted, TrainingStopped
+from .training import Training
+
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "History",
+    "PrecisionWarning",
+    "Problem",
+    "Result",
+    "Training",
+    "TrainingInterrupted",
+    "TrainingStopped",
+    "gram_step",
+    "half_inverse",
+    "losses",
+    "methods",
+    "networks",
+    "physics",
+    "spectral_step",
+    "systems",
+    "train",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # JAX is optional and slow to import.
+    if name == "jax":
+        return importlib.import_module(".jax", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

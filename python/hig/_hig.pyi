@@ -1,0 +1,117 @@
+"""The compiled half."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Network",
+    "Problem",
+    "asks_gradient",
+    "canonical",
+    "check_simulator",
+    "comparison",
+    "gram_step",
+    "half_inverse",
+    "methods",
+    "spectral_step",
+    "systems",
+    "train",
+    "training_settings",
+]
+
+_Array = NDArray[np.float64]
+_Samples = tuple[_Array, _Array, _Array]
+_Assignments = list[tuple[str, str]]
+_Budget = tuple[int | None, float | None, float | None]
+_Told = tuple[str, Any, str, str]
+
+def half_inverse(jacobian: _Array, settings: _Assignments) -> _Array: ...
+def spectral_step(jacobian: _Array, gradient: _Array, settings: _Assignments) -> _Array: ...
+def gram_step(gram: _Array, gradient: _Array, settings: _Assignments) -> _Array: ...
+def systems() -> list[tuple[str, str, list[_Told]]]: ...
+def methods() -> list[tuple[str, str, list[_Told]]]: ...
+def training_settings() -> list[_Told]: ...
+def canonical(kind: str, name: str, assignments: _Assignments) -> dict[str, Any]: ...
+def asks_gradient(name: str) -> bool: ...
+def comparison(
+    name: str, assignments: _Assignments
+) -> tuple[list[tuple[str, list[tuple[str, str]]]], _Budget]: ...
+def check_simulator(
+    adapter: object, outputs: int, state: _Array, control: _Array
+) -> tuple[float, float, float]: ...
+def train(
+    problem: Problem,
+    method: tuple[str, _Assignments],
+    training: _Assignments,
+    budget: _Budget,
+    seed: int,
+    parameters: _Array,
+    callback: Callable[[dict[str, Any], _Array], bool] | None,
+    tick: Callable[..., None] | None,
+) -> tuple[dict[str, Any], BaseException | None]: ...
+
+@final
+class Network:
+    @staticmethod
+    def mlp(widths: list[int], activation: str, initializer: str) -> Network: ...
+    @staticmethod
+    def resnet(
+        shape: tuple[int, int, int],
+        channels: list[int],
+        outputs: int,
+        edge: str,
+        activation: str,
+        initializer: str,
+    ) -> Network: ...
+    @staticmethod
+    def unet(
+        shape: tuple[int, int, int],
+        channels: list[int],
+        outputs: int,
+        edge: str,
+        activation: str,
+        initializer: str,
+    ) -> Network: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def parameter_count(self) -> int: ...
+
+@final
+class Problem:
+    @staticmethod
+    def system(
+        name: str,
+        settings: _Assignments,
+        seed: int,
+        train: _Samples | None,
+        test: _Samples | None,
+    ) -> Problem: ...
+    @staticmethod
+    def own(
+        network: Network,
+        adapter: object,
+        loss: str,
+        weights: list[float],
+        train: _Samples,
+        test: _Samples,
+    ) -> Problem: ...
+    @property
+    def widths(self) -> tuple[int, int, int, int]: ...
+    @property
+    def views(self) -> list[tuple[str, list[int]]]: ...
+    @property
+    def draws(self) -> bool: ...
+    def samples(self, test: bool) -> _Samples: ...
+    def initial_parameters(self, seed: int) -> _Array: ...
+    def predict(self, parameters: _Array, input: _Array) -> _Array: ...
+    def simulate(self, parameters: _Array, input: _Array, state: _Array) -> _Array: ...
+    def losses(self, parameters: _Array) -> tuple[float, float]: ...
+    def save_parameters(self, parameters: _Array, path: str | Path) -> None: ...
+    def load_parameters(self, path: str | Path) -> _Array: ...

@@ -1,0 +1,112 @@
+"""Problems: data, network, physics and loss that belong together."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
+
+from . import _hig
+from ._arrays import Array, by_rows, double
+from ._data import Dataset
+from .losses import Loss, SquaredError
+from .networks import Network
+from .physics import Simulator
+from .physics._adapter import Adapter
+
+if TYPE_CHECKING:
+    from ._system import System
+
+
+class Problem:
+    """Everything that a training needs besides a method: y = simulate(state, network(input)).
+
+    Parameters
+    ----------
+    network : the network, from :mod:`hig.networks`; its output is the control of the simulator
+    simulator : see :class:`hig.physics.Simulator`
+    train : samples to train on
+    test : samples to judge by; the training samples without
+    loss : from :mod:`hig.losses`; Σ (y - ŷ)² without
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        simulator: Simulator,
+        train: Dataset,
+        test: Dataset | None = None,
+        loss: Loss | None = None,
+    ) -> None:
+        test = train if test is None else test
+        self._adapter = Adapter(simulator, train.target.shape[1])
+        name, weights = (loss or SquaredError())._told()
+        samples = train._arrays(), test._arrays()
+        self._compiled = _hig.Problem.own(network, self._adapter, name, weights, *samples)
+
+    @classmethod
+    def of_system(
+        cls, system: System, seed: int, train: Dataset | None = None, test: Dataset | None = None
+    ) -> Problem:
+        """The problem of a system of the library."""
+        problem = cls.__new__(cls)
+        problem._adapter = None  # type: ignore[assignment]
+        problem._compiled = _hig.Problem.system(
+            system.name,
+            system._assignments(),
+            seed,
+            None if train is None else train._arrays(),
+            None if test is None else test._arrays(),
+        )
+        return problem
+
+    @property
+    def train(self) -> Dataset:
+        """The samples to train on."""
+        return self._samples(test=False)
+
+    @property
+    def test(self) -> Dataset:
+        """The samples to judge by."""
+        return self._samples(test=True)
+
+    def _samples(self, test: bool) -> Dataset:
+        samples, state, target = self._compiled.samples(test)
+        return Dataset(samples, target, state)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the arrays that the flat weights consist of, in order."""
+        return {name: tuple(shape) for name, shape in self._compiled.views}
+
+    def initial_weights(self, seed: int = 0) -> Array:
+        """Random weights (p,) by the network's initializer."""
+        return self._compiled.initial_parameters(seed)
+
+    def predict(self, weights: ArrayLike, input: ArrayLike) -> Array:
+        """Output of the network (samples, control) for inputs (samples, inputs)."""
+        return self._compiled.predict(double("weights", weights, 1), by_rows("input", input))
+
+    def simulate(
+        self, weights: ArrayLike, input: ArrayLike, state: ArrayLike | None = None
+    ) -> Array:
+        """Output of the physics (samples, outputs) under the network's control.
+
+        Without ``state`` the input is the state.
+        """
+        read = by_rows("input", input)
+        start = read if state is None else by_rows("state", state)
+        return self._compiled.simulate(double("weights", weights, 1), read, start)
+
+    def loss(self, weights: ArrayLike) -> tuple[float, float]:
+        """Mean loss of the training and of the test samples."""
+        return self._compiled.losses(double("weights", weights, 1))
+
+    def save_weights(self, weights: ArrayLike, path: str | os.PathLike[str]) -> None:
+        """Writes a safetensors file, with the names that PyTorch gives."""
+        self._compiled.save_parameters(double("weights", weights, 1), os.fspath(path))
+
+    def load_weights(self, path: str | os.PathLike[str]) -> Array:
+        """Reads such a file, also one that ``hig run`` has left."""
+        return self._compiled.load_parameters(os.fspath(path))

@@ -1,0 +1,167 @@
+"""What a training leaves."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._arrays import Array
+from ._html import page
+from ._problem import Problem
+from .methods import Method
+from .training import Training
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The evaluations of a training, one entry each, the first before any update.
+
+    ``seconds`` counts the updates alone; ``diagnostics`` holds what the steps told, NaN where they
+    told nothing.
+    """
+
+    update: NDArray[np.int64]
+    epoch: Array
+    seconds: Array
+    train_loss: Array
+    test_loss: Array
+    diagnostics: dict[str, Array]
+
+    @classmethod
+    def _of(cls, evaluations: list[dict[str, Any]]) -> History:
+        def column(name: str) -> Array:
+            return np.array([e[name] for e in evaluations], dtype=np.float64)
+
+        told = [e["diagnostics"] for e in evaluations]
+        names = {name: None for each in told for name in each}
+        return cls(
+            update=np.array([e["update"] for e in evaluations], dtype=np.int64),
+            epoch=column("epoch"),
+            seconds=column("seconds"),
+            train_loss=column("train_loss"),
+            test_loss=column("test_loss"),
+            diagnostics={n: np.array([each.get(n, np.nan) for each in told]) for n in names},
+        )
+
+    def __len__(self) -> int:
+        return len(self.update)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The weights that a training found, and how it went.
+
+    ``train_loss`` and ``test_loss`` are mean losses of the last evaluation, ``seconds`` the time of the
+    updates alone, ``stop`` why it ended.
+    """
+
+    weights: Array
+    updates: int
+    epochs: float
+    seconds: float
+    train_loss: float
+    test_loss: float
+    stop: str
+    history: History
+    problem: Problem
+    method: Method
+    training: Training
+    seed: int
+
+    @classmethod
+    def _of(
+        cls, left: dict[str, Any], problem: Problem, method: Method, training: Training, seed: int
+    ) -> Result:
+        return cls(
+            weights=left["parameters"],
+            updates=left["updates"],
+            epochs=left["epochs"],
+            seconds=left["seconds"],
+            train_loss=left["train_loss"],
+            test_loss=left["test_loss"],
+            stop=left["stop"],
+            history=History._of(left["evaluations"]),
+            problem=problem,
+            method=method,
+            training=training,
+            seed=seed,
+        )
+
+    def predict(self, input: ArrayLike) -> Array:
+        """Output of the trained network (samples, control) for inputs (samples, inputs)."""
+        return self.problem.predict(self.weights, input)
+
+    def simulate(self, input: ArrayLike, state: ArrayLike | None = None) -> Array:
+        """Output of the physics under the trained network; without ``state`` the input is it."""
+        return self.problem.simulate(self.weights, input, state)
+
+    def plot(self, ax: Axes | None = None, against: str = "seconds") -> Axes:
+        """Draws the losses over ``"seconds"``, ``"update"`` or ``"epoch"``; needs matplotlib."""
+        if against not in ("seconds", "update", "epoch"):
+            raise ValueError(
+                f"against = {against} is not possible: it must be seconds, update or epoch"
+            )
+        from matplotlib import pyplot
+
+        if ax is None:
+            _, ax = pyplot.subplots()
+        (line,) = ax.plot(
+            getattr(self.history, against),
+            self.history.test_loss,
+            label=f"{self.method.name}, test",
+        )
+        ax.plot(
+            getattr(self.history, against),
+            self.history.train_loss,
+            color=line.get_color(),
+            linestyle=":",
+            label=f"{self.method.name}, training",
+        )
+        ax.set(xlabel=against, ylabel="loss", yscale="log")
+        ax.legend()
+        return ax
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes ``weights.safetensors``, ``metrics.csv`` and ``settings.json`` as ``hig run`` names
+        them; the weights can be given to ``hig run --weights`` and :meth:`Problem.load_weights`."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        self.problem.save_weights(self.weights, path / "weights.safetensors")
+        names = ("update", "epoch", "seconds", "train_loss", "test_loss")
+        with (path / "metrics.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows(zip(*(getattr(self.history, name).tolist() for name in names)))
+        (path / "settings.json").write_text(json.dumps(self._settings(), indent=2) + "\n")
+        return path
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "method": {"name": self.method.name, **dataclasses.asdict(self.method)},  # type: ignore[call-overload]
+            "training": dataclasses.asdict(self.training),
+            "seed": self.seed,
+            "updates": self.updates,
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "stop": self.stop,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Result({self.method.name}: test loss {self.test_loss:.3e}, training loss "
+            f"{self.train_loss:.3e} after {self.updates} updates in {self.seconds:.2f} s; {self.stop})"
+        )
+
+    def _repr_html_(self) -> str:
+        return page(self)

@@ -1,0 +1,107 @@
+"""Classes for the systems, methods and training settings that the library lists.
+
+Nothing here knows a setting: names, defaults, rules and meanings come from the compiled half, and so
+do the errors. A new method of the library is a new class here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import keyword
+import numbers
+import textwrap
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import _hig
+
+# Name, default, rule, meaning.
+Told = tuple[str, Any, str, str]
+
+# Registered names are short; in a program the whole words read better.
+WORDS = {
+    "gd": "GradientDescent",
+    "gn": "GaussNewton",
+    "hig": "HalfInverse",
+    "lm": "LevenbergMarquardt",
+    "sip": "ScaleInvariant",
+}
+
+
+def class_name(name: str) -> str:
+    """``nonlinear-oscillators`` → ``NonlinearOscillators``, ``hig`` → ``HalfInverse``."""
+    return "".join(WORDS.get(part, part.capitalize()) for part in name.split("-"))
+
+
+def text(value: object) -> str:
+    """A value as the compiled half reads it."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        return repr(float(value))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Iterable):
+        return ",".join(text(part) for part in value)
+    return str(value)
+
+
+class Settings:
+    """Typed settings, checked when made; change them with :func:`dataclasses.replace`."""
+
+    _kind: ClassVar[str]
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        canonical = _hig.canonical(self._kind, self.name, self._assignments())
+        for name, value in canonical.items():
+            object.__setattr__(self, field_name(name), value)
+
+    def _assignments(self) -> list[tuple[str, str]]:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return [(f.name.removesuffix("_"), text(getattr(self, f.name))) for f in fields]
+
+
+def field_name(setting: str) -> str:
+    """``lambda`` → ``lambda_``, as the style guide of Python has it; others as they are."""
+    return setting + "_" if keyword.iskeyword(setting) else setting
+
+
+def annotation(value: object) -> str:
+    """The type of a setting with this default."""
+    if isinstance(value, tuple):
+        return "tuple[int, ...]"
+    return type(value).__name__
+
+
+def make(base: type[Settings], module: str, name: str, about: str, told: list[Told]) -> type:
+    """A class with a field for each setting."""
+    fields = [
+        (field_name(setting), annotation(default), dataclasses.field(default=default))
+        for setting, default, *_ in told
+    ]
+    made = dataclasses.make_dataclass(
+        class_name(name) if name else "Training",
+        fields,
+        bases=(base,),
+        namespace={"name": name, "__doc__": document(about, told), "__module__": module},
+        frozen=True,
+        kw_only=True,
+    )
+    made.__module__ = module
+    return made
+
+
+def document(about: str, told: list[Told]) -> str:
+    """What the class is, and each setting."""
+    lines = [about[:1].upper() + about[1:] + ".", "", "Settings", "--------"]
+    for name, default, allowed, meaning in told:
+        lines.append(f"{field_name(name)} : {annotation(default)}, default {default!r}")
+        lines += textwrap.wrap(
+            f"{meaning} It is {allowed}.", 90, initial_indent="    ", subsequent_indent="    "
+        )
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""What all systems share: their problem, and what their sources recommend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _hig, methods
+from ._data import Dataset
+from ._problem import Problem
+from ._settings import Settings, field_name
+from .methods import Method
+from .training import Training
+
+
+class System(Settings):
+    """A complete problem with settings: data, network, physics and loss."""
+
+    _kind = "system"
+
+    def problem(
+        self, seed: int = 0, *, train: Dataset | None = None, test: Dataset | None = None
+    ) -> Problem:
+        """Data and network for a seed; given samples take the place of the system's own."""
+        return Problem.of_system(self, seed, train, test)
+
+    def method(self, name: str, **settings: Any) -> Method:
+        """A method with the settings that the system's source recommends, and these over them."""
+        made = type(methods.by_name(name))
+        own = set(made.__dataclass_fields__)  # type: ignore[attr-defined]
+        recommended = {field_name(k): v for k, v in self.recommendation(name).items()}
+        recommended = {k: v for k, v in recommended.items() if k in own}
+        return made(**{**recommended, **settings})
+
+    def training(self, name: str, **settings: Any) -> Training:
+        """How to train with a method as the system's source recommends, and these over it.
+
+        A method without recommendation takes the batch and the order of HIG, or of Adam where it
+        asks for no more than a gradient.
+        """
+        own = set(Training.__dataclass_fields__)
+        recommended = self.recommendation(name)
+        if not recommended:
+            recommended = self.recommendation("adam" if _hig.asks_gradient(name) else "hig")
+        recommended = {k: v for k, v in recommended.items() if k in own}
+        return Training(**{**recommended, **settings})
+
+    def recommendation(self, name: str) -> dict[str, str]:
+        """The settings of a method and its training in the source's comparison, as text."""
+        comparison, _ = _hig.comparison(self.name, self._assignments())
+        return dict(dict(comparison).get(name, []))
+
+    @property
+    def budget(self) -> tuple[int | None, float | None, float | None]:
+        """Updates, epochs and seconds of a comparison that takes a minute or less."""
+        return _hig.comparison(self.name, self._assignments())[1]

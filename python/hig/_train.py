@@ -1,0 +1,167 @@
+"""Training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from . import _hig, methods
+from ._arrays import Array, double
+from ._data import Dataset
+from ._problem import Problem
+from ._progress import Bar, wanted
+from ._result import Result
+from ._system import System
+from .errors import TrainingInterrupted, TrainingStopped
+from .methods import Method
+from .training import Training
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .training import _TrainingSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a callback is told: the counters, the mean losses of all samples, and the weights."""
+
+    update: int
+    epoch: float
+    seconds: float
+    train_loss: float
+    test_loss: float
+    diagnostics: dict[str, float]
+    weights: Array
+
+
+Callback = Callable[[Evaluation], object]
+
+
+def train(
+    problem: System | Problem,
+    method: Method | str,
+    *,
+    updates: int | None = None,
+    epochs: float | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    weights: ArrayLike | None = None,
+    data: Dataset | None = None,
+    test_data: Dataset | None = None,
+    training: Training | None = None,
+    callbacks: Callback | Iterable[Callback] = (),
+    progress: bool | None = None,
+    **settings: Unpack[_TrainingSettings],
+) -> Result:
+    """Trains a network through physics until the first limit of the budget is reached.
+
+    Parameters
+    ----------
+    problem : a system of :mod:`hig.systems`, or a :class:`hig.Problem` of your own
+    method : of :mod:`hig.methods`; or a registered name, with the settings that the system's source
+        recommends for it
+    updates, epochs, seconds : the budget; without any, that of the system's comparison
+    seed : of the system's data, the initial weights and the order of the samples
+    weights : initial weights (p,) instead of random ones
+    data, test_data : samples instead of the system's own
+    training : batch size, order, schedule, …; without, as the system's source recommends
+    callbacks : called with an :class:`Evaluation` at every evaluation, on this thread; one that raises
+        ``StopIteration`` ends the training
+    progress : whether to show a bar; without, in a terminal and in a notebook
+    **settings : single settings of :class:`hig.Training`, over the others
+
+    The interpreter lock is free meanwhile, and Ctrl-C is obeyed within a second.
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        Everything that can be known before the first update.
+    TrainingStopped
+        The loss or an update stopped being finite, or a simulator, callback or decomposition
+        failed; its ``result`` holds everything until then.
+    TrainingInterrupted
+        Ctrl-C, likewise with its ``result``. It is a ``KeyboardInterrupt``.
+    """
+    chosen, how = _chosen(problem, method, training, settings)
+    if isinstance(problem, System):
+        if updates is None and epochs is None and seconds is None:
+            updates, epochs, seconds = problem.budget
+        if data is not None and how.order == "fresh":
+            how = dataclasses.replace(how, order="shuffled")
+        problem = problem.problem(seed, train=data, test=test_data)
+    elif data is not None or test_data is not None:
+        raise ValueError("data belong into the Problem; only a system's own can be replaced")
+    start = problem.initial_weights(seed) if weights is None else double("weights", weights, 1)
+    budget = (updates, epochs, seconds)
+    listeners = [callbacks] if callable(callbacks) else list(callbacks)
+    if problem._adapter is not None:
+        problem._adapter.not_finite = None
+    bar = Bar(chosen.name, budget) if wanted(progress) and budget != (None, None, None) else None
+    try:
+        left, raised = _hig.train(
+            problem._compiled,
+            (chosen.name, chosen._assignments()),
+            how._assignments(),
+            budget,
+            seed,
+            start,
+            _Listeners(listeners) if listeners else None,
+            bar,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    result = Result._of(left, problem, chosen, how, seed)
+    if isinstance(raised, KeyboardInterrupt):
+        raise TrainingInterrupted(result) from raised
+    if raised is not None:
+        message = f"{type(raised).__name__} after update {result.updates}: {raised}"
+        raise TrainingStopped(message, result) from raised
+    if not left["well"]:
+        place = problem._adapter.not_finite if problem._adapter is not None else None
+        raise TrainingStopped(f"{result.stop}{f' ({place})' if place else ''}", result)
+    return result
+
+
+def _chosen(
+    problem: System | Problem, method: Method | str, training: Training | None, settings: Any
+) -> tuple[Method, Training]:
+    """The method, and how to train, with what the system's source recommends where nothing is said."""
+    if not isinstance(problem, (System, Problem)):
+        kind = type(problem).__name__
+        raise TypeError(f"problem is a {kind}, expected a system of hig.systems or a hig.Problem")
+    if not isinstance(method, (Method, str)):
+        kind = type(method).__name__
+        raise TypeError(f"method is a {kind}, expected one of hig.methods or its name")
+    if isinstance(method, str):
+        system = isinstance(problem, System)
+        method = problem.method(method) if system else methods.by_name(method)  # type: ignore[union-attr]
+    if training is None:
+        training = problem.training(method.name) if isinstance(problem, System) else Training()
+    unknown = settings.keys() - {field.name for field in dataclasses.fields(training)}
+    if unknown:
+        # The compiled half raises, with the nearest name.
+        _hig.canonical("training", "", [(name, "") for name in sorted(unknown)])
+    return method, dataclasses.replace(training, **settings)
+
+
+class _Listeners:
+    """All callbacks as one; answers whether to stop."""
+
+    def __init__(self, callbacks: list[Callback]) -> None:
+        self._callbacks = callbacks
+
+    def __call__(self, told: dict[str, Any], weights: Array) -> bool:
+        evaluation = Evaluation(**told, weights=weights)
+        stop = False
+        for callback in self._callbacks:
+            try:
+                callback(evaluation)
+            except StopIteration:
+                stop = True
+        return stop

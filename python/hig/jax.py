@@ -1,0 +1,152 @@
+"""Half-inverse gradients for a network of your own, written in JAX.
+
+>>> optimizer = hig.jax.half_inverse(predict, loss, cutoff=1e-6)
+>>> state = optimizer.init(parameters)
+>>> updates, state = optimizer.update(None, state, parameters, batch=batch)
+>>> parameters = optax.apply_updates(parameters, updates)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+
+from ._optional import jax_double
+from ._steps import gram_step, spectral_step
+
+__all__ = ["HalfInverseState", "half_inverse"]
+
+# Numbers of J that `auto` forms: half a gibibyte.
+_LARGEST = 2**26
+
+
+class HalfInverseState(NamedTuple):
+    """What one update leaves for the user: how many there were, and the loss before the last."""
+
+    updates: int
+    loss: float
+
+
+def half_inverse(
+    predict: Callable[[Any, Any], Any],
+    loss: Callable[[Any, Any], Any],
+    learning_rate: float = 1.0,
+    exponent: float = 0.5,
+    cutoff: float = 1e-6,
+    treatment: str = "truncate",
+    *,
+    damping: float = 1e-6,
+    matrix: str = "auto",
+    rows: int = 64,
+) -> optax.GradientTransformationExtraArgs:
+    """An optax transformation whose updates are half-inverse gradients.
+
+    Parameters
+    ----------
+    predict : ``predict(parameters, batch) -> y``, network and physics together; any pytree of
+        parameters, any shape of y
+    loss : ``loss(y, batch)``, a number
+    learning_rate, exponent, cutoff, treatment, damping : as of :func:`hig.spectral_step`
+    matrix : "jacobian" forms J (n, p); "gram" builds K = J·Jᵀ (n, n) from products, ``rows`` of it at a
+        time, where J is too large (singular values below 6e-8 of the largest are then lost); "auto"
+        forms J up to half a gibibyte
+
+    ``update(None, state, parameters, batch=batch)`` needs no gradients; ones that are given are not
+    looked at. Everything is computed in float64, whatever the precision of the parameters, which the
+    updates have. The decomposition runs outside of JAX: ``update`` is compiled inside and cannot be
+    compiled from outside.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting out of range; numbers that are not finite; parameters that are not real.
+    """
+    if matrix not in ("auto", "jacobian", "gram"):
+        raise ValueError(f"matrix = {matrix} is not possible: it must be auto, jacobian or gram")
+    spectral = {"exponent": exponent, "cutoff": cutoff, "treatment": treatment, "damping": damping}
+    # A setting out of range should be heard of now.
+    spectral_step(np.eye(1), np.ones(1), **spectral)  # type: ignore[arg-type]
+    passes = _Passes(predict, loss, rows)
+
+    def init(parameters: Any) -> HalfInverseState:
+        return HalfInverseState(0, float("nan"))
+
+    def update(
+        updates: Any, state: HalfInverseState, params: Any = None, *, batch: Any = None, **_: Any
+    ) -> tuple[Any, HalfInverseState]:
+        if params is None or batch is None:
+            raise ValueError("half_inverse needs update(gradients, state, params, batch=batch)")
+        with jax_double():
+            theta, data = _double(params, "parameters"), _double(batch, "batch")
+            value, gradient = map(np.asarray, passes.output(theta, data))
+            width = sum(leaf.size for leaf in jax.tree.leaves(theta))
+            formed = matrix == "jacobian" or (
+                matrix == "auto" and gradient.size * width <= _LARGEST
+            )
+            if formed:
+                jacobian = np.asarray(passes.jacobian(theta, data))
+                step = spectral_step(jacobian, gradient, **spectral)  # type: ignore[arg-type]
+            else:
+                gram = np.asarray(passes.gram(theta, data))
+                c = gram_step(gram, gradient, **spectral)  # type: ignore[arg-type]
+                step = np.asarray(passes.pulled(theta, data, c))
+            delta = ravel_pytree(theta)[1](jnp.asarray(-learning_rate * step))
+            delta = jax.tree.map(lambda d, p: d.astype(jnp.asarray(p).dtype), delta, params)
+        return delta, HalfInverseState(state.updates + 1, float(value))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class _Passes:
+    """What is asked of network and physics, compiled."""
+
+    def __init__(
+        self, predict: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Any], rows: int
+    ) -> None:
+        def flat(parameters: Any, batch: Any) -> tuple[Any, Callable[[Any], Any]]:
+            theta, unravel = ravel_pytree(parameters)
+            return theta, lambda t: jnp.ravel(predict(unravel(t), batch))
+
+        def output(parameters: Any, batch: Any) -> Any:
+            value, gradient = jax.value_and_grad(loss)(predict(parameters, batch), batch)
+            return value, jnp.ravel(gradient)
+
+        def jacobian(parameters: Any, batch: Any) -> Any:
+            theta, outputs = flat(parameters, batch)
+            return jax.jacrev(outputs)(theta)
+
+        def gram(parameters: Any, batch: Any) -> Any:
+            theta, outputs = flat(parameters, batch)
+            y, pull = jax.vjp(outputs, theta)
+            _, push = jax.linearize(outputs, theta)
+            columns = jax.lax.map(lambda unit: push(*pull(unit)), jnp.eye(y.size), batch_size=rows)
+            return columns
+
+        def pulled(parameters: Any, batch: Any, c: Any) -> Any:
+            theta, outputs = flat(parameters, batch)
+            return jax.vjp(outputs, theta)[1](c)[0]
+
+        self.output = jax.jit(output)
+        self.jacobian = jax.jit(jacobian)
+        self.gram = jax.jit(gram)
+        self.pulled = jax.jit(pulled)
+
+
+def _double(tree: Any, name: str) -> Any:
+    """Real leaves in float64; of a batch the others stay."""
+
+    def leaf(value: Any) -> Any:
+        array = jnp.asarray(value)
+        if jnp.issubdtype(array.dtype, jnp.floating):
+            return array.astype(jnp.float64)
+        if name == "parameters":
+            raise TypeError(f"{name} have a leaf of dtype {array.dtype}, expected real numbers")
+        return array
+
+    return jax.tree.map(leaf, tree)

@@ -1,0 +1,21 @@
+"""The programs in the documents run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+def test_the_programs_run(name, tmp_path, monkeypatch):
+    pytest.importorskip("jax")
+    monkeypatch.chdir(tmp_path)
+    programs = re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.M | re.S)
+    assert programs
+    names: dict[str, object] = {}
+    for program in programs:
+        exec(compile(program, name, "exec"), names)

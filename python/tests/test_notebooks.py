@@ -1,0 +1,32 @@
+"""The notebooks run, and what they assert holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+FOLDER = Path(__file__).parents[2] / "examples" / "python"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs(path):
+    if "phi." in path.read_text():
+        pytest.importorskip("phi")
+    notebook = nbformat.read(path, as_version=4)
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": FOLDER}}
+    ).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert any("assert" in cell.source for cell in code)
+    assert all(cell.execution_count for cell in code if cell.source)
+
+
+def test_there_are_three():
+    assert {path.stem for path in FOLDER.glob("*.ipynb")} == {
+        "chapter",
+        "own_jax_network",
+        "own_simulator",
+    }
