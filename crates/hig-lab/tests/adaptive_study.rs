@@ -127,7 +127,7 @@ fn a_contest_is_told_in_tables_figures_and_a_file_that_agree() {
         ("toy", &["adaptive-hig", "hig, best η", "training time"][..]),
         (
             "toy-choices",
-            &["kappa", "damping", "step length", "rank", "updates"],
+            &["kappa", "cutoff", "step length", "rank", "updates"],
         ),
     ] {
         let svg = fs::read_to_string(folder.path().join(format!("figures/{figure}.svg"))).unwrap();

@@ -63,6 +63,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         contests.push(contest);
     }
     if !contests.is_empty() {
+        say(report::choices(&contests));
         say(report::verdict(&contests));
     }
     if chosen(ROBUSTNESS) {

@@ -1,9 +1,10 @@
 //! Tables and CSV of the contests.
 
-use super::contest::{Contest, Entry};
+use super::contest::{ADAPTIVE, Contest, Entry};
 use super::score::{Score, ratio};
 use crate::statistics::quantile;
 use crate::table;
+use crate::trials::Trial;
 
 /// The first line of `summary.csv`.
 pub const CSV_HEADER: &str =
@@ -83,6 +84,51 @@ pub fn verdict(contests: &[Contest]) -> String {
     format!("## Goals of adaptive-hig\n\n```text\n{text}```\n")
 }
 
+/// Parts of a training that are told apart, as fractions of its evaluations.
+const PARTS: [(f64, f64); 3] = [(0.0, 0.2), (0.2, 0.6), (0.6, 1.0)];
+
+/// What `adaptive-hig` chose on the first seed: means over the parts of its training.
+pub fn choices(contests: &[Contest]) -> String {
+    let means = |values: &[f64]| {
+        let told: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+        let place = |part: f64| (part * told.len() as f64) as usize;
+        let mean = |(first, end): (f64, f64)| {
+            let part = &told[place(first)..place(end)];
+            number(part.iter().sum::<f64>() / part.len() as f64)
+        };
+        PARTS.map(mean).join(", ")
+    };
+    let trained = |contest: &Contest| {
+        let entry = contest.entries.iter().find(|e| e.label == ADAPTIVE)?;
+        entry.trials.first().cloned()
+    };
+    let trials: Vec<_> = contests
+        .iter()
+        .filter_map(|contest| Some((contest.name, trained(contest)?)))
+        .collect();
+    let Some((_, first)) = trials.first() else {
+        return String::new();
+    };
+    let quantities: Vec<&str> = first.diagnostics.iter().map(|(q, _)| q.as_str()).collect();
+    let row = |(case, trial): &(&str, Trial)| {
+        let told = |quantity: &&str| {
+            let found = trial.diagnostics.iter().find(|(q, _)| q == quantity);
+            found.map_or("-".into(), |(_, values)| means(values))
+        };
+        let mut row = vec![(*case).to_owned()];
+        row.extend(quantities.iter().map(told));
+        row
+    };
+    let rows: Vec<Vec<String>> = trials.iter().map(row).collect();
+    let header: Vec<&str> = ["case"].into_iter().chain(quantities.clone()).collect();
+    let text = table::layout(&header, &rows);
+    format!(
+        "## What {ADAPTIVE} chose on the first seed\n\n\
+         Means over the first fifth, the next two fifths and the rest of the evaluations.\n\n\
+         ```text\n{text}```\n"
+    )
+}
+
 /// All trainings of a contest, those that looked for HIG's best η after the others.
 pub fn csv(contest: &Contest) -> String {
     let entries = contest.entries.iter().chain(&contest.tried);
@@ -101,7 +147,7 @@ pub fn csv_row(
     case: &str,
     label: &str,
     rate: f64,
-    trial: &crate::trials::Trial,
+    trial: &Trial,
     reached: f64,
 ) -> String {
     let reached = match reached.is_finite() {
