@@ -81,7 +81,8 @@ impl Experiment {
         let given_data = options.data.as_ref().or(config.data.as_ref());
         if let Some(path) = given_data {
             let states = problem.physics.widths().state;
-            problem.train = Dataset::load(path, states).map_err(Refused::because)?;
+            problem.train = Dataset::load(path, states)
+                .map_err(|e| config.refuse(options, "", &e, |_| false))?;
             // Fresh samples would pass the given ones by.
             problem.sampler = None;
             for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
@@ -95,7 +96,7 @@ impl Experiment {
             Some(path) => problem
                 .network
                 .load_parameters(path)
-                .map_err(Refused::because)?,
+                .map_err(|e| config.refuse(options, "", &e, |_| false))?,
             None => problem.network.initial_parameters(seed),
         };
         let experiment = Self {

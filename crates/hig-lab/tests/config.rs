@@ -480,6 +480,12 @@ const WRONG: &[Wrong] = &[
         "3:1",
         "[[system]]",
     ),
+    (
+        "data = \"nowhere.safetensors\"",
+        "nowhere.safetensors: ",
+        "3:8",
+        "\"nowhere.safetensors\"",
+    ),
     ("seed = 1\nseed = 2", "duplicate key", "4:1", "seed"),
     ("seed = ", "must be quoted", "3:8", ""),
     // What only fits together, or does not.

@@ -48,6 +48,8 @@ pub struct Config {
     pub weights: Option<PathBuf>,
     /// Training samples.
     pub data: Option<PathBuf>,
+    /// The places of these two.
+    files: Vec<(PathBuf, Range<usize>)>,
     /// The methods in order; those compared by default if none.
     methods: Vec<String>,
     /// Settings, checked one by one, those that reach more methods first.
@@ -114,6 +116,7 @@ impl Config {
             budget: None,
             weights: None,
             data: None,
+            files: Vec::new(),
             methods: Vec::new(),
             assignments: Vec::new(),
             tables: Vec::new(),
@@ -168,8 +171,9 @@ impl Config {
         Ok(())
     }
 
-    /// A refusal of settings that do not go together. It points at the setting in the file, where
-    /// it is written there for one of the scopes and no option of the command line overrides it.
+    /// A refusal of settings that do not go together, or of given weights and samples. It points at
+    /// the setting in the file, where it is written there for one of the scopes and no option of the
+    /// command line overrides it.
     pub fn refuse(
         &self,
         options: &RunOptions,
@@ -182,16 +186,22 @@ impl Config {
         };
         let written = |field: &str| {
             let of_field = |a: &&Assignment| a.name == field && reaches(&a.scope);
-            self.assignments.iter().rev().find(of_field)
+            let found = self.assignments.iter().rev().find(of_field);
+            found.map(|a| a.span.clone())
         };
-        match error {
+        let named = |path: &Path| self.files.iter().find(|(named, _)| named == path);
+        let span = match error {
             hig::Error::Setting { field, .. } if !overridden(options, field) => written(field),
+            hig::Error::File { path, .. } => match named(path) {
+                Some((_, span)) => Some(span.clone()),
+                None => return Refused::because(error),
+            },
             _ => None,
+        };
+        match span {
+            Some(span) => source.refuse(span, format_args!("{of}{error}")),
+            None => Refused::because(format_args!("{}: {of}{error}", source.path().display())),
         }
-        .map_or_else(
-            || Refused::because(format_args!("{}: {of}{error}", source.path().display())),
-            |a| source.refuse(a.span.clone(), format_args!("{of}{error}")),
-        )
     }
 }
 

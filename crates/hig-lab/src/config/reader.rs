@@ -88,12 +88,17 @@ impl Reader<'_> {
 
     fn run(&self, run: &Entries, config: &mut Config) -> Result<()> {
         for (key, item) in run {
-            let path = || Ok::<_, anyhow::Error>(self.source.folder().join(self.text(key, item)?));
             match key.get_ref().as_ref() {
                 "seed" => config.seed = Some(self.number(key, item, &Value::Count(0), COUNT)?),
                 "methods" => config.methods = self.names(key, item, config.system.as_ref())?,
-                "weights" => config.weights = Some(path()?),
-                "data" => config.data = Some(path()?),
+                "weights" | "data" => {
+                    let path = self.source.folder().join(self.text(key, item)?);
+                    config.files.push((path.clone(), item.span()));
+                    match key.get_ref().as_ref() {
+                        "weights" => config.weights = Some(path),
+                        _ => config.data = Some(path),
+                    }
+                }
                 _ => {
                     self.text(key, item)?;
                 }
