@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Train the methods on a system and compare them.
     Run(RunOptions),
+    /// Write a configuration file for `hig run` with every setting of a system, to change at will.
+    Init(InitOptions),
     /// Measure over many seeds how far the statements of a source hold.
     Study(StudyOptions),
     /// Compute the figures and tables of a source, beside its published values.
@@ -33,15 +35,17 @@ pub enum Command {
 /// Options of `hig run`.
 #[derive(Debug, Default, Args)]
 pub struct RunOptions {
-    /// System to train on (see `hig list`).
+    /// System to train on (see `hig list`), or a configuration file such as `hig init` or a run
+    /// writes; the options override it.
+    #[arg(value_name = "SYSTEM|FILE.toml")]
     pub system: String,
     /// Method to train with; repeat for several. `adam:500+hig` is Adam for 500 updates, then HIG
     /// from those weights [default: the comparison of the system's source, and adaptive-hig].
     #[arg(long = "method", value_name = "NAME")]
     pub methods: Vec<String>,
-    /// Seed of data, initial weights and order of samples.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of data, initial weights and order of samples [default: 0].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// How long to train.
     #[command(flatten)]
     pub budget: BudgetOptions,
@@ -66,6 +70,18 @@ pub struct RunOptions {
     /// Where the results go, and how the work is done.
     #[command(flatten)]
     pub output: OutputOptions,
+}
+
+/// Options of `hig init`.
+#[derive(Debug, Args)]
+pub struct InitOptions {
+    /// System to train on (see `hig list`).
+    #[arg(required_unless_present = "schema")]
+    pub system: Option<String>,
+    /// Print the JSON schema of configuration files instead, by which editors check and complete
+    /// them.
+    #[arg(long, conflicts_with = "system")]
+    pub schema: bool,
 }
 
 /// Options of `hig study`.
@@ -150,24 +166,24 @@ pub struct BudgetOptions {
 }
 
 impl BudgetOptions {
+    /// The limits given, if any is.
+    pub fn given(self) -> Option<Budget> {
+        let Self {
+            updates,
+            epochs,
+            seconds,
+        } = self;
+        let budget = Budget {
+            updates,
+            epochs,
+            seconds,
+        };
+        (budget != Budget::default()).then_some(budget)
+    }
+
     /// The limits given, or else the system's own.
     pub fn or_of(self, system: &dyn System) -> Budget {
-        match self {
-            Self {
-                updates: None,
-                epochs: None,
-                seconds: None,
-            } => system.budget(),
-            Self {
-                updates,
-                epochs,
-                seconds,
-            } => Budget {
-                updates,
-                epochs,
-                seconds,
-            },
-        }
+        self.given().unwrap_or_else(|| system.budget())
     }
 }
 

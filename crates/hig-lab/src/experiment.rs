@@ -2,13 +2,15 @@
 
 use crate::Refused;
 use crate::cli::RunOptions;
+use crate::config::{Config, Record, Scope};
 use anyhow::Result;
 use hig::linearization::Consumes;
-use hig::settings::Settings;
+use hig::settings::{Setting, Settings};
 use hig::step::{self, Method};
-use hig::systems::{self, System};
+use hig::systems::System;
 use hig::trainer::{Budget, Order, Training};
 use hig::{Dataset, Problem};
+use std::path::PathBuf;
 
 /// A method with its training settings.
 #[derive(Debug)]
@@ -46,13 +48,18 @@ pub struct Experiment {
     pub budget: Budget,
     /// Seed of data, weights and order.
     pub seed: u64,
+    /// Where given initial weights came from.
+    pub given_weights: Option<PathBuf>,
+    /// Where given training samples came from.
+    pub given_data: Option<PathBuf>,
 }
 
 impl Experiment {
-    /// Resolves the options of `hig run`.
+    /// Resolves the options of `hig run`, and the file that they may name.
     pub fn new(options: &RunOptions) -> Result<Self> {
-        let mut system = systems::system(&options.system).map_err(Refused::because)?;
-        let mut contenders = contenders(system.as_ref(), &options.methods)?;
+        let config = Config::named(&options.system)?;
+        let mut contenders = config.contenders(&options.methods)?;
+        let mut system = config.system.boxed();
         for assignment in &options.set {
             set(system.as_mut(), &mut contenders, assignment)?;
         }
@@ -64,12 +71,18 @@ impl Experiment {
                     .map_err(Refused::because)?;
             }
         }
-        let budget = options.budget.or_of(system.as_ref());
-        system.check_together().map_err(Refused::because)?;
-        let mut problem = system.problem(options.seed);
-        if let Some(path) = &options.data {
+        let budget = options.budget.given().or(config.budget);
+        let budget = budget.unwrap_or_else(|| system.budget());
+        system
+            .check_together()
+            .map_err(|e| config.refuse(options, "", &e, |scope| *scope == Scope::System))?;
+        let seed = options.seed.or(config.seed).unwrap_or(0);
+        let mut problem = system.problem(seed);
+        let given_data = options.data.as_ref().or(config.data.as_ref());
+        if let Some(path) = given_data {
             let states = problem.physics.widths().state;
-            problem.train = Dataset::load(path, states).map_err(Refused::because)?;
+            problem.train = Dataset::load(path, states)
+                .map_err(|e| config.refuse(options, "", &e, |_| false))?;
             // Fresh samples would pass the given ones by.
             problem.sampler = None;
             for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
@@ -78,12 +91,13 @@ impl Experiment {
                 }
             }
         }
-        let weights = match &options.weights {
+        let given_weights = options.weights.as_ref().or(config.weights.as_ref());
+        let weights = match given_weights {
             Some(path) => problem
                 .network
                 .load_parameters(path)
-                .map_err(Refused::because)?,
-            None => problem.network.initial_parameters(options.seed),
+                .map_err(|e| config.refuse(options, "", &e, |_| false))?,
+            None => problem.network.initial_parameters(seed),
         };
         let experiment = Self {
             system,
@@ -91,15 +105,17 @@ impl Experiment {
             weights,
             contenders,
             budget,
-            seed: options.seed,
+            seed,
+            given_weights: given_weights.cloned(),
+            given_data: given_data.cloned(),
         };
-        experiment.check()?;
+        experiment.check(&config, options)?;
         Ok(experiment)
     }
 
-    fn check(&self) -> Result<()> {
-        for contender in &self.contenders {
-            for phase in &contender.phases {
+    fn check(&self, config: &Config, options: &RunOptions) -> Result<()> {
+        for Contender { name, phases } in &self.contenders {
+            for phase in phases {
                 hig::trainer::check(
                     &self.problem,
                     phase.method.as_ref(),
@@ -107,10 +123,26 @@ impl Experiment {
                     &phase.training,
                     &self.budget,
                 )
-                .map_err(|e| Refused::because(format_args!("{}: {e}", contender.name)))?;
+                .map_err(|e| {
+                    let reaches = |scope: &Scope| scope.reaches(name, &phase.name);
+                    config.refuse(options, &format!("{name}: "), &e, reaches)
+                })?;
             }
         }
         Ok(())
+    }
+
+    /// The file from which the same run can be made again.
+    pub fn configuration(&self) -> String {
+        Record {
+            system: self.system.as_ref(),
+            contenders: &self.contenders,
+            budget: self.budget,
+            seed: self.seed,
+            weights: self.given_weights.as_deref(),
+            data: self.given_data.as_deref(),
+        }
+        .to_toml()
     }
 }
 
@@ -120,11 +152,7 @@ const OURS: &str = "adaptive-hig";
 /// The methods that are compared on a system by default.
 pub fn compared(system: &dyn System) -> Vec<&'static str> {
     let source = system.comparison();
-    source
-        .iter()
-        .map(|(name, _)| *name)
-        .chain([OURS])
-        .collect()
+    source.iter().map(|(name, _)| *name).chain([OURS]).collect()
 }
 
 /// The methods asked for (those compared by default if none), with the settings that the system's
@@ -148,7 +176,7 @@ pub fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender
 }
 
 /// Reads `hig`, or `adam:500+hig`: Adam for 500 updates, then HIG from those weights.
-fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
+pub fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
     let parts: Vec<&str> = text.split('+').collect();
     let mut until = 0;
     let mut phases = Vec::new();
@@ -167,7 +195,7 @@ fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
             (None, true) => {}
             _ => {
                 return Err(Refused::because(format_args!(
-                    "--method {text}: expected a method, or several as in adam:500+hig, \
+                    "method `{text}`: expected a method, or several as in adam:500+hig, \
                      with a number of updates for all but the last"
                 )));
             }
@@ -219,10 +247,13 @@ impl Phase {
         }
     }
 
+    /// The settings of the method, then those of its training.
+    pub fn settings(&self) -> Vec<Setting> {
+        [self.method.settings(), self.training.settings()].concat()
+    }
+
     fn known(&self) -> Vec<&'static str> {
-        let settings = self.training.settings().into_iter();
-        let all = settings.chain(self.method.settings());
-        all.map(|s| s.name).collect()
+        self.settings().iter().map(|s| s.name).collect()
     }
 }
 

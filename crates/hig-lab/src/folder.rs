@@ -1,18 +1,18 @@
 //! The folder that a run leaves behind.
 
 use crate::Refused;
-use crate::experiment::{Experiment, Phase};
+use crate::config::{GIVEN_DATA, GIVEN_WEIGHTS};
 use anyhow::{Context, Result};
-use hig::settings::{Setting, Settings, Value};
 use hig::tensors::write_whole;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use toml::Table;
 
 /// The files that commands of this program leave at the top of a folder.
-const RESULTS: [&str; 6] = [
+const RESULTS: [&str; 8] = [
     "config.toml",
+    GIVEN_WEIGHTS,
+    GIVEN_DATA,
     "summary.csv",
     "table.md",
     "trials.csv",
@@ -133,70 +133,4 @@ pub fn provenance() -> String {
         chrono::Local::now().format("%Y-%m-%d"),
         env!("CARGO_PKG_VERSION"),
     )
-}
-
-/// The full configuration of a run as TOML: everything that its numbers depend on.
-pub fn configuration(experiment: &Experiment, options: &crate::cli::RunOptions) -> String {
-    let mut run = Table::new();
-    run.insert("version".into(), env!("CARGO_PKG_VERSION").into());
-    run.insert("system".into(), experiment.system.name().into());
-    run.insert("seed".into(), (experiment.seed as i64).into());
-    for (name, path) in [("weights", &options.weights), ("data", &options.data)] {
-        if let Some(path) = path {
-            run.insert(name.into(), path.display().to_string().into());
-        }
-    }
-    let mut budget = Table::new();
-    let limits = experiment.budget;
-    if let Some(updates) = limits.updates {
-        budget.insert("updates".into(), (updates as i64).into());
-    }
-    for (name, limit) in [("epochs", limits.epochs), ("seconds", limits.seconds)] {
-        if let Some(limit) = limit {
-            budget.insert(name.into(), limit.into());
-        }
-    }
-    let mut methods = Table::new();
-    for contender in &experiment.contenders {
-        let settings_of = |phase: &Phase| {
-            let mut settings = settings_table(&phase.method.settings());
-            settings.extend(settings_table(&phase.training.settings()));
-            settings
-        };
-        let settings = match &contender.phases[..] {
-            [only] => settings_of(only),
-            phases => {
-                let named = phases
-                    .iter()
-                    .map(|p| (p.name.clone(), settings_of(p).into()));
-                named.collect()
-            }
-        };
-        methods.insert(contender.name.clone(), settings.into());
-    }
-    let mut document = Table::new();
-    document.insert("run".into(), run.into());
-    document.insert("budget".into(), budget.into());
-    document.insert(
-        "system".into(),
-        settings_table(&experiment.system.settings()).into(),
-    );
-    document.insert("method".into(), methods.into());
-    document.to_string()
-}
-
-fn settings_table(settings: &[Setting]) -> Table {
-    let value = |value: &Value| -> toml::Value {
-        match value {
-            Value::Number(v) => (*v).into(),
-            Value::Count(v) => (*v as i64).into(),
-            Value::Flag(v) => (*v).into(),
-            Value::Counts(v) => v.iter().map(|c| *c as i64).collect::<Vec<_>>().into(),
-            Value::Word(v) => v.clone().into(),
-        }
-    };
-    settings
-        .iter()
-        .map(|s| (s.name.into(), value(&s.value)))
-        .collect()
 }

@@ -3,6 +3,7 @@
 
 mod chart;
 mod cli;
+mod config;
 mod experiment;
 mod figures;
 mod folder;
@@ -28,6 +29,7 @@ const EXIT_FAILURE: u8 = 1;
 fn main() -> ExitCode {
     let outcome = match cli::Cli::parse().command {
         cli::Command::Run(options) => run::run(&options),
+        cli::Command::Init(options) => config::init(&options),
         cli::Command::Study(options) => study::study(&options),
         cli::Command::Reproduce(options) => reproduce::reproduce(&options),
         cli::Command::Sweep(options) => sweep::sweep(&options),

@@ -1,8 +1,9 @@
 //! `hig run`: trains every method from the same start, and shows what came out.
 
 use crate::cli::RunOptions;
+use crate::config::{GIVEN_DATA, GIVEN_WEIGHTS};
 use crate::experiment::{Contender, Experiment};
-use crate::folder::{Folder, configuration};
+use crate::folder::Folder;
 use crate::interrupt::{self, Interrupt};
 use crate::observers::{Bar, Finished, PROBE, Recorder};
 use crate::{Refused, figures, table};
@@ -19,7 +20,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
     let experiment = Experiment::new(options)?;
     let folder = Folder::open(
         options.output.out.as_deref(),
-        &options.system,
+        experiment.system.name(),
         options.output.force,
     )?;
     if let Some(path) = &options.save_weights {
@@ -35,7 +36,8 @@ pub fn run(options: &RunOptions) -> Result<()> {
             .save(path)
             .map_err(Refused::because)?;
     }
-    folder.write("config.toml", &configuration(&experiment, options))?;
+    keep_given(&experiment, &folder)?;
+    folder.write("config.toml", &experiment.configuration())?;
     interrupt::listen();
 
     let mut finished = Vec::new();
@@ -63,6 +65,21 @@ pub fn run(options: &RunOptions) -> Result<()> {
         println!("{}", path.display());
     }
     println!("{}", folder.path().display());
+    Ok(())
+}
+
+/// Copies what the run was given into its folder: the files themselves may change.
+fn keep_given(experiment: &Experiment, folder: &Folder) -> Result<()> {
+    let problem = &experiment.problem;
+    if experiment.given_weights.is_some() {
+        let path = folder.path().join(GIVEN_WEIGHTS);
+        problem
+            .network
+            .save_parameters(&experiment.weights, &path)?;
+    }
+    if experiment.given_data.is_some() {
+        problem.train.save(&folder.path().join(GIVEN_DATA))?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,197 @@
+//! Reading what was written, and what nobody would write.
+
+use super::Config;
+use super::reader::read;
+use super::source::Source;
+use super::value::words;
+use super::write::{Record, template};
+use crate::experiment::{self, Contender};
+use hig::settings::{Setting, Value};
+use hig::step::methods;
+use hig::systems::{System, systems};
+use hig::trainer::{Budget, Training};
+use proptest::prelude::*;
+use std::fs;
+
+const FILE: &str = "experiment.toml";
+
+fn parse(text: &str) -> anyhow::Result<Config> {
+    read(Source::new(FILE, text))
+}
+
+fn print(system: &dyn System, contenders: &[Contender], budget: Budget, seed: u64) -> String {
+    Record {
+        system,
+        contenders,
+        budget,
+        seed,
+        weights: None,
+        data: None,
+    }
+    .to_toml()
+}
+
+fn print_again(config: &Config) -> String {
+    let budget = config.budget.unwrap_or_else(|| config.system.budget());
+    let contenders = config.contenders(&[]).unwrap();
+    let seed = config.seed.unwrap_or(0);
+    print(config.system.as_ref(), &contenders, budget, seed)
+}
+
+fn settings(contenders: &[Contender]) -> Vec<(&str, &str, Option<usize>, Vec<Setting>)> {
+    let mut all = Vec::new();
+    for Contender { name, phases } in contenders {
+        let phases = phases.iter();
+        all.extend(phases.map(|p| (name.as_str(), p.name.as_str(), p.until, p.settings())));
+    }
+    all
+}
+
+#[test]
+fn a_template_says_what_a_run_by_name_has() {
+    for system in systems() {
+        let name = system.name();
+        let contenders = experiment::contenders(system.as_ref(), &[]).unwrap();
+        let by_name = print(system.as_ref(), &contenders, system.budget(), 0);
+        let whole = template(system.as_ref()).unwrap();
+        let short = format!("run.system = \"{name}\"");
+        assert_eq!(print_again(&parse(&whole).unwrap()), by_name);
+        assert_eq!(print_again(&parse(&short).unwrap()), by_name);
+
+        // Whatever line is left out, and for methods that the file does not name.
+        let others: Vec<String> = ["lm", "sgd", "spring"].map(str::to_owned).to_vec();
+        let by_name_too = experiment::contenders(system.as_ref(), &others).unwrap();
+        let with_file = parse(&whole).unwrap().contenders(&others).unwrap();
+        assert_eq!(settings(&with_file), settings(&by_name_too));
+        let lines: Vec<&str> = whole.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            if line.contains(" = ") && !line.starts_with("system") {
+                let text = [&lines[..i], &lines[i + 1..]].concat().join("\n");
+                assert_eq!(print_again(&parse(&text).unwrap()), by_name, "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_place_is_underlined_beneath_tabs_and_wide_letters() {
+    let text = "# größer\r\n[run]\r\n\tsystem = \"törö\"\r\n";
+    let message = parse(text).unwrap_err().to_string();
+    let excerpt = message.split_once('\n').unwrap().1;
+    let expected = " --> experiment.toml:3:11\n  |\n3 | \tsystem = \"törö\"\n  | \t         ^^^^^^";
+    assert_eq!(excerpt, expected);
+}
+
+#[test]
+fn the_words_of_a_range_are_what_the_setting_takes() {
+    let mut count = 0;
+    let mut check = |settings: &mut dyn hig::settings::Settings| {
+        for setting in settings.settings() {
+            if matches!(setting.value, Value::Word(_)) {
+                for word in words(setting.allowed) {
+                    settings.set(setting.name, word).unwrap();
+                    count += 1;
+                }
+            }
+        }
+    };
+    systems().iter_mut().for_each(|s| check(s.as_mut()));
+    methods().iter_mut().for_each(|m| check(m.as_mut()));
+    check(&mut Training::default());
+    assert!(count > 20);
+}
+
+/// A system, methods and chains of them, with settings changed at random; what a setting does not
+/// allow is left as it was.
+fn changed(
+    place: usize,
+    methods: usize,
+    changes: &[(usize, f64, usize)],
+) -> (Box<dyn System>, Vec<Contender>) {
+    let mut system = systems().swap_remove(place % systems().len());
+    let names = ["hig", "adam", "adam:5+hig", "lm:3+sgd:2+lm", "adaptive-hig"];
+    let names: Vec<String> = (0..names.len())
+        .filter(|i| methods >> i & 1 == 1)
+        .map(|i| names[i].to_owned())
+        .collect();
+    let mut contenders = experiment::contenders(system.as_ref(), &names).unwrap();
+    for (place, number, count) in changes {
+        let text = |setting: &Setting| match &setting.value {
+            Value::Number(_) => number.to_string(),
+            Value::Count(_) => count.to_string(),
+            Value::Flag(_) => (count % 2 == 0).to_string(),
+            Value::Counts(_) => vec![(count % 99 + 1).to_string(); count % 4].join(","),
+            Value::Word(_) => {
+                let words = words(setting.allowed);
+                words[count % words.len()].to_owned()
+            }
+        };
+        let mut phases: Vec<_> = contenders.iter_mut().flat_map(|c| &mut c.phases).collect();
+        let of_system = system.settings();
+        let place = place % (of_system.len() + 8 * phases.len());
+        if let Some(setting) = of_system.get(place) {
+            let _ = system.set(setting.name, &text(setting));
+            continue;
+        }
+        let phase = &phases[(place - of_system.len()) % phases.len()];
+        let name = phase.name.clone();
+        let of_phase = phase.settings();
+        let setting = &of_phase[place % of_phase.len()];
+        for phase in phases.iter_mut().filter(|p| p.name == name) {
+            let _ = phase.set(setting.name, &text(setting));
+        }
+    }
+    (system, contenders)
+}
+
+fn changes() -> impl Strategy<Value = Vec<(usize, f64, usize)>> {
+    let number = prop_oneof![0.0..1.0, any::<f64>(), Just(3.0), Just(1e-300)];
+    prop::collection::vec((any::<usize>(), number, any::<usize>()), 0..30)
+}
+
+proptest! {
+    #[test]
+    fn what_is_read_is_what_was_written(
+        (place, methods, changes) in (0..9_usize, 0..32_usize, changes()),
+        (seed, updates) in (any::<u64>(), any::<Option<usize>>()),
+        (epochs, seconds) in (proptest::option::of(0.0..1e9), proptest::option::of(0.0..1e-9)),
+    ) {
+        let (system, contenders) = changed(place, methods, &changes);
+        let budget = Budget { updates, epochs, seconds };
+        let budget = if budget == Budget::default() { system.budget() } else { budget };
+        let text = print(system.as_ref(), &contenders, budget, seed);
+        let config = parse(&text).unwrap();
+        prop_assert_eq!(config.system.settings(), system.settings());
+        prop_assert_eq!(config.seed, Some(seed));
+        prop_assert_eq!(config.budget, Some(budget));
+        let read = config.contenders(&[]).unwrap();
+        prop_assert_eq!(settings(&read), settings(&contenders));
+        prop_assert_eq!(print_again(&config), text);
+    }
+
+    #[test]
+    fn a_damaged_file_is_read_or_refused_with_a_place(
+        system in 0..5_usize,
+        (start, length) in (any::<prop::sample::Index>(), 0..20_usize),
+        put in prop_oneof![any::<String>(), "[\\[\\]\"'={}.,# \n\ta-z0-9_+-]{0,12}"],
+    ) {
+        let text = template(systems()[system].as_ref()).unwrap();
+        let start = text.floor_char_boundary(start.index(text.len()));
+        let end = text.floor_char_boundary(start + length);
+        let damaged = [&text[..start], &put, &text[end..]].concat();
+        if let Err(error) = parse(&damaged).and_then(|config| config.contenders(&[])) {
+            let message = error.to_string();
+            prop_assert!(message.contains("--> experiment.toml:"), "{}", message);
+            prop_assert!(message.ends_with('^'), "{}", message);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(&path, &bytes).unwrap();
+        let message = Config::named(path.to_str().unwrap()).unwrap_err().to_string();
+        prop_assert!(message.contains("experiment.toml:"), "{}", message);
+    }
+}
