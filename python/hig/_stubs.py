@@ -1,17 +1,18 @@
 """Writes the stubs of the modules whose classes come from the library's lists.
 
-``python -m hig._stubs`` rewrites them after a system, a method or a setting was added in Rust; the
-tests hold them against the running package.
+``python -m hig._stubs python/hig`` rewrites them after a system, a method or a setting was added in
+Rust and the package installed again; the tests hold them against the running package.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from . import _hig
 from ._settings import Told, annotation, class_name, field_name
 
-_HEADER = "# Written by `python -m hig._stubs`.\n"
+_HEADER = "# Written by `python -m hig._stubs FOLDER`.\n"
 
 
 def stubs() -> dict[str, str]:
@@ -56,9 +57,11 @@ def _training(told: list[Told]) -> str:
 
 
 def main() -> None:
-    """Writes them beside this file."""
+    """Writes them into the folder that is named."""
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("python -m hig._stubs FOLDER: expected the folder of the package's sources")
     for name, text in stubs().items():
-        Path(__file__).with_name(name).write_text(text)
+        (Path(sys.argv[1]) / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# Written by `python -m hig._stubs`.
+# Written by `python -m hig._stubs FOLDER`.
 from dataclasses import dataclass
 
 from ._system import System

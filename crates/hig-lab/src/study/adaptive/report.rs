@@ -143,13 +143,7 @@ pub fn csv(contest: &Contest) -> String {
 }
 
 /// One training; the seconds are left out where they are not finite.
-pub fn csv_row(
-    case: &str,
-    label: &str,
-    rate: f64,
-    trial: &Trial,
-    reached: f64,
-) -> String {
+pub fn csv_row(case: &str, label: &str, rate: f64, trial: &Trial, reached: f64) -> String {
     let reached = match reached.is_finite() {
         true => format!("{reached:.6}"),
         false => String::new(),
