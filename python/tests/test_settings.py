@@ -106,4 +106,4 @@ def test_a_system_recommends():
 @pytest.mark.parametrize("name", _stubs.stubs())
 def test_the_stubs_are_up_to_date(name):
     written = Path(_stubs.__file__).with_name(name).read_text()
-    assert written == _stubs.stubs()[name], "run: python -m hig._stubs"
+    assert written == _stubs.stubs()[name], "run: python -m hig._stubs python/hig"
