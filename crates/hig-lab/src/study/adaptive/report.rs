@@ -109,11 +109,11 @@ pub fn choices(contests: &[Contest]) -> String {
     let Some((_, first)) = trials.first() else {
         return String::new();
     };
-    let quantities: Vec<&str> = first.diagnostics.iter().map(|(q, _)| q.as_str()).collect();
+    let quantities: Vec<&str> = first.diagnostics.keys().map(String::as_str).collect();
     let row = |(case, trial): &(&str, Trial)| {
         let told = |quantity: &&str| {
-            let found = trial.diagnostics.iter().find(|(q, _)| q == quantity);
-            found.map_or("-".into(), |(_, values)| means(values))
+            let found = trial.diagnostics.get(*quantity);
+            found.map_or("-".into(), |values| means(values))
         };
         let mut row = vec![(*case).to_owned()];
         row.extend(quantities.iter().map(told));
