@@ -1,6 +1,7 @@
 //! `hig list`: systems, methods and settings with their defaults.
 
 use crate::experiment::compared;
+use crate::output::say;
 use hig::settings::{Setting, Settings};
 use hig::step::methods;
 use hig::systems::systems;
@@ -8,35 +9,33 @@ use hig::trainer::Training;
 
 /// Prints the listing.
 pub fn print() {
-    println!("Systems (hig run SYSTEM)");
+    say!("Systems (hig run SYSTEM)");
     for system in systems() {
-        println!("\n  {}: {}", system.name(), system.about());
+        say!("\n  {}: {}", system.name(), system.about());
         print_settings(&system.settings());
-        println!(
+        say!(
             "    compared by default: {}",
             compared(system.as_ref()).join(", ")
         );
         for (name, settings) in system.comparison() {
             let settings: Vec<String> = settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            println!("      {name}: {}", settings.join(" "));
+            say!("      {name}: {}", settings.join(" "));
         }
     }
-    println!("\nMethods (--method NAME)");
+    say!("\nMethods (--method NAME)");
     for method in methods() {
-        println!("\n  {}: {}", method.name(), method.about());
+        say!("\n  {}: {}", method.name(), method.about());
         print_settings(&method.settings());
     }
-    println!("\nTraining (every method)\n");
+    say!("\nTraining (every method)\n");
     print_settings(&Training::default().settings());
-    println!(
-        "\nChange any of them with --set KEY=VALUE, for one method with --set METHOD.KEY=VALUE."
-    );
+    say!("\nChange any of them with --set KEY=VALUE, for one method with --set METHOD.KEY=VALUE.");
 }
 
 fn print_settings(settings: &[Setting]) {
     for setting in settings {
         let assignment = format!("{} = {}", setting.name, setting.value);
-        println!("    {assignment:<32} {}", setting.about);
-        println!("    {:<32} [{}]", "", setting.allowed);
+        say!("    {assignment:<32} {}", setting.about);
+        say!("    {:<32} [{}]", "", setting.allowed);
     }
 }

@@ -10,6 +10,7 @@ mod folder;
 mod interrupt;
 mod list;
 mod observers;
+mod output;
 mod reproduce;
 mod run;
 mod statistics;

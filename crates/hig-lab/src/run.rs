@@ -6,6 +6,7 @@ use crate::experiment::{Contender, Experiment};
 use crate::folder::Folder;
 use crate::interrupt::{self, Interrupt};
 use crate::observers::{Bar, Finished, PROBE, Recorder};
+use crate::output::say;
 use crate::{Refused, figures, table};
 use anyhow::{Result, bail};
 use hig::network::Network;
@@ -54,17 +55,17 @@ pub fn run(options: &RunOptions) -> Result<()> {
         }
     }
 
-    print!("{}", table::summary(&finished));
+    crate::output::write(format_args!("{}", table::summary(&finished)));
     if let Some(failure) = finished.iter().find_map(|f| f.failure.as_ref()) {
         bail!("{failure}");
     }
     folder.write("summary.csv", &table::summary_csv(&finished))?;
     let figures = figures::draw(&experiment, &finished, &folder.subfolder("figures")?)?;
-    println!();
+    say!();
     for path in figures {
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
-    println!("{}", folder.path().display());
+    say!("{}", folder.path().display());
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::chart::{self, Axis, Chart, Curve, Panel};
 use crate::cli::SweepOptions;
 use crate::experiment::{contenders, set};
 use crate::folder::Folder;
+use crate::output::say;
 use crate::run::use_threads;
 use crate::statistics::quantile;
 use crate::trials::{Case, Plan, Trial};
@@ -67,14 +68,14 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
     let text = summary(&swept, &results);
     folder.write("table.md", &format!("```text\n{text}```\n"))?;
     folder.write("summary.csv", &csv(&swept, &results))?;
-    println!("{} seeds\n\n{text}", seeds.len());
+    say!("{} seeds\n\n{text}", seeds.len());
     if let Some(panel) = panel(&swept, &results) {
         let figures = folder.subfolder("figures")?;
         for path in chart::save(&figures, "sweep", &[panel], 1)? {
-            println!("{}", path.display());
+            say!("{}", path.display());
         }
     }
-    println!("{}", folder.path().display());
+    say!("{}", folder.path().display());
     Ok(())
 }
 

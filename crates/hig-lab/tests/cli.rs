@@ -567,3 +567,27 @@ fn a_write_that_fails_ends_the_training_and_keeps_what_was_computed() {
         "the next method started on a full disk"
     );
 }
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let run = ["run", "toy", "--updates", "2", "--quiet", "--out"];
+    for arguments in [
+        &["list"][..],
+        &[&run[..], &[out.to_str().unwrap()]].concat(),
+    ] {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("hig"))
+            .args(arguments)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), message.as_str()), (Some(0), ""));
+    }
+    assert!(out.join("summary.csv").is_file());
+    assert!(out.join("figures/loss.svg").is_file());
+}

@@ -17,7 +17,6 @@ use anyhow::Result;
 use hig::systems::{self, System};
 use hig::trainer::Budget;
 use source::Source;
-use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +29,8 @@ pub fn init(options: &InitOptions) -> Result<()> {
         }
         None => serde_json::to_string_pretty(&schema::schema())? + "\n",
     };
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    crate::output::write(format_args!("{text}"));
+    Ok(())
 }
 
 /// What is to be run, before the options of the command line.

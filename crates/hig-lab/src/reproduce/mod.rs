@@ -8,6 +8,7 @@ mod race;
 use crate::chart::{self, Panel};
 use crate::cli::{BudgetOptions, OutputOptions, ReproduceOptions, RunOptions, StudyOptions};
 use crate::folder::{Folder, provenance};
+use crate::output::say;
 use crate::run::use_threads;
 use crate::{Refused, interrupt, run, study, table};
 use anyhow::{Result, bail};
@@ -116,19 +117,19 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
         }
         let text = table::layout(&exhibit.header, &exhibit.rows);
         let section = format!("## {name}: {}\n\n```text\n{text}```\n", exhibit.title);
-        println!("{name}: {}\n\n{text}", exhibit.title);
+        say!("{name}: {}\n\n{text}", exhibit.title);
         report += &format!("\n{section}");
         if !exhibit.panels.is_empty() {
             let figures = folder.subfolder("figures")?;
             for path in chart::save(&figures, name, &exhibit.panels, 2)? {
-                println!("{}", path.display());
+                say!("{}", path.display());
             }
             report += &format!("\n![{name}](figures/{name}.png)\n");
         }
-        println!();
+        say!();
         folder.write("results.md", &report)?;
     }
-    println!("{}", folder.path().join("results.md").display());
+    say!("{}", folder.path().join("results.md").display());
     Ok(())
 }
 
@@ -163,7 +164,7 @@ fn chapter(options: &ReproduceOptions) -> Result<()> {
         if !chosen(part) || interrupt::asked() {
             return Ok(());
         }
-        println!("{part}\n");
+        say!("{part}\n");
         let outcome = run::run(&RunOptions {
             system: system.into(),
             set: set.iter().map(|s| (*s).to_owned()).collect(),
@@ -174,7 +175,7 @@ fn chapter(options: &ReproduceOptions) -> Result<()> {
             output: within(part),
             ..RunOptions::default()
         });
-        println!();
+        say!();
         outcome
     };
     run_part("toy", "toy", &[], None)?;

@@ -5,6 +5,7 @@ use crate::chart::{self, Axis, Chart, Curve, Panel};
 use crate::cli::StudyOptions;
 use crate::experiment::recommended;
 use crate::folder::Folder;
+use crate::output::say;
 use crate::statistics::{Estimate, median, quantile, share};
 use crate::table;
 use crate::trials::{Case, Plan, Trial};
@@ -54,9 +55,9 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         &results.panels(),
         2,
     )?;
-    println!("{count} seeds, {updates} updates\n\n{table}\n{statements}");
+    say!("{count} seeds, {updates} updates\n\n{table}\n{statements}");
     for figure in figures {
-        println!("{}", figure.display());
+        say!("{}", figure.display());
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod score;
 use crate::chart;
 use crate::cli::StudyOptions;
 use crate::folder::{Folder, provenance};
+use crate::output::say;
 use crate::trials::{Case, Plan, Trial};
 use anyhow::{Result, bail};
 use contest::{CONTESTS, Contest};
@@ -43,14 +44,14 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     );
     let mut csv = report::CSV_HEADER.to_owned();
     let mut figures = Vec::new();
-    let mut say = |text: String| {
-        println!("{text}");
+    let mut tell = |text: String| {
+        say!("{text}");
         report += &format!("\n{text}");
     };
     let mut contests = Vec::new();
     for course in CONTESTS.iter().filter(|course| chosen(course.name)) {
         let contest = Contest::hold(course, &trainings, &(0..seeds).collect::<Vec<u64>>())?;
-        say(report::section(&contest));
+        tell(report::section(&contest));
         csv += &report::csv(&contest);
         let drawings = folder.subfolder("figures")?;
         for (suffix, panels) in [
@@ -63,20 +64,20 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         contests.push(contest);
     }
     if !contests.is_empty() {
-        say(report::choices(&contests));
-        say(report::verdict(&contests));
+        tell(report::choices(&contests));
+        tell(report::verdict(&contests));
     }
     if chosen(ROBUSTNESS) {
         let robustness = Robustness::measure(&trainings)?;
-        say(robustness.section());
+        tell(robustness.section());
         csv += &robustness.csv();
     }
     folder.write("table.md", &report)?;
     folder.write("summary.csv", &csv)?;
     for figure in figures {
-        println!("{}", figure.display());
+        say!("{}", figure.display());
     }
-    println!("{}", folder.path().join("table.md").display());
+    say!("{}", folder.path().join("table.md").display());
     Ok(())
 }
 
