@@ -213,6 +213,12 @@ impl<'a> Linearization<'a> {
         self.model.reduction.scale(self.batch.len()) * self.model.loss(parameters, self.batch)
     }
 
+    /// The same after a change of the parameters (length p).
+    pub fn loss_after(&self, delta: &[f64]) -> f64 {
+        let moved = self.parameters.iter().zip(delta).map(|(p, d)| p + d);
+        self.loss_at(&moved.collect::<Vec<f64>>())
+    }
+
     /// Values inside the network.
     pub fn activations(&self) -> &Activations {
         &self.activations

@@ -22,8 +22,8 @@ mod momentum;
 mod place;
 
 use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
-use super::whitened::whitened;
-use super::{Method, Step, Update};
+use super::whitened::{rayleigh, whitened};
+use super::{Method, SUFFICIENT_DECREASE, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
@@ -113,7 +113,7 @@ struct Drift {
 impl Drift {
     /// `residual` becomes what is left of it.
     fn new(scaled: &Linearization<'_>, residual: &mut [f64], last: &[f64], momentum: f64) -> Self {
-        let step: Vec<f64> = last.iter().map(|l| momentum * l).collect();
+        let step = scaled_by(momentum, last);
         let image = scaled.jvp(&step);
         let decrease = -dot(residual, &image) - 0.5 * dot(&image, &image);
         for (r, i) in residual.iter_mut().zip(&image) {
@@ -144,9 +144,6 @@ struct Candidate {
     gain: f64,
 }
 
-/// The part of the model's decrease that the loss must show (Nocedal and Wright 2006, equation 3.4).
-const SUFFICIENT_DECREASE: f64 = 1e-4;
-
 impl Scene<'_, '_> {
     /// Tries a place; none where the loss does not fall enough, or is not finite.
     fn candidate(&self, place: Place) -> Option<Candidate> {
@@ -160,10 +157,7 @@ impl Scene<'_, '_> {
             whole.iter_mut().zip(&drift.step).for_each(|(w, d)| *w += d);
             decrease += drift.decrease;
         }
-        let moved = self.at.parameters().iter().zip(&whole);
-        let loss = self
-            .at
-            .loss_at(&moved.map(|(p, w)| p + self.rate * w).collect::<Vec<f64>>());
+        let loss = self.at.loss_after(&scaled_by(self.rate, &whole));
         let predicted = decrease * self.rate * (2.0 - self.rate).max(SUFFICIENT_DECREASE);
         let gain = (self.at.loss() - loss) / predicted;
         (predicted > 0.0 && gain > SUFFICIENT_DECREASE && gain.is_finite()).then_some(Candidate {
@@ -247,17 +241,12 @@ impl Searching {
     /// The update from the parameters that are trained.
     fn advance(&mut self, at: &Linearization<'_>, rate: f64) -> Result<Update> {
         let gradient = at.gradient();
-        let still = vec![0.0; gradient.len()];
-        if gradient == still {
-            return Ok(Update {
-                delta: still,
-                ..Update::default()
-            });
+        if gradient.iter().all(|g| *g == 0.0) {
+            return Ok(Update::still(gradient.len()));
         }
         let (scaled, mut residual) = whitened(at);
-        // The Rayleigh quotient of the gradient tells the scale, from below, before anything is decomposed.
-        let quotient = dot(&gradient, &gradient) / dot(&residual, &residual);
-        let largest = self.largest.unwrap_or(quotient.sqrt());
+        let scale = || rayleigh(&gradient, &residual).sqrt();
+        let largest = self.largest.unwrap_or_else(scale);
         let momentum = self.momentum.value();
         let drift = self
             .last
@@ -293,8 +282,8 @@ impl Searching {
         ];
         self.last = found.map(|found| found.whole);
         let delta = match &self.last {
-            Some(whole) => whole.iter().map(|w| rate * w).collect(),
-            None => still,
+            Some(whole) => scaled_by(rate, whole),
+            None => vec![0.0; gradient.len()],
         };
         Ok(Update { delta, diagnostics })
     }
@@ -311,6 +300,10 @@ impl Searching {
         }
         !trusted
     }
+}
+
+fn scaled_by(factor: f64, vector: &[f64]) -> Vec<f64> {
+    vector.iter().map(|v| factor * v).collect()
 }
 
 /// The mean loss of a batch, whatever its reduction.
@@ -338,8 +331,8 @@ impl Step for Searching {
             }
         };
         let elsewhere = |from| Linearization::new(given.model(), given.batch(), from);
-        let trained = iterates.current.clone();
-        let own = (!iterates.shows_current()).then(|| elsewhere(&trained));
+        let trained = (!iterates.shows_current()).then(|| iterates.current.clone());
+        let own = trained.as_ref().map(|from| elsewhere(from));
         let at = own.as_ref().unwrap_or(given);
         let reverted = self
             .doubt(at, &mut iterates)

@@ -9,7 +9,7 @@
 use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::Filter;
 use super::whitened::whitened;
-use super::{Method, Step, Update};
+use super::{Method, SUFFICIENT_DECREASE, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
@@ -66,9 +66,6 @@ struct Searching {
     request: Request,
 }
 
-/// The part of the slope's decrease that the loss must show (Nocedal and Wright 2006, equation 3.4).
-const SUFFICIENT_DECREASE: f64 = 1e-4;
-
 impl Step for Searching {
     fn limit_memory(&mut self, numbers: usize) {
         self.request.memory = numbers;
@@ -80,12 +77,8 @@ impl Step for Searching {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let gradient = at.gradient();
-        let still = vec![0.0; gradient.len()];
-        if gradient == still {
-            return Ok(Update {
-                delta: still,
-                ..Update::default()
-            });
+        if gradient.iter().all(|g| *g == 0.0) {
+            return Ok(Update::still(gradient.len()));
         }
         let (whitened, residual) = whitened(at);
         let parts = self.request.decompose(&whitened, &residual, &self.filter)?;
@@ -95,8 +88,7 @@ impl Step for Searching {
         let mut length = learning_rate;
         for _ in 0..=self.halvings {
             let delta: Vec<f64> = direction.iter().map(|d| -length * d).collect();
-            let moved = at.parameters().iter().zip(&delta).map(|(p, d)| p + d);
-            let decrease = at.loss() - at.loss_at(&moved.collect::<Vec<f64>>());
+            let decrease = at.loss() - at.loss_after(&delta);
             // Of a loss that is NaN or an infinity the decrease is so too.
             if decrease > 0.0
                 && decrease >= SUFFICIENT_DECREASE * length * slope
@@ -109,8 +101,8 @@ impl Step for Searching {
         }
         diagnostics.push(("step_length", 0.0));
         Ok(Update {
-            delta: still,
             diagnostics,
+            ..Update::still(gradient.len())
         })
     }
 }

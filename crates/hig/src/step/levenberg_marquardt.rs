@@ -7,7 +7,7 @@
 
 use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{Filter, Treatment};
-use super::whitened::whitened;
+use super::whitened::{rayleigh, whitened};
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
@@ -84,17 +84,13 @@ impl Step for Damped {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let gradient = at.gradient();
-        let still = vec![0.0; gradient.len()];
-        if gradient == still {
-            return Ok(Update {
-                delta: still,
-                ..Update::default()
-            });
+        if gradient.iter().all(|g| *g == 0.0) {
+            return Ok(Update::still(gradient.len()));
         }
         let (whitened, cotangent) = whitened(at);
-        // The Rayleigh quotient of g tells the scale, from below, before anything is decomposed.
-        let quotient = dot(&gradient, &gradient) / dot(&cotangent, &cotangent);
-        let least = self.damping.unwrap_or(self.settings.damping * quotient);
+        let least = self
+            .damping
+            .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &cotangent));
         let least = filter(least.max(f64::MIN_POSITIVE));
         let parts = self.request.decompose(&whitened, &cotangent, &least)?;
         let top = parts.singular_values()[0].powi(2);
@@ -105,12 +101,11 @@ impl Step for Damped {
         for _ in 0..self.settings.trials {
             let step = parts.direction(&whitened, &filter(damping));
             let delta: Vec<f64> = step.iter().map(|d| -learning_rate * d).collect();
-            let moved = at.parameters().iter().zip(&delta).map(|(p, d)| p + d);
             // With B·d = Jᵀg - μ·d the model's decrease needs no product with B.
             let (slope, square) = (dot(&step, &gradient), dot(&step, &step));
             let predicted =
                 learning_rate * (slope - 0.5 * learning_rate * (slope - damping * square));
-            let decrease = at.loss() - at.loss_at(&moved.collect::<Vec<f64>>());
+            let decrease = at.loss() - at.loss_after(&delta);
             let gain = decrease / predicted;
             // A trial that is not finite has a gain of NaN or an infinity.
             if predicted > 0.0 && gain > 0.0 && gain.is_finite() {
@@ -122,7 +117,7 @@ impl Step for Damped {
             growth *= 2.0;
         }
         self.damping = Some(damping);
-        Ok(update(still, damping, 0.0))
+        Ok(update(vec![0.0; gradient.len()], damping, 0.0))
     }
 }
 

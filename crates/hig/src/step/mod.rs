@@ -48,6 +48,19 @@ pub struct Update {
     pub diagnostics: Vec<(&'static str, f64)>,
 }
 
+impl Update {
+    /// No change of `parameters` numbers.
+    pub fn still(parameters: usize) -> Self {
+        Self {
+            delta: vec![0.0; parameters],
+            ..Self::default()
+        }
+    }
+}
+
+/// The part of what a line promises that the loss must fall by (Nocedal and Wright 2006, equation 3.4).
+const SUFFICIENT_DECREASE: f64 = 1e-4;
+
 /// An optimizer at work: its state between updates.
 pub trait Step: Send {
     /// Tells how many numbers (f64) an update may hold; a step that knows how to do with fewer then

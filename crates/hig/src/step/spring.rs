@@ -17,11 +17,11 @@
 
 use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{Filter, Treatment};
-use super::whitened::whitened;
+use super::whitened::{rayleigh, whitened};
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
-use crate::matrix::{dot, norm};
+use crate::matrix::norm;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -115,9 +115,8 @@ impl Step for Running {
         let mut diagnostics = Vec::new();
         let slope = scaled.vjp(&residual);
         if slope.iter().any(|s| *s != 0.0) {
-            // The Rayleigh quotient tells the scale, from below, before anything is decomposed.
-            let quotient = dot(&slope, &slope) / dot(&residual, &residual);
-            let largest = self.largest.unwrap_or(quotient.sqrt());
+            let scale = || rayleigh(&slope, &residual).sqrt();
+            let largest = self.largest.unwrap_or_else(scale);
             let least = self.filter(largest);
             let parts = self.request.decompose(&scaled, &residual, &least)?;
             let largest = parts.singular_values()[0];

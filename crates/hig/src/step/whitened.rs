@@ -6,7 +6,7 @@
 //! weights of a squared loss.
 
 use crate::linearization::Linearization;
-use crate::matrix;
+use crate::matrix::{self, dot};
 
 /// A, as a linearization, and r.
 pub fn whitened<'a>(at: &Linearization<'a>) -> (Linearization<'a>, Vec<f64>) {
@@ -18,4 +18,10 @@ pub fn whitened<'a>(at: &Linearization<'a>) -> (Linearization<'a>, Vec<f64>) {
     let pairs = at.cotangent().into_iter().zip(&roots);
     let cotangent = pairs.map(|(g, root)| g / root).collect();
     (at.with_scaled_rows(&roots), cotangent)
+}
+
+/// The scale of the largest σ², from below, before anything is decomposed: the Rayleigh quotient of r,
+/// given Aᵀ·r.
+pub fn rayleigh(gradient: &[f64], residual: &[f64]) -> f64 {
+    dot(gradient, gradient) / dot(residual, residual)
 }

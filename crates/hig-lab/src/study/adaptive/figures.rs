@@ -56,8 +56,7 @@ fn loss_at(trial: &Trial, time: f64) -> f64 {
 
 /// What `adaptive-hig` told of its updates on the first seed, a panel a quantity.
 pub fn choices(contest: &Contest) -> Vec<Panel> {
-    let adaptive = contest.entries.iter().find(|e| e.label == ADAPTIVE);
-    let Some(trial) = adaptive.and_then(|entry| entry.trials.first()) else {
+    let Some(trial) = contest.shown() else {
         return Vec::new();
     };
     let panel = |(name, values): (&String, &Vec<f64>)| {

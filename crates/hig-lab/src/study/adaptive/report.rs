@@ -98,19 +98,15 @@ pub fn choices(contests: &[Contest]) -> String {
         };
         PARTS.map(mean).join(", ")
     };
-    let trained = |contest: &Contest| {
-        let entry = contest.entries.iter().find(|e| e.label == ADAPTIVE)?;
-        entry.trials.first().cloned()
-    };
     let trials: Vec<_> = contests
         .iter()
-        .filter_map(|contest| Some((contest.name, trained(contest)?)))
+        .filter_map(|contest| Some((contest.name, contest.shown()?)))
         .collect();
     let Some((_, first)) = trials.first() else {
         return String::new();
     };
     let quantities: Vec<&str> = first.diagnostics.keys().map(String::as_str).collect();
-    let row = |(case, trial): &(&str, Trial)| {
+    let row = |(case, trial): &(&str, &Trial)| {
         let told = |quantity: &&str| {
             let found = trial.diagnostics.get(*quantity);
             found.map_or("-".into(), |values| means(values))

@@ -7,6 +7,7 @@
 
 use super::contest::{ADAPTIVE, AUTHORS, Contest, Entry};
 use crate::statistics::quantile;
+use crate::trials::Trial;
 
 /// What `adaptive-hig` came to in a contest.
 #[derive(Debug)]
@@ -52,6 +53,11 @@ impl Contest {
         found.expect("every contest has all methods")
     }
 
+    /// The training of `adaptive-hig` on the first seed, whose choices are shown.
+    pub fn shown(&self) -> Option<&Trial> {
+        self.entry(ADAPTIVE).trials.first()
+    }
+
     /// The method other than `adaptive-hig` with the lowest median loss.
     pub fn best_competitor(&self) -> &Entry {
         let others = self.entries.iter().filter(|e| e.label != ADAPTIVE);
@@ -95,7 +101,6 @@ pub fn ratio(a: f64, b: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trials::Trial;
 
     fn entry(label: &str, trainings: &[&[(f64, f64)]]) -> Entry {
         let trial = |curve: &&[(f64, f64)]| Trial {

@@ -35,8 +35,6 @@ pub struct Iterates {
     updates: f64,
     /// What the last update was to lead to.
     shown: Vec<f64>,
-    /// Whether that is `current` itself.
-    shows_current: bool,
 }
 
 impl Iterates {
@@ -53,7 +51,6 @@ impl Iterates {
             averages: SPANS.map(average).into(),
             updates: 0.0,
             shown: parameters.to_vec(),
-            shows_current: true,
         }
     }
 
@@ -64,7 +61,14 @@ impl Iterates {
 
     /// Whether what is shown is what is trained.
     pub fn shows_current(&self) -> bool {
-        self.shows_current
+        self.best().is_none()
+    }
+
+    /// The average that is shown; none where that is `current` itself.
+    fn best(&self) -> Option<&Average> {
+        let averages = self.averages.iter();
+        let best = averages.min_by(|a, b| a.advantage.total_cmp(&b.advantage));
+        best.filter(|best| best.advantage < -MARGIN)
     }
 
     /// Takes the last update back.
@@ -96,16 +100,10 @@ impl Iterates {
                 *a += weight * (c - *a);
             }
         }
-        let best = self
-            .averages
-            .iter()
-            .min_by(|a, b| a.advantage.total_cmp(&b.advantage))
-            .filter(|best| best.advantage < -MARGIN);
-        self.shows_current = best.is_none();
-        let target = best.map_or(&self.current, |best| &best.values);
+        let target = self.best().map_or(&self.current, |best| &best.values);
         let delta: Vec<f64> = target.iter().zip(given).map(|(t, g)| t - g).collect();
         self.shown = given.iter().zip(&delta).map(|(g, d)| g + d).collect();
-        if self.shows_current {
+        if self.shows_current() {
             self.current = self.shown.clone();
         }
         delta
@@ -113,13 +111,6 @@ impl Iterates {
 
     /// Updates that what is shown is an average of, 1 for none.
     pub fn span(&self) -> f64 {
-        let best = self
-            .averages
-            .iter()
-            .min_by(|a, b| a.advantage.total_cmp(&b.advantage));
-        match best {
-            Some(best) if !self.shows_current => best.span,
-            _ => 1.0,
-        }
+        self.best().map_or(1.0, |best| best.span)
     }
 }
