@@ -131,11 +131,10 @@ fn train_one(
                 &mut Interrupt,
             ],
         )?;
-        let ended = experiment.budget.used(
-            outcome.updates,
-            outcome.epochs,
-            Duration::from_secs_f64(outcome.seconds),
-        ) >= 1.0;
+        let ended = experiment
+            .budget
+            .used(outcome.updates, outcome.epochs, outcome.seconds)
+            >= 1.0;
         match phases.peek() {
             Some((_, next)) if !ended && matches!(outcome.stop, Stop::Budget) => {
                 recorder.mark(&next.name);

@@ -16,6 +16,7 @@ mod error;
 pub mod linearization;
 pub mod loss;
 pub mod matrix;
+pub mod memory;
 pub mod network;
 pub mod physics;
 mod problem;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::matrix::Mat;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct Tensor {
 #[derive(Debug, Clone, Default)]
 pub struct Tensors {
     path: PathBuf,
-    entries: BTreeMap<String, Tensor>,
+    entries: Entries,
 }
 
 /// Type of the numbers in a file.
@@ -40,27 +40,32 @@ impl Tensors {
     /// Unreadable file, not a safetensors file, a tensor that is neither F64 nor F32.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|e| Error::file(path, format!("not a safetensors file ({e})")))?;
+        let (entries, _) = Self::from_bytes(&bytes).map_err(|reason| Error::file(path, reason))?;
+        Ok(Self {
+            path: path.to_owned(),
+            entries,
+        })
+    }
+
+    /// The arrays and the metadata in the bytes of a file; the error is a reason in words.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Entries, Texts), String> {
+        let not_one = |e| format!("not a safetensors file ({e})");
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_one)?;
+        let file = SafeTensors::deserialize(bytes).map_err(not_one)?;
         let mut entries = BTreeMap::new();
         for (name, view) in file.tensors() {
             let values = match view.dtype() {
                 Dtype::F64 => read(view.data(), f64::from_le_bytes),
                 Dtype::F32 => read(view.data(), |bytes| f64::from(f32::from_le_bytes(bytes))),
                 other => {
-                    return Err(Error::file(
-                        path,
-                        format!("tensor `{name}` is {other:?}, expected F64 or F32"),
-                    ));
+                    return Err(format!("tensor `{name}` is {other:?}, expected F64 or F32"));
                 }
             };
             let shape = view.shape().to_vec();
             entries.insert(name, Tensor { shape, values });
         }
-        Ok(Self {
-            path: path.to_owned(),
-            entries,
-        })
+        let texts = metadata.metadata().clone().unwrap_or_default();
+        Ok((entries, texts.into_iter().collect()))
     }
 
     /// Whether the file has a tensor of that name.
@@ -139,25 +144,39 @@ impl Tensors {
     /// # Errors
     /// The file cannot be written; an existing file is then left as it was.
     pub fn save_as(&self, path: &Path, precision: Precision) -> Result<()> {
-        let encoded: Vec<(&String, Vec<u8>, &Tensor)> = self
-            .entries
-            .iter()
-            .map(|(name, tensor)| (name, encode(&tensor.values, precision), tensor))
-            .collect();
-        let dtype = match precision {
-            Precision::Double => Dtype::F64,
-            Precision::Single => Dtype::F32,
-        };
-        let views = encoded
-            .iter()
-            .map(|(name, bytes, tensor)| {
-                TensorView::new(dtype, tensor.shape.clone(), bytes).map(|view| (*name, view))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| Error::file(path, e))?;
-        let bytes = safetensors::serialize(views, None).map_err(|e| Error::file(path, e))?;
+        let bytes = serialized(self, precision, None).map_err(|e| Error::file(path, e))?;
         write_whole(path, &bytes)
     }
+}
+
+/// Arrays by name.
+type Entries = BTreeMap<String, Tensor>;
+/// Metadata by name.
+type Texts = BTreeMap<String, String>;
+
+/// The bytes of a file with metadata; the error is a reason in words.
+pub(crate) fn serialized(
+    tensors: &Tensors,
+    precision: Precision,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>, String> {
+    let dtype = match precision {
+        Precision::Double => Dtype::F64,
+        Precision::Single => Dtype::F32,
+    };
+    let encoded: Vec<(&String, Vec<u8>, &Tensor)> = tensors
+        .entries
+        .iter()
+        .map(|(name, tensor)| (name, encode(&tensor.values, precision), tensor))
+        .collect();
+    let views = encoded
+        .iter()
+        .map(|(name, bytes, tensor)| {
+            TensorView::new(dtype, tensor.shape.clone(), bytes).map(|view| (*name, view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| e.to_string())?;
+    safetensors::serialize(views, metadata).map_err(|e| e.to_string())
 }
 
 fn read<const N: usize>(data: &[u8], number: fn([u8; N]) -> f64) -> Vec<f64> {
@@ -186,10 +205,24 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)
+        std::fs::rename(&temporary, path)?;
+        sync_folder(path)
     };
     write().map_err(|e| {
         let _ = std::fs::remove_file(&temporary);
         Error::file(path, e)
     })
+}
+
+/// Without it a power failure may take the rename back.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    // A folder can be opened as a file on Unix only.
+    if cfg!(unix) {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }

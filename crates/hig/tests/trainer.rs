@@ -7,6 +7,7 @@ use hig::data::Dataset;
 use hig::linearization::{Consumes, Linearization};
 use hig::loss::SquaredError;
 use hig::matrix::Mat;
+use hig::memory::Exchange;
 use hig::network::{Activation, Initializer, Network};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
@@ -141,6 +142,9 @@ struct Script(Scripted, usize);
 impl Step for Script {
     fn consumes(&self, _: usize, _: usize) -> Consumes {
         Consumes::Gradient
+    }
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.count("updates", &mut self.1);
     }
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         self.0.rates.lock().unwrap().push(learning_rate);

@@ -3,6 +3,7 @@
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
+use crate::memory::Exchange;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -54,6 +55,11 @@ struct Means {
 impl Step for Means {
     fn consumes(&self, _: usize, _: usize) -> Consumes {
         Consumes::Gradient
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.vector("gradients", &mut self.gradients);
+        state.vector("steps", &mut self.steps);
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

@@ -3,6 +3,7 @@
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
+use crate::memory::Exchange;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -46,7 +47,7 @@ impl Method for Adam {
 #[derive(Debug)]
 pub(super) struct Moments {
     settings: Adam,
-    updates: i32,
+    updates: usize,
     first: Vec<f64>,
     second: Vec<f64>,
 }
@@ -61,6 +62,12 @@ impl Moments {
         }
     }
 
+    pub(super) fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.count("updates", &mut self.updates);
+        state.vector("first", &mut self.first);
+        state.vector("second", &mut self.second);
+    }
+
     pub(super) fn apply(&mut self, gradient: &[f64], learning_rate: f64) -> Vec<f64> {
         let Adam {
             beta1,
@@ -70,9 +77,10 @@ impl Moments {
         } = self.settings;
         self.first.resize(gradient.len(), 0.0);
         self.second.resize(gradient.len(), 0.0);
-        self.updates = self.updates.saturating_add(1);
-        let correction1 = 1.0 - beta1.powi(self.updates);
-        let correction2 = 1.0 - beta2.powi(self.updates);
+        self.updates += 1;
+        let updates = i32::try_from(self.updates).unwrap_or(i32::MAX);
+        let correction1 = 1.0 - beta1.powi(updates);
+        let correction2 = 1.0 - beta2.powi(updates);
         let moments = self.first.iter_mut().zip(&mut self.second);
         gradient
             .iter()
@@ -89,6 +97,10 @@ impl Moments {
 impl Step for Moments {
     fn consumes(&self, _: usize, _: usize) -> Consumes {
         Consumes::Gradient
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        Self::exchange(self, state);
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

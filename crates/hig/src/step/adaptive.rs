@@ -27,6 +27,7 @@ use super::{Method, SUFFICIENT_DECREASE, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
+use crate::memory::Exchange;
 use crate::settings::{AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
 use iterates::Iterates;
 use momentum::Momentum;
@@ -319,6 +320,17 @@ impl Step for Searching {
     fn consumes(&self, rows: usize, columns: usize) -> Consumes {
         self.request
             .consumes(&self.place.filter(1.0), rows, columns)
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.part("place", |state| self.place.exchange(state));
+        state.part("probe", |state| self.probe.exchange(state));
+        state.part("momentum", |state| self.momentum.exchange(state));
+        state.optional_number("largest", &mut self.largest);
+        state.optional_vector("last", &mut self.last);
+        let fresh = || Iterates::new(&[]);
+        let part = |state: &mut Exchange<'_>, iterates: &mut Iterates| iterates.exchange(state);
+        state.optional("iterates", &mut self.iterates, fresh, part);
     }
 
     fn step(&mut self, given: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

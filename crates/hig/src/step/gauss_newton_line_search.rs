@@ -13,6 +13,7 @@ use super::{Method, SUFFICIENT_DECREASE, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
+use crate::memory::Exchange;
 use crate::settings::{ANY_COUNT, FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -74,6 +75,8 @@ impl Step for Searching {
     fn consumes(&self, rows: usize, columns: usize) -> Consumes {
         self.request.consumes(&self.filter, rows, columns)
     }
+
+    fn exchange(&mut self, _: &mut Exchange<'_>) {}
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let gradient = at.gradient();

@@ -10,6 +10,7 @@ use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::{self, dot};
+use crate::memory::Exchange;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 use std::collections::VecDeque;
 
@@ -58,6 +59,7 @@ struct QuasiNewton {
 }
 
 /// A step s and the change y of the gradient along it, with s·y > 0.
+#[derive(Default)]
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,
@@ -102,6 +104,16 @@ impl QuasiNewton {
 impl Step for QuasiNewton {
     fn consumes(&self, _: usize, _: usize) -> Consumes {
         Consumes::Gradient
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        let mut pairs = Vec::from(std::mem::take(&mut self.pairs));
+        state.several("pairs", &mut pairs, Pair::default, |state, pair| {
+            state.vector("step", &mut pair.step);
+            state.vector("change", &mut pair.change);
+            state.number("product", &mut pair.product);
+        });
+        self.pairs = pairs.into();
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

@@ -12,6 +12,7 @@ use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
+use crate::memory::Exchange;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 
 crate::settings! {
@@ -80,6 +81,10 @@ impl Step for Damped {
 
     fn consumes(&self, rows: usize, columns: usize) -> Consumes {
         self.request.consumes(&filter(1.0), rows, columns)
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.optional_number("damping", &mut self.damping);
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

@@ -37,6 +37,7 @@ pub use spring::Spring;
 
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization};
+use crate::memory::Exchange;
 use crate::settings::Settings;
 
 /// A change of the parameters with what is worth telling about it.
@@ -69,6 +70,10 @@ pub trait Step: Send {
 
     /// What it asks of a linearization of `rows` × `columns`.
     fn consumes(&self, rows: usize, columns: usize) -> Consumes;
+
+    /// Exchanges everything that it remembers between updates, so that a training can be stopped and
+    /// go on to the same bits.
+    fn exchange(&mut self, state: &mut Exchange<'_>);
 
     /// The update for a linearised batch at a learning rate.
     ///

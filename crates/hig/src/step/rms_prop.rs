@@ -3,6 +3,7 @@
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
+use crate::memory::Exchange;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -53,6 +54,10 @@ struct Mean {
 impl Step for Mean {
     fn consumes(&self, _: usize, _: usize) -> Consumes {
         Consumes::Gradient
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.vector("squares", &mut self.squares);
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

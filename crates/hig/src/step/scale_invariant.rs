@@ -9,6 +9,7 @@ use super::{Adam, Method, Step, Update};
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::{self, Mat};
+use crate::memory::Exchange;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 use faer::Par;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -58,6 +59,10 @@ struct Proxy {
 impl Step for Proxy {
     fn consumes(&self, _: usize, _: usize) -> Consumes {
         Consumes::PhysicsRows
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.part("adam", |state| self.adam.exchange(state));
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

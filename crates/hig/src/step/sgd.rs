@@ -4,6 +4,7 @@
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
+use crate::memory::Exchange;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -66,6 +67,10 @@ struct Descent {
 impl Step for Descent {
     fn consumes(&self, _: usize, _: usize) -> Consumes {
         Consumes::Gradient
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.vector("velocity", &mut self.velocity);
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

@@ -5,6 +5,7 @@ use super::filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
+use crate::memory::Exchange;
 use crate::settings::{EXPONENT, FRACTION, NON_NEGATIVE, POSITIVE, Settings};
 
 crate::settings! {
@@ -132,6 +133,8 @@ impl Step for Running {
             false => self.request.consumes(&self.filter, rows, columns),
         }
     }
+
+    fn exchange(&mut self, _: &mut Exchange<'_>) {}
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let (direction, diagnostics) = if self.is_gradient {

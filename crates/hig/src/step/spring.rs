@@ -22,6 +22,7 @@ use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::norm;
+use crate::memory::Exchange;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -100,6 +101,11 @@ impl Step for Running {
 
     fn consumes(&self, rows: usize, columns: usize) -> Consumes {
         self.request.consumes(&self.filter(1.0), rows, columns)
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.optional_number("largest", &mut self.largest);
+        state.optional_vector("last", &mut self.last);
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

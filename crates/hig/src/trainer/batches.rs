@@ -1,6 +1,8 @@
 //! Mini-batches of a data set, epoch after epoch.
 
 use crate::data::{Dataset, Purpose, random};
+use crate::error::{Error, Result};
+use crate::memory::Exchange;
 use crate::problem::{Problem, Sampler};
 use crate::settings::{Rule, SettingType, Value};
 use rand::seq::SliceRandom;
@@ -68,6 +70,31 @@ impl<'a> Batches<'a> {
             place: data.len(),
             random: random(seed, Purpose::Order),
         }
+    }
+
+    /// Exchanges the place in the sequence, with the random numbers to come.
+    pub fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.counts("indices", &mut self.indices);
+        state.count("place", &mut self.place);
+        state.serial("random", &mut self.random);
+    }
+
+    /// Checks a place that came from elsewhere against the data.
+    ///
+    /// # Errors
+    /// It is one of other data.
+    pub fn check(&self) -> Result<()> {
+        let samples = self.data.len();
+        let mut sorted = self.indices.clone();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..samples) || self.place > samples {
+            return Err(Error::Shape {
+                what: "order of the samples in a checkpoint".into(),
+                found: format!("{} of {} samples", self.place, self.indices.len()),
+                expected: format!("an order of the {samples} training samples"),
+            });
+        }
+        Ok(())
     }
 
     /// The next batch.

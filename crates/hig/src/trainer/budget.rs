@@ -1,7 +1,6 @@
 //! How long a training may go on.
 
 use crate::error::{Error, Result};
-use std::time::Duration;
 
 /// Limits of a training; the first one reached ends it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -40,7 +39,7 @@ impl Budget {
     }
 
     /// The used fraction of the limit that is nearest.
-    pub fn used(&self, updates: usize, epochs: f64, time: Duration) -> f64 {
+    pub fn used(&self, updates: usize, epochs: f64, seconds: f64) -> f64 {
         let fraction = |used: f64, limit: Option<f64>| match limit {
             Some(limit) if limit > 0.0 => used / limit,
             Some(_) => 1.0,
@@ -49,7 +48,7 @@ impl Budget {
         // Epochs are summed from batch sizes; half a sample in a million must not cost an update.
         fraction(updates as f64, self.updates.map(|u| u as f64))
             .max(fraction(epochs * (1.0 + 1e-9), self.epochs))
-            .max(fraction(time.as_secs_f64(), self.seconds))
+            .max(fraction(seconds, self.seconds))
     }
 
     /// Checks that there is a limit and that each is a number.

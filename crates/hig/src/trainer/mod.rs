@@ -8,18 +8,20 @@ mod schedule;
 pub use batches::{ANY_ORDER, Batches, Order};
 pub use budget::Budget;
 pub use observers::{
-    CheckpointWriter, Evaluation, Flow, MetricsWriter, Observer, Progress, Saturation, saturation,
+    Checkpoint, CheckpointWriter, Evaluation, Flow, MetricsWriter, Observer, Progress, Saturation,
+    saturation,
 };
 pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization, Model};
+use crate::memory::{Exchange, Memory};
 use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
 use crate::step::{Method, Step, Update};
 use crate::threads::in_pool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 crate::settings! {
     /// How a training is run, whatever the method.
@@ -114,6 +116,33 @@ pub struct Start {
     pub epochs: f64,
     /// Seconds of training done before.
     pub seconds: f64,
+    /// The whole state, where a training goes on to the bits of one that was never stopped.
+    state: Option<Memory>,
+}
+
+impl Start {
+    /// Goes on from a [`Checkpoint`] of a training of the same problem, method, settings and seed.
+    ///
+    /// # Errors
+    /// A state that is none of a training.
+    pub fn resume(state: Memory) -> Result<Self> {
+        let mut counters = Counters::default();
+        state.restore(|exchange| exchange.part("training", |state| counters.exchange(state)))?;
+        let Counters {
+            parameters,
+            updates,
+            epoch: epochs,
+            seconds,
+            ..
+        } = counters;
+        Ok(Self {
+            parameters,
+            updates,
+            epochs,
+            seconds,
+            state: Some(state),
+        })
+    }
 }
 
 impl From<Vec<f64>> for Start {
@@ -123,6 +152,7 @@ impl From<Vec<f64>> for Start {
             updates: 0,
             epochs: 0.0,
             seconds: 0.0,
+            state: None,
         }
     }
 }
@@ -134,6 +164,7 @@ impl From<&Outcome> for Start {
             updates: outcome.updates,
             epochs: outcome.epochs,
             seconds: outcome.seconds,
+            state: None,
         }
     }
 }
@@ -182,24 +213,28 @@ pub fn train(
     };
     let mut run = Run {
         problem,
-        parameters: start.parameters,
-        updates: start.updates,
-        epoch: start.epochs,
-        elapsed: Duration::from_secs_f64(start.seconds),
         observers,
-        last_evaluation: None,
+        now: Counters {
+            next_evaluation: following(start.updates, training.evaluate_every),
+            parameters: start.parameters,
+            updates: start.updates,
+            epoch: start.epochs,
+            seconds: start.seconds,
+            evaluated: None,
+        },
     };
     let mut step = prepared(method, training)?;
     let mut batches = Batches::new(problem, training.batch, training.order, seed);
-
-    if run.updates == 0
+    if let Some(state) = start.state {
+        state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
+        batches.check()?;
+    } else if run.now.updates == 0
         && let Some(stop) = run.evaluate(Vec::new())
     {
         return Ok(run.finish(stop));
     }
-    let mut next_evaluation = following(run.updates, training.evaluate_every);
     let stop = loop {
-        let used = budget.used(run.updates, run.epoch, run.elapsed);
+        let used = run.now.used(&budget);
         if used >= 1.0 {
             break Stop::Budget;
         }
@@ -209,49 +244,35 @@ pub fn train(
         let computed = compute(
             problem.model(),
             &batch,
-            &run.parameters,
+            &run.now.parameters,
             step.as_mut(),
             learning_rate,
         );
-        let (loss, update) = match computed {
-            Ok((loss, Some(update))) => (loss, update),
-            Ok((loss, None)) => {
-                let update = run.updates;
-                break Stop::LossNotFinite { update, loss };
-            }
-            Err(error) => {
-                let update = run.updates;
-                break Stop::Failed { update, error };
-            }
+        let update = run.now.updates;
+        let (loss, change) = match computed {
+            Ok((loss, Some(change))) => (loss, change),
+            Ok((loss, None)) => break Stop::LossNotFinite { update, loss },
+            Err(error) => break Stop::Failed { update, error },
         };
-        if update.delta.len() != run.parameters.len() {
-            let update_length = update.delta.len();
-            break Stop::Failed {
-                update: run.updates,
-                error: Error::Shape {
-                    what: "update of the step".into(),
-                    found: format!("length {update_length}"),
-                    expected: format!("length {}", run.parameters.len()),
-                },
-            };
+        match run.now.apply(&change.delta) {
+            Ok(true) => {}
+            Ok(false) => break Stop::ParametersNotFinite { update },
+            Err(error) => break Stop::Failed { update, error },
         }
-        if !run.apply(&update.delta) {
-            let update = run.updates;
-            break Stop::ParametersNotFinite { update };
-        }
-        run.updates += 1;
-        run.epoch += batch.len() as f64 / problem.train.len() as f64;
-        run.elapsed += clock.elapsed();
+        run.now.epoch += batch.len() as f64 / problem.train.len() as f64;
+        run.now.seconds += clock.elapsed().as_secs_f64();
 
-        let used = budget.used(run.updates, run.epoch, run.elapsed);
-        if let Some(stop) = run.report(loss, used) {
-            break stop;
+        let used = run.now.used(&budget);
+        let mut stop = run.report(loss, used);
+        if run.now.updates >= run.now.next_evaluation {
+            run.now.next_evaluation = following(run.now.updates, training.evaluate_every);
+            let evaluated = run.evaluate(change.diagnostics);
+            stop = stop.or(evaluated);
         }
-        if run.updates >= next_evaluation {
-            next_evaluation = following(run.updates, training.evaluate_every);
-            if let Some(stop) = run.evaluate(update.diagnostics) {
-                break stop;
-            }
+        let last = stop.is_some() || used >= 1.0;
+        let kept = run.keep(last, step.as_mut(), &mut batches);
+        if let Some(stop) = stop.or(kept) {
+            break stop;
         }
     };
     Ok(run.finish(stop))
@@ -369,89 +390,147 @@ pub fn consumption(
     Ok((prepared(method, training)?.consumes(n, p), n, p))
 }
 
-struct Run<'a, 'o> {
-    problem: &'a Problem,
+/// Everything that a training goes on from.
+fn exchange(
+    state: &mut Exchange<'_>,
+    now: &mut Counters,
+    step: &mut dyn Step,
+    batches: &mut Batches<'_>,
+) {
+    state.part("training", |state| now.exchange(state));
+    state.part("step", |state| step.exchange(state));
+    state.part("batches", |state| batches.exchange(state));
+}
+
+/// How far a training is.
+#[derive(Debug, Default)]
+struct Counters {
     parameters: Vec<f64>,
     updates: usize,
     epoch: f64,
-    elapsed: Duration,
-    observers: &'a mut [&'o mut dyn Observer],
-    last_evaluation: Option<(usize, f64, f64)>,
+    /// Time of the updates alone.
+    seconds: f64,
+    /// Update at which the next evaluation is due.
+    next_evaluation: usize,
+    /// Update, train loss and test loss of the last evaluation.
+    evaluated: Option<(usize, f64, f64)>,
 }
 
-impl Run<'_, '_> {
-    /// Adds an update unless a parameter would stop being finite.
-    fn apply(&mut self, delta: &[f64]) -> bool {
-        let next: Vec<f64> = self
-            .parameters
-            .iter()
-            .zip(delta)
-            .map(|(p, d)| p + d)
-            .collect();
+impl Counters {
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.vector("parameters", &mut self.parameters);
+        state.count("updates", &mut self.updates);
+        state.number("epoch", &mut self.epoch);
+        state.number("seconds", &mut self.seconds);
+        state.count("next_evaluation", &mut self.next_evaluation);
+        let fresh = <(usize, f64, f64)>::default;
+        state.optional("evaluated", &mut self.evaluated, fresh, |state, last| {
+            state.count("update", &mut last.0);
+            state.number("train_loss", &mut last.1);
+            state.number("test_loss", &mut last.2);
+        });
+    }
+
+    fn used(&self, budget: &Budget) -> f64 {
+        budget.used(self.updates, self.epoch, self.seconds)
+    }
+
+    /// Adds an update, and answers whether it could: no parameter may stop being finite.
+    fn apply(&mut self, delta: &[f64]) -> Result<bool> {
+        if delta.len() != self.parameters.len() {
+            return Err(Error::Shape {
+                what: "update of the step".into(),
+                found: format!("length {}", delta.len()),
+                expected: format!("length {}", self.parameters.len()),
+            });
+        }
+        let pairs = self.parameters.iter().zip(delta);
+        let next: Vec<f64> = pairs.map(|(p, d)| p + d).collect();
         let finite = next.iter().all(|p| p.is_finite());
         if finite {
             self.parameters = next;
+            self.updates += 1;
         }
-        finite
+        Ok(finite)
     }
+}
 
+struct Run<'a, 'o> {
+    problem: &'a Problem,
+    observers: &'a mut [&'o mut dyn Observer],
+    now: Counters,
+}
+
+impl Run<'_, '_> {
     fn report(&mut self, batch_loss: f64, budget_used: f64) -> Option<Stop> {
         let progress = Progress {
-            parameters: &self.parameters,
-            update: self.updates,
-            epoch: self.epoch,
-            seconds: self.elapsed.as_secs_f64(),
+            parameters: &self.now.parameters,
+            update: self.now.updates,
+            epoch: self.now.epoch,
+            seconds: self.now.seconds,
             batch_loss,
             budget_used,
         };
         let flows = self.observers.iter_mut().map(|o| o.progress(&progress));
-        stop_of(flows, self.updates)
+        stop_of(flows, self.now.updates)
     }
 
     fn evaluate(&mut self, diagnostics: Vec<(&'static str, f64)>) -> Option<Stop> {
         let model = self.problem.model();
-        let train_loss = model.loss(&self.parameters, &self.problem.train);
-        let test_loss = model.loss(&self.parameters, &self.problem.test);
-        self.last_evaluation = Some((self.updates, train_loss, test_loss));
+        let train_loss = model.loss(&self.now.parameters, &self.problem.train);
+        let test_loss = model.loss(&self.now.parameters, &self.problem.test);
+        self.now.evaluated = Some((self.now.updates, train_loss, test_loss));
         let evaluation = Evaluation {
             problem: self.problem,
-            parameters: &self.parameters,
-            update: self.updates,
-            epoch: self.epoch,
-            seconds: self.elapsed.as_secs_f64(),
+            parameters: &self.now.parameters,
+            update: self.now.updates,
+            epoch: self.now.epoch,
+            seconds: self.now.seconds,
             train_loss,
             test_loss,
             diagnostics: &diagnostics,
         };
         let flows = self.observers.iter_mut().map(|o| o.evaluation(&evaluation));
-        let asked = stop_of(flows, self.updates);
+        let asked = stop_of(flows, self.now.updates);
         if train_loss.is_finite() {
             return asked;
         }
         Some(Stop::LossNotFinite {
-            update: self.updates,
+            update: self.now.updates,
             loss: train_loss,
         })
     }
 
+    /// Lets the observers take a checkpoint.
+    fn keep(&mut self, last: bool, step: &mut dyn Step, batches: &mut Batches<'_>) -> Option<Stop> {
+        let now = &mut self.now;
+        let update = now.updates;
+        let mut state = || Memory::of(|state| exchange(state, now, step, batches));
+        let mut checkpoint = Checkpoint {
+            update,
+            last,
+            state: &mut state,
+        };
+        let observers = self.observers.iter_mut();
+        stop_of(observers.map(|o| o.checkpoint(&mut checkpoint)), update)
+    }
+
     fn finish(mut self, stop: Stop) -> Outcome {
         let mut stop = stop;
-        if self
-            .last_evaluation
-            .is_none_or(|(update, ..)| update != self.updates)
+        let evaluated = |now: &Counters| now.evaluated.filter(|last| last.0 == now.updates);
+        if evaluated(&self.now).is_none()
             && let Some(last) = self.evaluate(Vec::new())
             && matches!(stop, Stop::Budget)
         {
             stop = last;
         }
-        let (_, train_loss, test_loss) =
-            self.last_evaluation
-                .unwrap_or((self.updates, f64::NAN, f64::NAN));
+        let losses = evaluated(&self.now).map(|(_, train, test)| (train, test));
+        let (train_loss, test_loss) = losses.unwrap_or((f64::NAN, f64::NAN));
         Outcome {
-            parameters: self.parameters,
-            updates: self.updates,
-            epochs: self.epoch,
-            seconds: self.elapsed.as_secs_f64(),
+            parameters: self.now.parameters,
+            updates: self.now.updates,
+            epochs: self.now.epoch,
+            seconds: self.now.seconds,
             train_loss,
             test_loss,
             stop,

@@ -2,6 +2,7 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::memory::Memory;
 use crate::network::{Activation, Network};
 use crate::problem::Problem;
 use std::fs::File;
@@ -65,6 +66,15 @@ pub trait Observer {
         Ok(Flow::Continue)
     }
 
+    /// Called after every update, and after the evaluation that may belong to it. An update that
+    /// failed has no checkpoint.
+    ///
+    /// # Errors
+    /// Whatever should end the training.
+    fn checkpoint(&mut self, _: &mut Checkpoint<'_>) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+
     /// Called at every evaluation.
     ///
     /// # Errors
@@ -72,6 +82,16 @@ pub trait Observer {
     fn evaluation(&mut self, _: &Evaluation<'_>) -> Result<Flow> {
         Ok(Flow::Continue)
     }
+}
+
+/// A place in a training from which it can go on.
+pub struct Checkpoint<'a> {
+    /// Updates done.
+    pub update: usize,
+    /// Whether the training ends here, before a last evaluation.
+    pub last: bool,
+    /// Makes the state, to be given to [`Start::resume`](super::Start::resume).
+    pub state: &'a mut dyn FnMut() -> Memory,
 }
 
 /// Writes `update,epoch,seconds,train_loss,test_loss` rows as they come.

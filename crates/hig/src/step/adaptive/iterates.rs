@@ -5,6 +5,7 @@
 //! while they move fast it lags behind. Which is better is told by every new batch before it is
 //! trained on, for the price of a forward pass each.
 
+use crate::memory::Exchange;
 use rayon::prelude::*;
 
 /// Updates that the averages look back over.
@@ -17,7 +18,7 @@ const MEMORY: f64 = 8.0;
 const MARGIN: f64 = 0.1;
 
 /// An average, with the mean logarithm of its loss over that of what is trained.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Average {
     span: f64,
     values: Vec<f64>,
@@ -52,6 +53,20 @@ impl Iterates {
             updates: 0.0,
             shown: parameters.to_vec(),
         }
+    }
+
+    /// Exchanges all of it.
+    pub fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.vector("current", &mut self.current);
+        state.vector("before", &mut self.before);
+        state.vector("shown", &mut self.shown);
+        state.number("updates", &mut self.updates);
+        let fresh = Average::default;
+        state.several("averages", &mut self.averages, fresh, |state, average| {
+            state.number("span", &mut average.span);
+            state.vector("values", &mut average.values);
+            state.number("advantage", &mut average.advantage);
+        });
     }
 
     /// Whether it is from here that training goes on.

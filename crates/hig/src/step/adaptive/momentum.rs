@@ -6,6 +6,8 @@
 //! determines a step: a step with as many degrees of freedom as the batch has rows fits anything, and
 //! what later batches do not see of it is never corrected.
 
+use crate::memory::Exchange;
+
 /// Updates over which the loss is averaged.
 const SPAN: f64 = 10.0;
 
@@ -53,6 +55,17 @@ impl Momentum {
             lowest: 0.0,
             since_lowest: 0.0,
         }
+    }
+
+    /// Exchanges all of it.
+    pub fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.number("share", &mut self.share);
+        state.number("freedom", &mut self.freedom);
+        state.number("updates", &mut self.updates);
+        state.number("average", &mut self.average);
+        state.number("variance", &mut self.variance);
+        state.number("lowest", &mut self.lowest);
+        state.number("since_lowest", &mut self.since_lowest);
     }
 
     /// μ.

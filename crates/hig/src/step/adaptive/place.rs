@@ -1,5 +1,6 @@
 //! A place in the spectral family, and which neighbour of it is tried next.
 
+use crate::memory::Exchange;
 use crate::step::filter::{Filter, Treatment};
 
 /// A member of the family, and how far it is followed.
@@ -14,6 +15,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// Exchanges all of it.
+    pub fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.number("exponent", &mut self.exponent);
+        state.number("damping", &mut self.damping);
+        state.number("reach", &mut self.reach);
+    }
+
     /// The filter for a spectrum whose largest singular value is `largest`.
     pub fn filter(&self, largest: f64) -> Filter {
         Filter {
@@ -47,6 +55,11 @@ impl Probe {
     /// Begins towards κ = 1.
     pub fn new() -> Self {
         Self { up: true }
+    }
+
+    /// Exchanges the side.
+    pub fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.flag("up", &mut self.up);
     }
 
     /// The neighbour to be tried on this batch.

@@ -1,0 +1,432 @@
+//! What a training remembers between updates, in memory and in files.
+//!
+//! Whoever has a state names each of its fields once, in a function that takes an [`Exchange`]; the
+//! same function then writes the state into a [`Memory`] and reads it back from one.
+//!
+//! The file is a safetensors file with its numbers in f64, so that other programs can look into it.
+//! Its metadata names format and version and holds a checksum over all its bytes (CRC-32, IEEE 802.3,
+//! with the checksum itself taken as eight zeros), by which a truncated or damaged file is recognised.
+
+use crate::error::{Error, Result};
+use crate::tensors::{Precision, Tensors, serialized, write_whole};
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// A state by names: numbers and texts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    numbers: BTreeMap<String, Vec<f64>>,
+    texts: BTreeMap<String, String>,
+}
+
+/// What the metadata of a file call its format, and the version that this program writes and reads.
+const FORMAT: &str = "hig checkpoint";
+const VERSION: &str = "1";
+
+const CHECKSUM: &str = "\"checksum\":\"";
+const ZEROS: &str = "00000000";
+
+impl Memory {
+    /// The state of whatever `part` exchanges.
+    pub fn of(part: impl FnOnce(&mut Exchange<'_>)) -> Self {
+        let mut memory = Self::default();
+        part(&mut Exchange::new(Direction::Out(&mut memory)));
+        memory
+    }
+
+    /// Gives a state back to whatever `part` exchanges.
+    ///
+    /// # Errors
+    /// An entry that is missing or of another kind; the parts named before it have their state.
+    pub fn restore(&self, part: impl FnOnce(&mut Exchange<'_>)) -> Result<()> {
+        let mut exchange = Exchange::new(Direction::In(self));
+        part(&mut exchange);
+        match exchange.missing {
+            None => Ok(()),
+            Some(name) => Err(Error::Shape {
+                what: format!("entry `{name}` of a checkpoint"),
+                found: "none, or of another kind".into(),
+                expected: "as this version writes it".into(),
+            }),
+        }
+    }
+
+    /// A vector by its whole name, such as `step.first`.
+    pub fn vector(&self, name: &str) -> Option<&[f64]> {
+        self.numbers.get(name).map(Vec::as_slice)
+    }
+
+    /// A text by its whole name.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// Adds or replaces a text, for whoever keeps the file.
+    pub fn set_text(&mut self, name: &str, text: impl Into<String>) {
+        self.texts.insert(name.into(), text.into());
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// None for states that [`of`](Self::of) makes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = Tensors::default();
+        for (name, values) in &self.numbers {
+            tensors.insert(name, vec![values.len()], values.clone());
+        }
+        let mut metadata: HashMap<String, String> = self.texts.clone().into_iter().collect();
+        for (name, text) in [
+            ("format", FORMAT),
+            ("version", VERSION),
+            ("checksum", ZEROS),
+        ] {
+            metadata.insert(name.into(), text.into());
+        }
+        let mut bytes = serialized(&tensors, Precision::Double, Some(metadata))
+            .map_err(|reason| Error::file(Path::new("checkpoint"), reason))?;
+        let place = checksum_place(&bytes).expect("it was just written");
+        let sum = format!("{:08x}", crc32fast::hash(&bytes));
+        bytes[place..place + ZEROS.len()].copy_from_slice(sum.as_bytes());
+        Ok(bytes)
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// A reason in words: no file of this kind, of another version, truncated, damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let foreign = "it is no checkpoint of hig";
+        let place = checksum_place(bytes).ok_or(foreign)?;
+        let told = bytes.get(place..place + ZEROS.len()).ok_or(foreign)?;
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&bytes[..place]);
+        sum.update(ZEROS.as_bytes());
+        sum.update(&bytes[place + ZEROS.len()..]);
+        if told != format!("{:08x}", sum.finalize()).as_bytes() {
+            return Err("its checksum is wrong: it is truncated or damaged".into());
+        }
+        let (tensors, mut texts) = Tensors::from_bytes(bytes)?;
+        match (texts.remove("format"), texts.remove("version")) {
+            (Some(format), Some(version)) if format == FORMAT => {
+                if version != VERSION {
+                    return Err(format!(
+                        "it has version {version}, expected {VERSION}: another version of hig wrote it"
+                    ));
+                }
+            }
+            _ => return Err(foreign.into()),
+        }
+        texts.remove("checksum");
+        let numbers = tensors.into_iter().map(|(name, t)| (name, t.values));
+        Ok(Self {
+            numbers: numbers.collect(),
+            texts,
+        })
+    }
+
+    /// Writes a file whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written; an existing file is then left as it was.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_whole(path, &self.to_bytes()?)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes), and a file that cannot be read.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        Self::from_bytes(&bytes).map_err(|reason| Error::file(path, reason))
+    }
+}
+
+/// Where the checksum stands: in the header, which comes first, and there only once.
+fn checksum_place(bytes: &[u8]) -> Option<usize> {
+    let length = u64::from_le_bytes(*bytes.first_chunk()?);
+    let header = bytes.get(8..)?;
+    let header = &header[..header.len().min(usize::try_from(length).ok()?)];
+    let key = CHECKSUM.as_bytes();
+    let found = header.windows(key.len()).position(|window| window == key)?;
+    Some(8 + found + key.len())
+}
+
+/// One pass over a state, outwards into a [`Memory`] or inwards from one.
+#[derive(Debug)]
+pub struct Exchange<'m> {
+    direction: Direction<'m>,
+    prefix: String,
+    missing: Option<String>,
+}
+
+#[derive(Debug)]
+enum Direction<'m> {
+    Out(&'m mut Memory),
+    In(&'m Memory),
+}
+
+impl<'m> Exchange<'m> {
+    fn new(direction: Direction<'m>) -> Self {
+        Self {
+            direction,
+            prefix: String::new(),
+            missing: None,
+        }
+    }
+
+    /// A part with names of its own, which then begin with `name` and a dot.
+    pub fn part(&mut self, name: &str, part: impl FnOnce(&mut Self)) {
+        let outer = self.prefix.len();
+        self.prefix += name;
+        self.prefix.push('.');
+        part(self);
+        self.prefix.truncate(outer);
+    }
+
+    /// A vector.
+    pub fn vector(&mut self, name: &str, values: &mut Vec<f64>) {
+        let name = format!("{}{name}", self.prefix);
+        match &mut self.direction {
+            Direction::Out(memory) => {
+                memory.numbers.insert(name, values.clone());
+            }
+            Direction::In(memory) => match memory.numbers.get(&name) {
+                Some(kept) => values.clone_from(kept),
+                None => self.missing = self.missing.take().or(Some(name)),
+            },
+        }
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: &str, value: &mut f64) {
+        let mut values = vec![*value];
+        self.vector(name, &mut values);
+        match values[..] {
+            [kept] => *value = kept,
+            _ => {
+                self.missing = self
+                    .missing
+                    .take()
+                    .or(Some(format!("{}{name}", self.prefix)))
+            }
+        }
+    }
+
+    /// A count up to 2⁵³.
+    pub fn count(&mut self, name: &str, value: &mut usize) {
+        let mut number = *value as f64;
+        self.number(name, &mut number);
+        *value = number as usize;
+    }
+
+    /// Counts up to 2⁵³.
+    pub fn counts(&mut self, name: &str, values: &mut Vec<usize>) {
+        let mut numbers = values.iter().map(|v| *v as f64).collect();
+        self.vector(name, &mut numbers);
+        *values = numbers.iter().map(|v| *v as usize).collect();
+    }
+
+    /// Yes or no.
+    pub fn flag(&mut self, name: &str, value: &mut bool) {
+        let mut number = f64::from(*value);
+        self.number(name, &mut number);
+        *value = number != 0.0;
+    }
+
+    /// A part that may be absent; `empty` makes one to be filled.
+    pub fn optional<T>(
+        &mut self,
+        name: &str,
+        value: &mut Option<T>,
+        empty: impl FnOnce() -> T,
+        part: impl FnOnce(&mut Self, &mut T),
+    ) {
+        let mut present = value.is_some();
+        self.flag(&format!("{name}.present"), &mut present);
+        if !present {
+            *value = None;
+            return;
+        }
+        let inside = value.get_or_insert_with(empty);
+        self.part(name, |exchange| part(exchange, inside));
+    }
+
+    /// A number that may be absent.
+    pub fn optional_number(&mut self, name: &str, value: &mut Option<f64>) {
+        let number = |state: &mut Self, value: &mut f64| state.number("value", value);
+        self.optional(name, value, || 0.0, number);
+    }
+
+    /// A vector that may be absent.
+    pub fn optional_vector(&mut self, name: &str, values: &mut Option<Vec<f64>>) {
+        let vector = |state: &mut Self, values: &mut Vec<f64>| state.vector("values", values);
+        self.optional(name, values, Vec::new, vector);
+    }
+
+    /// Any number of like parts; `empty` makes one to be filled.
+    pub fn several<T>(
+        &mut self,
+        name: &str,
+        values: &mut Vec<T>,
+        empty: impl Fn() -> T,
+        part: impl Fn(&mut Self, &mut T),
+    ) {
+        let mut count = values.len();
+        self.count(&format!("{name}.count"), &mut count);
+        for i in 0..count {
+            if self.missing.is_some() {
+                return;
+            }
+            if i == values.len() {
+                values.push(empty());
+            }
+            self.part(&format!("{name}.{i}"), |state| part(state, &mut values[i]));
+        }
+        values.truncate(count);
+    }
+
+    /// Something that can be written as text, such as a generator of random numbers.
+    pub fn serial<T: Serialize + DeserializeOwned>(&mut self, name: &str, value: &mut T) {
+        let name = format!("{}{name}", self.prefix);
+        match &mut self.direction {
+            Direction::Out(memory) => {
+                let text = serde_json::to_string(value).expect("plain data has a text");
+                memory.texts.insert(name, text);
+            }
+            Direction::In(memory) => {
+                let text = memory.texts.get(&name);
+                match text.and_then(|text| serde_json::from_str(text).ok()) {
+                    Some(kept) => *value = kept,
+                    None => self.missing = self.missing.take().or(Some(name)),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Thing {
+        numbers: Vec<f64>,
+        count: usize,
+        flag: bool,
+        inner: Option<f64>,
+        none: Option<f64>,
+        list: Vec<Vec<f64>>,
+        random: Pcg64,
+    }
+
+    impl Thing {
+        fn new(seed: u64) -> Self {
+            Self {
+                numbers: vec![0.1, -0.0, f64::MIN_POSITIVE / 8.0, f64::INFINITY],
+                count: 1 << 53,
+                flag: true,
+                inner: Some(2.5),
+                none: None,
+                list: vec![vec![1.0], Vec::new()],
+                random: Pcg64::seed_from_u64(seed),
+            }
+        }
+
+        fn exchange(&mut self, state: &mut Exchange<'_>) {
+            state.vector("numbers", &mut self.numbers);
+            state.count("count", &mut self.count);
+            state.flag("flag", &mut self.flag);
+            state.optional_number("inner", &mut self.inner);
+            state.optional_number("none", &mut self.none);
+            let vector = |state: &mut Exchange<'_>, v: &mut Vec<f64>| state.vector("v", v);
+            state.several("list", &mut self.list, Vec::new, vector);
+            state.part("stream", |state| state.serial("random", &mut self.random));
+        }
+    }
+
+    fn kept() -> (Thing, Memory) {
+        let mut thing = Thing::new(3);
+        let _: u64 = thing.random.random();
+        let memory = Memory::of(|state| thing.exchange(state));
+        (thing, memory)
+    }
+
+    #[test]
+    fn a_state_comes_back_with_every_bit() {
+        let (thing, memory) = kept();
+        let memory = Memory::from_bytes(&memory.to_bytes().unwrap()).unwrap();
+        let mut other = Thing {
+            numbers: Vec::new(),
+            count: 0,
+            flag: false,
+            inner: None,
+            none: Some(1.0),
+            list: vec![Vec::new(); 3],
+            random: Pcg64::seed_from_u64(4),
+        };
+        memory.restore(|state| other.exchange(state)).unwrap();
+        assert_eq!(other, thing);
+        let bits = |t: &Thing| t.numbers.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&other), bits(&thing));
+        assert_eq!(
+            other.random.random::<u64>(),
+            thing.clone().random.random::<u64>()
+        );
+    }
+
+    #[test]
+    fn a_missing_entry_is_named() {
+        let (mut thing, memory) = kept();
+        let part = |state: &mut Exchange<'_>| {
+            state.part("outer", |state| thing.exchange(state));
+        };
+        let message = memory.restore(part).unwrap_err().to_string();
+        assert!(message.contains("outer.numbers"), "{message}");
+    }
+
+    #[test]
+    fn any_damage_is_recognised() {
+        let (_, memory) = kept();
+        let bytes = memory.to_bytes().unwrap();
+        for place in 0..bytes.len() {
+            for bit in [1_u8, 0x80] {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= bit;
+                assert!(Memory::from_bytes(&damaged).is_err(), "byte {place}");
+            }
+            assert!(
+                Memory::from_bytes(&bytes[..place]).is_err(),
+                "length {place}"
+            );
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(Memory::from_bytes(&longer).is_err());
+    }
+
+    #[test]
+    fn other_files_and_other_versions_are_named_as_such() {
+        let mut tensors = Tensors::default();
+        tensors.insert("a", vec![1], vec![1.0]);
+        let foreign = serialized(&tensors, Precision::Double, None).unwrap();
+        let message = Memory::from_bytes(&foreign).unwrap_err();
+        assert!(message.contains("no checkpoint"), "{message}");
+        let (_, memory) = kept();
+        let bytes = memory.to_bytes().unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let place = text.find("\"version\":\"1\"").unwrap() + "\"version\":\"".len();
+        let mut later = bytes.clone();
+        later[place] = b'7';
+        let sum = checksum_place(&later).unwrap();
+        later[sum..sum + 8].copy_from_slice(ZEROS.as_bytes());
+        let checksum = format!("{:08x}", crc32fast::hash(&later));
+        later[sum..sum + 8].copy_from_slice(checksum.as_bytes());
+        let message = Memory::from_bytes(&later).unwrap_err();
+        assert!(message.contains("version 7"), "{message}");
+    }
+}
