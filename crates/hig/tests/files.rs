@@ -9,11 +9,10 @@ use hig::network::{Activation, Initializer, Network};
 use hig::step::Adam;
 use hig::systems::{System, Toy};
 use hig::tensors::{Precision, Tensors};
-use hig::trainer::{Budget, CheckpointWriter, MetricsWriter, Observer, Training, train};
+use hig::trainer::{Budget, MetricsWriter, Observer, Training, train};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 fn network() -> Network {
     Network::mlp(&[3, 4, 2], Activation::Tanh, Initializer::Glorot)
@@ -421,16 +420,6 @@ fn metrics_that_cannot_be_created_are_an_error() {
     let folder = folder();
     let path = folder.path().join("missing").join("metrics.csv");
     assert_message(MetricsWriter::create(&path), &["metrics.csv"]);
-}
-
-#[test]
-fn the_last_checkpoint_holds_the_last_parameters() {
-    let folder = folder();
-    let path = folder.path().join("weights.safetensors");
-    let outcome = observed(&mut CheckpointWriter::new(&path, Duration::ZERO));
-    let network = Toy::default().problem(0).network;
-    let read = network.load_parameters(&path).unwrap();
-    assert_eq!(bits(&read), bits(&outcome.parameters));
 }
 
 proptest! {

@@ -7,11 +7,13 @@ use hig::memory::Memory;
 use hig::step::{Method, methods};
 use hig::systems::{LinearOscillators, Poisson, System, Toy};
 use hig::trainer::{
-    Budget, Checkpoint, Evaluation, Flow, Observer, Order, Outcome, ScheduleKind, Start, Training,
-    train,
+    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Observer, Order, Outcome, ScheduleKind,
+    Start, Training, recover, train,
 };
 use hig::{Problem, Result};
 use proptest::prelude::*;
+use std::path::Path;
+use std::time::Duration;
 
 /// Keeps the state after one update, as a file would, and ends the training there where asked.
 #[derive(Default)]
@@ -220,4 +222,104 @@ fn a_checkpoint_of_another_training_is_refused() {
     assert!(message.contains("40 training samples"), "{message}");
     let nothing = Start::resume(Memory::default()).unwrap_err().to_string();
     assert!(nothing.contains("training.parameters"), "{nothing}");
+}
+
+/// A training with a checkpoint after every update; answers its parameters.
+fn written(setup: &Setup, path: &Path) -> Vec<f64> {
+    let mut writer = CheckpointWriter::new(path, Duration::ZERO);
+    writer.note("whose", "mine");
+    let method = hig::step::Adam::default();
+    let budget = Budget::updates(setup.updates);
+    let observers: &mut [&mut dyn Observer] = &mut [&mut writer];
+    train(
+        &setup.problem,
+        &method,
+        setup.fresh(),
+        &setup.training,
+        budget,
+        7,
+        observers,
+    )
+    .unwrap()
+    .parameters
+}
+
+fn updates(state: &Memory) -> f64 {
+    state.vector("training.updates").unwrap()[0]
+}
+
+#[test]
+fn the_last_whole_checkpoint_is_found() {
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let any = |_: &Memory| Ok(());
+    assert!(recover(&path, any).unwrap().is_none());
+    let parameters = written(&setup, &path);
+    let (state, refused) = recover(&path, any).unwrap().unwrap();
+    assert_eq!((updates(&state), refused.len()), (17.0, 0));
+    assert_eq!(
+        bits(state.vector("training.parameters").unwrap()),
+        bits(&parameters)
+    );
+    assert_eq!(
+        (state.text("whose"), state.text("evaluated")),
+        (Some("mine"), Some("15"))
+    );
+
+    // As if killed between the two renames, and while writing the new file.
+    let kept = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path.with_extension("new"), &kept[..kept.len() / 2]).unwrap();
+    let (state, refused) = recover(&path, any).unwrap().unwrap();
+    assert_eq!((updates(&state), refused.len()), (16.0, 0));
+    std::fs::write(path.with_extension("new"), &kept).unwrap();
+    assert_eq!(updates(&recover(&path, any).unwrap().unwrap().0), 17.0);
+    std::fs::remove_file(path.with_extension("new")).unwrap();
+
+    for (bytes, told) in [
+        (&kept[..kept.len() - 1], "truncated"),
+        (b"{}".as_slice(), "no checkpoint"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let (state, refused) = recover(&path, any).unwrap().unwrap();
+        assert_eq!(updates(&state), 16.0);
+        let message = refused[0].to_string();
+        assert!(
+            message.contains("checkpoint.safetensors") && message.contains(told),
+            "{message}"
+        );
+    }
+    let mine = |_: &Memory| Err("it is another run's".to_owned());
+    let message = recover(&path, mine).unwrap_err().to_string();
+    assert!(
+        message.contains("no checkpoint can be used") && message.contains("another run's"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_training_and_keeps_the_old_ones() {
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing").join("checkpoint.safetensors");
+    let mut writer = CheckpointWriter::new(&path, Duration::ZERO);
+    let method = hig::step::Adam::default();
+    let budget = Budget::updates(setup.updates);
+    let outcome = train(
+        &setup.problem,
+        &method,
+        setup.fresh(),
+        &setup.training,
+        budget,
+        7,
+        &mut [&mut writer],
+    );
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.updates, 1);
+    assert!(
+        matches!(outcome.stop, hig::trainer::Stop::Failed { .. }),
+        "{}",
+        outcome.stop
+    );
 }

@@ -2,14 +2,15 @@
 
 mod batches;
 mod budget;
+mod checkpoint;
 mod observers;
 mod schedule;
 
 pub use batches::{ANY_ORDER, Batches, Order};
 pub use budget::Budget;
+pub use checkpoint::{CheckpointWriter, EVALUATED, before, recover};
 pub use observers::{
-    Checkpoint, CheckpointWriter, Evaluation, Flow, MetricsWriter, Observer, Progress, Saturation,
-    saturation,
+    Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress, Saturation, saturation,
 };
 pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 

@@ -8,7 +8,6 @@ use crate::problem::Problem;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Whether a training goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,38 +127,6 @@ impl Observer for MetricsWriter {
         self.file
             .write_all(row.as_bytes())
             .map_err(|e| Error::file(&self.path, e))?;
-        Ok(Flow::Continue)
-    }
-}
-
-/// Writes the weights from time to time, each time whole or not at all.
-#[derive(Debug)]
-pub struct CheckpointWriter {
-    path: PathBuf,
-    interval: Duration,
-    last: Instant,
-}
-
-impl CheckpointWriter {
-    /// Writes to `path` at evaluations that come at least `interval` after the last time.
-    pub fn new(path: &Path, interval: Duration) -> Self {
-        Self {
-            path: path.to_owned(),
-            interval,
-            last: Instant::now(),
-        }
-    }
-}
-
-impl Observer for CheckpointWriter {
-    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
-        let finite = now.train_loss.is_finite();
-        if finite && self.last.elapsed() >= self.interval {
-            now.problem
-                .network
-                .save_parameters(now.parameters, &self.path)?;
-            self.last = Instant::now();
-        }
         Ok(Flow::Continue)
     }
 }

@@ -1,0 +1,141 @@
+//! Checkpoints in files: written whole or not at all, the one before kept, damage recognised.
+
+use super::observers::{Checkpoint, Evaluation, Flow, Observer};
+use crate::error::{Error, Result};
+use crate::memory::Memory;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Writes the whole state of a training from time to time, and where it ends.
+///
+/// ```
+/// use hig::step::Adam;
+/// use hig::systems::{System, Toy};
+/// use hig::trainer::{Budget, CheckpointWriter, Start, Training, recover, train};
+/// use std::time::Duration;
+///
+/// let problem = Toy::default().problem(0);
+/// let fresh = problem.network.initial_parameters(0);
+/// let run = |start: Start, updates, observers: &mut [&mut dyn hig::trainer::Observer]| {
+///     train(&problem, &Adam::default(), start, &Training::default(), Budget::updates(updates), 0, observers)
+/// };
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("toy.safetensors");
+/// let mut writer = CheckpointWriter::new(&path, Duration::from_secs(30));
+/// run(fresh.clone().into(), 20, &mut [&mut writer])?;
+/// let (state, _) = recover(&path, |_| Ok(()))?.expect("it was just written");
+/// let resumed = run(Start::resume(state)?, 50, &mut [])?;
+/// assert_eq!(resumed.parameters, run(fresh.into(), 50, &mut [])?.parameters);
+/// # Ok::<(), hig::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct CheckpointWriter {
+    path: PathBuf,
+    interval: Duration,
+    written: Instant,
+    notes: Vec<(String, String)>,
+    evaluated: Option<usize>,
+}
+
+/// The note that tells the update of the last evaluation before a checkpoint; rows of later ones are
+/// written again by whoever goes on from there.
+pub const EVALUATED: &str = "evaluated";
+
+impl CheckpointWriter {
+    /// Writes to `path` after updates that come at least `interval` after the last time.
+    pub fn new(path: &Path, interval: Duration) -> Self {
+        Self {
+            path: path.to_owned(),
+            interval,
+            written: Instant::now(),
+            notes: Vec::new(),
+            evaluated: None,
+        }
+    }
+
+    /// Adds or replaces a text that each checkpoint carries, such as whose it is.
+    pub fn note(&mut self, name: &str, text: &str) {
+        self.notes.retain(|(known, _)| known != name);
+        self.notes.push((name.into(), text.into()));
+    }
+
+    /// Tells of an evaluation before the first that it hears of itself.
+    pub fn evaluated(&mut self, update: usize) {
+        self.evaluated = Some(update);
+    }
+}
+
+impl Observer for CheckpointWriter {
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        self.evaluated = Some(now.update);
+        Ok(Flow::Continue)
+    }
+
+    fn checkpoint(&mut self, now: &mut Checkpoint<'_>) -> Result<Flow> {
+        if !now.last && self.written.elapsed() < self.interval {
+            return Ok(Flow::Continue);
+        }
+        let mut state = (now.state)();
+        for (name, text) in &self.notes {
+            state.set_text(name, text.clone());
+        }
+        if let Some(update) = self.evaluated {
+            state.set_text(EVALUATED, update.to_string());
+        }
+        let fresh = self.path.with_extension("new");
+        state.save(&fresh)?;
+        let moved =
+            |from: &Path, to: &Path| std::fs::rename(from, to).map_err(|e| Error::file(to, e));
+        // A kill between the two leaves the one before, which `recover` finds.
+        if self.path.exists() {
+            moved(&self.path, &before(&self.path))?;
+        }
+        moved(&fresh, &self.path)?;
+        self.written = Instant::now();
+        Ok(Flow::Continue)
+    }
+}
+
+/// Where the checkpoint before the one in `path` is kept: `NAME.previous.EXTENSION`.
+pub fn before(path: &Path) -> PathBuf {
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_extension(format!("previous.{extension}"))
+}
+
+/// The state of the last checkpoint that is whole and that `accept` finds to be the right one, with
+/// what was wrong with later ones; none where there is no file at all.
+///
+/// # Errors
+/// There are checkpoints, but none that can be used; the message tells why, file by file.
+pub fn recover(
+    path: &Path,
+    accept: impl Fn(&Memory) -> Result<(), String>,
+) -> Result<Option<(Memory, Vec<Error>)>> {
+    let mut refused = Vec::new();
+    // One that was written but not yet moved is newer than both.
+    let candidates = [path.with_extension("new"), path.to_owned(), before(path)];
+    for (i, candidate) in candidates
+        .iter()
+        .enumerate()
+        .filter(|(_, path)| path.exists())
+    {
+        let checked = Memory::load(candidate).and_then(|state| match accept(&state) {
+            Ok(()) => Ok(state),
+            Err(reason) => Err(Error::file(candidate, reason)),
+        });
+        match checked {
+            Ok(state) => return Ok(Some((state, refused))),
+            // Left by a process that was killed while it wrote.
+            Err(_) if i == 0 => {}
+            Err(error) => refused.push(error),
+        }
+    }
+    match refused.is_empty() {
+        true => Ok(None),
+        false => {
+            let reasons: Vec<String> = refused.iter().map(Error::to_string).collect();
+            let reason = format!("no checkpoint can be used: {}", reasons.join("; "));
+            Err(Error::file(path.parent().unwrap_or(path), reason))
+        }
+    }
+}
