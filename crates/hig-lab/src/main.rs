@@ -11,6 +11,7 @@ mod interrupt;
 mod list;
 mod observers;
 mod output;
+mod record;
 mod reproduce;
 mod run;
 mod statistics;
