@@ -1,9 +1,12 @@
 //! The command line.
 
+use crate::Refused;
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use hig::systems::System;
 use hig::trainer::Budget;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Half-inverse gradients for physics-based deep learning: train networks through physics, compare
 /// the methods, look at the results.
@@ -20,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Train the methods on a system and compare them.
     Run(RunOptions),
+    /// Go on with a run that was stopped or killed, to the same bits as if it never was.
+    Resume(ResumeOptions),
     /// Write a configuration file for `hig run` with every setting of a system, to change at will.
     Init(InitOptions),
     /// Measure over many seeds how far the statements of a source hold.
@@ -67,9 +72,58 @@ pub struct RunOptions {
     /// Write the training samples, in the form that --data reads.
     #[arg(long, value_name = "FILE")]
     pub save_data: Option<PathBuf>,
+    /// How often the state is kept.
+    #[command(flatten)]
+    pub checkpoint: CheckpointOptions,
     /// Where the results go, and how the work is done.
     #[command(flatten)]
     pub output: OutputOptions,
+}
+
+/// Options of `hig resume`.
+#[derive(Debug, Args)]
+pub struct ResumeOptions {
+    /// Folder of the run.
+    #[arg(value_name = "RUN")]
+    pub folder: PathBuf,
+    /// Train longer than the run was to, for which it may have ended already.
+    #[command(flatten)]
+    pub budget: BudgetOptions,
+    /// How often the state is kept.
+    #[command(flatten)]
+    pub checkpoint: CheckpointOptions,
+    /// Threads to use; results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress bars.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// How often the state is kept.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct CheckpointOptions {
+    /// Seconds between two checkpoints, of which a run that is killed loses at most so many; 0 keeps
+    /// every update.
+    #[arg(long, value_name = "S", default_value_t = 30.0)]
+    checkpoint: f64,
+}
+
+impl Default for CheckpointOptions {
+    fn default() -> Self {
+        Self { checkpoint: 30.0 }
+    }
+}
+
+impl CheckpointOptions {
+    /// The time between two.
+    pub fn interval(self) -> Result<Duration> {
+        Duration::try_from_secs_f64(self.checkpoint).map_err(|_| {
+            let seconds = self.checkpoint;
+            let expected = "expected a number of seconds of at least 0";
+            Refused::because(format_args!("--checkpoint {seconds}: {expected}"))
+        })
+    }
 }
 
 /// Options of `hig init`.

@@ -160,7 +160,7 @@ fn pictures(experiment: &Experiment, finished: &[Finished]) -> Option<(usize, Ve
     let mut panels = Vec::new();
     for f in finished {
         let system = &experiment.system;
-        let pictures = system.pictures(&experiment.problem, &f.outcome.parameters, PROBE);
+        let pictures = system.pictures(&experiment.problem, &f.parameters, PROBE);
         columns = pictures.len();
         let mut style = 0;
         for picture in pictures {

@@ -4,13 +4,15 @@ use crate::Refused;
 use crate::config::{GIVEN_DATA, GIVEN_WEIGHTS};
 use anyhow::{Context, Result};
 use hig::tensors::write_whole;
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The files that commands of this program leave at the top of a folder.
-const RESULTS: [&str; 8] = [
-    "config.toml",
+const RESULTS: [&str; 9] = [
+    CONFIG,
+    ABOUT,
     GIVEN_WEIGHTS,
     GIVEN_DATA,
     "summary.csv",
@@ -20,13 +22,23 @@ const RESULTS: [&str; 8] = [
     "results.md",
 ];
 
+/// The configuration that a run was made with.
+pub const CONFIG: &str = "config.toml";
+
+/// Where, when and by what a run was made.
+pub const ABOUT: &str = "run.toml";
+
+/// Held by the process that works in a folder. The lock goes with the process, however it ends.
+pub const LOCK: &str = ".lock";
+
 /// The folder of finished trainings of a command that can go on.
 const TRIALS: &str = "trials";
 
-/// A writable folder for results.
+/// A writable folder for results, in which no other process works.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
+    _lock: File,
 }
 
 impl Folder {
@@ -35,12 +47,20 @@ impl Folder {
     pub fn open(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
         let root = match out {
             Some(path) => path.to_owned(),
-            None => (1..)
-                .map(|n| Path::new("runs").join(format!("{name}-{n}")))
-                .find(|path| !path.exists())
-                .expect("there is always a next number"),
+            None => next_free(name)?,
         };
         Self::prepare(root, force, |_| false)
+    }
+
+    /// Opens the folder of a run to go on with it.
+    pub fn reopen(root: &Path) -> Result<Self> {
+        if !root.join(CONFIG).is_file() {
+            return Err(Refused::because(format_args!(
+                "{}: it has no {CONFIG}, expected the folder of a run",
+                root.display()
+            )));
+        }
+        Self::prepare(root.to_owned(), false, |_| true)
     }
 
     /// Opens `out`, or `runs/NAME`, for a command that goes on from the trainings finished there;
@@ -59,8 +79,7 @@ impl Folder {
         let occupied = root.is_dir()
             && fs::read_dir(&root)
                 .map_err(|e| refuse(format!("cannot be read ({e})")))?
-                .next()
-                .is_some();
+                .any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK));
         if occupied && !force && !may_continue(&root) {
             return Err(refuse(
                 "there are results already; name another folder or replace them with --force"
@@ -68,14 +87,25 @@ impl Folder {
             ));
         }
         fs::create_dir_all(&root).map_err(|e| refuse(format!("cannot be created ({e})")))?;
-        let probe = root.join(".writable");
-        fs::write(&probe, b"")
-            .and_then(|()| fs::remove_file(&probe))
-            .map_err(|e| refuse(format!("is not writable ({e})")))?;
+        let path = root.join(LOCK);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path);
+        let lock = lock.map_err(|e| refuse(format!("is not writable ({e})")))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(refuse("another process works in this folder".into()));
+            }
+            // Some network file systems have no locks; work there goes on as it did without.
+            Err(TryLockError::Error(_)) => {}
+        }
         if occupied && force {
             remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
         }
-        Ok(Self { root })
+        Ok(Self { root, _lock: lock })
     }
 
     /// The folder itself.
@@ -102,6 +132,27 @@ impl Folder {
     }
 }
 
+/// The folder of a method, or of a chain such as `adam:500+hig`.
+pub fn folder_of(method: &str) -> String {
+    method.replace(':', "-")
+}
+
+/// Creates the next free `runs/NAME-N`, so that no other process takes it meanwhile.
+fn next_free(name: &str) -> Result<PathBuf> {
+    let runs = Path::new("runs");
+    let refuse = |e| Refused::because(format_args!("{}: cannot be created ({e})", runs.display()));
+    fs::create_dir_all(runs).map_err(refuse)?;
+    for n in 1.. {
+        let path = runs.join(format!("{name}-{n}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(refuse(e)),
+        }
+    }
+    unreachable!("there is always a next number")
+}
+
 /// Removes what an earlier run left, and nothing else that may lie in the folder.
 fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
@@ -120,17 +171,28 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
 
 /// Date, machine and commit of a table.
 pub fn provenance() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let commit = Command::new("git")
+    format!(
+        "{}, {} cores, commit {}, hig {}",
+        chrono::Local::now().format("%Y-%m-%d"),
+        cores(),
+        commit(),
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// The commit of the folder that the program was started in.
+pub fn commit() -> String {
+    let output = Command::new("git")
         .args(["describe", "--always", "--dirty"])
-        .output()
+        .output();
+    output
         .ok()
         .filter(|output| output.status.success())
         .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or("unknown".to_owned(), |text| text.trim().to_owned());
-    format!(
-        "{}, {cores} cores, commit {commit}, hig {}",
-        chrono::Local::now().format("%Y-%m-%d"),
-        env!("CARGO_PKG_VERSION"),
-    )
+        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// Cores that the program may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
 }

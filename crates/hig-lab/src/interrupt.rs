@@ -1,10 +1,15 @@
-//! Ctrl-C: the first one ends the training after the current update and keeps everything, the
-//! second one ends the program.
+//! Ctrl-C (SIGINT) and SIGTERM: the first one ends the training after the current update and keeps
+//! everything, the second one ends the program.
+//!
+//! SIGHUP is left alone: who starts a run with `nohup` wants it to outlive the terminal.
 
 use hig::Result;
 use hig::trainer::{Flow, Observer, Progress};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The user or the machine asked for the end; what was computed is kept.
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -15,18 +20,32 @@ pub fn listen() {
 }
 
 fn catch() {
-    let handler = || {
-        if ASKED.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        eprintln!(
-            "\ninterrupted: finishing the update and keeping the results (again to quit at once)"
-        );
-    };
-    // Without a handler Ctrl-C simply ends the program, and every row written so far is on disk.
-    if let Err(error) = ctrlc::set_handler(handler) {
+    // Without a handler the signal simply ends the program, and every row written so far is on disk.
+    if let Err(error) = handle() {
         eprintln!("warning: Ctrl-C cannot be caught ({error})");
     }
+}
+
+#[cfg(unix)]
+fn handle() -> std::io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || signals.forever().for_each(|_| ask()));
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn handle() -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(ask)
+}
+
+fn ask() {
+    if ASKED.swap(true, Ordering::SeqCst) {
+        std::process::exit(EXIT_INTERRUPTED.into());
+    }
+    eprintln!(
+        "\ninterrupted: finishing the update and keeping the results (again to quit at once)"
+    );
 }
 
 /// Whether the user asked for the end.

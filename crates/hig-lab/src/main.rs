@@ -1,9 +1,11 @@
 //! `hig`: trains networks through physics and compares the methods, from the command line.
 #![forbid(unsafe_code)]
 
+mod about;
 mod chart;
 mod cli;
 mod config;
+mod ended;
 mod experiment;
 mod figures;
 mod folder;
@@ -14,6 +16,7 @@ mod output;
 mod record;
 mod reproduce;
 mod run;
+mod standing;
 mod statistics;
 mod study;
 mod sweep;
@@ -31,6 +34,7 @@ const EXIT_FAILURE: u8 = 1;
 fn main() -> ExitCode {
     let outcome = match cli::Cli::parse().command {
         cli::Command::Run(options) => run::run(&options),
+        cli::Command::Resume(options) => run::resume(&options),
         cli::Command::Init(options) => config::init(&options),
         cli::Command::Study(options) => study::study(&options),
         cli::Command::Reproduce(options) => reproduce::reproduce(&options),
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         }
     };
     match outcome {
+        Ok(()) if interrupt::asked() => ExitCode::from(interrupt::EXIT_INTERRUPTED),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,9 +1,11 @@
 //! What the lab watches in a training: the progress bar and the numbers that the figures show.
 
+use crate::ended::Ended;
 use crate::experiment::Experiment;
+use crate::record::Columns;
 use hig::matrix::MatRef;
 use hig::systems::System;
-use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress, saturation};
+use hig::trainer::{Evaluation, Flow, Observer, Progress, saturation};
 use hig::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
@@ -71,6 +73,36 @@ impl Observer for Bar {
     }
 }
 
+/// Writes the weights from time to time, each time whole or not at all.
+#[derive(Debug)]
+pub struct WeightsWriter {
+    path: PathBuf,
+    interval: Duration,
+    written: Instant,
+}
+
+impl WeightsWriter {
+    /// Writes to `path` at evaluations that come at least `interval` after the last time.
+    pub fn new(path: &Path, interval: Duration) -> Self {
+        Self {
+            path: path.to_owned(),
+            interval,
+            written: Instant::now(),
+        }
+    }
+}
+
+impl Observer for WeightsWriter {
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        if now.train_loss.is_finite() && self.written.elapsed() >= self.interval {
+            let network = &now.problem.network;
+            network.save_parameters(now.parameters, &self.path)?;
+            self.written = Instant::now();
+        }
+        Ok(Flow::Continue)
+    }
+}
+
 /// A test sample whose way is recorded and drawn.
 pub const PROBE: usize = 0;
 /// A finished training with what was recorded on the way.
@@ -78,17 +110,17 @@ pub const PROBE: usize = 0;
 pub struct Finished {
     /// The method's name.
     pub name: String,
-    /// What an update consumed, in words: "Gram matrix, 512 x 2956".
-    pub consumed: String,
     /// How it ended.
-    pub outcome: Outcome,
+    pub ended: Ended,
+    /// The last parameters.
+    pub parameters: Vec<f64>,
     /// What failed in the middle of it, such as a full disk.
     pub failure: Option<String>,
     /// What the figures show.
     pub curves: Curves,
 }
 
-/// Everything that the figures of one method show, as read back from nowhere but this run.
+/// Everything that the figures of one method show.
 #[derive(Debug, Clone, Default)]
 pub struct Curves {
     /// Updates at the evaluations.
@@ -111,6 +143,50 @@ pub struct Curves {
     pub changes: Vec<(usize, String)>,
 }
 
+impl Curves {
+    /// What the files of a folder hold, as far as they go together; nothing where there are none.
+    pub fn read(folder: &Path, experiment: &Experiment) -> Self {
+        let mut curves = Self::default();
+        let system = experiment.system.as_ref();
+        let measures = system.measures(&experiment.problem, &experiment.weights);
+        let table = |name: &str| {
+            let read = Columns::read(&folder.join(name)).unwrap_or_default();
+            read.unwrap_or_default()
+        };
+        let (metrics, diagnostics) = (table("metrics.csv"), table("diagnostics.csv"));
+        let rows = metrics.rows().min(diagnostics.rows());
+        let value = |table: &Columns, name: &str, row: usize| {
+            table.get(name).map_or(f64::NAN, |column| column[row])
+        };
+        let outputs = experiment.problem.physics.widths().output;
+        for row in 0..rows {
+            curves.updates.push(value(&metrics, "update", row));
+            curves.seconds.push(value(&metrics, "seconds", row));
+            curves.train_loss.push(value(&metrics, "train_loss", row));
+            curves.test_loss.push(value(&metrics, "test_loss", row));
+            curves
+                .saturation
+                .push(value(&diagnostics, "activation_mean", row));
+            let deviation = value(&diagnostics, "activation_deviation", row);
+            curves.saturation_deviation.push(deviation);
+            let measured = measures
+                .iter()
+                .map(|(name, _)| (*name, value(&diagnostics, name, row)));
+            curves.measures.push(measured.collect());
+            let y = (1..=outputs).map(|i| value(&diagnostics, &format!("y{i}"), row));
+            curves.probe.push(y.collect());
+        }
+        curves
+    }
+
+    /// Notes that another method goes on after an update.
+    pub fn mark(&mut self, update: usize, method: &str) {
+        if let Some(place) = self.updates.iter().rposition(|u| *u <= update as f64) {
+            self.changes.push((place, method.to_owned()));
+        }
+    }
+}
+
 /// Records [`Curves`] and writes the diagnostics among them to `diagnostics.csv`, and what the steps
 /// tell of themselves to `steps.csv`, as they come.
 pub struct Recorder<'a> {
@@ -129,10 +205,15 @@ struct Lines {
 }
 
 impl Lines {
-    fn create(path: PathBuf, header: &str) -> Result<Self> {
-        let file = File::create(&path).map_err(|e| Error::file(&path, e))?;
+    /// Goes on with a file, or begins one.
+    fn open(path: PathBuf, header: &str) -> Result<Self> {
+        let opened = File::options().create(true).append(true).open(&path);
+        let file = opened.map_err(|e| Error::file(&path, e))?;
+        let begun = file.metadata().is_ok_and(|file| file.len() > 0);
         let mut lines = Self { path, file };
-        lines.write(&format!("{header}\n"))?;
+        if !begun {
+            lines.write(&format!("{header}\n"))?;
+        }
         Ok(lines)
     }
 
@@ -143,8 +224,9 @@ impl Lines {
 }
 
 impl<'a> Recorder<'a> {
-    /// Records the test sample `sample` among the rest, in files of a folder.
-    pub fn create(folder: &Path, experiment: &'a Experiment, sample: usize) -> Result<Self> {
+    /// Records the test sample `sample` among the rest, in files of a folder; goes on with those that
+    /// are there.
+    pub fn open(folder: &Path, experiment: &'a Experiment, sample: usize) -> Result<Self> {
         let problem = &experiment.problem;
         let measures = experiment.system.measures(problem, &experiment.weights);
         let mut columns: Vec<String> = measures.iter().map(|(name, _)| (*name).into()).collect();
@@ -155,18 +237,17 @@ impl<'a> Recorder<'a> {
             columns.join(",")
         );
         Ok(Self {
-            curves: Curves::default(),
+            curves: Curves::read(folder, experiment),
             system: experiment.system.as_ref(),
             sample,
-            diagnostics: Lines::create(folder.join("diagnostics.csv"), &header)?,
-            steps: Lines::create(folder.join("steps.csv"), "update,quantity,value")?,
+            diagnostics: Lines::open(folder.join("diagnostics.csv"), &header)?,
+            steps: Lines::open(folder.join("steps.csv"), "update,quantity,value")?,
         })
     }
 
-    /// Notes that another method goes on from here.
-    pub fn mark(&mut self, method: &str) {
-        let place = self.curves.updates.len().saturating_sub(1);
-        self.curves.changes.push((place, method.to_owned()));
+    /// Notes that another method goes on after an update.
+    pub fn mark(&mut self, update: usize, method: &str) {
+        self.curves.mark(update, method);
     }
 }
 

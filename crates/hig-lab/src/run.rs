@@ -1,23 +1,25 @@
-//! `hig run`: trains every method from the same start, and shows what came out.
+//! `hig run`, `hig resume`: train every method from the same start, and show what came out.
 
-use crate::cli::RunOptions;
+use crate::cli::{ResumeOptions, RunOptions};
 use crate::config::{GIVEN_DATA, GIVEN_WEIGHTS};
+use crate::ended::Ended;
 use crate::experiment::{Contender, Experiment};
-use crate::folder::Folder;
+use crate::folder::{CONFIG, Folder, folder_of};
 use crate::interrupt::{self, Interrupt};
-use crate::observers::{Bar, Finished, PROBE, Recorder};
+use crate::observers::{Bar, Curves, Finished, PROBE, Recorder, WeightsWriter};
 use crate::output::say;
-use crate::{Refused, figures, table};
+use crate::standing::{CHECKPOINT, PHASE, Standing, WEIGHTS, WHOSE, cut_tables, whose};
+use crate::{Refused, about, figures, table};
 use anyhow::{Result, bail};
 use hig::network::Network;
 use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, consumption, train};
+use std::path::Path;
 use std::time::Duration;
 
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Runs the command.
+/// Runs the command `hig run`.
 pub fn run(options: &RunOptions) -> Result<()> {
     use_threads(options.output.threads)?;
+    let interval = options.checkpoint.interval()?;
     let experiment = Experiment::new(options)?;
     let folder = Folder::open(
         options.output.out.as_deref(),
@@ -38,35 +40,232 @@ pub fn run(options: &RunOptions) -> Result<()> {
             .map_err(Refused::because)?;
     }
     keep_given(&experiment, &folder)?;
-    folder.write("config.toml", &experiment.configuration())?;
-    interrupt::listen();
+    folder.write(CONFIG, &experiment.configuration())?;
+    about::write(&experiment, &folder)?;
+    Work {
+        experiment: &experiment,
+        folder: &folder,
+        interval,
+        quiet: options.output.quiet,
+    }
+    .go()
+}
 
-    let mut finished = Vec::new();
-    for contender in &experiment.contenders {
-        finished.push(train_one(
-            &experiment,
-            contender,
-            &folder,
-            options.output.quiet,
-        )?);
-        let failed = finished.last().is_some_and(|f| f.failure.is_some());
-        if failed || interrupt::asked() {
-            break;
+/// Runs the command `hig resume`.
+pub fn resume(options: &ResumeOptions) -> Result<()> {
+    use_threads(options.threads)?;
+    let interval = options.checkpoint.interval()?;
+    let folder = Folder::reopen(&options.folder)?;
+    let config = folder.path().join(CONFIG);
+    let experiment = Experiment::new(&RunOptions {
+        system: config.to_string_lossy().into_owned(),
+        budget: options.budget,
+        ..RunOptions::default()
+    })?;
+    if options.budget.given().is_some() {
+        folder.write(CONFIG, &experiment.configuration())?;
+    }
+    about::resumed(&folder)?;
+    Work {
+        experiment: &experiment,
+        folder: &folder,
+        interval,
+        quiet: options.quiet,
+    }
+    .go()
+}
+
+/// An experiment in its folder, begun or not.
+struct Work<'a> {
+    experiment: &'a Experiment,
+    folder: &'a Folder,
+    /// Time between two checkpoints.
+    interval: Duration,
+    quiet: bool,
+}
+
+impl Work<'_> {
+    /// Trains what is not yet trained, and shows all of it.
+    fn go(&self) -> Result<()> {
+        interrupt::listen();
+        let contenders = &self.experiment.contenders;
+        let standings = contenders.iter().map(|contender| self.standing(contender));
+        let standings = standings.collect::<Result<Vec<_>>>()?;
+        let mut finished = Vec::new();
+        for (contender, standing) in contenders.iter().zip(standings) {
+            finished.push(self.train(contender, standing)?);
+            let failed = finished.last().is_some_and(|f| f.failure.is_some());
+            if failed || interrupt::asked() {
+                break;
+            }
+        }
+        crate::output::write(format_args!("{}", table::summary(&finished)));
+        if let Some(failure) = finished.iter().find_map(|f| f.failure.as_ref()) {
+            bail!("{failure}");
+        }
+        let folder = self.folder;
+        folder.write("summary.csv", &table::summary_csv(&finished))?;
+        let figures = figures::draw(self.experiment, &finished, &folder.subfolder("figures")?)?;
+        say!();
+        for path in figures {
+            say!("{}", path.display());
+        }
+        say!("{}", folder.path().display());
+        if interrupt::asked() {
+            say!(
+                "interrupted; `hig resume {}` goes on",
+                folder.path().display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Where a contender stands.
+    fn standing(&self, contender: &Contender) -> Result<Standing> {
+        let own = self.folder.path().join(folder_of(&contender.name));
+        let (standing, passed_over) = Standing::of(self.experiment, contender, &own)?;
+        for reason in passed_over {
+            eprintln!("warning: {reason}; going on from the checkpoint before");
+        }
+        Ok(standing)
+    }
+
+    /// Trains a contender from where it stands.
+    fn train(&self, contender: &Contender, standing: Standing) -> Result<Finished> {
+        let own = self.folder.subfolder(&folder_of(&contender.name))?;
+        let (start, phase, evaluated) = match standing {
+            Standing::Ended(ended, parameters) => {
+                return Ok(self.ended_before(contender, &own, ended, parameters));
+            }
+            Standing::Fresh => (Start::from(self.experiment.weights.clone()), 0, None),
+            Standing::Stopped(stopped) => (stopped.start, stopped.phase, stopped.evaluated),
+        };
+        Ended::forget(&own)?;
+        cut_tables(&own, evaluated)?;
+        self.train_from(contender, &own, start, phase, evaluated)
+    }
+
+    /// What the folder of a training that has ended tells.
+    fn ended_before(
+        &self,
+        contender: &Contender,
+        own: &Path,
+        ended: Ended,
+        parameters: Vec<f64>,
+    ) -> Finished {
+        let mut curves = Curves::read(own, self.experiment);
+        for (update, name) in ended.phases.iter().skip(1) {
+            curves.mark(*update, name);
+        }
+        if !self.quiet {
+            eprintln!("{}", table::line(&contender.name, &ended));
+        }
+        Finished {
+            name: contender.name.clone(),
+            ended,
+            parameters,
+            failure: None,
+            curves,
         }
     }
 
-    crate::output::write(format_args!("{}", table::summary(&finished)));
-    if let Some(failure) = finished.iter().find_map(|f| f.failure.as_ref()) {
-        bail!("{failure}");
+    fn train_from(
+        &self,
+        contender: &Contender,
+        own: &Path,
+        mut start: Start,
+        first: usize,
+        evaluated: Option<usize>,
+    ) -> Result<Finished> {
+        let Self {
+            experiment,
+            interval,
+            quiet,
+            ..
+        } = *self;
+        let name = &contender.name;
+        let mut bar = Bar::new(name, quiet);
+        let mut metrics = MetricsWriter::open(&own.join("metrics.csv"))?;
+        let mut recorder = Recorder::open(own, experiment, PROBE)?;
+        let mut weights = WeightsWriter::new(&own.join(WEIGHTS), interval);
+        let mut checkpoints = CheckpointWriter::new(&own.join(CHECKPOINT), interval);
+        checkpoints.note(WHOSE, &whose(experiment, contender));
+        if let Some(update) = evaluated {
+            checkpoints.evaluated(update);
+        }
+        let mut begun = Vec::new();
+        for (i, phase) in contender.phases.iter().enumerate() {
+            let after = i.checked_sub(1).and_then(|i| contender.phases[i].until);
+            if i > 0 && i <= first {
+                recorder.mark(after.unwrap_or(0), &phase.name);
+            }
+            begun.push((after.unwrap_or(0), phase.name.clone()));
+        }
+        let mut place = first;
+        let outcome = loop {
+            let phase = &contender.phases[place];
+            let mut budget = experiment.budget;
+            if let Some(until) = phase.until {
+                budget.updates = Some(budget.updates.map_or(until, |updates| updates.min(until)));
+            }
+            checkpoints.note(PHASE, &place.to_string());
+            let outcome = train(
+                &experiment.problem,
+                phase.method.as_ref(),
+                start,
+                &phase.training,
+                budget,
+                // Another phase must not see the same samples in the same order again.
+                experiment.seed.wrapping_add(place as u64),
+                &mut [
+                    &mut bar,
+                    &mut metrics,
+                    &mut recorder,
+                    &mut weights,
+                    &mut checkpoints,
+                    &mut Interrupt,
+                ],
+            )?;
+            let budget = &experiment.budget;
+            let ended = budget.used(outcome.updates, outcome.epochs, outcome.seconds) >= 1.0;
+            let next = contender.phases.get(place + 1);
+            match next {
+                Some(next) if !ended && matches!(outcome.stop, Stop::Budget) => {
+                    recorder.mark(outcome.updates, &next.name);
+                    start = Start::from(&outcome);
+                    place += 1;
+                }
+                _ => break outcome,
+            }
+        };
+        bar.clear();
+        let mut failure = match &outcome.stop {
+            Stop::Failed { .. } => Some(format!("{name}: {}", outcome.stop)),
+            _ => None,
+        };
+        let network = &experiment.problem.network;
+        if let Err(error) = network.save_parameters(&outcome.parameters, &own.join(WEIGHTS)) {
+            failure = Some(rescue(network, &outcome.parameters, &error));
+        }
+        let last = &contender.phases[place];
+        let (consumes, rows, columns) =
+            consumption(&experiment.problem, last.method.as_ref(), &last.training)?;
+        begun.truncate(place + 1);
+        let ended = Ended::new(&outcome, format!("{consumes}, {rows} x {columns}"), begun);
+        if let Err(error) = ended.write(own) {
+            failure.get_or_insert(error.to_string());
+        }
+        if !quiet {
+            eprintln!("{}", table::line(name, &ended));
+        }
+        Ok(Finished {
+            name: name.clone(),
+            ended,
+            parameters: outcome.parameters,
+            failure,
+            curves: recorder.curves,
+        })
     }
-    folder.write("summary.csv", &table::summary_csv(&finished))?;
-    let figures = figures::draw(&experiment, &finished, &folder.subfolder("figures")?)?;
-    say!();
-    for path in figures {
-        say!("{}", path.display());
-    }
-    say!("{}", folder.path().display());
-    Ok(())
 }
 
 /// Copies what the run was given into its folder: the files themselves may change.
@@ -93,79 +292,6 @@ pub fn use_threads(threads: Option<usize>) -> Result<()> {
             .num_threads(count)
             .build_global()?),
     }
-}
-
-fn train_one(
-    experiment: &Experiment,
-    contender: &Contender,
-    folder: &Folder,
-    quiet: bool,
-) -> Result<Finished> {
-    let own = folder.subfolder(&contender.name.replace(':', "-"))?;
-    let weights = own.join("weights.safetensors");
-    let mut bar = Bar::new(&contender.name, quiet);
-    let mut metrics = MetricsWriter::create(&own.join("metrics.csv"))?;
-    let mut recorder = Recorder::create(&own, experiment, PROBE)?;
-    let mut checkpoints = CheckpointWriter::new(&weights, CHECKPOINT_INTERVAL);
-    let mut start = Start::from(experiment.weights.clone());
-    let mut phases = contender.phases.iter().enumerate().peekable();
-    let outcome = loop {
-        let (i, phase) = phases.next().expect("a contender has a phase");
-        let mut budget = experiment.budget;
-        if let Some(until) = phase.until {
-            budget.updates = Some(budget.updates.map_or(until, |updates| updates.min(until)));
-        }
-        let outcome = train(
-            &experiment.problem,
-            phase.method.as_ref(),
-            start,
-            &phase.training,
-            budget,
-            // Another phase must not see the same samples in the same order again.
-            experiment.seed.wrapping_add(i as u64),
-            &mut [
-                &mut bar,
-                &mut metrics,
-                &mut recorder,
-                &mut checkpoints,
-                &mut Interrupt,
-            ],
-        )?;
-        let ended = experiment
-            .budget
-            .used(outcome.updates, outcome.epochs, outcome.seconds)
-            >= 1.0;
-        match phases.peek() {
-            Some((_, next)) if !ended && matches!(outcome.stop, Stop::Budget) => {
-                recorder.mark(&next.name);
-                start = Start::from(&outcome);
-            }
-            _ => break outcome,
-        }
-    };
-    bar.clear();
-    let name = &contender.name;
-    let mut failure = match &outcome.stop {
-        Stop::Failed { .. } => Some(format!("{name}: {}", outcome.stop)),
-        _ => None,
-    };
-    let network = &experiment.problem.network;
-    if let Err(error) = network.save_parameters(&outcome.parameters, &weights) {
-        failure = Some(rescue(network, &outcome.parameters, &error));
-    }
-    if !quiet {
-        eprintln!("{}", table::line(name, &outcome));
-    }
-    let last = contender.phases.last().expect("a contender has a phase");
-    let method = last.method.as_ref();
-    let (consumes, rows, columns) = consumption(&experiment.problem, method, &last.training)?;
-    Ok(Finished {
-        name: name.clone(),
-        consumed: format!("{consumes}, {rows} x {columns}"),
-        outcome,
-        failure,
-        curves: recorder.curves,
-    })
 }
 
 /// Weights that cannot be written where they belong, on a full disk, go to the temporary folder.

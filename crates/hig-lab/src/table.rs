@@ -1,7 +1,7 @@
 //! Results as text: one line while they come, one table at the end.
 
+use crate::ended::Ended;
 use crate::observers::Finished;
-use hig::trainer::Outcome;
 
 /// Lays out rows of cells with the columns aligned; the first column to the left, numbers to the
 /// right.
@@ -36,7 +36,7 @@ pub fn summary(finished: &[Finished]) -> String {
     let rows: Vec<Vec<String>> = finished
         .iter()
         .map(|f| {
-            let o = &f.outcome;
+            let o = &f.ended;
             let mut row = vec![
                 f.name.clone(),
                 o.updates.to_string(),
@@ -52,7 +52,7 @@ pub fn summary(finished: &[Finished]) -> String {
                     .flatten()
                     .map(|(_, v)| format!("{v:.2e}")),
             );
-            row.extend([f.consumed.clone(), o.stop.to_string()]);
+            row.extend([o.consumed.clone(), o.stop.clone()]);
             row
         })
         .collect();
@@ -74,18 +74,18 @@ pub fn summary(finished: &[Finished]) -> String {
 pub fn summary_csv(finished: &[Finished]) -> String {
     let mut text = "method,updates,seconds,train_loss,test_loss,consumes,stop\n".to_owned();
     for f in finished {
-        let o = &f.outcome;
-        let stop = o.stop.to_string().replace('"', "'");
+        let o = &f.ended;
+        let stop = o.stop.replace('"', "'");
         text += &format!(
             "{},{},{:.6},{:e},{:e},\"{}\",\"{stop}\"\n",
-            f.name, o.updates, o.seconds, o.train_loss, o.test_loss, f.consumed
+            f.name, o.updates, o.seconds, o.train_loss, o.test_loss, o.consumed
         );
     }
     text
 }
 
 /// One line for a training that has just ended.
-pub fn line(name: &str, outcome: &Outcome) -> String {
+pub fn line(name: &str, outcome: &Ended) -> String {
     format!(
         "{name:<6} {:>8} updates in {:.1} s: train loss {:.2e}, test loss {:.2e} ({})",
         outcome.updates, outcome.seconds, outcome.train_loss, outcome.test_loss, outcome.stop

@@ -232,7 +232,7 @@ impl Case {
 }
 
 /// FNV-1a: the same on every machine and in every version of the compiler.
-fn fingerprint(text: &str) -> u64 {
+pub fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -474,7 +474,7 @@ fn an_interrupt_keeps_what_was_computed() {
     assert!(kill.unwrap().success());
     let output = child.wait_with_output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(130));
     assert!(
         table.contains("interrupted") && !table.contains("gn "),
         "{table}"

@@ -394,7 +394,7 @@ fn observed(observer: &mut dyn Observer) -> hig::trainer::Outcome {
 fn metrics_have_a_header_and_a_row_for_each_evaluation() {
     let folder = folder();
     let path = folder.path().join("metrics.csv");
-    let outcome = observed(&mut MetricsWriter::create(&path).unwrap());
+    let outcome = observed(&mut MetricsWriter::open(&path).unwrap());
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.ends_with('\n'));
     let mut lines = text.lines();
@@ -416,10 +416,10 @@ fn metrics_have_a_header_and_a_row_for_each_evaluation() {
 }
 
 #[test]
-fn metrics_that_cannot_be_created_are_an_error() {
+fn metrics_that_cannot_be_written_are_an_error() {
     let folder = folder();
     let path = folder.path().join("missing").join("metrics.csv");
-    assert_message(MetricsWriter::create(&path), &["metrics.csv"]);
+    assert_message(MetricsWriter::open(&path), &["metrics.csv"]);
 }
 
 proptest! {

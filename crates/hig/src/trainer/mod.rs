@@ -270,6 +270,10 @@ pub fn train(
             let evaluated = run.evaluate(change.diagnostics);
             stop = stop.or(evaluated);
         }
+        if let Some(failed @ Stop::Failed { .. }) = stop {
+            // What an observer could not write must be written again from the last checkpoint on.
+            break failed;
+        }
         let last = stop.is_some() || used >= 1.0;
         let kept = run.keep(last, step.as_mut(), &mut batches);
         if let Some(stop) = stop.or(kept) {

@@ -65,8 +65,8 @@ pub trait Observer {
         Ok(Flow::Continue)
     }
 
-    /// Called after every update, and after the evaluation that may belong to it. An update that
-    /// failed has no checkpoint.
+    /// Called after every update, and after the evaluation that may belong to it. Where the update or
+    /// an observer failed there is no checkpoint.
     ///
     /// # Errors
     /// Whatever should end the training.
@@ -101,14 +101,16 @@ pub struct MetricsWriter {
 }
 
 impl MetricsWriter {
-    /// Starts a file.
+    /// Goes on with a file, or begins one.
     ///
     /// # Errors
-    /// The file cannot be created.
-    pub fn create(path: &Path) -> Result<Self> {
+    /// The file cannot be written.
+    pub fn open(path: &Path) -> Result<Self> {
         let start = || -> std::io::Result<File> {
-            let mut file = File::create(path)?;
-            writeln!(file, "update,epoch,seconds,train_loss,test_loss")?;
+            let mut file = File::options().create(true).append(true).open(path)?;
+            if file.metadata()?.len() == 0 {
+                file.write_all(b"update,epoch,seconds,train_loss,test_loss\n")?;
+            }
             Ok(file)
         };
         let file = start().map_err(|e| Error::file(path, e))?;

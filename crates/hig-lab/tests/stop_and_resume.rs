@@ -1,0 +1,495 @@
+//! Runs that are stopped, killed or run out of disk go on to the bits of one that never was.
+//!
+//! `HIG_KILLS=100 cargo test --release -p hig-lab --test stop_and_resume` kills a hundred runs.
+#![cfg(unix)]
+
+mod common;
+
+use common::hig;
+use hig::memory::Memory;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
+
+/// Two methods, one of them a chain, with small batches: seconds of training, many updates.
+const RUN: &str = "run toy --method adam:400+adaptive-hig --method hig --updates 900 --set samples=48 \
+                   --set batch=16 --set test_samples=8 --quiet";
+
+fn start(arguments: &str, out: &Path) -> Child {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("hig"));
+    command
+        .args(arguments.split_whitespace())
+        .arg("--out")
+        .arg(out);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn finish(arguments: &str, out: &Path) -> Output {
+    start(arguments, out).wait_with_output().unwrap()
+}
+
+fn resume(out: &Path, more: &[&str]) -> Output {
+    let mut command = hig(&["resume", out.to_str().unwrap(), "--quiet"]);
+    command.args(more).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The run that was never stopped, and how long it took.
+fn whole(folder: &Path) -> (PathBuf, Duration) {
+    let out = folder.join("whole");
+    let clock = Instant::now();
+    let output = finish(RUN, &out);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    (out, clock.elapsed())
+}
+
+const METHODS: [&str; 2] = ["adam-400+adaptive-hig", "hig"];
+
+/// Columns that depend on the clock.
+fn timeless(text: &str) -> Vec<String> {
+    let mut rows = text.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    let header = rows.next().unwrap_or_default();
+    let clock = header.iter().position(|name| *name == "seconds");
+    let rest = |row: Vec<&str>| {
+        let cells = row.iter().enumerate().filter(|(i, _)| Some(*i) != clock);
+        cells.map(|(_, cell)| *cell).collect::<Vec<_>>().join(",")
+    };
+    rows.map(rest).collect()
+}
+
+fn assert_same(found: &Path, expected: &Path, context: &str) {
+    for method in METHODS {
+        let file = |root: &Path, name: &str| fs::read(root.join(method).join(name)).unwrap();
+        let text = |root: &Path, name: &str| String::from_utf8(file(root, name)).unwrap();
+        let weights = "weights.safetensors";
+        assert!(
+            file(found, weights) == file(expected, weights),
+            "{context}: {method}: other weights"
+        );
+        for name in [
+            "metrics.csv",
+            "diagnostics.csv",
+            "steps.csv",
+            "spectrum.csv",
+        ] {
+            if !expected.join(method).join(name).exists() {
+                continue;
+            }
+            let (found, expected) = (
+                timeless(&text(found, name)),
+                timeless(&text(expected, name)),
+            );
+            let rows = found.iter().zip(&expected);
+            if let Some((found, expected)) =
+                rows.into_iter().find(|(found, expected)| found != expected)
+            {
+                panic!("{context}: {method}/{name}: {found} for {expected}");
+            }
+            assert_eq!(found.len(), expected.len(), "{context}: {method}/{name}");
+        }
+    }
+    for name in ["summary.csv", "figures/loss.svg"] {
+        assert!(found.join(name).is_file(), "{context}: {name}");
+    }
+}
+
+/// Numbers in [0, 1) that differ from run to run; the first is printed with a failure.
+struct Moments(u64);
+
+impl Moments {
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Self(now.unwrap().as_nanos() as u64)
+    }
+
+    fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) as f64 / (1_u64 << 31) as f64
+    }
+}
+
+/// Update of the last whole row of a table, if there is one.
+fn last_update(path: &Path) -> Option<usize> {
+    let text = fs::read_to_string(path).ok()?;
+    let rows = text.split_inclusive('\n').filter(|row| row.ends_with('\n'));
+    rows.last()?.split(',').next()?.parse().ok()
+}
+
+/// Updates that the newest readable checkpoint of a method knows.
+fn kept(folder: &Path) -> Option<usize> {
+    let (state, _) =
+        hig::trainer::recover(&folder.join("checkpoint.safetensors"), |_| Ok(())).unwrap()?;
+    Some(state.vector("training.updates").unwrap()[0] as usize)
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_same_bits() {
+    let kills: usize = std::env::var("HIG_KILLS").map_or(5, |n| n.parse().unwrap());
+    let folder = TempDir::new().unwrap();
+    let (expected, time) = whole(folder.path());
+    let mut moments = Moments::new();
+    let mut killed = 0;
+    for run in 0.. {
+        if killed >= kills {
+            break;
+        }
+        let out = folder.path().join(format!("run-{run}"));
+        let every = run % 2 == 0;
+        let checkpoint = if every { "0" } else { "0.01" };
+        let mut child = start(&format!("{RUN} --checkpoint {checkpoint}"), &out);
+        // One run is killed again and again until it is through.
+        loop {
+            let wait = time.mul_f64(1.2 * moments.next());
+            std::thread::sleep(wait);
+            child.kill().unwrap();
+            let output = child.wait_with_output().unwrap();
+            let context = format!("run {run}, killed after {wait:?}");
+            if output.status.success() {
+                break;
+            }
+            assert_eq!(output.status.code(), None, "{context}: {}", stderr(&output));
+            killed += 1;
+            if !out.join("config.toml").exists() {
+                // Killed before it began: nothing is there to go on with.
+                child = start(&format!("{RUN} --force --checkpoint {checkpoint}"), &out);
+                continue;
+            }
+            for method in METHODS.map(|method| out.join(method)) {
+                let written = last_update(&method.join("metrics.csv")).unwrap_or(0);
+                let kept = kept(&method).unwrap_or(0);
+                assert!(
+                    !every || kept + 1 >= written,
+                    "{context}: {kept} of {written}"
+                );
+            }
+            let mut command = Command::new(assert_cmd::cargo::cargo_bin("hig"));
+            command
+                .arg("resume")
+                .arg(&out)
+                .args(["--quiet", "--checkpoint", checkpoint]);
+            let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            child = command.spawn().unwrap();
+        }
+        assert_same(&out, &expected, &format!("run {run}"));
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_end_goes_on_to_the_same_bits() {
+    let folder = TempDir::new().unwrap();
+    let (expected, _) = whole(folder.path());
+    for (signal, method, rows) in [
+        ("INT", METHODS[0], 3),
+        ("TERM", METHODS[0], 300),
+        ("TERM", METHODS[1], 5),
+    ] {
+        let context = format!("{signal} at {rows} of {method}");
+        let out = folder.path().join(format!("{signal}-{method}-{rows}"));
+        let mut child = start(RUN, &out);
+        let metrics = out.join(method).join("metrics.csv");
+        while last_update(&metrics).unwrap_or(0) < rows {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "{context}: it ended by itself"
+            );
+            std::thread::yield_now();
+        }
+        let kill = Command::new("kill")
+            .args([&format!("-{signal}"), &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(130),
+            "{context}: {}",
+            stderr(&output)
+        );
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            text.contains("interrupted; `hig resume"),
+            "{context}: {text}"
+        );
+        let ended = fs::read_to_string(out.join(method).join("outcome.toml")).unwrap();
+        assert!(
+            ended.contains("ended = \"interrupted\""),
+            "{context}: {ended}"
+        );
+        let output = resume(&out, &[]);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{context}: {}",
+            stderr(&output)
+        );
+        assert_same(&out, &expected, &context);
+    }
+}
+
+/// Runs in `sh` with a file system of its own, if this machine lets it.
+fn in_own_file_system(script: &str) -> Option<Output> {
+    let own = |script: &str| {
+        Command::new("unshare")
+            .args(["-rm", "sh", "-c", script])
+            .output()
+    };
+    let allowed = own("mount -t tmpfs none /mnt").is_ok_and(|output| output.status.success());
+    allowed.then(|| own(script).unwrap())
+}
+
+#[test]
+fn a_run_on_a_full_disk_goes_on_once_there_is_room() {
+    let folder = TempDir::new().unwrap();
+    let (expected, _) = whole(folder.path());
+    let program = assert_cmd::cargo::cargo_bin("hig");
+    let program = program.display();
+    let out = folder.path().join("limited");
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 16; exec {program} {RUN} --checkpoint 0 --out {}",
+        out.display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("File too large"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(kept(&out.join(METHODS[0])).is_some());
+    let output = resume(&out, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_same(&out, &expected, "a limit on the size of files");
+
+    let disk = folder.path().join("disk");
+    let out = folder.path().join("from-disk");
+    fs::create_dir(&disk).unwrap();
+    let (at, copy) = (disk.display(), out.display());
+    let script = format!(
+        "mount -t tmpfs -o size=80k none {at}; {program} {RUN} --checkpoint 0 --out {at}/run; echo code $?; \
+         mount -o remount,size=64m {at}; {program} resume {at}/run --quiet; echo code $?; cp -r {at}/run {copy}"
+    );
+    if let Some(output) = in_own_file_system(&script) {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            text.contains("code 1\n") && text.contains("code 0\n"),
+            "{text}{}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("No space left"),
+            "{}",
+            stderr(&output)
+        );
+        assert_same(&out, &expected, "a full disk");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let at = disk.display();
+    let program = assert_cmd::cargo::cargo_bin("hig");
+    let program = program.display();
+    let script = format!(
+        "mount -t tmpfs none {at}; {program} run toy --updates 3 --quiet --out {at}/run; mount -o remount,ro {at}; \
+         {program} resume {at}/run --updates 9; echo code $?; {program} run toy --updates 3 --out {at}/other; echo code $?"
+    );
+    if let Some(output) = in_own_file_system(&script) {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            text.matches("code 2\n").count(),
+            2,
+            "{text}{}",
+            stderr(&output)
+        );
+        assert_eq!(
+            stderr(&output).matches("Read-only file system").count(),
+            2,
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_second_process_in_the_same_folder_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let mut first = start("run toy --method hig --seconds 600 --quiet", &out);
+    while last_update(&out.join("hig/metrics.csv")).is_none() {
+        assert!(first.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    let path = out.to_str().unwrap();
+    for arguments in [
+        &["resume", path][..],
+        &["run", "toy", "--updates", "1", "--out", path],
+        &["run", "toy", "--updates", "1", "--out", path, "--force"],
+        &["sweep", "toy", "--updates", "1", "--out", path, "--force"],
+    ] {
+        let output = hig(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let message = stderr(&output);
+        assert!(
+            message.contains("results already") || message.contains("another process"),
+            "{arguments:?}: {message}"
+        );
+    }
+    assert!(
+        stderr(&hig(&["resume", path]).output().unwrap())
+            .contains("another process works in this folder")
+    );
+    assert!(
+        first.try_wait().unwrap().is_none(),
+        "the first was disturbed"
+    );
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let output = resume(&out, &["--updates", "5"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_told_of() {
+    let folder = TempDir::new().unwrap();
+    let (expected, _) = whole(folder.path());
+    let out = folder.path().join("run");
+    let first = RUN.replace("900", "650");
+    assert!(
+        finish(&format!("{first} --checkpoint 0"), &out)
+            .status
+            .success()
+    );
+    let damaged = out.join("hig/checkpoint.safetensors");
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&damaged, &bytes).unwrap();
+    // Whatever the clock did since, the files are what counts.
+    for (name, days) in [
+        ("hig/checkpoint.previous.safetensors", 400),
+        ("config.toml", 0),
+    ] {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(86400 * 365 * 60 + days * 86400);
+        File::options()
+            .append(true)
+            .open(out.join(name))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+    let truncated = out.join(METHODS[0]).join("checkpoint.safetensors");
+    let bytes = fs::read(&truncated).unwrap();
+    fs::write(&truncated, &bytes[..bytes.len() - 7]).unwrap();
+    let output = resume(&out, &["--updates", "900"]);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    assert_eq!(
+        message.matches("its checksum is wrong").count(),
+        2,
+        "{message}"
+    );
+    assert_eq!(
+        message
+            .matches("going on from the checkpoint before")
+            .count(),
+        2,
+        "{message}"
+    );
+    assert_same(&out, &expected, "damaged");
+}
+
+#[test]
+fn checkpoints_that_cannot_be_used_are_refused_before_any_work() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let output = finish(&RUN.replace("900", "30"), &out);
+    assert!(output.status.success());
+    let [chain, hig_folder] = METHODS.map(|method| out.join(method));
+    for name in ["checkpoint.safetensors", "checkpoint.previous.safetensors"] {
+        fs::write(hig_folder.join(name), b"{}").unwrap();
+    }
+    let before = fs::read(chain.join("metrics.csv")).unwrap();
+    let output = resume(&out, &["--updates", "40"]);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("no checkpoint of hig") && message.contains("remove them"),
+        "{message}"
+    );
+    let foreign = chain.join("checkpoint.safetensors");
+    fs::copy(&foreign, hig_folder.join("checkpoint.safetensors")).unwrap();
+    let message = stderr(&resume(&out, &["--updates", "40"]));
+    assert!(
+        message.contains("belongs to a training with other settings"),
+        "{message}"
+    );
+    assert_eq!(fs::read(chain.join("metrics.csv")).unwrap(), before);
+
+    let config = out.join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("cutoff = 1e-5", "cutoff = 1e-3")).unwrap();
+    let message = stderr(&resume(&out, &["--updates", "40"]));
+    assert!(message.contains("other settings"), "{message}");
+}
+
+#[test]
+fn a_longer_budget_goes_on_from_the_end() {
+    let folder = TempDir::new().unwrap();
+    let (expected, _) = whole(folder.path());
+    let out = folder.path().join("run");
+    // Within the first phase, at its end, and within the second.
+    for updates in ["250", "400", "601"] {
+        let output = finish(&format!("{} --force", RUN.replace("900", updates)), &out);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let output = resume(&out, &["--updates", "900"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_same(&out, &expected, updates);
+        let again = resume(&out, &[]);
+        assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+        assert_same(&out, &expected, "nothing left to do");
+    }
+    let config = fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(config.contains("updates = 900"), "{config}");
+    let about = fs::read_to_string(out.join("run.toml")).unwrap();
+    let about: toml::Table = about.parse().unwrap();
+    assert_eq!(about["resumed"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_folder_without_a_run_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().to_str().unwrap();
+    for (arguments, told) in [
+        (vec!["resume", path], "expected the folder of a run"),
+        (vec!["resume", "nowhere"], "nowhere"),
+        (vec!["run", "toy", "--checkpoint=-1"], "--checkpoint -1"),
+        (vec!["run", "toy", "--checkpoint", "nan"], "at least 0"),
+    ] {
+        let output = hig(&arguments).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_checkpoint_can_be_looked_into() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    assert!(finish(&RUN.replace("900", "30"), &out).status.success());
+    let state = Memory::load(&out.join("hig/checkpoint.safetensors")).unwrap();
+    assert!(state.text("training").unwrap().starts_with("hig "));
+    assert_eq!(state.vector("training.updates"), Some(&[30.0][..]));
+}
