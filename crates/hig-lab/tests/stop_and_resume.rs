@@ -493,3 +493,60 @@ fn a_checkpoint_can_be_looked_into() {
     assert!(state.text("training").unwrap().starts_with("hig "));
     assert_eq!(state.vector("training.updates"), Some(&[30.0][..]));
 }
+
+/// The library that lets a process see another clock, where it is installed (Debian's `faketime`).
+fn other_clock() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib")
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|path| path.exists())
+}
+
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let Some(library) = other_clock() else {
+        eprintln!("skipped: faketime is not installed");
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let (expected, _) = whole(folder.path());
+    let out = folder.path().join("run");
+    let clock = folder.path().join("clock");
+    fs::write(&clock, "+0\n").unwrap();
+    let begun = Instant::now();
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("hig"))
+        .args(format!("{RUN} --checkpoint 0.01").split_whitespace())
+        .arg("--out")
+        .arg(&out)
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        // Durations are measured by the monotonic clock, which no one can set.
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut days = 0;
+    while child.try_wait().unwrap().is_none() {
+        days = 7 - 3 * days;
+        fs::write(&clock, format!("{days:+}d\n")).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    assert_same(&out, &expected, "jumps");
+    let took = begun.elapsed().as_secs_f64();
+    for method in METHODS {
+        let metrics = fs::read_to_string(out.join(method).join("metrics.csv")).unwrap();
+        let seconds = metrics
+            .lines()
+            .skip(1)
+            .map(|row| row.split(',').nth(2).unwrap().parse::<f64>());
+        let seconds: Vec<f64> = seconds.map(Result::unwrap).collect();
+        assert!(seconds.is_sorted() && seconds[0] == 0.0, "{seconds:?}");
+        assert!(seconds[seconds.len() - 1] <= took, "{seconds:?} in {took}");
+    }
+}
