@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,8 @@ def train(
     training: Training | None = None,
     callbacks: Callback | Iterable[Callback] = (),
     progress: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 30.0,
     **settings: Unpack[_TrainingSettings],
 ) -> Result:
     """Trains a network through physics until the first limit of the budget is reached.
@@ -73,6 +76,10 @@ def train(
     callbacks : called with an :class:`Evaluation` at every evaluation, on this thread; one that raises
         ``StopIteration`` ends the training
     progress : whether to show a bar; without, in a terminal and in a notebook
+    checkpoint : a file (``*.safetensors``) that keeps the whole state. Where it is there already, the
+        training goes on from it, to the bits of one that was never stopped; its result then tells of
+        the evaluations since
+    checkpoint_every : seconds between two checkpoints; one is written at the end as well
     **settings : single settings of :class:`hig.Training`, over the others
 
     The interpreter lock is free meanwhile, and Ctrl-C is obeyed within a second.
@@ -112,6 +119,7 @@ def train(
             start,
             _Listeners(listeners) if listeners else None,
             bar,
+            None if checkpoint is None else (os.fspath(checkpoint), checkpoint_every),
         )
     finally:
         if bar is not None:

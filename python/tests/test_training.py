@@ -275,3 +275,33 @@ def test_ctrl_c_ends_a_program():
     )
     assert ended.returncode != 0 and "TrainingInterrupted: after update" in ended.stderr
     assert time.perf_counter() - started < 20
+
+
+def test_a_training_goes_on_from_its_checkpoint(tmp_path):
+    whole = train(updates=20)
+    path = tmp_path / "kept.safetensors"
+
+    def stop(evaluation):
+        if evaluation.update >= 7:
+            raise StopIteration
+
+    first = train(updates=20, checkpoint=path, callbacks=stop)
+    assert first.updates < 20 and path.exists()
+    second = train(updates=20, checkpoint=path, checkpoint_every=0)
+    assert np.array_equal(second.weights, whole.weights)
+    assert (second.train_loss, second.test_loss) == (whole.train_loss, whole.test_loss)
+    assert second.history.update[0] > 6
+    again = train(updates=20, checkpoint=path)
+    assert np.array_equal(again.weights, whole.weights) and again.test_loss == whole.test_loss
+
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    assert np.array_equal(train(updates=20, checkpoint=path).weights, whole.weights)
+
+    for other in ({"seed": 1}, {"batch": 16}):
+        with pytest.raises(ValueError, match="belongs to another training"):
+            train(updates=20, checkpoint=path, **other)
+    with pytest.raises(ValueError, match="checkpoint_every"):
+        train(updates=20, checkpoint=tmp_path / "new.safetensors", checkpoint_every=-1.0)
+    assert not (tmp_path / "new.safetensors").exists()

@@ -5,11 +5,17 @@ use crate::attend::Caller;
 use crate::errors::raise;
 use crate::problem::Problem;
 use crate::settings::{self, Assignments};
-use hig::trainer::{self, Budget, Evaluation, Flow, Observer, Outcome, Progress, Stop};
+use hig::memory::Memory;
+use hig::trainer::{
+    self, Budget, CheckpointWriter, Evaluation, Flow, Observer, Outcome, Progress, Start, Stop,
+};
 use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How far a training has come, for the thread that waits for it.
 #[derive(Default)]
@@ -129,6 +135,7 @@ pub fn train<'py>(
     parameters: PyReadonlyArray1<'py, f64>,
     callback: Option<Py<PyAny>>,
     tick: Option<Py<PyAny>>,
+    checkpoint: Option<(PathBuf, f64)>,
 ) -> PyResult<Left<'py>> {
     let method = settings::method(&method.0, &method.1)?;
     let training = settings::training(&training)?;
@@ -141,8 +148,26 @@ pub fn train<'py>(
     let parameters = vector(&parameters)?;
     let (problem, desk) = problem.open(py)?;
     trainer::check(&problem, method.as_ref(), &parameters, &training, &budget).map_err(raise)?;
+    let mut start = Start::from(parameters);
+    let mut writer = None;
+    if let Some((path, seconds)) = checkpoint {
+        let whose = trainer::fingerprint(&problem, method.as_ref(), &training, seed);
+        if let Some(state) = recovered(&path, &whose)? {
+            start = Start::resume(state).map_err(raise)?;
+        }
+        let interval = Duration::try_from_secs_f64(seconds).map_err(|_| {
+            let expected = "a number of seconds of at least 0";
+            raise(hig::Error::setting("checkpoint_every", seconds, expected))
+        })?;
+        let mut kept = CheckpointWriter::new(&path, interval);
+        kept.note(WHOSE, &whose);
+        writer = Some(kept);
+    }
     let place = Arc::new(Mutex::new(Place {
-        parameters: parameters.clone(),
+        parameters: start.parameters.clone(),
+        update: start.updates,
+        epoch: start.epochs,
+        seconds: start.seconds,
         ..Place::default()
     }));
     let mut watch = Watch {
@@ -155,15 +180,18 @@ pub fn train<'py>(
         None => Ok(()),
     };
     let ended = desk.attend(py, tell, move || {
-        let observers: &mut [&mut dyn Observer] = &mut [&mut watch];
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut watch];
+        if let Some(writer) = &mut writer {
+            observers.push(writer);
+        }
         trainer::train(
             &problem,
             method.as_ref(),
-            parameters,
+            start,
             &training,
             budget,
             seed,
-            observers,
+            &mut observers,
         )
     })?;
     if let Some(tick) = &tick {
@@ -173,6 +201,20 @@ pub fn train<'py>(
     let left = left(py, &lock(&place), outcome.as_ref())?;
     let raised = ended.raised.map(|error| error.into_value(py).into_any());
     Ok((left, raised))
+}
+
+/// The note of a checkpoint that tells which training it belongs to.
+const WHOSE: &str = "training";
+
+/// The state in a file, if it is there.
+fn recovered(path: &Path, whose: &str) -> PyResult<Option<Memory>> {
+    let accept = |state: &Memory| match state.text(WHOSE) == Some(whose) {
+        true => Ok(()),
+        false => Err("it belongs to another training; name another file, or remove it".into()),
+    };
+    let found = trainer::recover(path, accept);
+    let found = found.map_err(|e| PyValueError::new_err(format!("checkpoint: {e}")))?;
+    Ok(found.map(|(state, _)| state))
 }
 
 fn tell(py: Python<'_>, tick: &Py<PyAny>, place: &Mutex<Place>) -> PyResult<()> {

@@ -1,8 +1,11 @@
 //! Checkpoints in files: written whole or not at all, the one before kept, damage recognised.
 
+use super::Training;
 use super::observers::{Checkpoint, Evaluation, Flow, Observer};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
+use crate::problem::Problem;
+use crate::step::Method;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -94,6 +97,27 @@ impl Observer for CheckpointWriter {
         self.written = Instant::now();
         Ok(Flow::Continue)
     }
+}
+
+/// A text that is the same for two trainings as long as their problem, method, settings and seed are,
+/// as far as these can be compared: of network and physics only the widths, of samples the numbers.
+pub fn fingerprint(
+    problem: &Problem,
+    method: &dyn Method,
+    training: &Training,
+    seed: u64,
+) -> String {
+    let mut sum = crc32fast::Hasher::new();
+    let (widths, parameters) = (problem.physics.widths(), problem.network.parameter_count());
+    let settings = method.settings();
+    sum.update(format!("{settings:?} {training:?} {seed} {widths:?} {parameters}").as_bytes());
+    let data = [&problem.train, &problem.test].map(|d| [&d.input, &d.state, &d.target]);
+    for matrix in data.into_iter().flatten() {
+        for value in matrix.col_iter().flat_map(|column| column.iter().copied()) {
+            sum.update(&value.to_bits().to_le_bytes());
+        }
+    }
+    format!("{} {:08x}", method.name(), sum.finalize())
 }
 
 /// Where the checkpoint before the one in `path` is kept: `NAME.previous.EXTENSION`.

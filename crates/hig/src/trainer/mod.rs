@@ -8,7 +8,7 @@ mod schedule;
 
 pub use batches::{ANY_ORDER, Batches, Order};
 pub use budget::Budget;
-pub use checkpoint::{CheckpointWriter, EVALUATED, before, recover};
+pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
 pub use observers::{
     Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress, Saturation, saturation,
 };
