@@ -244,7 +244,9 @@ fn left<'py>(
     outcome: Option<&Outcome>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let last = place.evaluations.last();
-    let (train, test) = last.map_or((f64::NAN, f64::NAN), |e| (e.train_loss, e.test_loss));
+    // A training that only goes on from its end is not evaluated again, but knows its losses.
+    let known = outcome.map_or((f64::NAN, f64::NAN), |o| (o.train_loss, o.test_loss));
+    let (train, test) = last.map_or(known, |e| (e.train_loss, e.test_loss));
     let (parameters, counters) = match outcome {
         Some(o) => (&o.parameters, (o.updates, o.epochs, o.seconds)),
         None => (
