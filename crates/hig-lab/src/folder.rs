@@ -5,9 +5,10 @@ use crate::config::{GIVEN_DATA, GIVEN_WEIGHTS};
 use anyhow::{Context, Result};
 use hig::tensors::write_whole;
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The files that commands of this program leave at the top of a folder.
 const RESULTS: [&str; 9] = [
@@ -94,13 +95,12 @@ impl Folder {
             .write(true)
             .open(path);
         let lock = lock.map_err(|e| refuse(format!("is not writable ({e})")))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(refuse("another process works in this folder".into()));
-            }
-            // Some network file systems have no locks; work there goes on as it did without.
-            Err(TryLockError::Error(_)) => {}
+        if !taken(&lock) {
+            let holder = fs::read_to_string(root.join(LOCK)).unwrap_or_default();
+            let holder = holder.trim();
+            return Err(refuse(format!(
+                "another process ({holder}) works in this folder"
+            )));
         }
         if occupied && force {
             remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
@@ -130,6 +130,24 @@ impl Folder {
         write_whole(&self.root.join(name), text.as_bytes())?;
         Ok(())
     }
+}
+
+/// Takes the lock of a folder, and writes into it who did.
+fn taken(lock: &File) -> bool {
+    // Whoever only looks whether it is held holds it for a moment.
+    for _ in 0..20 {
+        match lock.try_lock() {
+            Ok(()) => {
+                let _ = lock.set_len(0);
+                let _ = (&*lock).write_all(std::process::id().to_string().as_bytes());
+                return true;
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(25)),
+            // Some network file systems have no locks; work there goes on as it did without.
+            Err(TryLockError::Error(_)) => return true,
+        }
+    }
+    false
 }
 
 /// The folder of a method, or of a chain such as `adam:500+hig`.

@@ -347,10 +347,8 @@ fn a_second_process_in_the_same_folder_is_refused() {
             "{arguments:?}: {message}"
         );
     }
-    assert!(
-        stderr(&hig(&["resume", path]).output().unwrap())
-            .contains("another process works in this folder")
-    );
+    let told = format!("another process ({}) works in this folder", first.id());
+    assert!(stderr(&hig(&["resume", path]).output().unwrap()).contains(&told));
     assert!(
         first.try_wait().unwrap().is_none(),
         "the first was disturbed"
