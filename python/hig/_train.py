@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a callback is told: the counters, the mean losses of all samples, and the weights."""
+    """What a callback is told: the counters, the mean losses of all samples, and the weights.
+
+    ``spectrum`` holds the singular values of J that the last step found, largest first; it is empty
+    for a method that decomposes nothing.
+    """
 
     update: int
     epoch: float
@@ -37,6 +41,7 @@ class Evaluation:
     train_loss: float
     test_loss: float
     diagnostics: dict[str, float]
+    spectrum: Array
     weights: Array
 
 

@@ -95,6 +95,9 @@ def test_callbacks_are_told_and_may_stop():
     assert [e.update for e in told] == [0, 1, 2, 3, 4, 5] and result.updates == 5
     assert np.array_equal(told[-1].weights, result.weights)
     assert told[-1].test_loss == result.test_loss and told[3].diagnostics["rank"] > 100
+    spectrum = told[3].spectrum
+    assert np.all(np.diff(spectrum) <= 0) and spectrum[-1] >= 0
+    assert np.sum(spectrum > 0) >= told[3].diagnostics["rank"] and len(told[0].spectrum) == 0
     assert result.stop == "interrupted"
 
 

@@ -106,10 +106,13 @@ impl Observer for Watch {
         let Some(callback) = self.callback.clone() else {
             return Ok(Flow::Continue);
         };
-        let parameters = now.parameters.to_vec();
+        let (parameters, spectrum) = (now.parameters.to_vec(), now.spectrum.to_vec());
         let stop = self.caller.ask(move |py| {
             let parameters = PyArray1::from_vec(py, parameters);
-            let answer = callback.bind(py).call1((evaluated.told(py)?, parameters))?;
+            let told = evaluated.told(py)?;
+            // For callbacks only: kept for the result it would outgrow everything else there.
+            told.set_item("spectrum", PyArray1::from_vec(py, spectrum))?;
+            let answer = callback.bind(py).call1((told, parameters))?;
             answer.extract::<bool>()
         });
         Ok(match stop {

@@ -26,6 +26,7 @@ pub mod step;
 pub mod systems;
 pub mod tensors;
 mod threads;
+pub mod timing;
 pub mod trainer;
 
 pub use data::Dataset;

@@ -153,7 +153,7 @@ impl Step for Script {
         self.1 += 1;
         Ok(Update {
             delta: vec![delta; at.columns()],
-            diagnostics: Vec::new(),
+            ..Update::default()
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::loss::Loss;
 use crate::matrix::{self, Mat, MatRef};
 use crate::network::{Activations, Layer, Network};
 use crate::physics::{Record, Simulator};
+use crate::timing::part;
 use gram::Sum;
 use rayon::prelude::*;
 use std::sync::{Arc, OnceLock};
@@ -151,6 +152,7 @@ pub struct Linearization<'a> {
 impl<'a> Linearization<'a> {
     /// One forward pass through network and physics at `parameters` (length p).
     pub fn new(model: Model<'a>, batch: &'a Dataset, parameters: &'a [f64]) -> Self {
+        let _part = part!(FORWARD);
         let activations = model.network.forward(parameters, batch.input.as_ref());
         let record = model
             .physics
@@ -210,6 +212,7 @@ impl<'a> Linearization<'a> {
 
     /// The same at other parameters: one forward pass.
     pub fn loss_at(&self, parameters: &[f64]) -> f64 {
+        let _part = part!(FORWARD);
         self.model.reduction.scale(self.batch.len()) * self.model.loss(parameters, self.batch)
     }
 
@@ -251,6 +254,7 @@ impl<'a> Linearization<'a> {
 
     /// ∂L/∂θ = Jᵀ·g: one backward pass through physics and network.
     pub fn gradient(&self) -> Vec<f64> {
+        let _part = part!(DIRECTION);
         self.vjp(&self.cotangent())
     }
 
@@ -279,7 +283,10 @@ impl<'a> Linearization<'a> {
 
     /// The physics rows ∂y_i/∂u, stacked (n × control); computed once.
     pub fn physics_rows(&self) -> &Mat<f64> {
-        self.rows.get_or_init(|| self.record.rows())
+        self.rows.get_or_init(|| {
+            let _part = part!(GRAM);
+            self.record.rows()
+        })
     }
 
     /// K = J·Jᵀ (n × n), layer by layer, in f64; J is never formed.

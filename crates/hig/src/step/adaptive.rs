@@ -269,6 +269,8 @@ impl Searching {
         let place = found.as_ref().map_or(self.place, |found| found.place);
         let freedom = place.freedom(spectrum);
         self.momentum.hear_freedom(freedom, residual.len());
+        let largest = spectrum.first().copied().unwrap_or(0.0);
+        let participation = parts.participation(&place.filter(largest));
         let diagnostics = vec![
             ("kappa", place.exponent),
             ("cutoff", place.damping.sqrt()),
@@ -280,13 +282,19 @@ impl Searching {
             ("gain_ratio", found.as_ref().map_or(0.0, |f| f.gain)),
             ("candidates", tried as f64),
             ("rank", freedom),
+            ("participation", participation),
         ];
+        let spectrum = parts.into_singular_values();
         self.last = found.map(|found| found.whole);
         let delta = match &self.last {
             Some(whole) => scaled_by(rate, whole),
             None => vec![0.0; gradient.len()],
         };
-        Ok(Update { delta, diagnostics })
+        Ok(Update {
+            delta,
+            diagnostics,
+            spectrum,
+        })
     }
 
     /// Takes the last update back where a new batch finds it to have made things far worse.
@@ -356,10 +364,15 @@ impl Step for Searching {
         let Update {
             delta,
             mut diagnostics,
+            spectrum,
         } = self.advance(at, learning_rate)?;
         let delta = iterates.advance(&delta, parameters);
         diagnostics.push(("averaged", iterates.span()));
         self.iterates = Some(iterates);
-        Ok(Update { delta, diagnostics })
+        Ok(Update {
+            delta,
+            diagnostics,
+            spectrum,
+        })
     }
 }

@@ -98,13 +98,18 @@ impl Step for Searching {
                 && decrease.is_finite()
             {
                 diagnostics.push(("step_length", length));
-                return Ok(Update { delta, diagnostics });
+                return Ok(Update {
+                    delta,
+                    diagnostics,
+                    spectrum: parts.into_singular_values(),
+                });
             }
             length *= 0.5;
         }
         diagnostics.push(("step_length", 0.0));
         Ok(Update {
             diagnostics,
+            spectrum: parts.into_singular_values(),
             ..Update::still(gradient.len())
         })
     }

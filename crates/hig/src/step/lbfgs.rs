@@ -154,6 +154,7 @@ fn update(delta: Vec<f64>, length: f64) -> Update {
     Update {
         delta,
         diagnostics: vec![("step_length", length)],
+        ..Update::default()
     }
 }
 

@@ -5,7 +5,7 @@
 //! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is decomposed once a batch; another μ costs a direction and a
 //! forward pass.
 
-use super::decomposition::{ANY_ROUTE, Request, Route};
+use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 use super::filter::{Filter, Treatment};
 use super::whitened::{rayleigh, whitened};
 use super::{Method, Step, Update};
@@ -116,19 +116,25 @@ impl Step for Damped {
             if predicted > 0.0 && gain > 0.0 && gain.is_finite() {
                 let factor = 1.0 - (2.0 * gain - 1.0).powi(3);
                 self.damping = Some(bounded(damping * factor.max(1.0 / 3.0)));
-                return Ok(update(delta, damping, gain));
+                return Ok(update(delta, damping, gain, parts));
             }
             damping = bounded(damping * growth);
             growth *= 2.0;
         }
         self.damping = Some(damping);
-        Ok(update(vec![0.0; gradient.len()], damping, 0.0))
+        Ok(update(vec![0.0; gradient.len()], damping, 0.0, parts))
     }
 }
 
-fn update(delta: Vec<f64>, damping: f64, gain: f64) -> Update {
+fn update(delta: Vec<f64>, damping: f64, gain: f64, parts: Decomposition) -> Update {
+    let participation = parts.participation(&filter(damping));
     Update {
         delta,
-        diagnostics: vec![("damping", damping), ("gain_ratio", gain)],
+        diagnostics: vec![
+            ("damping", damping),
+            ("gain_ratio", gain),
+            ("participation", participation),
+        ],
+        spectrum: parts.into_singular_values(),
     }
 }

@@ -47,6 +47,10 @@ pub struct Update {
     pub delta: Vec<f64>,
     /// Numbers of interest by name, such as the rank that a truncation kept.
     pub diagnostics: Vec<(&'static str, f64)>,
+    /// Singular values of the J that the step decomposed, or of √C·J where it weighs the rows by the
+    /// curvature C of the loss, largest first; empty for a step that decomposes nothing. Those below
+    /// what the step asked for may be missing or zero.
+    pub spectrum: Vec<f64>,
 }
 
 impl Update {

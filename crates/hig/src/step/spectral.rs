@@ -137,14 +137,18 @@ impl Step for Running {
     fn exchange(&mut self, _: &mut Exchange<'_>) {}
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let (direction, diagnostics) = if self.is_gradient {
-            (at.gradient(), Vec::new())
+        let (direction, diagnostics, spectrum) = if self.is_gradient {
+            (at.gradient(), Vec::new(), Vec::new())
         } else {
             let parts = self.request.decompose(at, &at.cotangent(), &self.filter)?;
             let direction = parts.direction(at, &self.filter);
-            (direction, parts.diagnostics(&self.filter))
+            let diagnostics = parts.diagnostics(&self.filter);
+            (direction, diagnostics, parts.into_singular_values())
         };
-        let delta = direction.iter().map(|v| -learning_rate * v).collect();
-        Ok(Update { delta, diagnostics })
+        Ok(Update {
+            delta: direction.iter().map(|v| -learning_rate * v).collect(),
+            diagnostics,
+            spectrum,
+        })
     }
 }

@@ -118,7 +118,7 @@ impl Step for Running {
             let image = scaled.jvp(&phi);
             residual.iter_mut().zip(&image).for_each(|(r, i)| *r -= i);
         }
-        let mut diagnostics = Vec::new();
+        let (mut diagnostics, mut spectrum) = (Vec::new(), Vec::new());
         let slope = scaled.vjp(&residual);
         if slope.iter().any(|s| *s != 0.0) {
             let scale = || rayleigh(&slope, &residual).sqrt();
@@ -127,10 +127,13 @@ impl Step for Running {
             let parts = self.request.decompose(&scaled, &residual, &least)?;
             let largest = parts.singular_values()[0];
             self.largest = Some(largest);
-            let increment = parts.direction(&scaled, &self.filter(largest));
+            let filter = self.filter(largest);
+            let increment = parts.direction(&scaled, &filter);
             phi.iter_mut().zip(&increment).for_each(|(p, i)| *p += i);
             let rank = parts.rank(self.settings.damping.sqrt());
             diagnostics.push(("rank", rank as f64));
+            diagnostics.push(("participation", parts.participation(&filter)));
+            spectrum = parts.into_singular_values();
         }
         let limit = self.settings.norm_limit * norm(at.parameters()).max(1.0);
         // An infinite or NaN length is for the trainer to refuse.
@@ -141,6 +144,10 @@ impl Step for Running {
         diagnostics.push(("step_length", length));
         let delta = phi.iter().map(|p| -length * p).collect();
         self.last = Some(phi);
-        Ok(Update { delta, diagnostics })
+        Ok(Update {
+            delta,
+            diagnostics,
+            spectrum,
+        })
     }
 }

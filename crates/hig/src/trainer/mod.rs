@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
 use crate::step::{Method, Step, Update};
 use crate::threads::in_pool;
+use crate::timing::part;
 use std::time::Instant;
 
 crate::settings! {
@@ -230,7 +231,7 @@ pub fn train(
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
     } else if run.now.updates == 0
-        && let Some(stop) = run.evaluate(Vec::new())
+        && let Some(stop) = run.evaluate(&Last::default())
     {
         return Ok(run.finish(stop));
     }
@@ -264,10 +265,16 @@ pub fn train(
         run.now.seconds += clock.elapsed().as_secs_f64();
 
         let used = run.now.used(&budget);
-        let mut stop = run.report(loss, used);
+        let unchanged = change.delta.iter().all(|d| *d == 0.0);
+        let mut stop = run.report(loss, used, unchanged);
         if run.now.updates >= run.now.next_evaluation {
             run.now.next_evaluation = following(run.now.updates, training.evaluate_every);
-            let evaluated = run.evaluate(change.diagnostics);
+            let last = Last {
+                loss,
+                rows: batch.len() * problem.physics.widths().output,
+                change,
+            };
+            let evaluated = run.evaluate(&last);
             stop = stop.or(evaluated);
         }
         if let Some(failed @ Stop::Failed { .. }) = stop {
@@ -296,6 +303,7 @@ pub fn compute(
     learning_rate: f64,
 ) -> Result<(f64, Option<Update>)> {
     in_pool(|| {
+        let _part = part!(STEP);
         let at = Linearization::new(model, batch, parameters);
         let loss = at.loss();
         let update = match loss.is_finite() {
@@ -460,6 +468,26 @@ impl Counters {
     }
 }
 
+/// What an evaluation tells of the update before it.
+struct Last {
+    /// Loss of the batch.
+    loss: f64,
+    /// Rows of its J.
+    rows: usize,
+    change: Update,
+}
+
+impl Default for Last {
+    /// None.
+    fn default() -> Self {
+        Self {
+            loss: f64::NAN,
+            rows: 0,
+            change: Update::default(),
+        }
+    }
+}
+
 struct Run<'a, 'o> {
     problem: &'a Problem,
     observers: &'a mut [&'o mut dyn Observer],
@@ -467,7 +495,7 @@ struct Run<'a, 'o> {
 }
 
 impl Run<'_, '_> {
-    fn report(&mut self, batch_loss: f64, budget_used: f64) -> Option<Stop> {
+    fn report(&mut self, batch_loss: f64, budget_used: f64, unchanged: bool) -> Option<Stop> {
         let progress = Progress {
             parameters: &self.now.parameters,
             update: self.now.updates,
@@ -475,15 +503,19 @@ impl Run<'_, '_> {
             seconds: self.now.seconds,
             batch_loss,
             budget_used,
+            unchanged,
         };
         let flows = self.observers.iter_mut().map(|o| o.progress(&progress));
         stop_of(flows, self.now.updates)
     }
 
-    fn evaluate(&mut self, diagnostics: Vec<(&'static str, f64)>) -> Option<Stop> {
+    fn evaluate(&mut self, last: &Last) -> Option<Stop> {
         let model = self.problem.model();
-        let train_loss = model.loss(&self.now.parameters, &self.problem.train);
-        let test_loss = model.loss(&self.now.parameters, &self.problem.test);
+        let (train_loss, test_loss) = {
+            let _part = part!(EVALUATE);
+            let loss = |data| model.loss(&self.now.parameters, data);
+            (loss(&self.problem.train), loss(&self.problem.test))
+        };
         self.now.evaluated = Some((self.now.updates, train_loss, test_loss));
         let evaluation = Evaluation {
             problem: self.problem,
@@ -493,8 +525,12 @@ impl Run<'_, '_> {
             seconds: self.now.seconds,
             train_loss,
             test_loss,
-            diagnostics: &diagnostics,
+            batch_loss: last.loss,
+            rows: last.rows,
+            diagnostics: &last.change.diagnostics,
+            spectrum: &last.change.spectrum,
         };
+        let _part = part!(RECORD);
         let flows = self.observers.iter_mut().map(|o| o.evaluation(&evaluation));
         let asked = stop_of(flows, self.now.updates);
         if train_loss.is_finite() {
@@ -508,6 +544,7 @@ impl Run<'_, '_> {
 
     /// Lets the observers take a checkpoint.
     fn keep(&mut self, last: bool, step: &mut dyn Step, batches: &mut Batches<'_>) -> Option<Stop> {
+        let _part = part!(RECORD);
         let now = &mut self.now;
         let update = now.updates;
         let mut state = || Memory::of(|state| exchange(state, now, step, batches));
@@ -524,7 +561,7 @@ impl Run<'_, '_> {
         let mut stop = stop;
         let evaluated = |now: &Counters| now.evaluated.filter(|last| last.0 == now.updates);
         if evaluated(&self.now).is_none()
-            && let Some(last) = self.evaluate(Vec::new())
+            && let Some(last) = self.evaluate(&Last::default())
             && matches!(stop, Stop::Budget)
         {
             stop = last;

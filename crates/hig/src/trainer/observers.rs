@@ -33,6 +33,8 @@ pub struct Progress<'a> {
     pub batch_loss: f64,
     /// Used fraction of the budget.
     pub budget_used: f64,
+    /// Whether the update left every parameter as it was, as after a line search that found nothing.
+    pub unchanged: bool,
 }
 
 /// State at an evaluation; the first is update 0, the last the last update.
@@ -51,8 +53,14 @@ pub struct Evaluation<'a> {
     pub train_loss: f64,
     /// Mean loss of all test samples.
     pub test_loss: f64,
+    /// Loss of the last batch before its update; NaN where no update precedes.
+    pub batch_loss: f64,
+    /// n, the rows of J of the last batch; 0 where no update precedes.
+    pub rows: usize,
     /// What the last step told about itself.
     pub diagnostics: &'a [(&'static str, f64)],
+    /// Singular values of the last step, largest first; see [`Update`](crate::step::Update::spectrum).
+    pub spectrum: &'a [f64],
 }
 
 /// Something that watches a training. An error ends the training; what was computed is kept.

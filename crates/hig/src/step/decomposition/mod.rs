@@ -38,6 +38,7 @@ use crate::error::{Error, Result};
 use crate::linearization::Jacobian;
 use crate::matrix::{self, Mat, MatRef};
 use crate::threads::in_pool;
+use crate::timing::part;
 use deflation::{Eigenbasis, Floor, resolve};
 use faer::Par;
 use faer::diag::Diag;
@@ -112,6 +113,7 @@ impl Decomposition {
         accuracy: f64,
     ) -> Result<Self> {
         let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
+        let _part = part!(DECOMPOSE);
         in_pool(|| Self::by_route(jacobian, g, filter, route, accuracy))
     }
 
@@ -124,15 +126,17 @@ impl Decomposition {
     ) -> Result<Self> {
         let floor = Floor::new(filter, accuracy);
         let (sigma, coefficients, basis) = match route {
-            Route::Svd => by_svd(&jacobian.transposed(), g)?,
+            Route::Svd => by_svd(&built(|| jacobian.transposed()), g)?,
             Route::Normal => {
+                let normal = || built(|| jacobian.normal());
                 let images = |v: MatRef<'_, f64>| jacobian.normal_image_gram(v);
-                let (sigma, v) = resolve(&|| jacobian.normal(), "normal matrix", floor, &images)?;
+                let (sigma, v) = resolve(&normal, "normal matrix", floor, &images)?;
                 (sigma, v.project(&jacobian.vjp(g)), Basis::Normal(v))
             }
             Route::Auto | Route::Gram => {
+                let gram = || built(|| jacobian.gram());
                 let images = |u: MatRef<'_, f64>| jacobian.image_gram(u);
-                let (sigma, u) = resolve(&|| jacobian.gram(), "Gram matrix", floor, &images)?;
+                let (sigma, u) = resolve(&gram, "Gram matrix", floor, &images)?;
                 (sigma, u.project(g), Basis::Left(u))
             }
             Route::Lanczos => {
@@ -162,6 +166,11 @@ impl Decomposition {
         &self.sigma
     }
 
+    /// The same, once nothing else will be asked.
+    pub fn into_singular_values(self) -> Vec<f64> {
+        self.sigma
+    }
+
     /// Number of singular values above `cutoff` times the largest.
     pub fn rank(&self, cutoff: f64) -> usize {
         let largest = self.sigma.first().copied().unwrap_or(0.0);
@@ -182,7 +191,11 @@ impl Decomposition {
 
     /// What is worth telling about a step: the rank kept, and what Lanczos took.
     pub fn diagnostics(&self, filter: &Filter) -> Vec<(&'static str, f64)> {
-        let mut told = vec![("rank", self.rank(filter.floor()) as f64)];
+        let rank = self.rank(filter.floor()) as f64;
+        let mut told = vec![
+            ("rank", rank),
+            ("participation", self.participation(filter)),
+        ];
         if let Some((vectors, error)) = self.krylov() {
             told.extend([("vectors", vectors as f64), ("error", error)]);
         }
@@ -191,6 +204,7 @@ impl Decomposition {
 
     /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
     pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
+        let _part = part!(DIRECTION);
         let ratios = || self.weighted(|s, top| filter.ratio(s, top));
         match &self.basis {
             Basis::Left(u) => jacobian.vjp(&u.combine(&ratios())),
@@ -205,11 +219,7 @@ impl Decomposition {
     /// What the quadratic model of a squared loss sees along the direction d of a filter: the slope
     /// g·Jd and the square |Jd|², from the spectrum alone.
     pub fn line(&self, filter: &Filter) -> (f64, f64) {
-        let images = match &self.basis {
-            // Here the coefficients are those of Jᵀ·g = V·Σ·(Uᵀ·g).
-            Basis::Normal(_) => self.weighted(|s, top| filter.ratio(s, top)),
-            _ => self.weighted(|s, top| filter.weight(s, top)),
-        };
+        let images = self.components(filter);
         let spectrum = self.sigma.iter().zip(&self.coefficients);
         let normal = matches!(self.basis, Basis::Normal(_));
         let parts = images.iter().zip(spectrum).map(|(d, (s, c))| {
@@ -217,6 +227,31 @@ impl Decomposition {
             (slope, (s * d) * (s * d))
         });
         parts.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d))
+    }
+
+    /// How many singular directions carry the step of a filter: with aₖ its component along the k-th
+    /// right singular vector, the participation ratio (Σ aₖ²)² / Σ aₖ⁴ (Bell and Dean 1970,
+    /// doi 10.1039/DF9705000055). It is 1 for a step along one direction, m for one that has equal
+    /// parts of m directions, and 0 for none.
+    pub fn participation(&self, filter: &Filter) -> f64 {
+        let components = self.components(filter);
+        let largest = components.iter().fold(0.0_f64, |most, a| most.max(a.abs()));
+        if largest == 0.0 {
+            return 0.0;
+        }
+        // Relative to the largest one, whose fourth power may be out of range.
+        let shares = components.iter().map(|a| (a / largest).powi(2));
+        let (sum, squares) = shares.fold((0.0, 0.0), |(s, q), e| (s + e, q + e * e));
+        sum * sum / squares
+    }
+
+    /// The components of the direction of a filter along the right singular vectors.
+    fn components(&self, filter: &Filter) -> Vec<f64> {
+        match &self.basis {
+            // Here the coefficients are those of Jᵀ·g = V·Σ·(Uᵀ·g).
+            Basis::Normal(_) => self.weighted(|s, top| filter.ratio(s, top)),
+            _ => self.weighted(|s, top| filter.weight(s, top)),
+        }
     }
 
     /// The vector c (length n) that the direction is Jᵀ·c of: f(K)·g. None on the routes that work
@@ -236,6 +271,12 @@ impl Decomposition {
         let spectrum = self.sigma.iter().zip(&self.coefficients);
         spectrum.map(|(s, c)| f(*s, largest) * c).collect()
     }
+}
+
+/// The matrix that is decomposed, while its building is a part of its own.
+fn built(matrix: impl FnOnce() -> Mat<f64>) -> Mat<f64> {
+    let _part = part!(GRAM);
+    matrix()
 }
 
 /// σ, Uᵀ·g and V of the thin SVD of J, given Jᵀ.

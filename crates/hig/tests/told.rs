@@ -1,0 +1,169 @@
+//! What an update tells of itself: its spectrum, and how many directions carry it.
+
+mod common;
+
+use common::jacobi_svd;
+use hig::linearization::ExplicitJacobian;
+use hig::matrix::Mat;
+use hig::step::{Decomposition, Filter, Route, methods};
+use hig::systems::{LinearOscillators, System, Toy};
+use hig::trainer::{Budget, Evaluation, Flow, Observer, Progress, Training, train};
+use hig::{Linearization, Result};
+
+/// What the observers are told.
+#[derive(Default)]
+struct Seen {
+    spectra: Vec<Vec<f64>>,
+    rows: Vec<usize>,
+    batch_losses: Vec<f64>,
+    unchanged: Vec<bool>,
+}
+
+impl Observer for Seen {
+    fn progress(&mut self, now: &Progress<'_>) -> Result<Flow> {
+        self.unchanged.push(now.unchanged);
+        Ok(Flow::Continue)
+    }
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        self.spectra.push(now.spectrum.to_vec());
+        self.rows.push(now.rows);
+        self.batch_losses.push(now.batch_loss);
+        Ok(Flow::Continue)
+    }
+}
+
+/// σ of √C·J of a batch by an independent SVD, or of J alone.
+fn reference(at: &Linearization<'_>, weighted: bool) -> Vec<f64> {
+    let mut jacobian = at.jacobian();
+    if weighted {
+        let model = at.model();
+        let target = at.batch().target.as_ref();
+        let curvature = model.loss.curvature(at.y().as_ref(), target);
+        let (samples, scale) = (curvature.nrows(), model.reduction.scale(at.batch().len()));
+        for r in 0..jacobian.nrows() {
+            let root = (scale * curvature[(r % samples, r / samples)]).sqrt();
+            jacobian.row_mut(r).iter_mut().for_each(|v| *v *= root);
+        }
+    }
+    let mut sigma = jacobi_svd(&jacobian).1;
+    sigma.sort_by(|a, b| b.total_cmp(a));
+    sigma
+}
+
+#[test]
+fn steps_that_decompose_tell_the_spectrum_of_their_batch_and_the_others_none() {
+    let system = LinearOscillators {
+        samples: 6,
+        test_samples: 4,
+        hidden: vec![4],
+        ..LinearOscillators::default()
+    };
+    let problem = system.problem(0);
+    let start = problem.network.initial_parameters(0);
+    let at = Linearization::new(problem.model(), &problem.train, &start);
+    for method in methods() {
+        let mut step = method.start().unwrap();
+        let told = step.step(&at, method.learning_rate()).unwrap().spectrum;
+        let weighted = match method.name() {
+            "gn" | "hig" => false,
+            "lm" | "gn-line-search" | "spring" | "adaptive-hig" => true,
+            _ => {
+                assert!(told.is_empty(), "{}", method.name());
+                continue;
+            }
+        };
+        let expected = reference(&at, weighted);
+        assert_eq!(told.len(), expected.len(), "{}", method.name());
+        let top = expected[0];
+        for (found, expected) in told.iter().zip(&expected) {
+            let close = (found - expected).abs() <= 1e-7 * top;
+            assert!(close, "{}: {found} {expected}", method.name());
+        }
+    }
+}
+
+#[test]
+fn observers_are_told_of_the_update_before_an_evaluation() {
+    let problem = Toy::default().problem(0);
+    let start = problem.network.initial_parameters(0);
+    let method = hig::step::Spectral::half_inverse();
+    let training = Training {
+        batch: 100,
+        evaluate_every: 1,
+        ..Training::default()
+    };
+    let mut seen = Seen::default();
+    let budget = Budget::updates(3);
+    let observers: &mut [&mut dyn Observer] = &mut [&mut seen];
+    train(&problem, &method, start, &training, budget, 0, observers).unwrap();
+    // 256 samples are two batches of 100 and one of 56, each with two outputs and 30 parameters.
+    assert_eq!(seen.rows, [0, 200, 200, 112]);
+    assert!(seen.batch_losses[0].is_nan());
+    assert!(seen.batch_losses[1..].iter().all(|loss| loss.is_finite()));
+    let lengths: Vec<usize> = seen.spectra.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [0, 30, 30, 30]);
+    assert_eq!(seen.unchanged, [false; 3]);
+}
+
+#[test]
+fn an_update_of_zero_is_told_apart() {
+    let (problem, start) = common::cliff();
+    let mut seen = Seen::default();
+    let method = hig::step::GaussNewtonLineSearch {
+        halvings: 0,
+        learning_rate: 1e3,
+        ..Default::default()
+    };
+    let training = Training {
+        batch: problem.train.len(),
+        ..Training::default()
+    };
+    let budget = Budget::updates(1);
+    let observers: &mut [&mut dyn Observer] = &mut [&mut seen];
+    let outcome = train(
+        &problem,
+        &method,
+        start.clone(),
+        &training,
+        budget,
+        0,
+        observers,
+    )
+    .unwrap();
+    assert_eq!(outcome.parameters, start);
+    assert_eq!(seen.unchanged, [true]);
+}
+
+#[test]
+fn participation_counts_the_directions_of_a_step_on_every_route() {
+    let diagonal = |sigma: [f64; 3]| {
+        ExplicitJacobian::new(&Mat::from_fn(
+            3,
+            3,
+            |i, j| if i == j { sigma[i] } else { 0.0 },
+        ))
+    };
+    let newton = Filter::truncated(1.0, 1e-6);
+    for route in [Route::Gram, Route::Normal, Route::Svd, Route::Lanczos] {
+        let of = |sigma: [f64; 3], g: [f64; 3]| {
+            let jacobian = diagonal(sigma);
+            Decomposition::of(&jacobian, &g, &newton, route, 1e-9)
+                .unwrap()
+                .participation(&newton)
+        };
+        // Components g/σ along the singular directions.
+        let cases = [
+            (of([4.0, 2.0, 1.0], [4.0, 2.0, 1.0]), 3.0),
+            (of([4.0, 2.0, 1.0], [0.0, 2.0, 0.0]), 1.0),
+            (of([4.0, 2.0, 1.0], [4.0, 4.0, 0.0]), 25.0 / 17.0),
+            // Far below the range of a fourth power.
+            (of([4.0, 2.0, 1.0], [4e-120, 2e-120, 1e-120]), 3.0),
+        ];
+        for (found, expected) in cases {
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{route:?}: {found} {expected}"
+            );
+        }
+    }
+}
