@@ -72,6 +72,9 @@ pub struct RunOptions {
     /// Write the training samples, in the form that --data reads.
     #[arg(long, value_name = "FILE")]
     pub save_data: Option<PathBuf>,
+    /// Write event files for TensorBoard beside the tables, while training.
+    #[arg(long)]
+    pub tensorboard: bool,
     /// How often the state is kept.
     #[command(flatten)]
     pub checkpoint: CheckpointOptions,

@@ -14,6 +14,7 @@ mod list;
 mod observers;
 mod output;
 mod record;
+mod recorder;
 mod reproduce;
 mod run;
 mod standing;
@@ -21,10 +22,15 @@ mod statistics;
 mod study;
 mod sweep;
 mod table;
+mod tensorboard;
+mod timing;
 mod trials;
+mod warnings;
 
 use clap::Parser;
 use std::process::ExitCode;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Bad input, found before any work.
 const EXIT_INPUT: u8 = 2;
@@ -32,6 +38,7 @@ const EXIT_INPUT: u8 = 2;
 const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
+    tracing_subscriber::registry().with(timing::layer()).init();
     let outcome = match cli::Cli::parse().command {
         cli::Command::Run(options) => run::run(&options),
         cli::Command::Resume(options) => run::resume(&options),

@@ -1,17 +1,23 @@
 //! What the lab watches in a training: the progress bar and the numbers that the figures show.
 
 use crate::ended::Ended;
-use crate::experiment::Experiment;
+use crate::experiment::{Contender, Experiment, Phase};
 use crate::record::Columns;
+use crate::recorder::pictures::Live;
+use crate::recorder::{scalars::scalars, spectrum, timing};
+use crate::tensorboard::Board;
+use crate::warnings::{self, Warning, Watch};
 use hig::matrix::MatRef;
 use hig::systems::System;
-use hig::trainer::{Evaluation, Flow, Observer, Progress, saturation};
-use hig::{Error, Result};
+use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress, saturation};
+use hig::{Error, Problem, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+const TIMING: &str = "timing.csv";
 
 const TICKS: u64 = 10_000;
 
@@ -118,6 +124,8 @@ pub struct Finished {
     pub failure: Option<String>,
     /// What the figures show.
     pub curves: Curves,
+    /// What was warned of.
+    pub warnings: Vec<Warning>,
 }
 
 /// Everything that the figures of one method show.
@@ -187,15 +195,25 @@ impl Curves {
     }
 }
 
-/// Records [`Curves`] and writes the diagnostics among them to `diagnostics.csv`, and what the steps
-/// tell of themselves to `steps.csv`, as they come.
+/// Records [`Curves`] and writes the diagnostics among them to `diagnostics.csv`, what the steps
+/// tell of themselves to `steps.csv`, and the files of [`recorder`](crate::recorder), as they come.
 pub struct Recorder<'a> {
     /// What was recorded.
     pub curves: Curves,
+    /// What was warned of.
+    pub warned: Vec<Warning>,
     system: &'a dyn System,
     sample: usize,
     diagnostics: Lines,
     steps: Lines,
+    spectrum: Lines,
+    timing: Lines,
+    clock: timing::Clock,
+    pictures: Live,
+    watch: Watch,
+    warnings: Lines,
+    method: String,
+    board: Option<Board>,
 }
 
 /// A file of lines.
@@ -224,9 +242,14 @@ impl Lines {
 }
 
 impl<'a> Recorder<'a> {
-    /// Records the test sample `sample` among the rest, in files of a folder; goes on with those that
-    /// are there.
-    pub fn open(folder: &Path, experiment: &'a Experiment, sample: usize) -> Result<Self> {
+    /// Records a training that goes on with a phase of a contender, the test sample `sample` among the
+    /// rest, in files of a folder; goes on with those that are there.
+    pub fn open(
+        folder: &Path,
+        experiment: &'a Experiment,
+        (contender, phase): (&Contender, usize),
+        sample: usize,
+    ) -> Result<Self> {
         let problem = &experiment.problem;
         let measures = experiment.system.measures(problem, &experiment.weights);
         let mut columns: Vec<String> = measures.iter().map(|(name, _)| (*name).into()).collect();
@@ -236,12 +259,23 @@ impl<'a> Recorder<'a> {
             "update,seconds,activation_mean,activation_deviation,rank,{}",
             columns.join(",")
         );
+        let warned = warnings::read(folder);
+        let board = Board::found(folder).then(|| Board::create(folder));
         Ok(Self {
             curves: Curves::read(folder, experiment),
+            clock: timing::Clock::resume(&folder.join(TIMING)),
+            watch: Watch::new(&contender.phases[phase], &warned),
+            warned,
             system: experiment.system.as_ref(),
             sample,
             diagnostics: Lines::open(folder.join("diagnostics.csv"), &header)?,
             steps: Lines::open(folder.join("steps.csv"), "update,quantity,value")?,
+            spectrum: Lines::open(folder.join("spectrum.csv"), spectrum::HEADER)?,
+            timing: Lines::open(folder.join(TIMING), timing::HEADER)?,
+            pictures: Live::new(folder.join("pictures.json"), sample),
+            warnings: Lines::open(folder.join(warnings::FILE), warnings::HEADER)?,
+            method: contender.name.clone(),
+            board: board.transpose()?,
         })
     }
 
@@ -249,9 +283,48 @@ impl<'a> Recorder<'a> {
     pub fn mark(&mut self, update: usize, method: &str) {
         self.curves.mark(update, method);
     }
+
+    /// Another method goes on after an update.
+    pub fn go_on_with(&mut self, update: usize, next: &Phase) {
+        self.mark(update, &next.name);
+        self.watch.go_on_with(next);
+    }
+
+    /// Writes an event file of TensorBoard as well.
+    pub fn tell_tensorboard(&mut self, folder: &Path) -> Result<()> {
+        if self.board.is_none() {
+            self.board = Some(Board::create(folder)?);
+        }
+        Ok(())
+    }
+
+    /// Records what a training ended with.
+    pub fn end(&mut self, problem: &Problem, outcome: &Outcome) -> Result<()> {
+        let warnings = self.watch.end(outcome);
+        self.warn(warnings)?;
+        self.pictures.offer(outcome.updates, true, || {
+            let parameters = &outcome.parameters;
+            self.system.pictures(problem, parameters, self.sample)
+        })
+    }
+
+    fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
+        for warning in warnings {
+            let update = warning.update;
+            tracing::warn!("{}, update {update}: {warning}", self.method);
+            self.warnings.write(&warning.row())?;
+            self.warned.push(warning);
+        }
+        Ok(())
+    }
 }
 
 impl Observer for Recorder<'_> {
+    fn progress(&mut self, now: &Progress<'_>) -> Result<Flow> {
+        self.watch.update(now);
+        Ok(Flow::Continue)
+    }
+
     fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
         let problem = now.problem;
         let probe = problem.test.select(&[self.sample]);
@@ -277,12 +350,24 @@ impl Observer for Recorder<'_> {
         curves.test_loss.push(now.test_loss);
         curves.saturation.push(mean);
         curves.saturation_deviation.push(deviation);
+        if let Some(board) = &mut self.board {
+            let seconds = self.clock.seconds();
+            board.tell(now.update, scalars(now, saturation, &measures, &seconds))?;
+        }
         curves.measures.push(measures);
         curves.probe.push(y);
         self.diagnostics.write(&row)?;
         let told = now.diagnostics.iter();
         let told = told.map(|(name, value)| format!("{},{name},{value:e}\n", now.update));
         self.steps.write(&told.collect::<String>())?;
+        self.spectrum
+            .write(&spectrum::rows(now.update, now.spectrum))?;
+        self.timing.write(&self.clock.rows(now.update))?;
+        self.pictures.offer(now.update, false, || {
+            self.system.pictures(problem, now.parameters, self.sample)
+        })?;
+        let warnings = self.watch.evaluation(now, saturation);
+        self.warn(warnings)?;
         Ok(Flow::Continue)
     }
 }

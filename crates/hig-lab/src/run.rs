@@ -9,7 +9,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::observers::{Bar, Curves, Finished, PROBE, Recorder, WeightsWriter};
 use crate::output::say;
 use crate::standing::{CHECKPOINT, PHASE, Standing, WEIGHTS, WHOSE, cut_tables, whose};
-use crate::{Refused, about, figures, table};
+use crate::{Refused, about, figures, table, warnings};
 use anyhow::{Result, bail};
 use hig::network::Network;
 use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, consumption, train};
@@ -47,6 +47,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
         folder: &folder,
         interval,
         quiet: options.output.quiet,
+        tensorboard: options.tensorboard,
     }
     .go()
 }
@@ -71,6 +72,8 @@ pub fn resume(options: &ResumeOptions) -> Result<()> {
         folder: &folder,
         interval,
         quiet: options.quiet,
+        // Where there are event files, they go on.
+        tensorboard: false,
     }
     .go()
 }
@@ -82,6 +85,8 @@ struct Work<'a> {
     /// Time between two checkpoints.
     interval: Duration,
     quiet: bool,
+    /// Whether event files are asked for.
+    tensorboard: bool,
 }
 
 impl Work<'_> {
@@ -100,6 +105,7 @@ impl Work<'_> {
             }
         }
         crate::output::write(format_args!("{}", table::summary(&finished)));
+        crate::output::write(format_args!("{}", table::warnings(&finished)));
         if let Some(failure) = finished.iter().find_map(|f| f.failure.as_ref()) {
             bail!("{failure}");
         }
@@ -166,6 +172,7 @@ impl Work<'_> {
             parameters,
             failure: None,
             curves,
+            warnings: warnings::read(own),
         }
     }
 
@@ -186,7 +193,10 @@ impl Work<'_> {
         let name = &contender.name;
         let mut bar = Bar::new(name, quiet);
         let mut metrics = MetricsWriter::open(&own.join("metrics.csv"))?;
-        let mut recorder = Recorder::open(own, experiment, PROBE)?;
+        let mut recorder = Recorder::open(own, experiment, (contender, first), PROBE)?;
+        if self.tensorboard {
+            recorder.tell_tensorboard(own)?;
+        }
         let mut weights = WeightsWriter::new(&own.join(WEIGHTS), interval);
         let mut checkpoints = CheckpointWriter::new(&own.join(CHECKPOINT), interval);
         checkpoints.note(WHOSE, &whose(experiment, contender));
@@ -231,7 +241,7 @@ impl Work<'_> {
             let next = contender.phases.get(place + 1);
             match next {
                 Some(next) if !ended && matches!(outcome.stop, Stop::Budget) => {
-                    recorder.mark(outcome.updates, &next.name);
+                    recorder.go_on_with(outcome.updates, next);
                     start = Start::from(&outcome);
                     place += 1;
                 }
@@ -246,6 +256,9 @@ impl Work<'_> {
         let network = &experiment.problem.network;
         if let Err(error) = network.save_parameters(&outcome.parameters, &own.join(WEIGHTS)) {
             failure = Some(rescue(network, &outcome.parameters, &error));
+        }
+        if let Err(error) = recorder.end(&experiment.problem, &outcome) {
+            failure.get_or_insert(error.to_string());
         }
         let last = &contender.phases[place];
         let (consumes, rows, columns) =
@@ -264,6 +277,7 @@ impl Work<'_> {
             parameters: outcome.parameters,
             failure,
             curves: recorder.curves,
+            warnings: recorder.warned,
         })
     }
 }

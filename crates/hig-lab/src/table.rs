@@ -70,6 +70,19 @@ pub fn summary(finished: &[Finished]) -> String {
     layout(&header, &rows)
 }
 
+/// What was warned of, by method; nothing where all went well.
+pub fn warnings(finished: &[Finished]) -> String {
+    let mut text = String::new();
+    for f in finished.iter().filter(|f| !f.warnings.is_empty()) {
+        text += &format!("\n{}:\n", f.name);
+        for warning in &f.warnings {
+            text += &format!("  update {}: {}\n", warning.update, warning.message);
+            text += &format!("    {}\n", warning.advice);
+        }
+    }
+    text
+}
+
 /// The final table of a run as CSV.
 pub fn summary_csv(finished: &[Finished]) -> String {
     let mut text = "method,updates,seconds,train_loss,test_loss,consumes,stop\n".to_owned();

@@ -53,18 +53,26 @@ fn a_run_leaves_configuration_metrics_weights_and_figures() {
 fn a_run_tells_what_its_updates_consumed_and_what_its_steps_say() {
     let folder = TempDir::new().unwrap();
     for (setting, consumed, quantities) in [
-        ("route=auto", "Gram matrix, 128 x ", vec!["rank"]),
+        (
+            "route=auto",
+            "Gram matrix, 128 x ",
+            vec!["rank", "participation"],
+        ),
         (
             "route=lanczos",
             "products, 128 x ",
-            vec!["rank", "vectors", "error"],
+            vec!["rank", "participation", "vectors", "error"],
         ),
         (
             "memory_limit=4e-4",
             "products, 128 x ",
-            vec!["rank", "vectors", "error"],
+            vec!["rank", "participation", "vectors", "error"],
         ),
-        ("route=svd", "Jacobian, 128 x ", vec!["rank"]),
+        (
+            "route=svd",
+            "Jacobian, 128 x ",
+            vec!["rank", "participation"],
+        ),
     ] {
         let out = folder.path().join(setting);
         let arguments = "run linear-oscillators --method hig --updates 1 --quiet --set";
@@ -545,7 +553,7 @@ fn a_write_that_fails_ends_the_training_and_keeps_what_was_computed() {
     let out = folder.path().join("out");
     let program = assert_cmd::cargo::cargo_bin("hig");
     let script = format!(
-        "trap '' XFSZ; ulimit -f 8; exec {} run toy --method hig --method adam --updates 100000 \
+        "trap '' XFSZ; ulimit -f 64; exec {} run toy --method hig --method adam --updates 100000 \
          --set evaluate_every=1 --quiet --out {}",
         program.display(),
         out.display()

@@ -1,0 +1,83 @@
+//! The loss explodes.
+
+use super::{Cause, Finding, Recent, Setup, View};
+use hig::trainer::{Outcome, Stop};
+
+pub const NAME: &str = "explosion";
+
+/// Multiple of the loss at the start: a training so far above where random weights began has lost
+/// everything, and what it learns from there on it would learn faster from new weights.
+const ABOVE_START: f64 = 10.0;
+
+/// Multiple of the least loss so far. Trainings that end well jump by a factor of hundreds and come
+/// back where the least loss is 1e-8.
+const ABOVE_BEST: f64 = 1000.0;
+
+/// Evaluations in a row that must be so far above: one alone is a jump.
+const IN_A_ROW: usize = 4;
+
+#[derive(Debug)]
+pub struct Explosion {
+    start: Option<f64>,
+    best: f64,
+    recent: Recent,
+}
+
+impl Default for Explosion {
+    fn default() -> Self {
+        Self {
+            start: None,
+            best: f64::INFINITY,
+            recent: Recent::new(IN_A_ROW),
+        }
+    }
+}
+
+impl Cause for Explosion {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn look(&mut self, view: &View<'_>) -> Option<Finding> {
+        let loss = view.now.train_loss;
+        if !loss.is_finite() {
+            return Some(finding(format!("the training loss is {loss}"), view.setup));
+        }
+        let start = *self.start.get_or_insert(loss);
+        self.best = self.best.min(loss);
+        self.recent.push(loss);
+        let least = self.recent.full()?.fold(f64::INFINITY, f64::min);
+        let (what, of, factor) = if least > ABOVE_START * start {
+            ("at the start", start, loss / start)
+        } else if least > ABOVE_BEST * self.best {
+            ("at its best", self.best, loss / self.best)
+        } else {
+            return None;
+        };
+        let message =
+            format!("the training loss is {loss:.1e}, {factor:.0e} times the {of:.1e} {what}");
+        Some(finding(message, view.setup))
+    }
+
+    fn end(&mut self, outcome: &Outcome, setup: &Setup) -> Option<Finding> {
+        let message = match &outcome.stop {
+            Stop::LossNotFinite { loss, .. } => {
+                format!("the loss of a batch is {loss}")
+            }
+            Stop::ParametersNotFinite { .. } => "an update is not finite".to_owned(),
+            _ => return None,
+        };
+        Some(finding(message, setup))
+    }
+}
+
+fn finding(message: String, setup: &Setup) -> Finding {
+    let changes = [
+        ("a smaller", "learning_rate"),
+        ("a larger", "cutoff"),
+        ("a smaller", "exponent"),
+        ("more", "damping"),
+    ];
+    let others = ["adaptive-hig or lm, which refuse updates that raise the loss of the batch"];
+    setup.finding(message, &changes, others)
+}

@@ -1,0 +1,281 @@
+//! What a training does that it should not, in plain words, with what to try.
+//!
+//! One file a cause; [`causes`] registers them. A cause sees every update and every evaluation and says
+//! what it finds. It is told once, and again only after it has been gone for a while. A warning that is
+//! none does more harm than one that is missing: thresholds are far above what the systems of the
+//! library do with the settings of their sources.
+
+mod deficient;
+mod duplicates;
+mod explosion;
+mod few_directions;
+mod overfitting;
+mod plateau;
+mod rank;
+mod saturation;
+mod setup;
+mod still;
+
+use crate::experiment::Phase;
+use hig::trainer::{Evaluation, Outcome, Progress, Saturation};
+use setup::Setup;
+use std::path::Path;
+
+/// The file of the warnings of a training.
+pub const FILE: &str = "warnings.csv";
+
+/// Its first line.
+pub const HEADER: &str = "update,name,message,advice";
+
+/// All causes. To add one, write its file and add its line.
+fn causes() -> Vec<Box<dyn Cause>> {
+    vec![
+        Box::new(explosion::Explosion::default()),
+        Box::new(saturation::Saturated),
+        Box::new(rank::Collapse::default()),
+        Box::new(deficient::Deficient::default()),
+        Box::new(duplicates::Duplicates::default()),
+        Box::new(few_directions::FewDirections::default()),
+        Box::new(still::Still::default()),
+        Box::new(plateau::Plateau::default()),
+        Box::new(overfitting::Overfitting::default()),
+    ]
+}
+
+/// Evaluations without a finding after which a cause is gone.
+const GONE: usize = 5;
+
+/// Times that a cause is told in one training: more would only say the same again.
+const MOST: usize = 3;
+
+/// Something worth a warning.
+#[derive(Debug, Clone, PartialEq)]
+struct Finding {
+    /// What happens, with numbers.
+    message: String,
+    /// What to try.
+    advice: String,
+}
+
+/// A training at an evaluation.
+struct View<'a> {
+    now: &'a Evaluation<'a>,
+    saturation: Option<Saturation>,
+    setup: &'a Setup,
+    /// Whether the loss has exploded, which explains much of what else is found.
+    exploded: bool,
+}
+
+impl View<'_> {
+    /// A number that the last step told.
+    fn told(&self, quantity: &str) -> Option<f64> {
+        let told = self.now.diagnostics.iter();
+        told.clone()
+            .find(|(name, _)| *name == quantity)
+            .map(|(_, v)| *v)
+    }
+}
+
+/// Something that can go wrong.
+trait Cause: Send {
+    /// Its name in files.
+    fn name(&self) -> &'static str;
+
+    /// Sees an update.
+    fn update(&mut self, _: &Progress<'_>) {}
+
+    /// What an evaluation shows.
+    fn look(&mut self, view: &View<'_>) -> Option<Finding>;
+
+    /// What the end of a training shows that no evaluation did.
+    fn end(&mut self, _: &Outcome, _: &Setup) -> Option<Finding> {
+        None
+    }
+}
+
+/// A warning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Warning {
+    /// Updates done when it was raised.
+    pub update: usize,
+    /// Name of the cause.
+    pub name: String,
+    /// What happens, with numbers.
+    pub message: String,
+    /// What to try.
+    pub advice: String,
+}
+
+/// The warnings in the folder of a training, none where there is no file of them.
+pub fn read(folder: &Path) -> Vec<Warning> {
+    let Ok(mut file) = csv::Reader::from_path(folder.join(FILE)) else {
+        return Vec::new();
+    };
+    let warning = |row: csv::StringRecord| {
+        let cell = |i: usize| row.get(i).map(str::to_owned);
+        Some(Warning {
+            update: cell(0)?.parse().ok()?,
+            name: cell(1)?,
+            message: cell(2)?,
+            advice: cell(3)?,
+        })
+    };
+    file.records().flatten().filter_map(warning).collect()
+}
+
+impl Warning {
+    /// A line of `warnings.csv`.
+    pub fn row(&self) -> String {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        let (message, advice) = (quoted(&self.message), quoted(&self.advice));
+        format!("{},{},{message},{advice}\n", self.update, self.name)
+    }
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, self.advice)
+    }
+}
+
+/// A cause with what was said of it.
+struct Watched {
+    cause: Box<dyn Cause>,
+    raised: usize,
+    active: bool,
+    /// Evaluations without a finding.
+    calm: usize,
+}
+
+impl Watched {
+    /// The finding if it is to be told.
+    fn hear(&mut self, found: Option<Finding>) -> Option<Finding> {
+        let Some(found) = found else {
+            self.calm += 1;
+            self.active &= self.calm < GONE;
+            return None;
+        };
+        self.calm = 0;
+        let new = !self.active && self.raised < MOST;
+        self.active = true;
+        self.raised += usize::from(new);
+        new.then_some(found)
+    }
+}
+
+/// Watches one training.
+pub struct Watch {
+    setup: Setup,
+    watched: Vec<Watched>,
+}
+
+impl Watch {
+    /// Of a training that begins with a method, or goes on with it after some warnings.
+    pub fn new(phase: &Phase, before: &[Warning]) -> Self {
+        let watched = |cause: Box<dyn Cause>| Watched {
+            raised: before.iter().filter(|w| w.name == cause.name()).count(),
+            active: false,
+            calm: 0,
+            cause,
+        };
+        Self {
+            setup: Setup::of(phase),
+            watched: causes().into_iter().map(watched).collect(),
+        }
+    }
+
+    /// Another method goes on: what was said stays said, what was measured begins anew.
+    pub fn go_on_with(&mut self, phase: &Phase) {
+        self.setup = Setup::of(phase);
+        for (watched, cause) in self.watched.iter_mut().zip(causes()) {
+            watched.cause = cause;
+        }
+    }
+
+    /// Sees an update.
+    pub fn update(&mut self, now: &Progress<'_>) {
+        for watched in &mut self.watched {
+            watched.cause.update(now);
+        }
+    }
+
+    /// What an evaluation shows for the first time.
+    pub fn evaluation(
+        &mut self,
+        now: &Evaluation<'_>,
+        saturation: Option<Saturation>,
+    ) -> Vec<Warning> {
+        let mut view = View {
+            now,
+            saturation,
+            setup: &self.setup,
+            exploded: false,
+        };
+        let mut warnings = Vec::new();
+        for watched in &mut self.watched {
+            let found = watched.cause.look(&view);
+            let told = watched.hear(found);
+            view.exploded |= watched.active && watched.cause.name() == explosion::NAME;
+            warnings.extend(told.map(|found| warning(now.update, watched.cause.name(), found)));
+        }
+        warnings
+    }
+
+    /// What the end shows for the first time.
+    pub fn end(&mut self, outcome: &Outcome) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for watched in &mut self.watched {
+            let found = watched.cause.end(outcome, &self.setup);
+            let told = found.and_then(|found| watched.hear(Some(found)));
+            warnings
+                .extend(told.map(|found| warning(outcome.updates, watched.cause.name(), found)));
+        }
+        warnings
+    }
+}
+
+fn warning(update: usize, name: &str, found: Finding) -> Warning {
+    let Finding { message, advice } = found;
+    Warning {
+        update,
+        name: name.to_owned(),
+        message,
+        advice,
+    }
+}
+
+/// The middle one of some numbers, the upper of two.
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The last few of a row of numbers.
+#[derive(Debug)]
+struct Recent {
+    most: usize,
+    values: std::collections::VecDeque<f64>,
+}
+
+impl Recent {
+    fn new(most: usize) -> Self {
+        let values = std::collections::VecDeque::with_capacity(most);
+        Self { most, values }
+    }
+
+    fn push(&mut self, value: f64) {
+        if self.values.len() == self.most {
+            self.values.pop_front();
+        }
+        self.values.push_back(value);
+    }
+
+    /// All of them, once there are enough.
+    fn full(&self) -> Option<impl Iterator<Item = f64> + Clone> {
+        (self.values.len() == self.most).then(|| self.values.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The loss has not fallen for long.
+
+use super::{Cause, Finding, View};
+use hig::trainer::Progress;
+
+/// Part of the budget without progress.
+const BUDGET: f64 = 1.0 / 3.0;
+
+/// Progress is a training loss this far below the least one before.
+const PROGRESS: f64 = 0.95;
+
+/// A loss above the least one by more than this does not stand still.
+const STILL: f64 = 2.0;
+
+/// Fewer updates, or evaluations, than this are no long time whatever the budget.
+const UPDATES: usize = 300;
+const EVALUATIONS: usize = 15;
+
+/// Part of the loss at the start below which a training may stand still without a word: it has done its
+/// work, and a network has a least loss that it can reach.
+const ARRIVED: f64 = 1e-3;
+
+#[derive(Debug, Default)]
+pub struct Plateau {
+    used: f64,
+    start: f64,
+    /// Least loss, with the update and the part of the budget where it was reached.
+    best: Option<(f64, usize, f64)>,
+    /// Evaluations since.
+    since: usize,
+}
+
+impl Cause for Plateau {
+    fn name(&self) -> &'static str {
+        "plateau"
+    }
+
+    fn update(&mut self, now: &Progress<'_>) {
+        self.used = now.budget_used;
+    }
+
+    fn look(&mut self, view: &View<'_>) -> Option<Finding> {
+        let (loss, update) = (view.now.train_loss, view.now.update);
+        let Some((best, when, used)) = self.best else {
+            self.start = loss;
+            self.best = Some((loss, update, self.used));
+            return None;
+        };
+        if loss < PROGRESS * best {
+            self.best = Some((loss, update, self.used));
+            self.since = 0;
+            return None;
+        }
+        self.since += 1;
+        let long =
+            self.used - used >= BUDGET && update - when >= UPDATES && self.since >= EVALUATIONS;
+        if !long || loss > STILL * best || best <= ARRIVED * self.start || view.exploded {
+            return None;
+        }
+        let message = format!(
+            "the training loss has not fallen below {best:.1e} for {} updates, {:.0} % of the budget",
+            update - when,
+            100.0 * (self.used - used)
+        );
+        let changes = [
+            ("a different", "learning_rate"),
+            ("a smaller", "cutoff"),
+            ("less", "damping"),
+        ];
+        let others = [
+            "another method",
+            "other initial weights (--seed)",
+            "a larger network",
+        ];
+        Some(view.setup.finding(message, &changes, others))
+    }
+}

@@ -1,0 +1,37 @@
+//! Neurons saturate.
+
+use super::{Cause, Finding, View};
+
+/// Mean of |activation| from which on neurons count as saturated: tanh has then less than a tenth of
+/// its slope on average (1 - 0.95² = 0.0975), the paper's sign of a training gone wrong.
+const MEAN: f64 = 0.95;
+
+#[derive(Debug)]
+pub struct Saturated;
+
+impl Cause for Saturated {
+    fn name(&self) -> &'static str {
+        "saturation"
+    }
+
+    fn look(&mut self, view: &View<'_>) -> Option<Finding> {
+        let found = view.saturation.filter(|s| s.mean >= MEAN)?;
+        let message = format!(
+            "neurons are saturated: |activation| is {:.3} on average (deviation {:.3}), where tanh \
+             has {:.1} % of its slope, so that little gradient gets through",
+            found.mean,
+            found.deviation,
+            100.0 * (1.0 - found.mean * found.mean).max(0.0)
+        );
+        let changes = [
+            ("a smaller", "learning_rate"),
+            ("a smaller", "exponent"),
+            ("a larger", "cutoff"),
+            ("more", "damping"),
+        ];
+        let before = "some updates of adam before, as in --method adam:500+hig";
+        let before = view.setup.decomposes().then_some(before);
+        let others = ["smaller initial weights"].into_iter().chain(before);
+        Some(view.setup.finding(message, &changes, others))
+    }
+}
