@@ -138,12 +138,16 @@ fn warnings_stand_in_a_file_and_again_at_the_end() {
     assert_eq!(lines.next(), Some("update,name,message,advice"));
     let first = lines.next().unwrap();
     assert!(
-        first.starts_with("1,saturation,\"neurons are saturated"),
+        first.starts_with("4,explosion,\"the training loss is "),
         "{first}"
     );
-    assert!(file.contains("\n4,explosion,\""), "{file}");
+    assert!(file.contains("\n5,saturation,\"neurons are"), "{file}");
     assert!(
-        output.contains("\nhig:\n  update 1: neurons are saturated"),
+        output.contains("\nhig:\n  update 4: the training loss is"),
+        "{output}"
+    );
+    assert!(
+        output.contains("\n  update 5: neurons are saturated"),
         "{output}"
     );
     assert!(

@@ -31,7 +31,7 @@ pub const HEADER: &str = "update,name,message,advice";
 fn causes() -> Vec<Box<dyn Cause>> {
     vec![
         Box::new(explosion::Explosion::default()),
-        Box::new(saturation::Saturated),
+        Box::new(saturation::Saturated::default()),
         Box::new(rank::Collapse::default()),
         Box::new(deficient::Deficient::default()),
         Box::new(duplicates::Duplicates::default()),
@@ -42,8 +42,8 @@ fn causes() -> Vec<Box<dyn Cause>> {
     ]
 }
 
-/// Evaluations without a finding after which a cause is gone.
-const GONE: usize = 5;
+/// Evaluations without a finding after which a cause is gone: more than any cause takes to be found.
+const GONE: usize = 10;
 
 /// Times that a cause is told in one training: more would only say the same again.
 const MOST: usize = 3;

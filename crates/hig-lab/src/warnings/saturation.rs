@@ -6,8 +6,13 @@ use super::{Cause, Finding, View};
 /// its slope on average (1 - 0.95² = 0.0975), the paper's sign of a training gone wrong.
 const MEAN: f64 = 0.95;
 
-#[derive(Debug)]
-pub struct Saturated;
+/// Evaluations in a row: a first step may go too far and be taken back by the next ones.
+const IN_A_ROW: usize = 5;
+
+#[derive(Debug, Default)]
+pub struct Saturated {
+    found: usize,
+}
 
 impl Cause for Saturated {
     fn name(&self) -> &'static str {
@@ -15,7 +20,9 @@ impl Cause for Saturated {
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
-        let found = view.saturation.filter(|s| s.mean >= MEAN)?;
+        let found = view.saturation.filter(|s| s.mean >= MEAN);
+        self.found = found.map_or(0, |_| self.found + 1);
+        let found = found.filter(|_| self.found >= IN_A_ROW)?;
         let message = format!(
             "neurons are saturated: |activation| is {:.3} on average (deviation {:.3}), where tanh \
              has {:.1} % of its slope, so that little gradient gets through",

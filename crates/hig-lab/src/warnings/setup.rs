@@ -39,14 +39,20 @@ impl Setup {
 
     /// Whether the method decomposes J.
     pub fn decomposes(&self) -> bool {
-        self.value("route").is_some()
+        self.value("route").is_some() && !self.is_gradient()
+    }
+
+    /// Gradient descent as a member of the spectral family.
+    fn is_gradient(&self) -> bool {
+        self.number("exponent") == Some(-1.0)
     }
 
     /// "a smaller cutoff (now 1e-6)", where there is such a setting and it has a say.
     fn change(&self, how: &str, name: &str) -> Option<String> {
         let value = self.value(name)?;
         let idle = match name {
-            "cutoff" => self.is("treatment", "damp"),
+            "cutoff" => self.is("treatment", "damp") || self.is_gradient(),
+            "exponent" => self.is_gradient(),
             // With trials it is sought, and the setting is where the search begins.
             "damping" => {
                 let truncates = self.value("treatment").is_some() && !self.is("treatment", "damp");
