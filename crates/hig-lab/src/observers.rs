@@ -259,12 +259,25 @@ impl<'a> Recorder<'a> {
             "update,seconds,activation_mean,activation_deviation,rank,{}",
             columns.join(",")
         );
+        let curves = Curves::read(folder, experiment);
         let warned = warnings::read(folder);
+        let mut watch = Watch::new(&contender.phases[phase], &warned);
+        let before = phase
+            .checked_sub(1)
+            .and_then(|before| contender.phases[before].until);
+        let begun = before.unwrap_or(0) as f64;
+        for i in (0..curves.updates.len()).filter(|i| curves.updates[*i] >= begun) {
+            watch.remember(&warnings::Row {
+                update: curves.updates[i] as usize,
+                train: curves.train_loss[i],
+                test: curves.test_loss[i],
+            });
+        }
         let board = Board::found(folder).then(|| Board::create(folder));
         Ok(Self {
-            curves: Curves::read(folder, experiment),
+            curves,
             clock: timing::Clock::resume(&folder.join(TIMING)),
-            watch: Watch::new(&contender.phases[phase], &warned),
+            watch,
             warned,
             system: experiment.system.as_ref(),
             sample,

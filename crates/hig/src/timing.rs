@@ -20,7 +20,7 @@ pub const DIRECTION: &str = "direction";
 pub const STEP: &str = "step";
 /// The losses of the training and the test samples.
 pub const EVALUATE: &str = "evaluate";
-/// The observers at an evaluation.
+/// The observers at an evaluation, and checkpoints.
 pub const RECORD: &str = "record";
 
 /// All parts, in the order in which they follow each other.

@@ -1,6 +1,6 @@
 //! The loss explodes.
 
-use super::{Cause, Finding, Recent, Setup, View};
+use super::{Cause, Finding, Recent, Row, Setup, View};
 use hig::trainer::{Outcome, Stop};
 
 pub const NAME: &str = "explosion";
@@ -33,9 +33,22 @@ impl Default for Explosion {
     }
 }
 
+impl Explosion {
+    /// The loss at the start.
+    fn hear(&mut self, loss: f64) -> f64 {
+        self.best = self.best.min(loss);
+        self.recent.push(loss);
+        *self.start.get_or_insert(loss)
+    }
+}
+
 impl Cause for Explosion {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn remember(&mut self, row: &Row) {
+        self.hear(row.train);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
@@ -43,9 +56,7 @@ impl Cause for Explosion {
         if !loss.is_finite() {
             return Some(finding(format!("the training loss is {loss}"), view.setup));
         }
-        let start = *self.start.get_or_insert(loss);
-        self.best = self.best.min(loss);
-        self.recent.push(loss);
+        let start = self.hear(loss);
         let least = self.recent.full()?.fold(f64::INFINITY, f64::min);
         let (what, of, factor) = if least > ABOVE_START * start {
             ("at the start", start, loss / start)
@@ -78,6 +89,9 @@ fn finding(message: String, setup: &Setup) -> Finding {
         ("a smaller", "exponent"),
         ("more", "damping"),
     ];
-    let others = ["adaptive-hig or lm, which refuse updates that raise the loss of the batch"];
+    // Steps with a choice of lengths refuse such updates already.
+    let others = setup.tries_once().then_some(
+        "a method that refuses updates that raise the loss of the batch, such as adaptive-hig or lm",
+    );
     setup.finding(message, &changes, others)
 }

@@ -4,7 +4,7 @@
 //! along one direction. But where the loss rises as well, a direction that the batch hardly determines
 //! has taken over, as in Gauss-Newton steps with too small a cut-off.
 
-use super::{Cause, Finding, Recent, View, median};
+use super::{Cause, Finding, Recent, Row, View, median};
 
 /// Evaluations over which medians are taken.
 const WINDOW: usize = 10;
@@ -40,6 +40,10 @@ impl Default for FewDirections {
 impl Cause for FewDirections {
     fn name(&self) -> &'static str {
         "few-directions"
+    }
+
+    fn remember(&mut self, row: &Row) {
+        self.best = self.best.min(row.train);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -76,6 +76,17 @@ impl View<'_> {
     }
 }
 
+/// What `metrics.csv` keeps of an evaluation.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Updates done.
+    pub update: usize,
+    /// Mean loss of the training samples.
+    pub train: f64,
+    /// Mean loss of the test samples.
+    pub test: f64,
+}
+
 /// Something that can go wrong.
 trait Cause: Send {
     /// Its name in files.
@@ -83,6 +94,9 @@ trait Cause: Send {
 
     /// Sees an update.
     fn update(&mut self, _: &Progress<'_>) {}
+
+    /// Hears of an evaluation of an earlier process.
+    fn remember(&mut self, _: &Row) {}
 
     /// What an evaluation shows.
     fn look(&mut self, view: &View<'_>) -> Option<Finding>;
@@ -189,6 +203,13 @@ impl Watch {
         self.setup = Setup::of(phase);
         for (watched, cause) in self.watched.iter_mut().zip(causes()) {
             watched.cause = cause;
+        }
+    }
+
+    /// Hears of an evaluation of an earlier process.
+    pub fn remember(&mut self, row: &Row) {
+        for watched in &mut self.watched {
+            watched.cause.remember(row);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The training loss falls while the test loss rises, or stays where it began.
 
-use super::{Cause, Finding, Recent, View};
+use super::{Cause, Finding, Recent, Row, View};
 
 /// Evaluations in a row, a fifth of all updates so far where they are 2 % apart.
 const IN_A_ROW: usize = 10;
@@ -22,19 +22,11 @@ const TRAIN_LEFT: f64 = 1e-3;
 /// the last digits of its test loss go.
 const KNOWS: f64 = 1e-3;
 
-/// A test loss and the training loss beside it.
-#[derive(Debug, Clone, Copy)]
-struct Losses {
-    test: f64,
-    train: f64,
-    update: usize,
-}
-
 #[derive(Debug)]
 pub struct Overfitting {
-    start: Option<Losses>,
+    start: Option<Row>,
     /// Where the test loss was least.
-    best: Option<Losses>,
+    best: Option<Row>,
     apart: Recent,
 }
 
@@ -48,20 +40,31 @@ impl Default for Overfitting {
     }
 }
 
+impl Overfitting {
+    /// The start and the best, with a new evaluation.
+    fn hear(&mut self, now: Row) -> (Row, Row) {
+        let best = self.best.filter(|best| best.test <= now.test);
+        let best = *self.best.insert(best.unwrap_or(now));
+        (*self.start.get_or_insert(now), best)
+    }
+}
+
 impl Cause for Overfitting {
     fn name(&self) -> &'static str {
         "overfitting"
     }
 
+    fn remember(&mut self, row: &Row) {
+        self.hear(*row);
+    }
+
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
-        let now = Losses {
-            test: view.now.test_loss,
-            train: view.now.train_loss,
+        let now = Row {
             update: view.now.update,
+            train: view.now.train_loss,
+            test: view.now.test_loss,
         };
-        let start = *self.start.get_or_insert(now);
-        let best = self.best.filter(|best| best.test <= now.test);
-        let best = *self.best.insert(best.unwrap_or(now));
+        let (start, best) = self.hear(now);
         let rises =
             now.test > (TEST * best.test).max(KNOWS * start.test) && now.train < TRAIN * best.train;
         let stays = now.test > TEST_LEFT * start.test && now.train < TRAIN_LEFT * start.train;

@@ -1,6 +1,6 @@
 //! The loss has not fallen for long.
 
-use super::{Cause, Finding, View};
+use super::{Cause, Finding, Row, View};
 use hig::trainer::Progress;
 
 /// Part of the budget without progress.
@@ -30,6 +30,23 @@ pub struct Plateau {
     since: usize,
 }
 
+impl Plateau {
+    /// The least loss with the new one.
+    fn hear(&mut self, loss: f64, update: usize) -> (f64, usize, f64) {
+        if self.best.is_none() {
+            self.start = loss;
+        }
+        match self.best {
+            Some(best) if loss >= PROGRESS * best.0 => self.since += 1,
+            _ => {
+                self.best = Some((loss, update, self.used));
+                self.since = 0;
+            }
+        }
+        self.best.unwrap_or((loss, update, self.used))
+    }
+}
+
 impl Cause for Plateau {
     fn name(&self) -> &'static str {
         "plateau"
@@ -37,21 +54,22 @@ impl Cause for Plateau {
 
     fn update(&mut self, now: &Progress<'_>) {
         self.used = now.budget_used;
+        // What was used in an earlier process is not known: the count begins with this one.
+        if let Some((_, _, used)) = &mut self.best
+            && used.is_nan()
+        {
+            *used = self.used;
+        }
+    }
+
+    fn remember(&mut self, row: &Row) {
+        self.used = f64::NAN;
+        self.hear(row.train, row.update);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
         let (loss, update) = (view.now.train_loss, view.now.update);
-        let Some((best, when, used)) = self.best else {
-            self.start = loss;
-            self.best = Some((loss, update, self.used));
-            return None;
-        };
-        if loss < PROGRESS * best {
-            self.best = Some((loss, update, self.used));
-            self.since = 0;
-            return None;
-        }
-        self.since += 1;
+        let (best, when, used) = self.hear(loss, update);
         let long =
             self.used - used >= BUDGET && update - when >= UPDATES && self.since >= EVALUATIONS;
         if !long || loss > STILL * best || best <= ARRIVED * self.start || view.exploded {

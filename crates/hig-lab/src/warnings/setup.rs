@@ -42,6 +42,11 @@ impl Setup {
         self.value("route").is_some() && !self.is_gradient()
     }
 
+    /// Whether the method takes its step as it comes, without trying others.
+    pub fn tries_once(&self) -> bool {
+        self.value("trials").is_none() && self.value("halvings").is_none()
+    }
+
     /// Gradient descent as a member of the spectral family.
     fn is_gradient(&self) -> bool {
         self.number("exponent") == Some(-1.0)

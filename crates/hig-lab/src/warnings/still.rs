@@ -1,6 +1,6 @@
 //! Updates change nothing.
 
-use super::{Cause, Finding, View};
+use super::{Cause, Finding, Row, View};
 use hig::trainer::Progress;
 use std::collections::VecDeque;
 
@@ -29,6 +29,10 @@ impl Cause for Still {
             self.recent.pop_front();
         }
         self.recent.push_back(now.unchanged);
+    }
+
+    fn remember(&mut self, row: &Row) {
+        self.start.get_or_insert(row.train);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -297,6 +297,22 @@ fn what_an_earlier_process_has_told_counts() {
 }
 
 #[test]
+fn what_an_earlier_process_has_seen_counts() {
+    let rows = |script: &mut Script, loss: f64| {
+        script.watch.remember(&Row {
+            update: 0,
+            train: loss,
+            test: loss,
+        });
+    };
+    let mut script = Script::new("adam");
+    assert_eq!(script.times(5, 50.0, &[]), 0);
+    let mut script = Script::new("adam");
+    rows(&mut script, 1.0);
+    assert_eq!(script.times(5, 50.0, &[]), 1);
+}
+
+#[test]
 fn the_rank_has_fallen_where_it_is_a_fifth_of_what_it_was() {
     let mut script = Script::new("hig");
     assert_eq!(script.times(10, 1.0, &[("rank", 28.0)]), 0);

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::memory::Memory;
 use crate::problem::Problem;
 use crate::step::Method;
+use crate::timing::part;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,7 @@ impl Observer for CheckpointWriter {
         if !now.last && self.written.elapsed() < self.interval {
             return Ok(Flow::Continue);
         }
+        let _part = part!(RECORD);
         let mut state = (now.state)();
         for (name, text) in &self.notes {
             state.set_text(name, text.clone());

@@ -544,7 +544,6 @@ impl Run<'_, '_> {
 
     /// Lets the observers take a checkpoint.
     fn keep(&mut self, last: bool, step: &mut dyn Step, batches: &mut Batches<'_>) -> Option<Stop> {
-        let _part = part!(RECORD);
         let now = &mut self.now;
         let update = now.updates;
         let mut state = || Memory::of(|state| exchange(state, now, step, batches));
