@@ -120,8 +120,8 @@ impl Moments {
 /// Update of the last whole row of a table, if there is one.
 fn last_update(path: &Path) -> Option<usize> {
     let text = fs::read_to_string(path).ok()?;
-    let rows = text.split_inclusive('\n').filter(|row| row.ends_with('\n'));
-    rows.last()?.split(',').next()?.parse().ok()
+    let mut rows = text.split_inclusive('\n').filter(|row| row.ends_with('\n'));
+    rows.next_back()?.split(',').next()?.parse().ok()
 }
 
 /// Updates that the newest readable checkpoint of a method knows.
