@@ -90,7 +90,7 @@ fn natural(a: &str, b: &str) -> Ordering {
     loop {
         match (a.peek(), b.peek()) {
             (Some(x), Some(y)) if x.is_ascii_digit() && y.is_ascii_digit() => {
-                let mut number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+                let number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
                     let mut digits = String::new();
                     while let Some(digit) = chars.next_if(char::is_ascii_digit) {
                         digits.push(digit);

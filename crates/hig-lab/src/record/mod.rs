@@ -17,9 +17,9 @@ mod thin;
 mod warnings;
 
 pub use columns::Columns;
-pub use find::{find, runs_in};
+use find::find;
+pub use find::runs_in;
 pub use json::{data, run_json};
-pub use long::Series;
 pub use method::Method;
 pub use outcome::State;
 
@@ -121,7 +121,7 @@ fn tell(run: &Run) {
 }
 
 /// Collects what could not be read.
-pub(self) struct Notes {
+struct Notes {
     root: PathBuf,
     notes: Vec<String>,
 }
@@ -181,7 +181,7 @@ fn small_text(path: &Path) -> io::Result<Option<String>> {
 
 /// Whether a process works in the folder. The lock is shared, so that readers do not take each other
 /// for the run, and is let go at once.
-fn held(path: &Path) -> bool {
+pub fn held(path: &Path) -> bool {
     File::open(path.join(LOCK))
         .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
