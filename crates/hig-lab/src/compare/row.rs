@@ -61,12 +61,12 @@ impl Row {
     pub fn cells(&self) -> Vec<String> {
         let format: [fn(f64) -> String; 7] = [
             |v| format!("{v:.0}"),
-            |v| format!("{v:.1}"),
+            seconds,
             |v| format!("{v:.3}"),
             |v| format!("{v:.2e}"),
             |v| format!("{v:.2e}"),
             |v| format!("{v:.2e}"),
-            |v| format!("{v:.3}"),
+            seconds,
         ];
         let numbers = self.numbers.iter().zip(format);
         let numbers = numbers.map(|(v, format)| v.map_or("-".to_owned(), format));
@@ -83,7 +83,11 @@ impl Row {
     /// By names; numbers that are not finite are null.
     pub fn json(&self) -> Map<String, Value> {
         let words = self.words().map(Value::String).into_iter();
-        let values = words.chain(self.numbers.iter().map(|v| json!(v)));
+        let [updates, numbers @ ..] = &self.numbers;
+        let updates = json!(updates.map(|updates| updates as i64));
+        let values = words
+            .chain([updates])
+            .chain(numbers.iter().map(|v| json!(v)));
         let names = Self::NAMES.iter().map(|name| (*name).to_owned());
         names.zip(values).collect()
     }
@@ -113,6 +117,11 @@ impl Row {
         let state = self.state.name().to_owned();
         [self.run.clone(), self.method.clone(), state]
     }
+}
+
+fn seconds(value: f64) -> String {
+    let digits = if value < 100.0 { 3 } else { 1 };
+    format!("{value:.digits$}")
 }
 
 /// Whole numbers without a fraction, the others with an exponent where that is shorter.

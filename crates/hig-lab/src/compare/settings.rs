@@ -15,11 +15,16 @@ pub struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Of runs; none for a single one.
+    /// Of runs; none for a single one. What only some runs have counts as different, but for the
+    /// settings of a method that others do not train.
     pub fn that_differ(runs: &'a [Run]) -> Self {
         let mut names: Vec<&str> = Vec::new();
         for (name, value) in runs.iter().flat_map(|run| &run.settings) {
-            let same = |run: &Run| get(run, name) == Some(value);
+            let of_a_method = name.starts_with("method.");
+            let same = |run: &Run| match get(run, name) {
+                Some(other) => other == value,
+                None => of_a_method,
+            };
             if !names.contains(&name.as_str()) && !runs.iter().all(same) {
                 names.push(name);
             }
@@ -85,6 +90,8 @@ fn get<'a>(run: &'a Run, name: &str) -> Option<&'a Value> {
 pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        // Small numbers with an exponent.
+        Value::Float(number) => format!("{number:?}"),
         value => value.to_string(),
     }
 }

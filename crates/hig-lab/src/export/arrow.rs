@@ -75,3 +75,64 @@ impl Batch {
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int64Type};
+    use arrow_ipc::reader::FileReader;
+    use std::fs;
+    use std::io::Cursor;
+
+    #[test]
+    fn what_is_written_is_read_back_over_several_batches() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let method = folder.path().join("hig");
+        fs::create_dir(&method).unwrap();
+        let mut metrics = "update,epoch,seconds,train_loss,test_loss\n".to_owned();
+        (0..40_000).for_each(|k| metrics += &format!("{k},{k}e-2,{k}e-3,{k}.5,NaN\n"));
+        fs::write(method.join("metrics.csv"), metrics).unwrap();
+        let steps = "update,quantity,value\n7,rank,12\n50000,rank,-inf\n";
+        fs::write(method.join("steps.csv"), steps).unwrap();
+        let mut bytes = Vec::new();
+        write(&[Run::read(folder.path())], &mut bytes).unwrap();
+
+        let reader = FileReader::try_new(Cursor::new(bytes), None).unwrap();
+        assert_eq!(reader.schema().as_ref(), &schema());
+        let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+        let rows: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
+        assert_eq!(rows, [BATCH, 2 * 40_000 + 2 - BATCH]);
+
+        let first = &batches[0];
+        assert_eq!(first["method"].as_string::<i32>().value(0), "hig");
+        assert_eq!(
+            first["quantity"].as_string::<i32>().value(39_999),
+            "train_loss"
+        );
+        assert_eq!(
+            first["quantity"].as_string::<i32>().value(40_000),
+            "test_loss"
+        );
+        assert_eq!(
+            first["update"].as_primitive::<Int64Type>().value(39_999),
+            39_999
+        );
+        let value = first["value"].as_primitive::<Float64Type>();
+        assert_eq!(value.value(39_999), 39_999.5);
+        assert!(value.value(40_000).is_nan() && value.is_valid(40_000));
+
+        let last = &batches[1];
+        let (rank, outside) = (last.num_rows() - 2, last.num_rows() - 1);
+        assert_eq!(last["quantity"].as_string::<i32>().value(rank), "rank");
+        assert_eq!(
+            last["seconds"].as_primitive::<Float64Type>().value(rank),
+            7e-3
+        );
+        // No evaluation was at that update.
+        assert!(last["epoch"].is_null(outside) && last["seconds"].is_null(outside));
+        let value = last["value"].as_primitive::<Float64Type>();
+        assert_eq!(value.value(outside), f64::NEG_INFINITY);
+    }
+}

@@ -44,10 +44,9 @@ pub fn export(options: &ExportOptions) -> Result<()> {
             ));
         }
         let runs = read_all(&options.runs)?;
-        return match write(&runs, options.format, &mut io::stdout().lock()) {
-            Err(error) if left(&error) => Ok(()),
-            written => written,
-        };
+        let mut stdout = BufWriter::new(Patient(io::stdout().lock()));
+        write(&runs, options.format, &mut stdout)?;
+        return Ok(stdout.flush()?);
     };
     if out.is_dir() {
         return Err(Refused::because(format_args!(
@@ -61,12 +60,23 @@ pub fn export(options: &ExportOptions) -> Result<()> {
     Ok(())
 }
 
-/// Whether the reader of standard output has left.
-fn left(error: &anyhow::Error) -> bool {
-    let mut causes = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
+/// Takes everything, also after its reader has left, as in `hig export … | head`.
+struct Patient<W>(W);
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
 }
 
 /// Writes under another name first, so that the file is whole or not there.
