@@ -76,7 +76,7 @@ impl Row {
     /// With all digits.
     pub fn exact(&self) -> Vec<String> {
         let numbers = self.numbers.iter();
-        let numbers = numbers.map(|v| v.map_or(String::new(), |v| digits(v)));
+        let numbers = numbers.map(|v| v.map_or(String::new(), digits));
         self.words().into_iter().chain(numbers).collect()
     }
 
