@@ -168,7 +168,7 @@ fn a_comparison_has_every_method_of_every_run_with_the_numbers_of_its_files() {
     let bests = rows
         .iter()
         .map(|row| row["best_test_loss"].as_f64().unwrap());
-    assert_eq!(value["common_loss"], bests.fold(0.0, f64::max));
+    assert_eq!(value["common_loss"]["toy"], bests.fold(0.0, f64::max));
     assert_eq!(rows[0]["settings"]["system.lambda"], "1.0");
     assert_eq!(rows[2]["settings"]["system.lambda"], "0.01");
     assert_eq!(rows[3]["settings"]["method.hig.cutoff"], "0.0001");
@@ -201,6 +201,33 @@ fn a_comparison_has_every_method_of_every_run_with_the_numbers_of_its_files() {
         lines.all(|line| line.starts_with("toy-1,") && line.ends_with(',')),
         "{csv}"
     );
+}
+
+#[test]
+fn losses_of_different_systems_are_not_compared() {
+    let folder = TempDir::new().unwrap();
+    for (system, losses) in [("toy", [3.0, 2.0]), ("poisson", [9.0, 7.0])] {
+        let config = format!("[run]\nsystem = \"{system}\"\nmethods = [\"adam\", \"hig\"]\n");
+        write(&folder.path().join(system), &[("config.toml", &config)]);
+        for (method, loss) in ["adam", "hig"].iter().zip(losses) {
+            let text = format!(
+                "update,epoch,seconds,train_loss,test_loss\n0,0,0,1,10\n1,1,1.5,1,{loss}\n"
+            );
+            write(
+                &folder.path().join(system).join(method),
+                &[("metrics.csv", &text)],
+            );
+        }
+    }
+    let value = compared(&[folder.path()]);
+    assert_eq!(value["common_loss"], json!({"poisson": 9.0, "toy": 3.0}));
+    for row in value["methods"].as_array().unwrap() {
+        assert_eq!(row["seconds_to_common_loss"], 1.5, "{row}");
+    }
+    let table = stdout(&["compare"], &[folder.path()]);
+    assert!(table.contains("poisson 9.00e0, toy 3.00e0"), "{table}");
+    let table = stdout(&["compare", "--loss", "8"], &[folder.path()]);
+    assert!(table.contains("seconds to 8.00e0"), "{table}");
 }
 
 #[test]

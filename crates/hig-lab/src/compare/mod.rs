@@ -1,5 +1,6 @@
 //! `hig compare`: the methods of several runs in one table.
 
+mod common;
 mod row;
 mod settings;
 
@@ -9,6 +10,7 @@ use crate::table::layout;
 use crate::{Refused, output};
 use anyhow::Result;
 use clap::{Args, ValueEnum, ValueHint};
+use common::Common;
 use row::Row;
 use serde_json::{Map, Value, json};
 use settings::Settings;
@@ -23,8 +25,8 @@ pub struct CompareOptions {
     /// Column to sort by, the lowest first [default: the order of runs and methods].
     #[arg(long, value_name = "COLUMN")]
     pub sort: Option<Column>,
-    /// Test loss to which the seconds are told [default: the largest of the lowest test losses,
-    /// which every method has reached].
+    /// Test loss to which the seconds are told [default: for each system the largest of the lowest
+    /// test losses, which every method has reached].
     #[arg(long, value_name = "LOSS")]
     pub loss: Option<f64>,
     /// Print comma-separated values.
@@ -69,35 +71,33 @@ pub fn compare(options: &CompareOptions) -> Result<()> {
         return Err(Refused::because("--loss NaN: expected a number"));
     }
     let runs = read_all(&options.runs)?;
-    let bests = runs.iter().flat_map(|run| &run.methods);
-    let worst = bests
-        .filter_map(|method| method.best_test_loss())
-        .max_by(f64::total_cmp);
-    let loss = options.loss.or(worst);
+    let common = Common::of(&runs, options.loss);
     let mut rows: Vec<Row> = runs
         .iter()
-        .flat_map(|run| run.methods.iter().map(move |m| Row::of(run, m, loss)))
+        .flat_map(|run| {
+            run.methods
+                .iter()
+                .map(|m| Row::of(run, m, common.loss(run)))
+        })
         .collect();
     if let Some(column) = options.sort {
         rows.sort_by(|a, b| a.order(b, column));
     }
     let settings = Settings::that_differ(&runs);
     if options.json {
-        let value = document(&rows, &settings, loss);
+        let value = document(&rows, &settings, &common);
         say!("{}", serde_json::to_string_pretty(&value)?);
     } else if options.csv {
         output::write(format_args!("{}", csv(&rows, &settings)?));
     } else {
-        let text = text(&rows, &settings, loss, options.loss.is_some());
+        let text = text(&rows, &settings, &common);
         output::write(format_args!("{text}"));
     }
     Ok(())
 }
 
-fn text(rows: &[Row], settings: &Settings<'_>, loss: Option<f64>, asked: bool) -> String {
-    let to = loss.map_or("seconds to loss".to_owned(), |l| {
-        format!("seconds to {l:.2e}")
-    });
+fn text(rows: &[Row], settings: &Settings<'_>, common: &Common) -> String {
+    let to = common.heading();
     let header = [
         "run",
         "method",
@@ -111,13 +111,7 @@ fn text(rows: &[Row], settings: &Settings<'_>, loss: Option<f64>, asked: bool) -
         &to,
     ];
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    let mut text = layout(&header, &cells);
-    if let (Some(loss), false) = (loss, asked) {
-        text += &format!(
-            "\n{loss:.2e} is the largest of the lowest test losses, which every method that has \
-             begun has reached.\n"
-        );
-    }
+    let mut text = layout(&header, &cells) + &common.explanation();
     let (header, rows) = settings.table();
     if !rows.is_empty() {
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
@@ -138,7 +132,7 @@ fn csv(rows: &[Row], settings: &Settings<'_>) -> Result<String> {
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-fn document(rows: &[Row], settings: &Settings<'_>, loss: Option<f64>) -> Value {
+fn document(rows: &[Row], settings: &Settings<'_>, common: &Common) -> Value {
     let methods = rows.iter().map(|row| {
         let mut entry = row.json();
         let own = settings.names().into_iter().filter_map(|name| {
@@ -150,5 +144,5 @@ fn document(rows: &[Row], settings: &Settings<'_>, loss: Option<f64>) -> Value {
         entry.insert("settings".into(), Value::Object(own.collect::<Map<_, _>>()));
         Value::Object(entry)
     });
-    json!({"common_loss": loss, "methods": methods.collect::<Vec<_>>()})
+    json!({"common_loss": common.json(), "methods": methods.collect::<Vec<_>>()})
 }

@@ -88,6 +88,15 @@ impl Run {
             notes: notes.notes,
         }
     }
+
+    /// The name of its system; empty where it is not told.
+    pub fn system(&self) -> &str {
+        let system = self.settings.iter().find(|(name, _)| name == "run.system");
+        let system = system
+            .map(|(_, value)| value)
+            .or_else(|| self.about.get("system"));
+        system.and_then(toml::Value::as_str).unwrap_or_default()
+    }
 }
 
 /// Reads the runs that paths name, and tells on standard error what of them could not be read. Runs

@@ -45,7 +45,8 @@ mod tests {
             assert!(rows.contains(&place), "{place}");
         }
         let early = rows.iter().filter(|i| **i < 1000).count();
-        assert!(early > 300, "{early}");
+        // An even choice would have 20.
+        assert!(early > 150, "{early}");
     }
 
     #[test]

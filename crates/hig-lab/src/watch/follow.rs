@@ -3,7 +3,7 @@
 use crate::record::{self, Run};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// A folder of a run or of several, and what was read of it.
@@ -11,16 +11,18 @@ use std::time::SystemTime;
 pub struct Follower {
     path: PathBuf,
     held: Mutex<Held>,
+    /// Held by the one who reads.
+    reading: Mutex<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Held {
     version: u64,
     runs: Vec<Known>,
 }
 
 /// A run as it was last read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Known {
     path: PathBuf,
     /// Whether a process worked there, and the files.
@@ -36,21 +38,29 @@ type Trace = (PathBuf, u64, Option<SystemTime>);
 impl Follower {
     /// Of the run, or the runs, in a folder that need not be there yet.
     pub fn new(path: &Path) -> Self {
-        let path = path.to_owned();
-        let held = Mutex::default();
-        Self { path, held }
+        Self {
+            path: path.to_owned(),
+            held: Mutex::default(),
+            reading: Mutex::default(),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads what has changed. Gives the number of the last reading that found something.
     pub fn refresh(&self) -> u64 {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        // Long files are read without keeping those waiting who ask for what is there.
+        let mut before = self.held().clone();
         let paths = record::runs_in(&self.path);
-        let version = held.version + 1;
-        let mut changed = held.runs.len() != paths.len();
-        let mut before = std::mem::take(&mut held.runs);
+        let version = before.version + 1;
+        let mut changed = before.runs.len() != paths.len();
+        let mut runs = Vec::new();
         for path in paths {
-            let known = before.iter().position(|run| run.path == path);
-            let known = known.map(|place| before.swap_remove(place));
+            let known = before.runs.iter().position(|run| run.path == path);
+            let known = known.map(|place| before.runs.swap_remove(place));
             // A run that is killed changes no file: its lock tells.
             let files = (record::held(&path), traces(&path));
             let run = match known {
@@ -69,18 +79,17 @@ impl Follower {
                 }
             };
             changed |= run.version == version;
-            held.runs.push(run);
+            runs.push(run);
         }
-        if changed {
-            held.version = version;
-        }
-        held.version
+        let version = if changed { version } else { before.version };
+        *self.held() = Held { version, runs };
+        version
     }
 
     /// The document of the runs that changed after a reading, 0 for all; and the number of the last
     /// reading.
     pub fn since(&self, version: u64) -> (String, u64) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held();
         let changed = held.runs.iter().filter(|run| run.version > version);
         let data = record::data(changed.map(|run| &*run.json), true);
         (data, held.version)
