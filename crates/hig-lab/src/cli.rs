@@ -33,6 +33,14 @@ pub enum Command {
     Reproduce(ReproduceOptions),
     /// Train every combination of given settings, over several seeds.
     Sweep(SweepOptions),
+    /// Compare the methods of several runs in one table.
+    Compare(crate::compare::CompareOptions),
+    /// Write the curves of several runs as one long table, for pandas, polars and others.
+    Export(crate::export::ExportOptions),
+    /// Write several runs into one HTML file that needs nothing else.
+    Report(crate::report::ReportOptions),
+    /// Follow a run, or a folder of runs, on a page in the browser.
+    Watch(crate::watch::WatchOptions),
     /// Name systems, methods and settings with their defaults.
     List,
 }

@@ -4,17 +4,21 @@
 mod about;
 mod chart;
 mod cli;
+mod compare;
 mod config;
 mod ended;
 mod experiment;
+mod export;
 mod figures;
 mod folder;
 mod interrupt;
 mod list;
 mod observers;
 mod output;
+mod page;
 mod record;
 mod recorder;
+mod report;
 mod reproduce;
 mod run;
 mod standing;
@@ -26,6 +30,7 @@ mod tensorboard;
 mod timing;
 mod trials;
 mod warnings;
+mod watch;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -46,6 +51,10 @@ fn main() -> ExitCode {
         cli::Command::Study(options) => study::study(&options),
         cli::Command::Reproduce(options) => reproduce::reproduce(&options),
         cli::Command::Sweep(options) => sweep::sweep(&options),
+        cli::Command::Compare(options) => compare::compare(&options),
+        cli::Command::Export(options) => export::export(&options),
+        cli::Command::Report(options) => report::report(&options),
+        cli::Command::Watch(options) => watch::watch(&options),
         cli::Command::List => {
             list::print();
             Ok(())

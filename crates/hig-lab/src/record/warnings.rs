@@ -1,0 +1,50 @@
+//! `warnings.csv`: what a training warned of.
+
+use super::table::{Table, number, open, text};
+use std::io;
+use std::path::Path;
+
+/// Warnings that are kept; a training gives each of its few kinds once or a few times.
+const MOST: usize = 1000;
+
+/// Something that a training noticed in itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Warning {
+    /// The update after which it was noticed.
+    pub update: f64,
+    /// Its short name.
+    pub name: String,
+    /// What is the matter.
+    pub message: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// Reads the warnings of a file, the first 1000. No file, or another table, gives none.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn warnings(path: &Path) -> io::Result<Vec<Warning>> {
+    let mut warnings = Vec::new();
+    let Some(file) = open(path)? else {
+        return Ok(warnings);
+    };
+    let mut table = Table::of(file)?;
+    let Some([update, name, message, advice]) =
+        table.places(["update", "name", "message", "advice"])
+    else {
+        return Ok(warnings);
+    };
+    while let Some(row) = table.next_row()? {
+        warnings.push(Warning {
+            update: number(&row[update]),
+            name: text(&row[name]),
+            message: text(&row[message]),
+            advice: text(&row[advice]),
+        });
+        if warnings.len() == MOST {
+            break;
+        }
+    }
+    Ok(warnings)
+}
