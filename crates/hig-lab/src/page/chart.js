@@ -32,7 +32,10 @@ const watched = new IntersectionObserver((entries) => {
   for (const entry of entries) entry.target.chart.visible = entry.isIntersecting;
 }, { rootMargin: "200px" });
 
+const onPaper = matchMedia("print");
+
 const sized = new ResizeObserver((entries) => {
+  if (onPaper.matches) return;
   for (const { target } of entries) {
     if (target.chart.drawnAt !== target.clientWidth) drawSoon(target.chart);
   }
@@ -90,11 +93,11 @@ class Chart {
     for (const chart of charts) if (chart === this || (this.training && chart.training)) drawSoon(chart);
   }
 
-  draw(width = this.host.clientWidth) {
+  draw(width = this.host.clientWidth, highest = this.highest) {
     if (!this.make || width < 40) return;
     this.drawnAt = width;
     const content = this.make();
-    const height = Math.round(Math.max(this.lowest, Math.min(this.highest, width * this.ratio)));
+    const height = Math.round(Math.max(this.lowest, Math.min(highest, width * this.ratio)));
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.reset.hidden = !this.rangeX() && !this.zoomY;
     const layout = lay(content, this, width, height);
@@ -147,6 +150,7 @@ function extent(series, content, chart) {
       }
     }
   }
+  for (const v of list(content.x.span)) takeX(v);
   for (const p of list(content.points)) {
     takeX(p.x);
     takeY(p.y);
@@ -177,7 +181,7 @@ function lay(content, chart, width, height) {
   if (logX && !(x[0] > 0)) x = [zero || bounds.x[0], Math.max(x[1], 2 * bounds.x[0])];
   const [top, bottom] = [content.y.label ? 26 : 10, height - (content.x.label ? 38 : 24)];
   const scaleY = makeScale(log, y[0], y[1], bottom, top);
-  const ticksY = ticksOf(scaleY, 34).filter(([t]) => t >= y[0] && t <= y[1]);
+  const ticksY = ticksOf(scaleY, 30).filter(([t]) => t >= y[0] && t <= y[1]);
   const left = 16 + Math.max(14, ...ticksY.map(([, label]) => label.length * 6.4));
   const scaleX = makeScale(logX, x[0], x[1], left, width - 14, zero);
   const ticksX = ticksOf(scaleX, 64).filter(([t]) => t >= x[0] && t <= x[1]);
@@ -282,7 +286,11 @@ function point(p, l) {
   if (!(x >= l.left - 1 && x <= l.right + 1 && y >= l.top - 1 && y <= l.bottom + 1)) return "";
   const end = x > l.right - 70;
   const colour = p.style?.colour ?? "var(--ink)";
-  return `<g class="point"><path d="${symbolPath(p.symbol ?? 3, x, y, p.size ?? 4.5)}" fill="${colour}"/>${p.label ? `<text x="${round(x) + (end ? -8 : 8)}" y="${round(y) - 7}" text-anchor="${end ? "end" : "start"}">${escapeText(p.label)}</text>` : ""}</g>`;
+  const key = p.key ? ` data-key="${escapeText(p.key)}"` : "";
+  const mark = symbolPath(p.symbol ?? 3, x, y, p.size ?? 4.5);
+  // A ring with a line down to its place on the axis.
+  if (p.drop) return `<g class="drop"${key} stroke="${colour}"><path d="M${round(x)} ${round(y) + 5}V${l.bottom}"/><path class="ring" d="${mark}" fill="var(--card)"/></g>`;
+  return `<g class="point"${key}><path d="${mark}" fill="${colour}"/>${p.label ? `<text x="${round(x) + (end ? -8 : 8)}" y="${round(y) - 7}" text-anchor="${end ? "end" : "start"}">${escapeText(p.label)}</text>` : ""}</g>`;
 }
 
 /** The chart in words, for those who hear it. */
@@ -322,7 +330,7 @@ function dropChart(card) {
 // Paper has a width of its own: all charts are drawn for it, those out of sight too.
 function toPaper() {
   waiting.clear();
-  for (const chart of charts) chart.draw(chart.paper);
+  for (const chart of charts) chart.draw(chart.paper, Math.min(chart.highest, 320));
 }
 function fromPaper() {
   for (const chart of charts) {
@@ -332,4 +340,4 @@ function fromPaper() {
 }
 addEventListener("beforeprint", toPaper);
 addEventListener("afterprint", fromPaper);
-matchMedia("print").addEventListener("change", (e) => (e.matches ? toPaper() : fromPaper()));
+onPaper.addEventListener("change", (e) => (e.matches ? toPaper() : fromPaper()));

@@ -6,7 +6,7 @@ const METHOD_SETTING = /^method\.("(?:[^"\\]|\\.)*"|[^.]+)\.(.+)$/;
 function written(value) {
   if (value === undefined) return "";
   if (Array.isArray(value)) return `[${value.map(written).join(", ")}]`;
-  if (typeof value === "number") return number(value, 10);
+  if (typeof value === "number") return (value && Math.abs(value) < 1e-3 ? value.toExponential() : String(value)).replace("e+", "e");
   if (value && typeof value === "object") return JSON.stringify(value);
   return value === null ? "nan" : String(value);
 }

@@ -48,7 +48,7 @@ function quantity(curve, name) {
 
 /** A small chart; `read` gives updates and values of a curve, and a deviation where there is one. */
 const smallContent = (model, read) => ({
-  x: trainingAxis(),
+  x: trainingAxis(model, X_SHORT[view.x]),
   y: { log: "auto" },
   empty: model.shown.length ? model.empty : "All methods are hidden.",
   series: model.shown.flatMap((curve) => {
@@ -89,7 +89,7 @@ const smallContent = (model, read) => ({
     wanted.forEach(([id, title, meaning, read], k) => {
       let card = cards.get(id);
       if (!card) {
-        card = chartCard(title, meaning, { training: true, ratio: 0.56, lowest: 190, highest: 300 });
+        card = chartCard(title, meaning, { training: true, ratio: 0.56, lowest: 168, highest: 300 });
         cards.set(id, card);
       }
       if (grid.children[k] !== card) grid.insertBefore(card, grid.children[k] ?? null);

@@ -19,7 +19,7 @@ function stateOf(run) {
   return states.every((s) => s === "failed") ? "failed" : "finished";
 }
 
-function runFacts(run) {
+function runFacts(run, alone) {
   const { about, settings } = run;
   const state = stateOf(run);
   const done = run.methods.filter((m) => !["waiting", "running"].includes(m.state)).length;
@@ -36,7 +36,7 @@ function runFacts(run) {
     [date(about.started), "started"],
   ].filter(([value]) => value !== "");
   return h("li", null,
-    h("div", { class: "run-name" }, h("b", null, run.name), pill(state), bad.map(([s, n]) => pill(s, `${n} ${s}`))),
+    h("div", { class: "run-name" }, alone ? null : h("b", null, run.name), pill(state), bad.map(([s, n]) => pill(s, `${n} ${s}`))),
     h("dl", null, facts.map(([value, name]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
     state === "running" || state === "waiting"
       ? h("progress", { max: 1, value: share.toFixed(3), "aria-label": `${run.name}: part of the budget that is used` })
@@ -46,16 +46,16 @@ function runFacts(run) {
 
 panels.push((model) => {
   const names = model.runs.map((run) => run.name);
-  const title = names.length === 0 ? "Nothing yet" : names.length === 1 ? names[0] : names.length <= 3 ? names.join(", ") : `${names.length} runs`;
+  const title = names.length === 0 ? "Nothing yet" : names.length === 1 ? names[0] : `${names.length} runs`;
   const state = model.runs.some((r) => stateOf(r) === "running") ? "● " : "";
   document.title = `${state}${title} – hig`;
-  byId("title").textContent = names.length === 1 && model.runs[0].about.system ? text(model.runs[0].about.system) : title;
+  byId("title").textContent = title;
   byId("kind").textContent = model.live ? "watch" : "report";
   const made = model.runs.map((run) => [run.name, run.about, stateOf(run), run.methods.map((m) => [m.state, progress(m)])]);
-  fill(byId("facts"), made, () => [
+  fill(byId("facts"), [made, held === null, model.live], () => [
     model.runs.length
-      ? h("ul", { class: "runs" }, model.runs.map(runFacts))
-      : nothing(model.live ? "Nothing yet: this page fills when a run writes its first numbers." : "This report holds no runs."),
+      ? h("ul", { class: model.runs.length === 1 ? "runs single" : "runs" }, model.runs.map((run) => runFacts(run, model.runs.length === 1)))
+      : nothing(held === null ? "Waiting for the data." : model.live ? "Nothing yet: this page fills when a run writes its first numbers." : "This report holds no runs."),
   ]);
   byId("made").textContent = [model.version, model.live ? "" : model.generated && `written ${date(model.generated)}`].filter(Boolean).join(", ");
 });

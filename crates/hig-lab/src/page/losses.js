@@ -14,8 +14,11 @@ function endOfNumbers(curve, ys) {
   return last >= 0 && (broken || curve.state === "diverged") ? last : -1;
 }
 
-/** The axis that the reader has chosen. */
-const trainingAxis = () => ({ label: X_LABELS[view.x], log: view.logX[view.x] });
+/** The axis that the reader has chosen, over the training of all shown methods. */
+const trainingAxis = (model, label = X_LABELS[view.x]) => ({
+  label, log: view.logX[view.x],
+  span: model.shown.flatMap(({ metrics }) => (metrics.rows ? [metrics[view.x][0], metrics[view.x][metrics.rows - 1]] : [])),
+});
 
 function lossContent(model, column) {
   const crosses = [];
@@ -36,7 +39,7 @@ function lossContent(model, column) {
     }
     return { key: curve.key, label: curve.label, style: curve.style, x, y: smooth, raw: view.smooth ? ys : null };
   });
-  return { x: trainingAxis(), y: { log: view.logY }, series, crosses, lines, empty: model.shown.length ? model.empty : "All methods are hidden." };
+  return { x: trainingAxis(model), y: { log: view.logY }, series, crosses, lines, empty: model.shown.length ? model.empty : "All methods are hidden." };
 }
 
 {

@@ -113,8 +113,8 @@ function readModel(raw, view) {
   const byRun = several && (view.colourBy ?? (methods.length === 1 ? "run" : "method")) === "run";
   for (const curve of curves) {
     const method = methods.indexOf(curve.name);
-    const symbol = several && methods.length > 1 ? method : null;
-    curve.style = styleOf(byRun ? curve.run.index : method, several ? curve.run.index : method, symbol);
+    const symbol = methods.length > 1 ? method : null;
+    curve.style = styleOf(byRun ? curve.run.index : method, several ? curve.run.index : 0, symbol);
     curve.label = !several ? curve.name : methods.length === 1 ? curve.run.name : `${curve.run.name} · ${curve.name}`;
   }
   const working = curves.some((c) => c.state === "running" || c.state === "waiting");

@@ -44,7 +44,7 @@ function wayContent(model) {
   for (const s of series) {
     let k = s.x.length - 1;
     while (k > 0 && !Number.isFinite(s.x[k])) k--;
-    points.push({ x: s.x[k], y: s.y[k], symbol: 0, size: 3.5, style: s.style, label: "", aside: true });
+    points.push({ x: s.x[k], y: s.y[k], symbol: s.style.symbol ?? 0, size: 4.5, style: s.style, label: "", aside: true });
   }
   return {
     x: { label: "y₁", log: false, range: range[0] <= range[1] ? widen(false, ...range, 0.06) : undefined },

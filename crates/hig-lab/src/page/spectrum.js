@@ -27,7 +27,7 @@ function spectrumContent(model, update) {
   const symbol = view.squared ? "σ²" : "σ";
   for (const curve of model.shown.filter((c) => c.spectrum.length)) {
     const shape = (group) => ({
-      key: curve.key, label: curve.label, style: { ...curve.style, symbol: null },
+      key: curve.key, label: curve.label, style: curve.style,
       x: group.index.map((i) => i + 1), y: group.value.map(f),
     });
     const [first, now] = [curve.spectrum[0], groupAt(curve, update)];
@@ -36,7 +36,7 @@ function spectrumContent(model, update) {
     const rank = rankAt(curve, now.update);
     const place = nearest(now.index, rank - 1);
     if (rank >= 1 && place >= 0 && now.value[place] > 0) {
-      points.push({ x: rank, y: f(now.value[place]), symbol: 5, size: 5.5, style: curve.style, label: "" });
+      points.push({ x: rank, y: f(now.value[place]), key: curve.key, symbol: 0, size: 5, style: curve.style, label: "", drop: true });
     }
   }
   return {
@@ -55,16 +55,20 @@ function spectrumContent(model, update) {
     // At its end the slider stays with the newest.
     (k) => choose({ spectrumAt: k >= updates.length - 1 ? null : updates[k] }));
   const card = chartCard("Singular values of the last batch", "", { ratio: 0.5, lowest: 240, highest: 420, paper: 690 });
-  body.append(h("div", { class: "tools" }, which, time,
-    h("span", { class: "hint" }, "Faint: at the beginning. Triangle: the rank that the step keeps.")), card);
+  const tools = h("div", { class: "tools" }, which, time,
+    h("span", { class: "hint" }, "Faint: at the beginning. Ring: the rank that the step keeps."));
+  const none = nothing("Nothing yet.");
+  body.append(tools, card, none);
   panels.push((model) => {
-    const recorded = model.shown.some((c) => c.spectrum.length);
+    const recorded = model.curves.some((c) => c.spectrum.length);
+    none.hidden = recorded;
+    tools.hidden = card.hidden = !recorded;
+    none.textContent = model.empty;
     updates = [...new Set(model.shown.flatMap((c) => c.spectrum.map((g) => g.update)))].sort((a, b) => a - b);
     const last = Math.max(0, updates.length - 1);
     const at = view.spectrumAt === null ? last : Math.max(0, nearest(updates, view.spectrumAt));
     which.show(view.squared);
     time.show(at, last);
-    time.hidden = which.hidden = !recorded;
     card.chart.set(() => spectrumContent(model, updates[at] ?? 0));
   });
 }

@@ -1,17 +1,17 @@
 // Colour, dashes and symbol of a curve. The colours are variables of the style sheet, so that light,
-// dark and paper have their own; order and dashes are those of the figures that a run writes.
+// dark and paper have their own; their order is that of the figures that a run writes.
 
 const COLOURS = 8;
 const DASHES = ["", "8 3.5", "2 3", "9 3.5 2 3.5", "14 4", "5 3", "9 3 2 2.5 2 3", "14 3 5 3"];
-const SYMBOLS = 8;
 
 /** Moves on when the colours begin again, so that 64 styles differ. */
 const pattern = (n) => (n + Math.floor(n / COLOURS)) % DASHES.length;
 
+/** Noisy curves are hard to follow in dashes: symbols tell methods apart, dashes are for runs. */
 const styleOf = (colour, dash, symbol) => ({
   colour: `var(--c${colour % COLOURS})`,
   dash: DASHES[pattern(dash)],
-  symbol: symbol === null ? null : symbol % SYMBOLS,
+  symbol: symbol === null ? null : pattern(symbol),
 });
 
 /** Outline of a symbol of radius r. */
@@ -42,7 +42,7 @@ const round = (v) => Math.round(v * 10) / 10;
 /** A short piece of a curve, for legends and lists. */
 function swatch(style) {
   const holder = h("span", { class: "swatch", "aria-hidden": "true" });
-  const symbol = style.symbol === null ? "" : `<path d="${symbolPath(style.symbol, 13, 6, 3.6)}" fill="${style.colour}"/>`;
+  const symbol = style.symbol === null ? "" : `<path d="${symbolPath(style.symbol, 13, 6, 4.4)}" fill="${style.colour}"/>`;
   holder.innerHTML = `<svg viewBox="0 0 26 12"><path d="M1 6H25" fill="none" stroke="${style.colour}" stroke-width="2.2" stroke-dasharray="${style.dash}"/>${symbol}</svg>`;
   return holder;
 }

@@ -59,17 +59,21 @@ function timingTable(rows, names) {
   const body = bodyOf("timing");
   const unit = segmented("Length of the bars", [["share", "Shares"], ["seconds", "Seconds"]], view.timing, (timing) => choose({ timing }));
   const table = h("div", { class: "card timing" });
+  const none = nothing("Nothing yet.");
   const tools = h("div", { class: "tools" }, unit);
-  body.append(tools, table);
+  body.append(tools, table, none);
   panels.push((model) => {
     unit.show(view.timing);
     const rows = model.shown.map(partsOf).filter(Boolean);
-    tools.hidden = !rows.length;
+    tools.hidden = table.hidden = !rows.length;
+    none.hidden = rows.length > 0;
+    none.textContent = model.shown.length ? model.empty : "All methods are hidden.";
     const open = table.querySelector("details")?.open;
     fill(table, [rows.map((r) => [r.curve.key, r.curve.style, r.parts, r.updates]), view.timing, model.empty], () => {
-      if (!rows.length) return nothing(model.shown.length ? model.empty : "All methods are hidden.");
+      if (!rows.length) return [];
       const longest = Math.max(...rows.map((r) => r.total));
-      const names = [...new Set(rows.flatMap((r) => r.parts.map((p) => p.name)))];
+      const named = new Set(rows.flatMap((r) => r.parts.map((p) => p.name)));
+      const names = [...Object.keys(PARTS).filter((p) => named.delete(p)), ...named];
       const more = timingTable(rows, names);
       more.open = open ?? false;
       return [

@@ -22,6 +22,7 @@ const view = {
 };
 
 const X_LABELS = { seconds: "seconds of training", update: "updates", epoch: "epochs" };
+const X_SHORT = { ...X_LABELS, seconds: "seconds" };
 
 let held = null;
 let model = null;

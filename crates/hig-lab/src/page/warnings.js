@@ -1,6 +1,6 @@
 // What the trainings warned of, each kind once a method, with its advice.
 
-const FIRST_WARNINGS = 4;
+const FIRST_WARNINGS = 3;
 
 /** Warnings of one kind and method as one: how often, since when, what was said last. */
 function gatherWarnings(model) {
