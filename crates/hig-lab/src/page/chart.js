@@ -18,18 +18,25 @@ function drawSoon(chart) {
 
 function drawSome() {
   const start = performance.now();
-  const queue = [...waiting].sort((a, b) => b.visible - a.visible);
+  // Beside a run at work what nobody sees is drawn when it comes into sight.
+  const wanted = (chart) => chart.visible || !chart.drawnAt || !model?.live;
+  const queue = [...waiting].filter(wanted).sort((a, b) => b.visible - a.visible);
+  let left = queue.length;
   for (const chart of queue) {
     if (performance.now() - start > 8) break;
     waiting.delete(chart);
     chart.draw();
+    left--;
   }
-  drawing = waiting.size > 0;
+  drawing = left > 0;
   if (drawing) requestAnimationFrame(drawSome);
 }
 
 const watched = new IntersectionObserver((entries) => {
-  for (const entry of entries) entry.target.chart.visible = entry.isIntersecting;
+  for (const { target, isIntersecting } of entries) {
+    target.chart.visible = isIntersecting;
+    if (isIntersecting && waiting.has(target.chart)) drawSoon(target.chart);
+  }
 }, { rootMargin: "200px" });
 
 const onPaper = matchMedia("print");

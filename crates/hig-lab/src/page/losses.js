@@ -71,7 +71,7 @@ function lossContent(model, column) {
     logX.show(view.logX[view.x]);
     logY.show(view.logY);
     smooth.show(view.smooth);
-    reset.disabled = !view.zoom;
+    reset.hidden = !view.zoom;
     for (const card of cards) card.chart.set(() => lossContent(model, card.column));
   });
 }

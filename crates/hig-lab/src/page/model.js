@@ -12,14 +12,18 @@ function numbers(values) {
   return Float64Array.from(list(values), (v) => (typeof v === "number" ? v : NaN));
 }
 
-/** Columns of one length: the shortest of those that are there. */
+/** Columns of one length: the shortest of those that are there. Each is read when it is asked for,
+ * because a live page shows few of them at a time. */
 function columns(table, names) {
-  const read = Object.fromEntries(names.map((name) => [name, numbers(record(table)[name])]));
-  const lengths = Object.values(read).map((c) => c.length).filter((n) => n > 0);
+  const raw = names.map((name) => [name, list(record(table)[name])]);
+  const lengths = raw.map(([, c]) => c.length).filter((n) => n > 0);
   const rows = lengths.length ? Math.min(...lengths) : 0;
-  const empty = new Float64Array(rows).fill(NaN);
-  for (const name of names) read[name] = read[name].length ? read[name].subarray(0, rows) : empty;
-  read.rows = rows;
+  const read = { rows };
+  for (const [name, values] of raw) {
+    let kept = null;
+    const get = () => (kept ??= values.length ? numbers(values).subarray(0, rows) : new Float64Array(rows).fill(NaN));
+    Object.defineProperty(read, name, { get, enumerable: true });
+  }
   return read;
 }
 
@@ -45,16 +49,22 @@ function mergeData(held, news) {
   return merged;
 }
 
+/** Methods that were read, by their data: what an update does not touch is not read again. */
+const methodsRead = new WeakMap();
+
 function readMethod(raw, run, key) {
   const method = record(raw);
+  if (!methodsRead.has(method)) methodsRead.set(method, readTables(method));
+  return { ...methodsRead.get(method), run, key };
+}
+
+function readTables(method) {
   const outcome = method.outcome ? record(method.outcome) : null;
   const steps = Object.entries(record(method.steps)).map(([name, t]) => [name, columns(t, ["update", "value"])]);
   const timing = Object.entries(record(method.timing)).map(([name, t]) => [name, columns(t, ["update", "seconds"])]);
   const diagnostics = record(method.diagnostics);
   const phases = list(method.phases).length ? method.phases : list(outcome?.phases);
   return {
-    key,
-    run,
     name: text(method.name) || "method",
     state: STATES.includes(method.state) ? method.state : "waiting",
     outcome,
@@ -63,9 +73,9 @@ function readMethod(raw, run, key) {
     measured: Object.keys(diagnostics),
     steps: Object.fromEntries(steps),
     spectrum: list(method.spectrum).map((group) => ({
-      update: Number(record(group).update),
-      ...columns({ index: record(group).index, value: record(group).value }, ["index", "value"]),
-    })).filter((group) => group.rows && isNumber(group.update)),
+      update: record(group).update,
+      table: columns(group, ["index", "value"]),
+    })).filter((group) => group.table.rows && isNumber(group.update)),
     timing: Object.fromEntries(timing),
     warnings: list(method.warnings).map(record),
     phases: list(phases).filter((p) => Array.isArray(p) && isNumber(p[0])),

@@ -19,13 +19,14 @@ function nearest(xs, x) {
   return x - xs[k - 1] <= xs[k] - x ? k - 1 : k;
 }
 
-/** Line through the points, interrupted where a value cannot be shown. With ascending x at most four
- * points fall into one column of pixels (first, lowest, highest, last), which looks the same as all of
- * them: thousands of samples cost no more than the width of the chart. */
+/** Line through the points, interrupted where a value cannot be shown. Of samples with ascending x
+ * that are denser than the pixels, at most four are kept in one column of them (first, lowest, highest,
+ * last), which looks the same: thousands cost no more than the width of the chart. */
 function outline(xs, ys, x, y, ascending = true) {
   const [from, to] = ascending
     ? [Math.max(0, firstAtLeast(xs, x.low) - 1), Math.min(xs.length, firstAtLeast(xs, x.high) + 1)]
     : [0, xs.length];
+  const dense = ascending && to - from > 2 * Math.abs(x.end - x.start);
   let d = "";
   let open = false;
   let column = NaN;
@@ -45,9 +46,9 @@ function outline(xs, ys, x, y, ascending = true) {
       continue;
     }
     const exact = x.pixel(xs[k]);
-    const px = ascending ? Math.round(exact * 2) / 2 : round(exact);
+    const px = dense ? Math.round(exact) : round(exact);
     const py = y.pixel(value);
-    if (open && px === column && ascending) {
+    if (open && dense && px === column) {
       if (py < low) low = py;
       if (py > high) high = py;
       last = py;

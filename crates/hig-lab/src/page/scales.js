@@ -67,7 +67,7 @@ function logTicks(low, high, most) {
 function minorTicks(scale) {
   if (!scale.log) return [];
   const decades = Math.log10(scale.high / scale.low);
-  if (Math.abs(scale.end - scale.start) / decades < 36) return [];
+  if (Math.abs(scale.end - scale.start) / decades < 48) return [];
   const ticks = [];
   for (let k = Math.floor(Math.log10(scale.low)); k <= Math.log10(scale.high); k++) {
     for (let m = 2; m < 10; m++) {

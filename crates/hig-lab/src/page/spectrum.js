@@ -28,15 +28,15 @@ function spectrumContent(model, update) {
   for (const curve of model.shown.filter((c) => c.spectrum.length)) {
     const shape = (group) => ({
       key: curve.key, label: curve.label, style: curve.style,
-      x: group.index.map((i) => i + 1), y: group.value.map(f),
+      x: group.table.index.map((i) => i + 1), y: group.table.value.map(f),
     });
     const [first, now] = [curve.spectrum[0], groupAt(curve, update)];
     if (first !== now) series.push({ ...shape(first), ghost: true });
     series.push(shape(now));
     const rank = rankAt(curve, now.update);
-    const place = nearest(now.index, rank - 1);
-    if (rank >= 1 && place >= 0 && now.value[place] > 0) {
-      points.push({ x: rank, y: f(now.value[place]), key: curve.key, symbol: 0, size: 5, style: curve.style, label: "", drop: true });
+    const place = nearest(now.table.index, rank - 1);
+    if (rank >= 1 && place >= 0 && now.table.value[place] > 0) {
+      points.push({ x: rank, y: f(now.table.value[place]), key: curve.key, symbol: 0, size: 5, style: curve.style, label: "", drop: true });
     }
   }
   return {
