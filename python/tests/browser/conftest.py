@@ -30,7 +30,8 @@ def chromium():
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing("Playwright is not installed (pip install '.[browser]')")
-    program = shutil.which("chromium")
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
         missing("Chromium is not installed (apt-get install chromium)")
     with sync_playwright() as playwright:
@@ -68,7 +69,13 @@ class Opened:
         )
 
     def chart(self, title: str):
-        return self.page.locator("figure", has=self.page.get_by_role("heading", name=title, exact=True)).locator("svg").first
+        return (
+            self.page.locator(
+                "figure", has=self.page.get_by_role("heading", name=title, exact=True)
+            )
+            .locator("svg")
+            .first
+        )
 
     def ticks(self, title: str) -> list[str]:
         return self.chart(title).locator("text.tick").all_text_contents()
@@ -87,7 +94,11 @@ def open_file(chromium, tmp_path):
         if file is None:
             file = tmp_path / "report.html"
             file.write_text(pages.build(data), encoding="utf-8")
-        options = {"viewport": {"width": 1360, "height": 900}, "offline": True, "locale": "en-GB"} | options
+        options = {
+            "viewport": {"width": 1360, "height": 900},
+            "offline": True,
+            "locale": "en-GB",
+        } | options
         context = chromium.new_context(**options)
         context.set_default_timeout(10_000)
         contexts.append(context)

@@ -59,13 +59,17 @@ def method(folder: Path, name: str, summary: dict[str, dict[str, str]]) -> dict:
         timing[row["part"]]["seconds"].append(number(row["seconds"]))
     groups: dict[str, dict] = {}
     for row in table(folder / "spectrum.csv"):
-        group = groups.setdefault(row["update"], {"update": int(row["update"]), "index": [], "value": []})
+        group = groups.setdefault(
+            row["update"], {"update": int(row["update"]), "index": [], "value": []}
+        )
         group["index"].append(int(row["index"]))
         group["value"].append(number(row["singular_value"]))
     end = summary.get(name)
     outcome = None
     if end:
-        outcome = {key: number(end[key]) for key in ["updates", "seconds", "train_loss", "test_loss"]}
+        outcome = {
+            key: number(end[key]) for key in ["updates", "seconds", "train_loss", "test_loss"]
+        }
         outcome |= {"stop": end["stop"], "consumed": end["consumes"], "ended": "budget"}
     pictures = folder / "pictures.json"
     return {
@@ -77,7 +81,9 @@ def method(folder: Path, name: str, summary: dict[str, dict[str, str]]) -> dict:
         "steps": dict(steps),
         "spectrum": list(groups.values())[:: max(1, len(groups) // 39)],
         "timing": dict(timing),
-        "warnings": [row | {"update": number(row["update"])} for row in table(folder / "warnings.csv")],
+        "warnings": [
+            row | {"update": number(row["update"])} for row in table(folder / "warnings.csv")
+        ],
         "phases": [],
         "pictures": json.loads(pictures.read_text()) if pictures.exists() else None,
     }
@@ -86,9 +92,15 @@ def method(folder: Path, name: str, summary: dict[str, dict[str, str]]) -> dict:
 def run(folder: Path) -> dict:
     config = toml(folder / "config.toml")
     settings = flat(config)
-    about = toml(folder / "run.toml") or {"version": settings.get("run.version"), "system": settings.get("run.system"), "seed": settings.get("run.seed")}
+    about = toml(folder / "run.toml") or {
+        "version": settings.get("run.version"),
+        "system": settings.get("run.system"),
+        "seed": settings.get("run.seed"),
+    }
     summary = {row["method"]: row for row in table(folder / "summary.csv")}
-    names = settings.get("run.methods") or [m.name for m in folder.iterdir() if (m / "metrics.csv").exists()]
+    names = settings.get("run.methods") or [
+        m.name for m in folder.iterdir() if (m / "metrics.csv").exists()
+    ]
     methods = [method(folder / name.replace(":", "-"), name, summary) for name in names]
     return {
         "name": folder.name,

@@ -66,7 +66,9 @@ class Watch:
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
         self.thread.start()
 
     def tell(self, data: dict):
@@ -83,7 +85,9 @@ class Watch:
 def working(updates: int) -> dict:
     """A run of three methods: one done, one at work, one that waits."""
     adam = samples.method("adam", samples.curve(300, 0.5, 0.06, 1), 1e-3)
-    hig = samples.method("hig", samples.curve(300, 0.5, 1e-4, 2), 2e-3, state="running", outcome=None)
+    hig = samples.method(
+        "hig", samples.curve(300, 0.5, 1e-4, 2), 2e-3, state="running", outcome=None
+    )
     for table in ["metrics", "diagnostics"]:
         hig[table] = {name: column[: updates + 1] for name, column in hig[table].items()}
     later = {"name": "gn", "state": "waiting"}
@@ -96,7 +100,9 @@ def watch(chromium):
 
     def start(data: dict, **options):
         server = Watch(data)
-        context = chromium.new_context(**({"viewport": {"width": 1360, "height": 900}, "locale": "en-GB"} | options))
+        context = chromium.new_context(
+            **({"viewport": {"width": 1360, "height": 900}, "locale": "en-GB"} | options)
+        )
         context.set_default_timeout(15_000)
         opened = Opened(context.new_page())
         made.extend([context, server])
@@ -118,20 +124,32 @@ def drawn_to(opened: Opened, key: str) -> float:
 def test_a_live_page_fills_and_follows(watch):
     server, opened = watch(working(60))
     assert opened.page.locator(".pulse").is_visible()
-    assert opened.page.locator("table.results tr[data-key='runs/live-1/hig'] .pill").text_content() == "running"
-    assert opened.page.locator("table.results tr[data-key='runs/live-1/hig'] progress").get_attribute("value") == "0.200"
+    assert (
+        opened.page.locator("table.results tr[data-key='runs/live-1/hig'] .pill").text_content()
+        == "running"
+    )
+    assert (
+        opened.page.locator("table.results tr[data-key='runs/live-1/hig'] progress").get_attribute(
+            "value"
+        )
+        == "0.200"
+    )
     before = drawn_to(opened, "runs/live-1/hig")
     # Only what has changed is sent: the other methods must stay.
     change = working(200)
     change["runs"][0]["methods"] = [change["runs"][0]["methods"][1]]
     server.tell(change)
-    opened.page.wait_for_function("() => document.querySelector(`tr[data-key='runs/live-1/hig'] .number`).textContent === '200'")
+    opened.page.wait_for_function(
+        "() => document.querySelector(`tr[data-key='runs/live-1/hig'] .number`).textContent === '200'"
+    )
     opened.settle()
     assert drawn_to(opened, "runs/live-1/hig") > before
     assert list(opened.curves("Test loss")) == ["runs/live-1/adam", "runs/live-1/hig"]
     assert opened.page.locator("table.results tbody tr").count() == 3
     assert opened.said == []
-    assert all(url.startswith((f"http://127.0.0.1:{server.port}/", "data:")) for url in opened.asked)
+    assert all(
+        url.startswith((f"http://127.0.0.1:{server.port}/", "data:")) for url in opened.asked
+    )
 
 
 def test_what_the_reader_chose_outlives_updates(watch):
@@ -155,10 +173,15 @@ def test_what_the_reader_chose_outlives_updates(watch):
     page.evaluate("window.scrollTo({top: 700, behavior: 'instant'})")
     for updates in [120, 180, 240]:
         server.tell(working(updates))
-        page.wait_for_function(f"() => document.querySelector(`tr[data-key='runs/live-1/hig'] .number`).textContent === '{updates}'")
+        page.wait_for_function(
+            f"() => document.querySelector(`tr[data-key='runs/live-1/hig'] .number`).textContent === '{updates}'"
+        )
     opened.settle()
     assert page.evaluate("Math.round(window.scrollY)") == 700
-    assert opened.chart("Test loss").locator("text.tick[text-anchor=middle]").all_text_contents() == ticks
+    assert (
+        opened.chart("Test loss").locator("text.tick[text-anchor=middle]").all_text_contents()
+        == ticks
+    )
     assert list(opened.curves("Test loss")) == ["runs/live-1/hig"]
     assert page.get_by_label("Smoothing").first.input_value() == "0.5"
     assert page.locator("th[data-column=updates]").get_attribute("aria-sort") == "ascending"
@@ -177,7 +200,9 @@ def test_a_lost_connection_is_told_and_found_again(watch):
     again = Watch(working(240), server.port)
     try:
         notice.wait_for(state="hidden", timeout=15_000)
-        opened.page.wait_for_function("() => document.querySelector(`tr[data-key='runs/live-1/hig'] .number`).textContent === '240'")
+        opened.page.wait_for_function(
+            "() => document.querySelector(`tr[data-key='runs/live-1/hig'] .number`).textContent === '240'"
+        )
     finally:
         again.close()
 
@@ -213,6 +238,8 @@ def test_twenty_long_curves_twice_a_second(watch):
             table["test_loss"].append(10.0 ** -(k + 1))
         server.tell(data)
         opened.page.wait_for_timeout(500)
-    opened.page.wait_for_function("() => document.querySelector('.chip .last').textContent === '1.00e-6'")
+    opened.page.wait_for_function(
+        "() => document.querySelector('.chip .last').textContent === '1.00e-6'"
+    )
     opened.settle()
     assert opened.said == []

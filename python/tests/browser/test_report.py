@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import zlib
+from itertools import pairwise
 
 import pytest
 from browser import samples
@@ -32,7 +33,11 @@ def colours(png: bytes) -> set[tuple[int, int, int]]:
         start = row * (stride + 1)
         line = bytearray(raw[start + 1 : start + 1 + stride])
         for k in range(stride):
-            a, b, c = line[k - kind] if k >= kind else 0, before[k], before[k - kind] if k >= kind else 0
+            a, b, c = (
+                line[k - kind] if k >= kind else 0,
+                before[k],
+                before[k - kind] if k >= kind else 0,
+            )
             p = a + b - c
             nearest = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
             line[k] = (line[k] + [0, a, b, (a + b) // 2, nearest][raw[start]]) % 256
@@ -63,12 +68,14 @@ def test_curves_are_drawn(open_file):
 
 def test_outlines_are_the_data(open_file):
     """A curve is where the ticks say that its values are."""
-    data = samples.data(samples.run("line", [samples.method("hig", [10.0**-k for k in range(7)], 1.0)]))
+    data = samples.data(
+        samples.run("line", [samples.method("hig", [10.0**-k for k in range(7)], 1.0)])
+    )
     opened = open_file(data)
     found = points(opened.curves("Test loss")["runs/line/hig"])
     assert len(found) == 7
-    gaps = [b[0] - a[0] for a, b in zip(found, found[1:])]
-    drops = [b[1] - a[1] for a, b in zip(found, found[1:])]
+    gaps = [b[0] - a[0] for a, b in pairwise(found)]
+    drops = [b[1] - a[1] for a, b in pairwise(found)]
     assert max(gaps) - min(gaps) <= 1 and max(drops) - min(drops) <= 0.5
     ticks = opened.chart("Test loss").evaluate(
         "svg => Object.fromEntries([...svg.querySelectorAll('text.tick[text-anchor=end]')].map(t => [t.textContent, t.y.baseVal[0].value - 4]))"
@@ -174,7 +181,10 @@ def test_hover_tells_the_values_of_the_data(open_file):
     opened.settle()
     tip = opened.page.locator("#tip")
     epoch = float(tip.locator(".tip-head").text_content().split(": ")[1])
-    rows = {cells[1]: cells[2] for cells in (row.locator("td").all_text_contents() for row in tip.locator("tr").all())}
+    rows = {
+        cells[1]: cells[2]
+        for cells in (row.locator("td").all_text_contents() for row in tip.locator("tr").all())
+    }
     assert len(rows) >= 4
     for method in data["runs"][0]["methods"]:
         if method["name"] not in rows:
@@ -182,7 +192,11 @@ def test_hover_tells_the_values_of_the_data(open_file):
         table = method["metrics"]
         distance = [abs(e - epoch) for e in table["epoch"]]
         value = table["test_loss"][distance.index(min(distance))]
-        assert rows[method["name"]] == "not finite" if value is None else float(rows[method["name"]]) == pytest.approx(value, rel=1e-3)
+        assert (
+            rows[method["name"]] == "not finite"
+            if value is None
+            else float(rows[method["name"]]) == pytest.approx(value, rel=1e-3)
+        )
     values = [float(v) for v in rows.values() if v != "not finite"]
     assert values == sorted(values, reverse=True)
     assert opened.chart("Training loss").locator(".hair").count() == 1
@@ -193,7 +207,10 @@ def test_keys_read_and_zoom_a_chart(open_file):
     chart = opened.chart("Test loss")
     chart.focus()
     opened.page.keyboard.press("ArrowRight")
-    assert re.match(r"seconds of training [\d.]+: .*adaptive-hig [\d.e-]+", opened.page.locator("#spoken").text_content())
+    assert re.match(
+        r"seconds of training [\d.]+: .*adaptive-hig [\d.e-]+",
+        opened.page.locator("#spoken").text_content(),
+    )
     before = opened.ticks("Test loss")
     opened.page.keyboard.press("+")
     opened.settle()
@@ -210,14 +227,21 @@ def test_smoothing_keeps_the_raw_curve_behind(open_file):
     opened.page.get_by_label("Smoothing").first.fill("0.9")
     opened.settle()
     after = opened.curves("Test loss")[KEYS[0]]
-    rough = lambda outline: sum(abs(a[1] - 2 * b[1] + c[1]) for a, b, c in zip(*[points(outline)[k:] for k in range(3)]))  # noqa: E731
+
+    def rough(outline):
+        heights = [y for _, y in points(outline)]
+        return sum(abs(a - 2 * b + c) for a, b, c in zip(heights, heights[1:], heights[2:]))
+
     assert rough(after) < 0.3 * rough(before)
     assert opened.chart("Test loss").locator("path.raw").count() == 5
 
 
 def test_the_table_sorts_and_bad_numbers_come_last(open_file):
     opened = open_file(samples.toy())
-    names = lambda: opened.page.locator("table.results tbody th").all_text_contents()  # noqa: E731
+
+    def names():
+        return opened.page.locator("table.results tbody th").all_text_contents()
+
     assert names() == ["adam", "gn", "hig", "adaptive-hig", "adam:60+hig"]
     head = opened.page.locator("th[data-column=test_loss] button")
     head.click()
@@ -226,7 +250,9 @@ def test_the_table_sorts_and_bad_numbers_come_last(open_file):
     head.click()
     opened.settle()
     assert names() == ["adam", "adam:60+hig", "hig", "adaptive-hig", "gn"]
-    assert opened.page.locator("th[data-column=test_loss]").get_attribute("aria-sort") == "descending"
+    assert (
+        opened.page.locator("th[data-column=test_loss]").get_attribute("aria-sort") == "descending"
+    )
 
 
 def test_warnings_are_gathered_with_their_advice(open_file):
@@ -234,7 +260,11 @@ def test_warnings_are_gathered_with_their_advice(open_file):
     items = opened.page.locator("#warnings li")
     assert items.count() == 3
     first = items.first.text_content()
-    assert "3 times, updates 12 to 77" in first and "keeps 5 of 512" in first and "larger batch" in first
+    assert (
+        "3 times, updates 12 to 77" in first
+        and "keeps 5 of 512" in first
+        and "larger batch" in first
+    )
 
 
 def test_the_spectrum_goes_through_time_and_squares(open_file):
@@ -256,7 +286,12 @@ def test_the_spectrum_goes_through_time_and_squares(open_file):
 
 def test_timing_is_a_bar_a_method_of_the_right_shares(open_file):
     opened = open_file(samples.toy())
-    widths = opened.page.locator(".timing-row").nth(2).locator(".bar span").evaluate_all("all => all.map(s => s.getBoundingClientRect().width)")
+    widths = (
+        opened.page.locator(".timing-row")
+        .nth(2)
+        .locator(".bar span")
+        .evaluate_all("all => all.map(s => s.getBoundingClientRect().width)")
+    )
     assert widths[2] / sum(widths) == pytest.approx(0.05 / 0.126, abs=0.02)
     opened.page.get_by_text("As a table").click()
     row = opened.page.locator(".timing table tbody tr").nth(2).locator("td").all_text_contents()
@@ -267,7 +302,11 @@ def test_pictures_and_the_way_of_y(open_file):
     opened = open_file(samples.toy())
     images = opened.page.locator("#pictures image")
     assert images.count() == 6
-    assert opened.page.locator("#pictures .field svg").first.get_attribute("aria-label").startswith("adam: prediction, from")
+    assert (
+        opened.page.locator("#pictures .field svg")
+        .first.get_attribute("aria-label")
+        .startswith("adam: prediction, from")
+    )
     assert len(opened.curves("The way of y")) == 5
     assert "target" in opened.chart("The way of y").text_content()
     assert opened.page.locator("#pictures .lines").count() == 3
@@ -275,7 +314,10 @@ def test_pictures_and_the_way_of_y(open_file):
 
 def test_settings_side_by_side(open_file):
     opened = open_file(samples.compared())
-    rows = lambda: opened.page.locator("table.settings tbody tr")  # noqa: E731
+
+    def rows():
+        return opened.page.locator("table.settings tbody tr")
+
     assert rows().count() == len(samples.settings())
     opened.page.get_by_label("differences only").check()
     opened.settle()
@@ -289,7 +331,11 @@ def test_settings_side_by_side(open_file):
 
 def test_runs_and_methods_differ_in_colour_or_dashes(open_file):
     opened = open_file(samples.compared())
-    styles = lambda: opened.chart("Test loss").locator("path.curve").evaluate_all("all => all.map(p => [p.getAttribute('stroke'), p.getAttribute('stroke-dasharray')].join())")  # noqa: E731
+
+    def styles():
+        look = "all => all.map(p => p.getAttribute('stroke') + p.getAttribute('stroke-dasharray'))"
+        return opened.chart("Test loss").locator("path.curve").evaluate_all(look)
+
     by_method = styles()
     assert len(set(by_method)) == 6
     opened.page.get_by_role("button", name="by run").click()
@@ -326,17 +372,25 @@ def test_no_width_makes_the_page_scroll_sideways(open_file, width, sample):
 
 def test_dark(open_file):
     opened = open_file(samples.toy(), color_scheme="dark")
-    assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 23)"
+    assert (
+        opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 23)"
+    )
     opened.shot("dark")
     opened.page.emulate_media(color_scheme="light")
-    assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(247, 246, 243)"
+    assert (
+        opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == "rgb(247, 246, 243)"
+    )
 
 
 def test_paper_has_all_panels_and_no_controls(open_file):
     opened = open_file(samples.toy(), color_scheme="dark")
     opened.page.emulate_media(media="print")
     opened.settle()
-    assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert (
+        opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
     for control in [".tools", "#keys-button", "nav", ".copy"]:
         assert not opened.page.locator(control).first.is_visible()
     sections = opened.page.locator("main > section")

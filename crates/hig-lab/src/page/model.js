@@ -27,6 +27,13 @@ function columns(table, names) {
   return read;
 }
 
+/** A method that has ended is not read again when its run is sent again. */
+function sameMethod(old, method) {
+  const ended = (m) => m?.state !== "running" && m?.state !== "waiting";
+  const told = (m) => JSON.stringify([m?.state, m?.outcome, m?.metrics?.update?.length, m?.warnings?.length, m?.pictures?.update]);
+  return ended(old) && ended(method) && told(old) === told(method);
+}
+
 /** The live page is sent what has changed: runs by path, methods by name; the rest stays. */
 function mergeData(held, news) {
   if (!held) return news;
@@ -44,7 +51,7 @@ function mergeData(held, news) {
   merged.runs = replace(held.runs, news?.runs, place, (old, run) => ({
     ...old,
     ...run,
-    methods: replace(old?.methods, run?.methods, (m) => text(m?.name), (a, b) => ({ ...a, ...b })),
+    methods: replace(old?.methods, run?.methods, (m) => text(m?.name), (a, b) => (sameMethod(a, b) ? a : { ...a, ...b })),
   }));
   return merged;
 }
