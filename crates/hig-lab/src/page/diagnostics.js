@@ -3,11 +3,12 @@
 
 /** Title and meaning of quantities; others are shown by their names. */
 const QUANTITIES = {
-  rank: ["Rank kept", "singular values that a step uses"],
+  rank: ["Rank kept", "directions that a step uses"],
+  participation: ["Participation", "directions that carry a step"],
   exponent: ["Exponent κ", "0 gradient, ½ half-inverse, 1 Gauss-Newton"],
   kappa: ["Exponent κ", "0 gradient, ½ half-inverse, 1 Gauss-Newton"],
   step_length: ["Step length", "factor on the direction"],
-  damping: ["Damping", "added to the spectrum"],
+  damping: ["Damping", "μ, added to the eigenvalues"],
   cutoff: ["Cutoff", "smaller singular values are left out"],
   momentum: ["Momentum", "part of the last update that is kept"],
   gain_ratio: ["Gain ratio", "decrease over what the model promised"],

@@ -70,11 +70,17 @@ function resultRow(curve, shown, lowest) {
       const active = view.sortChosen && cell.dataset.column === view.sort.column;
       cell.setAttribute("aria-sort", active ? (view.sort.down ? "descending" : "ascending") : "none");
     }
+    // Losses of different systems have nothing to do with each other.
+    const system = (c) => text(c.run.about.system ?? c.run.settings["run.system"]);
     const lowest = {};
-    for (const column of shown.filter((c) => c.loss)) lowest[column.id] = Math.min(...model.curves.map(column.of).filter(isNumber));
+    for (const name of new Set(model.curves.map(system))) {
+      const those = model.curves.filter((c) => system(c) === name);
+      lowest[name] = Object.fromEntries(shown.filter((c) => c.loss).map((column) =>
+        [column.id, Math.min(...those.map(column.of).filter(isNumber))]));
+    }
     const made = order.map((c) => [c.key, c.style, view.hidden.has(c.key), progress(c), shown.map((column) => text(column.of(c)))]);
     fill(rows, [made, lowest], () => (order.length
-      ? order.map((c) => resultRow(c, shown, lowest))
+      ? order.map((c) => resultRow(c, shown, lowest[system(c)]))
       : h("tr", null, h("td", { colspan: shown.length }, nothing(model.empty)))));
   });
 }

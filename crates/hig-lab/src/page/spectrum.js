@@ -54,7 +54,7 @@ function spectrumContent(model, update) {
   const time = slider("Update", { min: 0, max: 1, step: 1, value: 1 }, (k) => whole(updates[k] ?? NaN),
     // At its end the slider stays with the newest.
     (k) => choose({ spectrumAt: k >= updates.length - 1 ? null : updates[k] }));
-  const card = chartCard("Singular values of the last batch", "", { ratio: 0.5, lowest: 240, highest: 420, paper: 690 });
+  const card = chartCard("Singular values of the last batch", "of J, or of √C·J where a step uses the curvature C of the loss", { ratio: 0.5, lowest: 240, highest: 420, paper: 690 });
   const tools = h("div", { class: "tools" }, which, time,
     h("span", { class: "hint" }, "Faint: at the beginning. Ring: the rank that the step keeps."));
   const none = nothing("Nothing yet.");
