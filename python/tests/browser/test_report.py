@@ -202,6 +202,13 @@ def test_hover_tells_the_values_of_the_data(open_file):
     assert opened.chart("Training loss").locator(".hair").count() == 1
 
 
+def test_a_tap_reads_values(open_file):
+    opened = open_file(samples.toy(), has_touch=True, viewport={"width": 400, "height": 800})
+    opened.chart("Test loss").tap(position={"x": 150, "y": 100})
+    opened.settle()
+    assert opened.page.locator("#tip tr").count() == 5
+
+
 def test_keys_read_and_zoom_a_chart(open_file):
     opened = open_file(samples.toy())
     chart = opened.chart("Test loss")

@@ -68,7 +68,10 @@ mod tests {
         assert_eq!(scripts.len(), SCRIPTS.len());
         let page = page("null");
         for path in scripts {
-            assert!(page.contains(&std::fs::read_to_string(&path).unwrap()), "{path:?}");
+            assert!(
+                page.contains(&std::fs::read_to_string(&path).unwrap()),
+                "{path:?}"
+            );
         }
     }
 

@@ -36,10 +36,15 @@ function wayContent(model) {
   const sorted = series.map((s) => s.far).sort((a, b) => a - b);
   const median = sorted[Math.floor((sorted.length - 1) / 2)];
   const inside = series.filter((s) => !(s.far > 10 * median));
-  const edge = (k, f) => f(...inside.flatMap((s) => [...(k ? s.y : s.x)].filter(Number.isFinite)), ...(target ? [target[k]] : []));
   const outside = series.filter((s) => !inside.includes(s)).map((s) => s.label);
   for (const s of series) s.aside = !inside.includes(s);
-  const range = [edge(0, Math.min), edge(0, Math.max)];
+  const range = target ? [target[0], target[0]] : [Infinity, -Infinity];
+  for (const s of inside) {
+    for (const v of s.x) {
+      if (v < range[0]) range[0] = v;
+      if (v > range[1]) range[1] = v;
+    }
+  }
   const points = target ? [{ x: target[0], y: target[1], label: "target", symbol: 4, size: 7 }] : [];
   for (const s of series) {
     let k = s.x.length - 1;

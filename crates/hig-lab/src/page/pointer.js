@@ -144,9 +144,14 @@ function listenToPointer(chart) {
   });
   svg.addEventListener("pointerup", (event) => {
     if (!start || !chart.layout) return;
-    const r = dragged(place(event));
+    const at = place(event);
+    const r = dragged(at);
     start = null;
-    if (!r.wide && !r.tall) return;
+    if (!r.wide && !r.tall) {
+      // A finger has no way to hover: a tap reads the values.
+      share(chart, chart.layout.x.value(inside(at)[0]), ...at);
+      return;
+    }
     const { x, y } = chart.layout;
     leave(chart);
     chart.zoom(r.wide ? r.x.map((p) => x.value(p)) : null, r.tall ? [y.value(r.y[1]), y.value(r.y[0])] : null);
@@ -155,7 +160,7 @@ function listenToPointer(chart) {
     start = null;
     leave(chart);
   });
-  svg.addEventListener("pointerleave", () => { if (!start) leave(chart); });
+  svg.addEventListener("pointerleave", (event) => { if (!start && event.pointerType === "mouse") leave(chart); });
   svg.addEventListener("dblclick", () => chart.resetZoom());
 }
 
@@ -198,3 +203,5 @@ function listenToKeys(chart) {
     leave(chart);
   });
 }
+
+addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
