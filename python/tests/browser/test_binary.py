@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import page as pages
+from browser import run_folder as folders
 from browser.conftest import Opened
 
 PROGRAM = Path(os.environ.get("HIG_PROGRAM", pages.ROOT / "target/release/hig"))
@@ -60,6 +62,25 @@ def test_report(run_folder, open_file, tmp_path):
     assert "learning_rate" in settings and "cutoff" in settings
     assert 'system = "toy"' in opened.page.locator("pre").text_content()
     opened.shot("real-report")
+
+
+def test_the_data_are_those_of_the_folder(run_folder, tmp_path):
+    """The report's data beside a second reader of the same files."""
+    file = tmp_path / "report.html"
+    assert hig("report", run_folder, "--out", file).returncode == 0
+    embedded = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', file.read_text(), re.S
+    )
+    (told,) = json.loads(embedded[1])["runs"]
+    (read,) = folders.data(run_folder)["runs"]
+    assert told["config"] == read["config"]
+    by_name = {method["name"]: method for method in read["methods"]}
+    assert by_name.keys() == {method["name"] for method in told["methods"]} == {"adam", "hig"}
+    for method in told["methods"]:
+        other = by_name[method["name"]]
+        for part in ["metrics", "diagnostics", "steps", "timing"]:
+            assert method[part] == other[part], part
+        assert method["pictures"] == other["pictures"]
 
 
 def test_report_of_two_runs(run_folder, open_file, tmp_path):

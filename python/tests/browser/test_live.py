@@ -227,7 +227,7 @@ def test_twenty_long_curves_twice_a_second(watch):
     data = samples.large()
     server, opened = watch(data)
     assert len(opened.curves("Test loss")) == 20
-    for k in range(6):
+    for k in range(3):
         data = copy.deepcopy(data)
         for method in data["runs"][0]["methods"]:
             table = method["metrics"]
@@ -239,7 +239,7 @@ def test_twenty_long_curves_twice_a_second(watch):
         server.tell(data)
         opened.page.wait_for_timeout(500)
     opened.page.wait_for_function(
-        "() => document.querySelector('.chip .last').textContent === '1.00e-6'"
+        "() => document.querySelector('.chip .last').textContent === '0.001'"
     )
     opened.settle()
     assert opened.said == []

@@ -139,7 +139,7 @@ function readModel(raw, view) {
     live: data.live === true,
     generated: text(data.generated),
     version: text(data.version),
-    empty: data.live === true || working ? "Nothing yet." : "Nothing was recorded.",
+    empty: working || (data.live === true && !curves.length) ? "Nothing yet." : "Nothing was recorded.",
     runs, curves, methods, several, byRun,
     shown: curves.filter((c) => !view.hidden.has(c.key)),
   };

@@ -75,12 +75,13 @@ function resultRow(curve, shown, lowest) {
     const lowest = {};
     for (const name of new Set(model.curves.map(system))) {
       const those = model.curves.filter((c) => system(c) === name);
+      if (those.length < 2) continue;
       lowest[name] = Object.fromEntries(shown.filter((c) => c.loss).map((column) =>
         [column.id, Math.min(...those.map(column.of).filter(isNumber))]));
     }
     const made = order.map((c) => [c.key, c.style, view.hidden.has(c.key), progress(c), shown.map((column) => text(column.of(c)))]);
     fill(rows, [made, lowest], () => (order.length
-      ? order.map((c) => resultRow(c, shown, lowest[system(c)]))
+      ? order.map((c) => resultRow(c, shown, lowest[system(c)] ?? {}))
       : h("tr", null, h("td", { colspan: shown.length }, nothing(model.empty)))));
   });
 }
