@@ -1,0 +1,196 @@
+// The data as the panels want it. Anything may be missing: what is not there becomes an empty list.
+
+const LOSS_COLUMNS = ["update", "epoch", "seconds", "train_loss", "test_loss"];
+const STATES = ["waiting", "running", "finished", "interrupted", "failed", "diverged"];
+
+const list = (value) => (Array.isArray(value) ? value : []);
+const record = (value) => (value && typeof value === "object" && !Array.isArray(value) ? value : {});
+const text = (value) => (value === null || value === undefined ? "" : String(value));
+
+/** Numbers, NaN for what is not one. */
+function numbers(values) {
+  return Float64Array.from(list(values), (v) => (typeof v === "number" ? v : NaN));
+}
+
+/** Columns of one length: the shortest of those that are there. Each is read when it is asked for,
+ * because a live page shows few of them at a time. */
+function columns(table, names) {
+  const raw = names.map((name) => [name, list(record(table)[name])]);
+  const lengths = raw.map(([, c]) => c.length).filter((n) => n > 0);
+  const rows = lengths.length ? Math.min(...lengths) : 0;
+  const read = { rows };
+  for (const [name, values] of raw) {
+    let kept = null;
+    const get = () => (kept ??= values.length ? numbers(values).subarray(0, rows) : new Float64Array(rows).fill(NaN));
+    Object.defineProperty(read, name, { get, enumerable: true });
+  }
+  return read;
+}
+
+/** A method that has ended is not read again when its run is sent again. */
+function sameMethod(old, method) {
+  const ended = (m) => m?.state !== "running" && m?.state !== "waiting";
+  const told = (m) => JSON.stringify([m?.state, m?.outcome, m?.metrics?.update?.length, m?.warnings?.length, m?.pictures?.update]);
+  return ended(old) && ended(method) && told(old) === told(method);
+}
+
+/** The live page is sent what has changed: runs by path, methods by name; the rest stays. */
+function mergeData(held, news) {
+  if (!held) return news;
+  const merged = { ...held, ...news };
+  const place = (run) => text(run?.path) || text(run?.name);
+  const replace = (olds, others, key, join) => {
+    const result = [...list(olds)];
+    for (const other of list(others)) {
+      const at = result.findIndex((old) => key(old) === key(other));
+      if (at < 0) result.push(other);
+      else result[at] = join(result[at], other);
+    }
+    return result;
+  };
+  merged.runs = replace(held.runs, news?.runs, place, (old, run) => ({
+    ...old,
+    ...run,
+    methods: replace(old?.methods, run?.methods, (m) => text(m?.name), (a, b) => (sameMethod(a, b) ? a : { ...a, ...b })),
+  }));
+  return merged;
+}
+
+/** Methods that were read, by their data: what an update does not touch is not read again. */
+const methodsRead = new WeakMap();
+
+function readMethod(raw, run, key) {
+  const method = record(raw);
+  if (!methodsRead.has(method)) methodsRead.set(method, readTables(method));
+  return { ...methodsRead.get(method), run, key };
+}
+
+function readTables(method) {
+  const outcome = method.outcome ? record(method.outcome) : null;
+  const steps = Object.entries(record(method.steps)).map(([name, t]) => [name, columns(t, ["update", "value"])]);
+  const timing = Object.entries(record(method.timing)).map(([name, t]) => [name, columns(t, ["update", "seconds"])]);
+  const diagnostics = record(method.diagnostics);
+  const phases = list(method.phases).length ? method.phases : list(outcome?.phases);
+  return {
+    name: text(method.name) || "method",
+    state: STATES.includes(method.state) ? method.state : "waiting",
+    outcome,
+    metrics: columns(method.metrics, LOSS_COLUMNS),
+    diagnostics: columns(diagnostics, Object.keys(diagnostics)),
+    measured: Object.keys(diagnostics),
+    steps: Object.fromEntries(steps),
+    spectrum: list(method.spectrum).map((group) => ({
+      update: record(group).update,
+      table: columns(group, ["index", "value"]),
+    })).filter((group) => group.table.rows && isNumber(group.update)),
+    timing: Object.fromEntries(timing),
+    warnings: list(method.warnings).map(record),
+    phases: list(phases).filter((p) => Array.isArray(p) && isNumber(p[0])),
+    pictures: method.pictures ? record(method.pictures) : null,
+  };
+}
+
+function readRun(raw, index, taken) {
+  const data = record(raw);
+  const run = {
+    name: text(data.name) || `run ${index + 1}`,
+    path: text(data.path),
+    about: record(data.about),
+    config: text(data.config),
+    settings: record(data.settings),
+    target: Array.isArray(data.target) ? data.target : null,
+    index,
+  };
+  let id = run.path || run.name;
+  while (taken.has(id)) id += "'";
+  taken.add(id);
+  run.id = id;
+  run.methods = list(data.methods).map((m) => readMethod(m, run, `${id}/${text(record(m).name)}`));
+  return run;
+}
+
+let lastRead = { raw: undefined, runs: [] };
+
+/** The runs; read again only where the data are others. */
+function readRuns(raw) {
+  if (lastRead.raw !== raw) {
+    const taken = new Set();
+    lastRead = { raw, runs: list(record(raw).runs).map((run, k) => readRun(run, k, taken)) };
+  }
+  return lastRead.runs;
+}
+
+/** Everything, with the style and the label of each curve. */
+function readModel(raw, view) {
+  const data = record(raw);
+  const runs = readRuns(raw);
+  const curves = runs.flatMap((run) => run.methods);
+  const methods = [...new Set(curves.map((c) => c.name))];
+  const several = runs.length > 1;
+  const byRun = several && (view.colourBy ?? (methods.length === 1 ? "run" : "method")) === "run";
+  for (const curve of curves) {
+    const method = methods.indexOf(curve.name);
+    const symbol = methods.length > 1 ? method : null;
+    curve.style = styleOf(byRun ? curve.run.index : method, several ? curve.run.index : 0, symbol);
+    curve.label = !several ? curve.name : methods.length === 1 ? curve.run.name : `${curve.run.name} · ${curve.name}`;
+  }
+  const working = curves.some((c) => c.state === "running" || c.state === "waiting");
+  return {
+    live: data.live === true,
+    generated: text(data.generated),
+    version: text(data.version),
+    empty: working || (data.live === true && !curves.length) ? "Nothing yet." : "Nothing was recorded.",
+    runs, curves, methods, several, byRun,
+    shown: curves.filter((c) => !view.hidden.has(c.key)),
+  };
+}
+
+/** The loss or count that a method stands at: its outcome's, or that of its last row. */
+function latest(curve, column) {
+  const ended = { update: "updates", epoch: "epochs" }[column] ?? column;
+  const told = curve.outcome?.[ended];
+  if (isNumber(told)) return told;
+  const values = curve.metrics[column];
+  return values.length ? values[values.length - 1] : NaN;
+}
+
+/** Lowest value, and where. */
+function best(values) {
+  let at = -1;
+  for (let k = 0; k < values.length; k++) if (values[k] < (at < 0 ? Infinity : values[at])) at = k;
+  return at;
+}
+
+/** How much of its budget a method has used, from 0 to 1. */
+function progress(curve) {
+  if (curve.state === "waiting") return 0;
+  if (curve.state !== "running") return 1;
+  const limit = (name) => Number(curve.run.settings[`budget.${name}`]);
+  const shares = [["updates", "update"], ["epochs", "epoch"], ["seconds", "seconds"]]
+    .map(([name, column]) => latest(curve, column) / limit(name))
+    .filter(isNumber);
+  return shares.length ? Math.min(1, Math.max(...shares)) : 0;
+}
+
+/** Updates as seconds or epochs, between the evaluations in proportion. */
+function along(curve, updates, kind) {
+  if (kind === "update") return updates;
+  const from = curve.metrics.update;
+  const to = curve.metrics[kind];
+  const n = curve.metrics.rows;
+  const result = new Float64Array(updates.length).fill(NaN);
+  if (!n) return result;
+  let k = 0;
+  for (let i = 0; i < updates.length; i++) {
+    const u = updates[i];
+    if (k && from[k] > u) k = 0;
+    while (k + 1 < n && from[k + 1] <= u) k++;
+    if (k + 1 < n) result[i] = to[k] + ((to[k + 1] - to[k]) * (u - from[k])) / (from[k + 1] - from[k] || 1);
+    else {
+      // Beyond the last evaluation at the pace until there.
+      const pace = from[k] > from[0] ? (to[k] - to[0]) / (from[k] - from[0]) : 0;
+      result[i] = to[k] + pace * (u - from[k]);
+    }
+  }
+  return result;
+}
