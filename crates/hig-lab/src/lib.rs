@@ -1,0 +1,96 @@
+//! The lab around the library `hig`: everything that the program of the same name does.
+//!
+//! What is public here is what the program's neighbours in this repository need: [`main`] for the
+//! program itself, [`cli`] for its manual, [`config`] and [`record`] for those who try
+//! to break what it reads. It is no library for others and promises no stability.
+#![forbid(unsafe_code)]
+
+mod about;
+mod chart;
+pub mod cli;
+mod compare;
+pub mod config;
+mod ended;
+mod experiment;
+mod export;
+mod figures;
+mod folder;
+mod interrupt;
+mod list;
+mod observers;
+mod output;
+mod page;
+pub mod record;
+mod recorder;
+mod report;
+mod reproduce;
+mod run;
+mod standing;
+mod statistics;
+mod study;
+mod sweep;
+mod table;
+mod tensorboard;
+mod timing;
+mod trials;
+mod warnings;
+mod watch;
+
+use clap::Parser;
+use std::process::ExitCode;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Bad input, found before any work.
+const EXIT_INPUT: u8 = 2;
+/// A failure in the middle of work; what was computed is kept.
+const EXIT_FAILURE: u8 = 1;
+
+/// Does what the command line asks for; the exit code of the program.
+pub fn main() -> ExitCode {
+    tracing_subscriber::registry().with(timing::layer()).init();
+    let outcome = match cli::Cli::parse().command {
+        cli::Command::Run(options) => run::run(&options),
+        cli::Command::Resume(options) => run::resume(&options),
+        cli::Command::Init(options) => config::init(&options),
+        cli::Command::Study(options) => study::study(&options),
+        cli::Command::Reproduce(options) => reproduce::reproduce(&options),
+        cli::Command::Sweep(options) => sweep::sweep(&options),
+        cli::Command::Compare(options) => compare::compare(&options),
+        cli::Command::Export(options) => export::export(&options),
+        cli::Command::Report(options) => report::report(&options),
+        cli::Command::Watch(options) => watch::watch(&options),
+        cli::Command::List => {
+            list::print();
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) if interrupt::asked() => ExitCode::from(interrupt::EXIT_INTERRUPTED),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let refused = error.downcast_ref::<Refused>().is_some();
+            ExitCode::from(if refused { EXIT_INPUT } else { EXIT_FAILURE })
+        }
+    }
+}
+
+/// An error in what the user gave; nothing has been computed or written yet.
+#[derive(Debug)]
+pub struct Refused(String);
+
+impl Refused {
+    /// With its message.
+    pub fn because(message: impl std::fmt::Display) -> anyhow::Error {
+        anyhow::Error::new(Self(message.to_string()))
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
