@@ -1,8 +1,9 @@
 //! The command line.
 
 use crate::Refused;
+use crate::telling::Manner;
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use hig::systems::System;
 use hig::trainer::Budget;
 use std::path::PathBuf;
@@ -11,12 +12,19 @@ use std::time::Duration;
 /// Half-inverse gradients for physics-based deep learning: train networks through physics, compare
 /// the methods, look at the results.
 #[derive(Debug, Parser)]
-#[command(name = "hig", version, max_term_width = 100)]
+#[command(name = "hig", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
+    /// Say more on standard error: -v what is done, -vv its details, -vvv everything.
+    #[arg(long, short, global = true, action = ArgAction::Count, display_order = 1000)]
+    pub verbose: u8,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed in the middle of work, what was computed is kept; 2 bad input, refused \
+before any work; 70 a fault of hig itself; 130 interrupted, `hig resume` goes on.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -42,7 +50,48 @@ pub enum Command {
     /// Follow a run, or a folder of runs, on a page in the browser.
     Watch(crate::watch::WatchOptions),
     /// Name systems, methods and settings with their defaults.
-    List,
+    List(ListOptions),
+    /// Write what lets a shell complete commands, options, systems and methods.
+    Completions(CompletionsOptions),
+    /// Write the manual page, or the pages of all commands into a folder.
+    Man(ManOptions),
+}
+
+impl Command {
+    /// Whether standard output is for machines.
+    pub fn tells_objects(&self) -> bool {
+        match self {
+            Self::Run(options) => options.output.telling.json,
+            Self::Resume(options) => options.telling.json,
+            Self::Study(options) => options.output.telling.json,
+            Self::Reproduce(options) => options.output.telling.json,
+            Self::Sweep(options) => options.output.telling.json,
+            _ => false,
+        }
+    }
+}
+
+/// Options of `hig list`.
+#[derive(Debug, Args)]
+pub struct ListOptions {
+    /// As one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `hig completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsOptions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `hig man`.
+#[derive(Debug, Args)]
+pub struct ManOptions {
+    /// Folder for hig.1, hig-run.1 and so on, instead of the first of them on standard output.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
 }
 
 /// Options of `hig run`.
@@ -106,9 +155,9 @@ pub struct ResumeOptions {
     /// Threads to use; results do not depend on it [default: all cores].
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// No progress bars.
-    #[arg(long, short)]
-    pub quiet: bool,
+    /// How the work tells of itself.
+    #[command(flatten)]
+    pub telling: TellingOptions,
 }
 
 /// How often the state is kept.
@@ -134,6 +183,28 @@ impl CheckpointOptions {
             let expected = "expected a number of seconds of at least 0";
             Refused::because(format_args!("--checkpoint {seconds}: {expected}"))
         })
+    }
+}
+
+/// How work tells of itself: by bars in a terminal, by a line from time to time where there is none.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub struct TellingOptions {
+    /// Results only: no bars, no lines about progress.
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+    /// One JSON object a line on standard output, for machines, instead of bars and tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl TellingOptions {
+    /// What the options ask for.
+    pub fn manner(self) -> Manner {
+        match (self.json, self.quiet) {
+            (true, _) => Manner::Json,
+            (_, true) => Manner::Quiet,
+            _ => Manner::here(),
+        }
     }
 }
 
@@ -265,7 +336,7 @@ pub struct OutputOptions {
     /// Threads to use; results do not depend on it [default: all cores].
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// No progress bars.
-    #[arg(long, short)]
-    pub quiet: bool,
+    /// How the work tells of itself.
+    #[command(flatten)]
+    pub telling: TellingOptions,
 }

@@ -61,7 +61,8 @@ impl Kind {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
         let names = Self::NAMES.iter();
         names
             .clone()

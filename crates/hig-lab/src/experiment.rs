@@ -80,6 +80,7 @@ impl Experiment {
         let mut problem = system.problem(seed);
         let given_data = options.data.as_ref().or(config.data.as_ref());
         if let Some(path) = given_data {
+            tracing::info!("training samples from {}", path.display());
             let states = problem.physics.widths().state;
             problem.train = Dataset::load(path, states)
                 .map_err(|e| config.refuse(options, "", &e, |_| false))?;
@@ -93,10 +94,11 @@ impl Experiment {
         }
         let given_weights = options.weights.as_ref().or(config.weights.as_ref());
         let weights = match given_weights {
-            Some(path) => problem
-                .network
-                .load_parameters(path)
-                .map_err(|e| config.refuse(options, "", &e, |_| false))?,
+            Some(path) => {
+                tracing::info!("initial weights from {}", path.display());
+                let read = problem.network.load_parameters(path);
+                read.map_err(|e| config.refuse(options, "", &e, |_| false))?
+            }
             None => problem.network.initial_parameters(seed),
         };
         let experiment = Self {

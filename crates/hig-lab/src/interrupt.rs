@@ -3,6 +3,7 @@
 //!
 //! SIGHUP is left alone: who starts a run with `nohup` wants it to outlive the terminal.
 
+use crate::output::note;
 use hig::Result;
 use hig::trainer::{Flow, Observer, Progress};
 use std::sync::Once;
@@ -22,7 +23,7 @@ pub fn listen() {
 fn catch() {
     // Without a handler the signal simply ends the program, and every row written so far is on disk.
     if let Err(error) = handle() {
-        eprintln!("warning: Ctrl-C cannot be caught ({error})");
+        tracing::warn!("Ctrl-C cannot be caught ({error})");
     }
 }
 
@@ -43,9 +44,7 @@ fn ask() {
     if ASKED.swap(true, Ordering::SeqCst) {
         std::process::exit(EXIT_INTERRUPTED.into());
     }
-    eprintln!(
-        "\ninterrupted: finishing the update and keeping the results (again to quit at once)"
-    );
+    note!("\ninterrupted: finishing the update and keeping the results (again to quit at once)");
 }
 
 /// Whether the user asked for the end.

@@ -17,6 +17,7 @@ mod figures;
 mod folder;
 mod interrupt;
 mod list;
+mod manual;
 mod observers;
 mod output;
 mod page;
@@ -30,6 +31,7 @@ mod statistics;
 mod study;
 mod sweep;
 mod table;
+mod telling;
 mod tensorboard;
 mod timing;
 mod trials;
@@ -38,8 +40,7 @@ mod watch;
 
 use clap::Parser;
 use std::process::ExitCode;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use telling::fault;
 
 /// Bad input, found before any work.
 const EXIT_INPUT: u8 = 2;
@@ -48,8 +49,17 @@ const EXIT_FAILURE: u8 = 1;
 
 /// Does what the command line asks for; the exit code of the program.
 pub fn main() -> ExitCode {
-    tracing_subscriber::registry().with(timing::layer()).init();
-    let outcome = match cli::Cli::parse().command {
+    fault::explain();
+    fault::guarded(work)
+}
+
+fn work() -> ExitCode {
+    let cli = cli::Cli::parse();
+    telling::log::listen(cli.verbose);
+    if cli.command.tells_objects() {
+        output::reserve();
+    }
+    let outcome = match cli.command {
         cli::Command::Run(options) => run::run(&options),
         cli::Command::Resume(options) => run::resume(&options),
         cli::Command::Init(options) => config::init(&options),
@@ -60,18 +70,18 @@ pub fn main() -> ExitCode {
         cli::Command::Export(options) => export::export(&options),
         cli::Command::Report(options) => report::report(&options),
         cli::Command::Watch(options) => watch::watch(&options),
-        cli::Command::List => {
-            list::print();
-            Ok(())
-        }
+        cli::Command::List(options) => list::list(&options),
+        cli::Command::Completions(options) => manual::completions(&options),
+        cli::Command::Man(options) => manual::man(&options),
     };
     match outcome {
         Ok(()) if interrupt::asked() => ExitCode::from(interrupt::EXIT_INTERRUPTED),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
             let refused = error.downcast_ref::<Refused>().is_some();
-            ExitCode::from(if refused { EXIT_INPUT } else { EXIT_FAILURE })
+            let code = if refused { EXIT_INPUT } else { EXIT_FAILURE };
+            telling::failure(&error, code);
+            ExitCode::from(code)
         }
     }
 }

@@ -1,14 +1,88 @@
 //! `hig list`: systems, methods and settings with their defaults.
 
+use crate::cli::ListOptions;
 use crate::experiment::compared;
 use crate::output::say;
-use hig::settings::{Setting, Settings};
+use anyhow::Result;
+use hig::settings::{Setting, Settings, Value};
 use hig::step::methods;
-use hig::systems::systems;
+use hig::systems::{System, systems};
 use hig::trainer::Training;
+use serde_json::{Value as Json, json};
 
-/// Prints the listing.
-pub fn print() {
+/// Runs the command.
+pub fn list(options: &ListOptions) -> Result<()> {
+    if options.json {
+        say!("{}", serde_json::to_string_pretty(&document())?);
+    } else {
+        print();
+    }
+    Ok(())
+}
+
+/// The listing as one JSON object.
+fn document() -> Json {
+    let comparison = |system: &dyn System| -> Json {
+        let source = system.comparison();
+        let settings = |set: &[(&str, &str)]| -> Json {
+            let pairs = set.iter();
+            Json::Object(pairs.map(|(k, v)| ((*k).into(), (*v).into())).collect())
+        };
+        let all = source
+            .iter()
+            .map(|(name, set)| ((*name).to_owned(), settings(set)));
+        Json::Object(all.collect())
+    };
+    let systems: Vec<Json> = systems()
+        .iter()
+        .map(|system| {
+            json!({
+                "name": system.name(),
+                "about": system.about(),
+                "settings": settings(&system.settings()),
+                "compared": compared(system.as_ref()),
+                "recommended": comparison(system.as_ref()),
+            })
+        })
+        .collect();
+    let methods: Vec<Json> = methods()
+        .iter()
+        .map(|method| {
+            json!({
+                "name": method.name(),
+                "about": method.about(),
+                "settings": settings(&method.settings()),
+            })
+        })
+        .collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "systems": systems,
+        "methods": methods,
+        "training": settings(&Training::default().settings()),
+    })
+}
+
+fn settings(settings: &[Setting]) -> Json {
+    let one = |setting: &Setting| {
+        let default = match &setting.value {
+            Value::Number(v) => json!(v),
+            Value::Count(v) => json!(v),
+            Value::Flag(v) => json!(v),
+            Value::Counts(v) => json!(v),
+            Value::Word(v) => json!(v),
+        };
+        json!({
+            "name": setting.name,
+            "default": default,
+            "allowed": setting.allowed,
+            "about": setting.about,
+        })
+    };
+    Json::Array(settings.iter().map(one).collect())
+}
+
+fn print() {
     say!("Systems (hig run SYSTEM)");
     for system in systems() {
         say!("\n  {}: {}", system.name(), system.about());

@@ -1,83 +1,23 @@
-//! What the lab watches in a training: the progress bar and the numbers that the figures show.
+//! What the lab watches in a training: the weights and the numbers that the figures show.
 
 use crate::ended::Ended;
 use crate::experiment::{Contender, Experiment, Phase};
 use crate::record::Columns;
 use crate::recorder::pictures::Live;
 use crate::recorder::{scalars::scalars, spectrum, timing};
+use crate::telling::Manner;
 use crate::tensorboard::Board;
 use crate::warnings::{self, Warning, Watch};
 use hig::matrix::MatRef;
 use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress, saturation};
 use hig::{Error, Problem, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const TIMING: &str = "timing.csv";
-
-const TICKS: u64 = 10_000;
-
-/// A progress bar with loss, best loss, rate and time left.
-#[derive(Debug)]
-pub struct Bar {
-    bar: ProgressBar,
-    best: f64,
-    loss: f64,
-    shown: Instant,
-}
-
-impl Bar {
-    /// A bar for one method; hidden where `quiet`, or where there is no terminal.
-    pub fn new(name: &str, quiet: bool) -> Self {
-        let target = if quiet {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
-        let bar = ProgressBar::with_draw_target(Some(TICKS), target);
-        let template = "{prefix:<6} {wide_bar:.cyan/blue} {percent:>3} %  {msg}  {eta:>4} left";
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is fixed"));
-        bar.set_prefix(name.to_owned());
-        Self {
-            bar,
-            best: f64::INFINITY,
-            loss: f64::NAN,
-            shown: Instant::now(),
-        }
-    }
-
-    /// Removes the bar.
-    pub fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Observer for Bar {
-    fn progress(&mut self, now: &Progress) -> Result<Flow> {
-        // Formatting at every update would cost as much as a small update itself.
-        if self.shown.elapsed() >= Duration::from_millis(50) {
-            self.shown = Instant::now();
-            let rate = now.update as f64 / now.seconds.max(1e-9);
-            self.bar.set_message(format!(
-                "loss {:.2e}  best {:.2e}  {rate:.0} updates/s",
-                self.loss, self.best
-            ));
-            self.bar
-                .set_position((now.budget_used.min(1.0) * TICKS as f64) as u64);
-        }
-        Ok(Flow::Continue)
-    }
-
-    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
-        self.loss = now.test_loss;
-        self.best = self.best.min(now.test_loss);
-        Ok(Flow::Continue)
-    }
-}
 
 /// Writes the weights from time to time, each time whole or not at all.
 #[derive(Debug)]
@@ -213,6 +153,7 @@ pub struct Recorder<'a> {
     watch: Watch,
     warnings: Lines,
     method: String,
+    manner: Manner,
     board: Option<Board>,
 }
 
@@ -243,12 +184,13 @@ impl Lines {
 
 impl<'a> Recorder<'a> {
     /// Records a training that goes on with a phase of a contender, the test sample `sample` among the
-    /// rest, in files of a folder; goes on with those that are there.
+    /// rest, in files of a folder; goes on with those that are there. Warnings are told in a manner.
     pub fn open(
         folder: &Path,
         experiment: &'a Experiment,
         (contender, phase): (&Contender, usize),
         sample: usize,
+        manner: Manner,
     ) -> Result<Self> {
         let problem = &experiment.problem;
         let measures = experiment.system.measures(problem, &experiment.weights);
@@ -288,6 +230,7 @@ impl<'a> Recorder<'a> {
             pictures: Live::new(folder.join("pictures.json"), sample),
             warnings: Lines::open(folder.join(warnings::FILE), warnings::HEADER)?,
             method: contender.name.clone(),
+            manner,
             board: board.transpose()?,
         })
     }
@@ -323,8 +266,7 @@ impl<'a> Recorder<'a> {
 
     fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
         for warning in warnings {
-            let update = warning.update;
-            tracing::warn!("{}, update {update}: {warning}", self.method);
+            self.manner.warning(&self.method, &warning);
             self.warnings.write(&warning.row())?;
             self.warned.push(warning);
         }

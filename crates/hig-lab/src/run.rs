@@ -6,13 +6,15 @@ use crate::ended::Ended;
 use crate::experiment::{Contender, Experiment};
 use crate::folder::{CONFIG, Folder, folder_of};
 use crate::interrupt::{self, Interrupt};
-use crate::observers::{Bar, Curves, Finished, PROBE, Recorder, WeightsWriter};
+use crate::observers::{Curves, Finished, PROBE, Recorder, WeightsWriter};
 use crate::output::say;
 use crate::standing::{CHECKPOINT, PHASE, Standing, WEIGHTS, WHOSE, cut_tables, whose};
+use crate::telling::Manner;
 use crate::{Refused, about, figures, table, warnings};
 use anyhow::{Result, bail};
 use hig::network::Network;
 use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, consumption, train};
+use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,7 +48,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
         experiment: &experiment,
         folder: &folder,
         interval,
-        quiet: options.output.quiet,
+        manner: options.output.telling.manner(),
         tensorboard: options.tensorboard,
     }
     .go()
@@ -71,7 +73,7 @@ pub fn resume(options: &ResumeOptions) -> Result<()> {
         experiment: &experiment,
         folder: &folder,
         interval,
-        quiet: options.quiet,
+        manner: options.telling.manner(),
         // Where there are event files, they go on.
         tensorboard: false,
     }
@@ -84,7 +86,7 @@ struct Work<'a> {
     folder: &'a Folder,
     /// Time between two checkpoints.
     interval: Duration,
-    quiet: bool,
+    manner: Manner,
     /// Whether event files are asked for.
     tensorboard: bool,
 }
@@ -94,6 +96,7 @@ impl Work<'_> {
     fn go(&self) -> Result<()> {
         interrupt::listen();
         let contenders = &self.experiment.contenders;
+        self.tell_begin();
         let standings = contenders.iter().map(|contender| self.standing(contender));
         let standings = standings.collect::<Result<Vec<_>>>()?;
         let mut finished = Vec::new();
@@ -113,10 +116,11 @@ impl Work<'_> {
         folder.write("summary.csv", &table::summary_csv(&finished))?;
         let figures = figures::draw(self.experiment, &finished, &folder.subfolder("figures")?)?;
         say!();
-        for path in figures {
+        for path in &figures {
             say!("{}", path.display());
         }
         say!("{}", folder.path().display());
+        self.manner.results(folder.path(), &figures);
         if interrupt::asked() {
             say!(
                 "interrupted; `hig resume {}` goes on",
@@ -126,12 +130,33 @@ impl Work<'_> {
         Ok(())
     }
 
+    fn tell_begin(&self) {
+        let Experiment {
+            system,
+            seed,
+            contenders,
+            ..
+        } = self.experiment;
+        let methods: Vec<&str> = contenders.iter().map(|c| c.name.as_str()).collect();
+        let folder = self.folder.path().display();
+        tracing::info!("{}, seed {seed}, in {folder}", system.name());
+        self.manner.event("run", || {
+            json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "folder": folder.to_string(),
+                "system": system.name(),
+                "seed": seed,
+                "methods": methods,
+            })
+        });
+    }
+
     /// Where a contender stands.
     fn standing(&self, contender: &Contender) -> Result<Standing> {
         let own = self.folder.path().join(folder_of(&contender.name));
         let (standing, passed_over) = Standing::of(self.experiment, contender, &own)?;
         for reason in passed_over {
-            eprintln!("warning: {reason}; going on from the checkpoint before");
+            tracing::warn!("{reason}; going on from the checkpoint before");
         }
         Ok(standing)
     }
@@ -139,12 +164,21 @@ impl Work<'_> {
     /// Trains a contender from where it stands.
     fn train(&self, contender: &Contender, standing: Standing) -> Result<Finished> {
         let own = self.folder.subfolder(&folder_of(&contender.name))?;
+        let name = &contender.name;
         let (start, phase, evaluated) = match standing {
             Standing::Ended(ended, parameters) => {
+                tracing::info!("{name}: has ended before");
                 return Ok(self.ended_before(contender, &own, ended, parameters));
             }
-            Standing::Fresh => (Start::from(self.experiment.weights.clone()), 0, None),
-            Standing::Stopped(stopped) => (stopped.start, stopped.phase, stopped.evaluated),
+            Standing::Fresh => {
+                tracing::info!("{name}: begins");
+                (Start::from(self.experiment.weights.clone()), 0, None)
+            }
+            Standing::Stopped(stopped) => {
+                let update = stopped.start.updates;
+                tracing::info!("{name}: goes on after update {update}");
+                (stopped.start, stopped.phase, stopped.evaluated)
+            }
         };
         Ended::forget(&own)?;
         cut_tables(&own, evaluated)?;
@@ -163,9 +197,7 @@ impl Work<'_> {
         for (update, name) in ended.phases.iter().skip(1) {
             curves.mark(*update, name);
         }
-        if !self.quiet {
-            eprintln!("{}", table::line(&contender.name, &ended));
-        }
+        self.manner.ended(&contender.name, &ended);
         Finished {
             name: contender.name.clone(),
             ended,
@@ -187,13 +219,13 @@ impl Work<'_> {
         let Self {
             experiment,
             interval,
-            quiet,
+            manner,
             ..
         } = *self;
         let name = &contender.name;
-        let mut bar = Bar::new(name, quiet);
+        let mut progress = manner.progress(name);
         let mut metrics = MetricsWriter::open(&own.join("metrics.csv"))?;
-        let mut recorder = Recorder::open(own, experiment, (contender, first), PROBE)?;
+        let mut recorder = Recorder::open(own, experiment, (contender, first), PROBE, manner)?;
         if self.tensorboard {
             recorder.tell_tensorboard(own)?;
         }
@@ -219,6 +251,7 @@ impl Work<'_> {
                 budget.updates = Some(budget.updates.map_or(until, |updates| updates.min(until)));
             }
             checkpoints.note(PHASE, &place.to_string());
+            tracing::debug!("{name}: {:?}, {:?}", phase.method, phase.training);
             let outcome = train(
                 &experiment.problem,
                 phase.method.as_ref(),
@@ -228,7 +261,7 @@ impl Work<'_> {
                 // Another phase must not see the same samples in the same order again.
                 experiment.seed.wrapping_add(place as u64),
                 &mut [
-                    &mut bar,
+                    progress.as_mut(),
                     &mut metrics,
                     &mut recorder,
                     &mut weights,
@@ -248,7 +281,7 @@ impl Work<'_> {
                 _ => break outcome,
             }
         };
-        bar.clear();
+        drop(progress);
         let mut failure = match &outcome.stop {
             Stop::Failed { .. } => Some(format!("{name}: {}", outcome.stop)),
             _ => None,
@@ -268,9 +301,7 @@ impl Work<'_> {
         if let Err(error) = ended.write(own) {
             failure.get_or_insert(error.to_string());
         }
-        if !quiet {
-            eprintln!("{}", table::line(name, &ended));
-        }
+        manner.ended(name, &ended);
         Ok(Finished {
             name: name.clone(),
             ended,

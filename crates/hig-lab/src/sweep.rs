@@ -45,7 +45,7 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
         seeds: &seeds,
         parallel: options.budget.seconds.is_none(),
         cache: folder.trials(),
-        quiet: options.output.quiet,
+        manner: options.output.telling.manner(),
     }
     .run()?;
     if trials.iter().any(|t| t.len() < seeds.len()) {
@@ -69,13 +69,21 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
     folder.write("table.md", &format!("```text\n{text}```\n"))?;
     folder.write("summary.csv", &csv(&swept, &results))?;
     say!("{} seeds\n\n{text}", seeds.len());
+    let mut files = Vec::new();
     if let Some(panel) = panel(&swept, &results) {
-        let figures = folder.subfolder("figures")?;
-        for path in chart::save(&figures, "sweep", &[panel], 1)? {
-            say!("{}", path.display());
-        }
+        files.extend(chart::save(
+            &folder.subfolder("figures")?,
+            "sweep",
+            &[panel],
+            1,
+        )?);
+    }
+    for path in &files {
+        say!("{}", path.display());
     }
     say!("{}", folder.path().display());
+    let manner = options.output.telling.manner();
+    manner.results(folder.path(), &files);
     Ok(())
 }
 

@@ -4,11 +4,11 @@
 use crate::Refused;
 use crate::experiment::Phase;
 use crate::interrupt::{self, Interrupt};
+use crate::telling::{Manner, Together};
 use anyhow::{Context, Result};
 use hig::systems::System;
 use hig::tensors::write_whole;
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Start, Stop, saturation, train};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -92,8 +92,8 @@ pub struct Plan<'a> {
     pub parallel: bool,
     /// Folder for finished trainings.
     pub cache: PathBuf,
-    /// No progress bar.
-    pub quiet: bool,
+    /// How the work tells of itself.
+    pub manner: Manner,
 }
 
 impl Plan<'_> {
@@ -103,32 +103,25 @@ impl Plan<'_> {
         fs::create_dir_all(&self.cache).with_context(|| format!("{}", self.cache.display()))?;
         let seeds = |case| self.seeds.iter().map(move |seed| (case, *seed));
         let jobs: Vec<(usize, u64)> = (0..self.cases.len()).flat_map(seeds).collect();
-        let target = if self.quiet {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
-        let bar = ProgressBar::with_draw_target(Some(jobs.len() as u64), target);
-        let template = "trainings {wide_bar:.cyan/blue} {pos}/{len}  {msg}  {eta} left";
-        bar.set_style(ProgressStyle::with_template(template)?);
-        bar.tick();
+        let together = Together::new(self.manner, jobs.len());
         let job = |(case, seed): (usize, u64)| -> Result<(usize, Option<Trial>)> {
             let case_of = &self.cases[case];
             let path = self.cache.join(case_of.file_name(seed));
+            let name = &case_of.name;
             if let Some(trial) = load(&path) {
-                bar.inc(1);
+                together.end(name, seed, trial.test_loss(), &trial.stop);
                 return Ok((case, Some(trial)));
             }
             if interrupt::asked() {
                 return Ok((case, None));
             }
-            bar.set_message(format!("{}, seed {seed}", case_of.name));
+            together.begin(name, seed);
             let trial = case_of.train(seed)?;
             if interrupt::asked() {
                 return Ok((case, None));
             }
             write_whole(&path, trial.to_toml().to_string().as_bytes())?;
-            bar.inc(1);
+            together.end(name, seed, trial.test_loss(), &trial.stop);
             Ok((case, Some(trial)))
         };
         let done: Vec<(usize, Option<Trial>)> = if self.parallel {
@@ -136,7 +129,7 @@ impl Plan<'_> {
         } else {
             jobs.into_iter().map(job).collect::<Result<_>>()?
         };
-        bar.finish_and_clear();
+        drop(together);
         let mut by_case = vec![Vec::new(); self.cases.len()];
         for (case, trial) in done {
             by_case[case].extend(trial);

@@ -125,7 +125,7 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Run>> {
 
 fn tell(run: &Run) {
     for note in &run.notes {
-        eprintln!("warning: {note}");
+        tracing::warn!("{note}");
     }
 }
 

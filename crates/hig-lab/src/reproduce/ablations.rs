@@ -154,7 +154,7 @@ fn train(context: &Context<'_>, cases: &[Case]) -> Result<Vec<Vec<Trial>>> {
         seeds: &context.seeds(),
         parallel: true,
         cache: context.trials.clone(),
-        quiet: context.options.output.quiet,
+        manner: context.options.output.telling.manner(),
     }
     .run()
 }

@@ -108,6 +108,7 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
     };
     let (provenance, seeds) = (provenance(), options.seeds);
     let mut report = format!("# Results\n\n{provenance}, {seeds} seeds{budgets}.\n");
+    let mut drawn = Vec::new();
     let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
     for (name, make) in PAPER.iter().filter(|(name, _)| chosen(name)) {
         let exhibit = make(&context)?;
@@ -123,6 +124,7 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
             let figures = folder.subfolder("figures")?;
             for path in chart::save(&figures, name, &exhibit.panels, 2)? {
                 say!("{}", path.display());
+                drawn.push(path);
             }
             report += &format!("\n![{name}](figures/{name}.png)\n");
         }
@@ -130,6 +132,8 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
         folder.write("results.md", &report)?;
     }
     say!("{}", folder.path().join("results.md").display());
+    let manner = options.output.telling.manner();
+    manner.results(folder.path(), &drawn);
     Ok(())
 }
 

@@ -65,7 +65,7 @@ pub fn race(
         seeds: &seeds,
         parallel: false,
         cache: context.trials.clone(),
-        quiet: context.options.output.quiet,
+        manner: context.options.output.telling.manner(),
     }
     .run()?;
     let mut rows = Vec::new();

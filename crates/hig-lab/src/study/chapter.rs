@@ -34,7 +34,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         seeds: &seeds,
         parallel: true,
         cache: folder.trials(),
-        quiet: options.output.quiet,
+        manner: options.output.telling.manner(),
     }
     .run()?;
     folder.write("trials.csv", &csv(&cases, &trials))?;
@@ -56,9 +56,11 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         2,
     )?;
     say!("{count} seeds, {updates} updates\n\n{table}\n{statements}");
-    for figure in figures {
+    for figure in &figures {
         say!("{}", figure.display());
     }
+    let manner = options.output.telling.manner();
+    manner.results(folder.path(), &figures);
     Ok(())
 }
 

@@ -7,17 +7,19 @@ mod guard;
 mod server;
 
 use crate::Refused;
-use crate::output::say;
+use crate::output::{note, say};
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use follow::Follower;
 use guard::Guard;
 use server::Site;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::task::Poll;
 
 /// The port that is tried where none is asked for.
 const PORT: u16 = 8044;
@@ -55,18 +57,10 @@ pub fn watch(options: &WatchOptions) -> Result<()> {
     let address = listener.local_addr()?;
     let loopback = address.ip().is_loopback();
     if !loopback {
-        eprintln!(
-            "warning: --address {}: whoever reaches this machine can read the runs",
+        tracing::warn!(
+            "--address {}: whoever reaches this machine can read the runs",
             options.address
         );
-    }
-    let url = format!("http://{address}/");
-    say!("{} at {url} (Ctrl-C ends it)", path.display());
-    if crate::record::runs_in(path).is_empty() {
-        eprintln!("no run is there yet; the page will show it once it has begun");
-    }
-    if options.open {
-        open(&url);
     }
     let site = Site::new(
         Follower::new(path),
@@ -77,9 +71,20 @@ pub fn watch(options: &WatchOptions) -> Result<()> {
         .build()
         .context("the server cannot start")?;
     runtime.block_on(async {
+        // Whoever reads the address may end the server at once.
+        let ended = ended()?;
         let serving = server::serve(listener, Arc::new(site))?;
         tokio::spawn(serving);
-        end().await
+        let url = format!("http://{address}/");
+        say!("{} at {url} (Ctrl-C ends it)", path.display());
+        if crate::record::runs_in(path).is_empty() {
+            note!("no run is there yet; the page will show it once it has begun");
+        }
+        if options.open {
+            open(&url);
+        }
+        ended.await;
+        anyhow::Ok(())
     })?;
     // A reading in another thread is not waited for.
     runtime.shutdown_background();
@@ -109,26 +114,27 @@ fn listen(address: IpAddr, port: Option<u16>) -> Result<TcpListener> {
     })
 }
 
-/// Ends with Ctrl-C or SIGTERM.
+/// Listens from now on for Ctrl-C and SIGTERM, and ends with the first of them.
 #[cfg(unix)]
-async fn end() -> Result<()> {
+fn ended() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (sender, mut ended) = tokio::sync::mpsc::channel(1);
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let (mut signal, sender) = (signal(kind)?, sender.clone());
-        tokio::spawn(async move {
-            signal.recv().await;
-            sender.send(()).await
-        });
-    }
-    ended.recv().await;
-    Ok(())
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(poll_fn(move |context| {
+        let interrupted = interrupt.poll_recv(context).is_ready();
+        if interrupted || terminate.poll_recv(context).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }))
 }
 
 /// Ends with Ctrl-C.
 #[cfg(not(unix))]
-async fn end() -> Result<()> {
-    Ok(tokio::signal::ctrl_c().await?)
+fn ended() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
 
 /// Opens a page in the user's browser; where there is none, its address has been printed.
@@ -151,6 +157,6 @@ fn open(url: &str) {
         Ok(mut child) => {
             std::thread::spawn(move || child.wait());
         }
-        Err(error) => eprintln!("warning: --open: {program} cannot be started ({error})"),
+        Err(error) => tracing::warn!("--open: {program} cannot be started ({error})"),
     }
 }

@@ -96,6 +96,8 @@ impl Observer for CheckpointWriter {
             moved(&self.path, &before(&self.path))?;
         }
         moved(&fresh, &self.path)?;
+        let (path, update) = (self.path.display(), now.update);
+        tracing::debug!("{path}: checkpoint after update {update}");
         self.written = Instant::now();
         Ok(Flow::Continue)
     }

@@ -74,9 +74,11 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     }
     folder.write("table.md", &report)?;
     folder.write("summary.csv", &csv)?;
-    for figure in figures {
+    for figure in &figures {
         say!("{}", figure.display());
     }
+    let manner = options.output.telling.manner();
+    manner.results(folder.path(), &figures);
     say!("{}", folder.path().join("table.md").display());
     Ok(())
 }
@@ -95,7 +97,7 @@ impl Trainings<'_> {
             seeds,
             parallel,
             cache: self.folder.trials(),
-            quiet: self.options.output.quiet,
+            manner: self.options.output.telling.manner(),
         };
         let trials = plan.run()?;
         if trials.iter().any(|t| t.len() < seeds.len()) {

@@ -114,7 +114,16 @@ impl Decomposition {
     ) -> Result<Self> {
         let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
         let _part = part!(DECOMPOSE);
-        in_pool(|| Self::by_route(jacobian, g, filter, route, accuracy))
+        let parts = in_pool(|| Self::by_route(jacobian, g, filter, route, accuracy))?;
+        tracing::debug!(
+            route = ?parts.route,
+            rows = jacobian.rows(),
+            columns = jacobian.columns(),
+            rank = parts.rank(filter.floor()),
+            largest = parts.sigma.first(),
+            "decomposed"
+        );
+        Ok(parts)
     }
 
     fn by_route(
