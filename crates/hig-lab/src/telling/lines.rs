@@ -60,8 +60,8 @@ mod tests {
     fn a_line_has_share_loss_rate_and_time_left() {
         let mut told = Vec::new();
         let mut lines = Lines::new("hig", Duration::ZERO, |line| told.push(line));
-        // It goes on at update 10 and uses a tenth of its budget in two seconds.
-        for (update, seconds, budget_used) in [(10, 30.0, 0.5), (20, 32.0, 0.6)] {
+        // It goes on at update 10 and uses a quarter of its budget in two seconds.
+        for (update, seconds, budget_used) in [(10, 30.0, 0.5), (20, 32.0, 0.75)] {
             let now = Progress {
                 parameters: &[],
                 update,
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert!(told[0].contains(" 50 %  10 updates") && told[0].ends_with("? left"));
         assert!(
-            told[1].ends_with("1 updates/s  8 seconds left"),
+            told[1].ends_with("1 updates/s  2 seconds left"),
             "{}",
             told[1]
         );
