@@ -148,12 +148,12 @@ struct Candidate {
 impl Scene<'_, '_> {
     /// Tries a place; none where the loss does not fall enough, or is not finite.
     fn candidate(&self, place: Place) -> Option<Candidate> {
-        let filter = place.filter(self.parts.singular_values()[0]);
-        let (slope, square) = self.parts.line(&filter);
-        let length = place.reach * slope / square;
+        let filter = place.filter(self.parts.largest());
+        let (length, decrease) = self.parts.line_minimum(&filter);
+        let length = place.reach * length;
         let mut whole = self.parts.direction(self.scaled, &filter);
         whole.iter_mut().for_each(|d| *d *= -length);
-        let mut decrease = 0.5 * length * slope * (2.0 - place.reach);
+        let mut decrease = place.reach * decrease * (2.0 - place.reach);
         if let Some(drift) = self.drift {
             whole.iter_mut().zip(&drift.step).for_each(|(w, d)| *w += d);
             decrease += drift.decrease;

@@ -98,7 +98,7 @@ impl Step for Damped {
             .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &cotangent));
         let least = filter(least.max(f64::MIN_POSITIVE));
         let parts = self.request.decompose(&whitened, &cotangent, &least)?;
-        let top = parts.singular_values()[0].powi(2);
+        let top = parts.largest().powi(2);
         // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
         let bounded = |damping: f64| damping.clamp(f64::EPSILON * top, top / f64::EPSILON);
         let mut damping = bounded(self.damping.unwrap_or(self.settings.damping * top));

@@ -125,7 +125,7 @@ impl Step for Running {
             let largest = self.largest.unwrap_or_else(scale);
             let least = self.filter(largest);
             let parts = self.request.decompose(&scaled, &residual, &least)?;
-            let largest = parts.singular_values()[0];
+            let largest = parts.largest();
             self.largest = Some(largest);
             let filter = self.filter(largest);
             let increment = parts.direction(&scaled, &filter);
