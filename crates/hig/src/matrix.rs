@@ -159,11 +159,12 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Euclidean norm, safe from overflow.
+/// Euclidean norm, safe from overflow; NaN or infinite where a number is.
 pub fn norm(vector: &[f64]) -> f64 {
     let largest = vector.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     if largest == 0.0 || !largest.is_finite() {
-        return largest;
+        // 0, or of what is not finite: a maximum passes over NaN.
+        return vector.iter().map(|v| v.abs()).sum();
     }
     largest
         * vector

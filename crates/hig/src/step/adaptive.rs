@@ -23,7 +23,7 @@ mod place;
 
 use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 use super::whitened::{rayleigh, whitened};
-use super::{Method, SUFFICIENT_DECREASE, Step, Update};
+use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
@@ -241,11 +241,11 @@ impl Searching {
 
     /// The update from the parameters that are trained.
     fn advance(&mut self, at: &Linearization<'_>, rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (scaled, mut residual) = whitened(at);
+        let (scaled, mut residual) = whitened(at)?;
         let scale = || rayleigh(&gradient, &residual).sqrt();
         let largest = self.largest.unwrap_or_else(scale);
         let momentum = self.momentum.value();

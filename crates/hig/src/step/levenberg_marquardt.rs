@@ -8,7 +8,7 @@
 use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 use super::filter::{Filter, Treatment};
 use super::whitened::{rayleigh, whitened};
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
@@ -88,11 +88,11 @@ impl Step for Damped {
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (whitened, cotangent) = whitened(at);
+        let (whitened, cotangent) = whitened(at)?;
         let least = self
             .damping
             .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &cotangent));

@@ -110,7 +110,7 @@ impl Step for Running {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let momentum = self.settings.momentum;
-        let (scaled, mut residual) = whitened(at);
+        let (scaled, mut residual) = whitened(at)?;
         let last = self.last.take();
         let mut phi = vec![0.0; at.columns()];
         if let Some(last) = last.filter(|_| momentum > 0.0) {

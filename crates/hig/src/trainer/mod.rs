@@ -17,6 +17,7 @@ pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization, Model};
+use crate::matrix;
 use crate::memory::{Exchange, Memory};
 use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
@@ -294,7 +295,7 @@ pub fn train(
 /// of the batch, none where the loss is not finite. All of it runs on the threads of the pool.
 ///
 /// # Errors
-/// Those of the step.
+/// Those of the step, or the first number of the loss or the physics that is not finite behind them.
 pub fn compute(
     model: Model<'_>,
     batch: &Dataset,
@@ -307,7 +308,10 @@ pub fn compute(
         let at = Linearization::new(model, batch, parameters);
         let loss = at.loss();
         let update = match loss.is_finite() {
-            true => Some(step.step(&at, learning_rate)?),
+            true => Some(step.step(&at, learning_rate).map_err(|error| {
+                // A number of the physics or the loss that spoilt the step says more than the step.
+                at.check_finite().err().unwrap_or(error)
+            })?),
             false => None,
         };
         Ok((loss, update))
@@ -345,14 +349,7 @@ pub fn check(
             expected: format!("length {p}"),
         });
     }
-    if let Some(i) = parameters.iter().position(|v| !v.is_finite()) {
-        return Err(Error::NonFinite {
-            what: "parameters".into(),
-            value: parameters[i],
-            row: i,
-            column: 0,
-        });
-    }
+    matrix::check_finite_vector("parameters", parameters)?;
     if training.order == Order::Fresh && problem.sampler.is_none() {
         let expected = "shuffled or fixed: this problem has given samples only";
         return Err(Error::setting("order", "fresh", expected));
