@@ -341,6 +341,11 @@ impl Step for Searching {
         state.optional("iterates", &mut self.iterates, fresh, part);
     }
 
+    fn takes_back(&self) -> bool {
+        let iterates = self.iterates.as_ref();
+        iterates.is_some_and(Iterates::can_go_back)
+    }
+
     fn step(&mut self, given: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let mut iterates = match self.iterates.take() {
@@ -359,6 +364,15 @@ impl Step for Searching {
             .then(|| iterates.current.clone());
         let earlier = reverted.as_ref().map(|from| elsewhere(from));
         let at = earlier.as_ref().unwrap_or(at);
+        if !at.loss().is_finite() {
+            // This batch has nothing to learn from; the next one judges where this goes back to.
+            let delta = iterates.go_back(parameters);
+            self.iterates = Some(iterates);
+            return Ok(Update {
+                delta,
+                ..Update::default()
+            });
+        }
         self.momentum.hear(mean(at));
         iterates.judge(at.loss(), |parameters| at.loss_at(parameters));
         let Update {

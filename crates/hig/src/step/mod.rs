@@ -94,6 +94,12 @@ pub trait Step: Send {
     /// go on to the same bits.
     fn exchange(&mut self, state: &mut Exchange<'_>);
 
+    /// Whether it can take its last update back. Where it can, a loss that is not finite does not end a
+    /// training: the step is asked about the batch all the same.
+    fn takes_back(&self) -> bool {
+        false
+    }
+
     /// The update for a linearised batch at a learning rate.
     ///
     /// # Errors
