@@ -129,16 +129,42 @@ pub fn check_finite(what: &str, matrix: &Mat<f64>) -> Result<()> {
     Ok(())
 }
 
+/// The same for a vector, whose numbers count as rows.
+///
+/// # Errors
+/// [`Error::NonFinite`] with the place of the first one.
+pub fn check_finite_vector(what: &str, vector: &[f64]) -> Result<()> {
+    match vector.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(row) => Err(Error::NonFinite {
+            what: what.into(),
+            value: vector[row],
+            row,
+            column: 0,
+        }),
+    }
+}
+
+/// The power of two nearest to a number, by which scaling is exact; 1 where there is none.
+pub(crate) fn power_of_two(value: f64) -> f64 {
+    if value > 0.0 && value.is_finite() {
+        value.log2().round().clamp(-1000.0, 1000.0).exp2()
+    } else {
+        1.0
+    }
+}
+
 /// Inner product of two vectors of one length.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Euclidean norm, safe from overflow.
+/// Euclidean norm, safe from overflow; NaN or infinite where a number is.
 pub fn norm(vector: &[f64]) -> f64 {
     let largest = vector.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     if largest == 0.0 || !largest.is_finite() {
-        return largest;
+        // 0, or of what is not finite: a maximum passes over NaN.
+        return vector.iter().map(|v| v.abs()).sum();
     }
     largest
         * vector

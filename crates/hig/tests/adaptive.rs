@@ -63,10 +63,13 @@ fn the_model_along_a_direction_is_that_of_the_products_with_the_jacobian() {
         let parts = Decomposition::new(&batch, &filter, route, 1e-9).unwrap();
         let direction = parts.direction(&batch, &filter);
         let image = batch.jvp(&direction);
-        let (slope, square) = parts.line(&filter);
-        let expected = (dot(&batch.cotangent(), &image), dot(&image, &image));
-        assert!((slope / expected.0 - 1.0).abs() <= 1e-9, "{route}");
-        assert!((square / expected.1 - 1.0).abs() <= 1e-9, "{route}");
+        let (length, decrease) = parts.line_minimum(&filter);
+        let (slope, square) = (dot(&batch.cotangent(), &image), dot(&image, &image));
+        assert!((length / (slope / square) - 1.0).abs() <= 1e-9, "{route}");
+        assert!(
+            (decrease / (0.5 * slope * slope / square) - 1.0).abs() <= 1e-9,
+            "{route}"
+        );
     }
 }
 

@@ -31,6 +31,11 @@ pub trait Jacobian: Sync {
     fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64>;
     /// Jᵀ (p × n): what the SVD needs, and nothing else.
     fn transposed(&self) -> Mat<f64>;
+    /// J divided by a power of two, so that squares of its numbers neither overflow nor vanish; none
+    /// where that is not offered, which is the default.
+    fn divided_by(&self, _unit: f64) -> Option<Box<dyn Jacobian + '_>> {
+        None
+    }
 }
 
 impl Jacobian for Linearization<'_> {
@@ -65,6 +70,10 @@ impl Jacobian for Linearization<'_> {
     }
     fn transposed(&self) -> Mat<f64> {
         self.transposed_jacobian()
+    }
+    fn divided_by(&self, unit: f64) -> Option<Box<dyn Jacobian + '_>> {
+        let factors = vec![1.0 / unit; self.rows()];
+        Some(Box::new(self.with_scaled_rows(&factors)))
     }
 }
 
@@ -136,6 +145,12 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Sync> Jacobian for Expli
     }
     fn transposed(&self) -> Mat<f64> {
         self.view().to_owned()
+    }
+    fn divided_by(&self, unit: f64) -> Option<Box<dyn Jacobian + '_>> {
+        Some(Box::new(ExplicitJacobian {
+            transposed: faer::Scale(1.0 / unit) * self.view(),
+            gram: OnceLock::new(),
+        }))
     }
 }
 

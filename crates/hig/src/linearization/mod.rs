@@ -12,6 +12,7 @@ mod normal;
 pub use jacobian::{ExplicitJacobian, Jacobian};
 
 use crate::data::Dataset;
+use crate::error::Result;
 use crate::loss::Loss;
 use crate::matrix::{self, Mat, MatRef};
 use crate::network::{Activations, Layer, Network};
@@ -187,6 +188,20 @@ impl<'a> Linearization<'a> {
             cotangent: self.cotangent.clone(),
             rows: rows.into(),
             ..*self
+        }
+    }
+
+    /// Checks what the loss and the physics have told: the gradient in y, and the physics rows if they
+    /// were asked for.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`](crate::Error::NonFinite) with the place of the first number that is not
+    /// finite.
+    pub fn check_finite(&self) -> Result<()> {
+        matrix::check_finite("gradient of the loss in y", &self.cotangent)?;
+        match self.rows.get() {
+            Some(rows) => matrix::check_finite("Jacobian of the physics", rows),
+            None => Ok(()),
         }
     }
 

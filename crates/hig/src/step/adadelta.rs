@@ -1,6 +1,6 @@
 //! Adadelta (Zeiler 2012, arXiv 1212.5701, algorithm 1).
 
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, check_squares, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::memory::Exchange;
@@ -64,7 +64,7 @@ impl Step for Means {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let Adadelta { rho, epsilon, .. } = self.settings;
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         self.gradients.resize(gradient.len(), 0.0);
         self.steps.resize(gradient.len(), 0.0);
         let means = self.gradients.iter_mut().zip(&mut self.steps);
@@ -74,8 +74,10 @@ impl Step for Means {
             *steps = rho * *steps + (1.0 - rho) * step * step;
             learning_rate * step
         });
+        let delta = delta.collect();
+        check_squares(&self.gradients)?;
         Ok(Update {
-            delta: delta.collect(),
+            delta,
             ..Update::default()
         })
     }

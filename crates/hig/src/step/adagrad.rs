@@ -1,7 +1,7 @@
 //! AdaGrad (Duchi, Hazan and Singer 2011, Journal of Machine Learning Research 12, 2121-2159,
 //! figure 1, diagonal matrices).
 
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, check_squares, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::memory::Exchange;
@@ -60,15 +60,17 @@ impl Step for Sums {
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         self.squares.resize(gradient.len(), 0.0);
         let pairs = gradient.iter().zip(&mut self.squares);
         let delta = pairs.map(|(g, sum)| {
             *sum += g * g;
             -learning_rate * g / (sum.sqrt() + self.epsilon)
         });
+        let delta = delta.collect();
+        check_squares(&self.squares)?;
         Ok(Update {
-            delta: delta.collect(),
+            delta,
             ..Update::default()
         })
     }

@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
 
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, check_squares, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::memory::Exchange;
@@ -68,7 +68,11 @@ impl Moments {
         state.vector("second", &mut self.second);
     }
 
-    pub(super) fn apply(&mut self, gradient: &[f64], learning_rate: f64) -> Vec<f64> {
+    /// The update for a gradient.
+    ///
+    /// # Errors
+    /// The squares of the gradients overflow.
+    pub(super) fn apply(&mut self, gradient: &[f64], learning_rate: f64) -> Result<Vec<f64>> {
         let Adam {
             beta1,
             beta2,
@@ -82,15 +86,14 @@ impl Moments {
         let correction1 = 1.0 - beta1.powi(updates);
         let correction2 = 1.0 - beta2.powi(updates);
         let moments = self.first.iter_mut().zip(&mut self.second);
-        gradient
-            .iter()
-            .zip(moments)
-            .map(|(g, (m, v))| {
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-                -learning_rate * (*m / correction1) / ((*v / correction2).sqrt() + epsilon)
-            })
-            .collect()
+        let delta = gradient.iter().zip(moments).map(|(g, (m, v))| {
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            -learning_rate * (*m / correction1) / ((*v / correction2).sqrt() + epsilon)
+        });
+        let delta = delta.collect();
+        check_squares(&self.second)?;
+        Ok(delta)
     }
 }
 
@@ -105,7 +108,7 @@ impl Step for Moments {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         Ok(Update {
-            delta: self.apply(&at.gradient(), learning_rate),
+            delta: self.apply(&finite_gradient(at)?, learning_rate)?,
             ..Update::default()
         })
     }

@@ -23,7 +23,7 @@ mod place;
 
 use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 use super::whitened::{rayleigh, whitened};
-use super::{Method, SUFFICIENT_DECREASE, Step, Update};
+use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
@@ -148,12 +148,12 @@ struct Candidate {
 impl Scene<'_, '_> {
     /// Tries a place; none where the loss does not fall enough, or is not finite.
     fn candidate(&self, place: Place) -> Option<Candidate> {
-        let filter = place.filter(self.parts.singular_values()[0]);
-        let (slope, square) = self.parts.line(&filter);
-        let length = place.reach * slope / square;
+        let filter = place.filter(self.parts.largest());
+        let (length, decrease) = self.parts.line_minimum(&filter);
+        let length = place.reach * length;
         let mut whole = self.parts.direction(self.scaled, &filter);
         whole.iter_mut().for_each(|d| *d *= -length);
-        let mut decrease = 0.5 * length * slope * (2.0 - place.reach);
+        let mut decrease = place.reach * decrease * (2.0 - place.reach);
         if let Some(drift) = self.drift {
             whole.iter_mut().zip(&drift.step).for_each(|(w, d)| *w += d);
             decrease += drift.decrease;
@@ -241,11 +241,11 @@ impl Searching {
 
     /// The update from the parameters that are trained.
     fn advance(&mut self, at: &Linearization<'_>, rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (scaled, mut residual) = whitened(at);
+        let (scaled, mut residual) = whitened(at)?;
         let scale = || rayleigh(&gradient, &residual).sqrt();
         let largest = self.largest.unwrap_or_else(scale);
         let momentum = self.momentum.value();
@@ -341,6 +341,11 @@ impl Step for Searching {
         state.optional("iterates", &mut self.iterates, fresh, part);
     }
 
+    fn takes_back(&self) -> bool {
+        let iterates = self.iterates.as_ref();
+        iterates.is_some_and(Iterates::can_go_back)
+    }
+
     fn step(&mut self, given: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let mut iterates = match self.iterates.take() {
@@ -359,6 +364,15 @@ impl Step for Searching {
             .then(|| iterates.current.clone());
         let earlier = reverted.as_ref().map(|from| elsewhere(from));
         let at = earlier.as_ref().unwrap_or(at);
+        if !at.loss().is_finite() {
+            // This batch has nothing to learn from; the next one judges where this goes back to.
+            let delta = iterates.go_back(parameters);
+            self.iterates = Some(iterates);
+            return Ok(Update {
+                delta,
+                ..Update::default()
+            });
+        }
         self.momentum.hear(mean(at));
         iterates.judge(at.loss(), |parameters| at.loss_at(parameters));
         let Update {

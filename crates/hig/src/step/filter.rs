@@ -71,20 +71,25 @@ impl Filter {
             },
             Treatment::Damp { damping: 0.0 } if sigma == 0.0 => 0.0,
             Treatment::Damp { damping } => {
-                let damped = (sigma * sigma + damping).sqrt();
+                let damped = root_of_sum(sigma, damping);
                 (sigma / damped) * damped.powf(-self.exponent)
             }
         }
     }
 
-    /// f(σ)/σ, which damping keeps finite where σ is 0 or lost in rounding; 0 where nothing does.
-    pub(super) fn ratio(&self, sigma: f64, largest: f64) -> f64 {
+    /// f(σ) over σ in a unit, which damping keeps finite where σ is 0 or lost in rounding; 0 where
+    /// nothing does.
+    pub(super) fn ratio(&self, sigma: f64, largest: f64, unit: f64) -> f64 {
         match self.treatment {
-            Treatment::Damp { damping } if damping > 0.0 && largest > 0.0 => {
-                (sigma * sigma + damping).powf(-0.5 * (1.0 + self.exponent))
-            }
+            Treatment::Damp { damping } if damping > 0.0 && largest > 0.0 => match unit {
+                1.0 => (sigma * sigma + damping).powf(-0.5 * (1.0 + self.exponent)),
+                _ => {
+                    let damped = root_of_sum(sigma, damping);
+                    damped.powf(-self.exponent) / (damped / unit)
+                }
+            },
             _ if sigma == 0.0 => 0.0,
-            _ => self.weight(sigma, largest) / sigma,
+            _ => self.weight(sigma, largest) / (sigma / unit),
         }
     }
 
@@ -94,6 +99,15 @@ impl Filter {
             Treatment::Truncate { cutoff } => cutoff,
             Treatment::Clamp { .. } | Treatment::Damp { .. } => 0.0,
         }
+    }
+}
+
+/// √(σ² + λ), where σ² may be out of the range of numbers.
+fn root_of_sum(sigma: f64, damping: f64) -> f64 {
+    let sum = sigma * sigma + damping;
+    match sum.is_normal() {
+        true => sum.sqrt(),
+        false => sigma.hypot(damping.sqrt()),
     }
 }
 

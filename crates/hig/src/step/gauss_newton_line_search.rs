@@ -9,7 +9,7 @@
 use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::Filter;
 use super::whitened::whitened;
-use super::{Method, SUFFICIENT_DECREASE, Step, Update};
+use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
@@ -79,11 +79,11 @@ impl Step for Searching {
     fn exchange(&mut self, _: &mut Exchange<'_>) {}
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (whitened, residual) = whitened(at);
+        let (whitened, residual) = whitened(at)?;
         let parts = self.request.decompose(&whitened, &residual, &self.filter)?;
         let direction = parts.direction(&whitened, &self.filter);
         let slope = dot(&gradient, &direction);

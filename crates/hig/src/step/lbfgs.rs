@@ -6,10 +6,10 @@
 //! of a pair are of one batch (Schraudolph, Yu and Günter 2007, "A stochastic quasi-Newton method
 //! for online convex optimization").
 
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
-use crate::matrix::{self, dot};
+use crate::matrix::{self, dot, power_of_two};
 use crate::memory::Exchange;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 use std::collections::VecDeque;
@@ -90,7 +90,13 @@ impl QuasiNewton {
             weights.push(weight);
         }
         if let Some(newest) = self.pairs.front() {
-            let scale = newest.product / dot(&newest.change, &newest.change);
+            let length = matrix::norm(&newest.change);
+            let scale = match length * length {
+                square if square.is_normal() => {
+                    newest.product / dot(&newest.change, &newest.change)
+                }
+                _ => newest.product / length / length,
+            };
             q.iter_mut().for_each(|v| *v *= scale);
         }
         for (pair, weight) in self.pairs.iter().zip(weights).rev() {
@@ -117,16 +123,21 @@ impl Step for QuasiNewton {
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         let mut direction = self.apply(&gradient);
         if dot(&direction, &gradient) <= 0.0 {
             // Only rounding does this to a positive definite H.
             self.pairs.clear();
             direction.clone_from(&gradient);
         }
-        direction.iter_mut().for_each(|v| *v = -*v);
+        // Without pairs the direction has the size of the gradient, whose square may be out of range.
+        let unit = match self.pairs.len() {
+            0 => power_of_two(matrix::norm(&gradient)),
+            _ => 1.0,
+        };
+        direction.iter_mut().for_each(|v| *v /= -unit);
         let first = match self.pairs.len() {
-            0 => 1.0 / matrix::norm(&gradient),
+            0 => 1.0 / matrix::norm(&direction),
             _ => 1.0,
         };
         let start = Point {
@@ -134,6 +145,7 @@ impl Step for QuasiNewton {
             loss: at.loss(),
             slope: dot(&direction, &gradient),
         };
+        matrix::check_finite_vector("slope of the loss along the step", &[start.slope])?;
         let found = search(at, &direction, start, first, self.settings.trials);
         let Some((length, ahead)) = found else {
             self.pairs.clear();
@@ -146,7 +158,7 @@ impl Step for QuasiNewton {
             self.pairs.truncate(self.settings.memory - 1);
             self.pairs.push_front(pair);
         }
-        Ok(update(delta, length))
+        Ok(update(delta, length / unit))
     }
 }
 

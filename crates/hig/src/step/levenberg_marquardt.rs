@@ -8,7 +8,7 @@
 use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 use super::filter::{Filter, Treatment};
 use super::whitened::{rayleigh, whitened};
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::matrix::dot;
@@ -88,17 +88,17 @@ impl Step for Damped {
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (whitened, cotangent) = whitened(at);
+        let (whitened, cotangent) = whitened(at)?;
         let least = self
             .damping
             .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &cotangent));
         let least = filter(least.max(f64::MIN_POSITIVE));
         let parts = self.request.decompose(&whitened, &cotangent, &least)?;
-        let top = parts.singular_values()[0].powi(2);
+        let top = parts.largest().powi(2);
         // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
         let bounded = |damping: f64| damping.clamp(f64::EPSILON * top, top / f64::EPSILON);
         let mut damping = bounded(self.damping.unwrap_or(self.settings.damping * top));

@@ -37,6 +37,7 @@ pub use spring::Spring;
 
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization};
+use crate::matrix;
 use crate::memory::Exchange;
 use crate::settings::Settings;
 
@@ -66,6 +67,20 @@ impl Update {
 /// The part of what a line promises that the loss must fall by (Nocedal and Wright 2006, equation 3.4).
 const SUFFICIENT_DECREASE: f64 = 1e-4;
 
+/// The gradient of a batch, refused where it is not finite: to a search every trial along it fails, so
+/// that it would leave the parameters alone without a word.
+fn finite_gradient(at: &Linearization<'_>) -> Result<Vec<f64>> {
+    let gradient = at.gradient();
+    matrix::check_finite_vector("gradient", &gradient)?;
+    Ok(gradient)
+}
+
+/// Refuses sums of squared gradients that have overflowed: divided by their root every step to come
+/// would be 0.
+fn check_squares(squares: &[f64]) -> Result<()> {
+    matrix::check_finite_vector("sum of squared gradients", squares)
+}
+
 /// An optimizer at work: its state between updates.
 pub trait Step: Send {
     /// Tells how many numbers (f64) an update may hold; a step that knows how to do with fewer then
@@ -79,10 +94,16 @@ pub trait Step: Send {
     /// go on to the same bits.
     fn exchange(&mut self, state: &mut Exchange<'_>);
 
+    /// Whether it can take its last update back. Where it can, a loss that is not finite does not end a
+    /// training: the step is asked about the batch all the same.
+    fn takes_back(&self) -> bool {
+        false
+    }
+
     /// The update for a linearised batch at a learning rate.
     ///
     /// # Errors
-    /// A decomposition that fails, on numbers that are not finite.
+    /// A gradient, or a matrix to be decomposed, that is not finite; a decomposition that fails.
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update>;
 }
 

@@ -1,6 +1,6 @@
 //! RMSProp (Tieleman and Hinton 2012, Neural Networks for Machine Learning, lecture 6e).
 
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, check_squares, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::memory::Exchange;
@@ -62,15 +62,17 @@ impl Step for Mean {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let RmsProp { decay, epsilon, .. } = self.settings;
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         self.squares.resize(gradient.len(), 0.0);
         let pairs = gradient.iter().zip(&mut self.squares);
         let delta = pairs.map(|(g, mean)| {
             *mean = decay * *mean + (1.0 - decay) * g * g;
             -learning_rate * g / (mean.sqrt() + epsilon)
         });
+        let delta = delta.collect();
+        check_squares(&self.squares)?;
         Ok(Update {
-            delta: delta.collect(),
+            delta,
             ..Update::default()
         })
     }

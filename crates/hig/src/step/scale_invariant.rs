@@ -8,7 +8,7 @@ use super::adam::Moments;
 use super::{Adam, Method, Step, Update};
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization};
-use crate::matrix::{self, Mat};
+use crate::matrix::{self, Mat, power_of_two};
 use crate::memory::Exchange;
 use crate::settings::{FRACTION, POSITIVE, Settings};
 use faer::Par;
@@ -77,7 +77,7 @@ impl Step for Proxy {
         let network = at.model().network;
         let gradient = network.vjp(at.parameters(), at.activations(), cotangent);
         Ok(Update {
-            delta: self.adam.apply(gradient.col_as_slice(0), learning_rate),
+            delta: self.adam.apply(gradient.col_as_slice(0), learning_rate)?,
             ..Update::default()
         })
     }
@@ -147,9 +147,21 @@ impl PseudoInverse {
 
     fn apply(&mut self, matrix: &Mat<f64>, vector: &[f64], cutoff: f64) -> Result<Vec<f64>> {
         let size = matrix.nrows().min(matrix.ncols());
+        let failed = |reason: &str| Error::Decomposition {
+            matrix: "physics Jacobian of a sample",
+            size,
+            reason: reason.into(),
+        };
+        if !matrix.is_all_finite() {
+            let reason = "it is not finite; the controls may have left the range of the simulation";
+            return Err(failed(reason));
+        }
+        // Far from 1 the squares inside the iteration would overflow or vanish.
+        let scale = power_of_two(matrix.norm_max());
+        let scaled = faer::Scale(1.0 / scale) * matrix;
         let mut sigma = faer::diag::Diag::zeros(size);
         svd::svd(
-            matrix.as_ref(),
+            scaled.as_ref(),
             sigma.as_mut(),
             Some(self.u.as_mut()),
             Some(self.v.as_mut()),
@@ -157,16 +169,15 @@ impl PseudoInverse {
             MemStack::new(&mut self.memory),
             Default::default(),
         )
-        .map_err(|_| Error::Decomposition {
-            matrix: "physics Jacobian of a sample",
-            size,
-            reason: "it is not finite; the controls may have left the range of the simulation"
-                .into(),
-        })?;
+        .map_err(|_| failed("the singular value iteration did not converge"))?;
         let mut coefficients = matrix::apply_transposed(self.u.as_ref(), vector);
         let largest = sigma[0];
         for (c, s) in coefficients.iter_mut().zip(sigma.column_vector().iter()) {
-            *c = if *s > cutoff * largest { *c / s } else { 0.0 };
+            *c = if *s > cutoff * largest {
+                *c / s / scale
+            } else {
+                0.0
+            };
         }
         Ok(matrix::apply(self.v.as_ref(), &coefficients))
     }

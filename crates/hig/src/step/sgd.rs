@@ -1,7 +1,7 @@
 //! Stochastic gradient descent, with heavy-ball momentum where asked
 //! (Polyak 1964, doi 10.1016/0041-5553(64)90137-5; in the form of Sutskever et al. 2013, equation 1).
 
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::memory::Exchange;
@@ -74,7 +74,7 @@ impl Step for Descent {
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
-        let gradient = at.gradient();
+        let gradient = finite_gradient(at)?;
         self.velocity.resize(gradient.len(), 0.0);
         for (v, g) in self.velocity.iter_mut().zip(&gradient) {
             *v = self.momentum * *v - learning_rate * g;

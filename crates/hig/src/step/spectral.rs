@@ -2,7 +2,7 @@
 
 use super::decomposition::{ANY_ROUTE, Request, Route};
 use super::filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
-use super::{Method, Step, Update};
+use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::linearization::{Consumes, Linearization};
 use crate::memory::Exchange;
@@ -138,7 +138,7 @@ impl Step for Running {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let (direction, diagnostics, spectrum) = if self.is_gradient {
-            (at.gradient(), Vec::new(), Vec::new())
+            (finite_gradient(at)?, Vec::new(), Vec::new())
         } else {
             let parts = self.request.decompose(at, &at.cotangent(), &self.filter)?;
             let direction = parts.direction(at, &self.filter);

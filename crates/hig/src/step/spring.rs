@@ -110,7 +110,7 @@ impl Step for Running {
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
         let momentum = self.settings.momentum;
-        let (scaled, mut residual) = whitened(at);
+        let (scaled, mut residual) = whitened(at)?;
         let last = self.last.take();
         let mut phi = vec![0.0; at.columns()];
         if let Some(last) = last.filter(|_| momentum > 0.0) {
@@ -125,7 +125,7 @@ impl Step for Running {
             let largest = self.largest.unwrap_or_else(scale);
             let least = self.filter(largest);
             let parts = self.request.decompose(&scaled, &residual, &least)?;
-            let largest = parts.singular_values()[0];
+            let largest = parts.largest();
             self.largest = Some(largest);
             let filter = self.filter(largest);
             let increment = parts.direction(&scaled, &filter);

@@ -5,23 +5,28 @@
 //! is the gradient: a Gauss-Newton step of A and r has the length 1 whatever the batch size and the
 //! weights of a squared loss.
 
+use crate::error::Result;
 use crate::linearization::Linearization;
-use crate::matrix::{self, dot};
+use crate::matrix::{self, norm};
 
 /// A, as a linearization, and r.
-pub fn whitened<'a>(at: &Linearization<'a>) -> (Linearization<'a>, Vec<f64>) {
+///
+/// # Errors
+/// r is not finite: g is not, or the curvature of the loss is not above 0.
+pub fn whitened<'a>(at: &Linearization<'a>) -> Result<(Linearization<'a>, Vec<f64>)> {
     let target = at.batch().target.as_ref();
     let curvature = at.model().loss.curvature(at.y().as_ref(), target);
     let reduction = at.model().reduction.scale(at.batch().len());
     let curvature = matrix::stack(curvature.as_ref()).into_iter();
     let roots: Vec<f64> = curvature.map(|c| (reduction * c).sqrt()).collect();
     let pairs = at.cotangent().into_iter().zip(&roots);
-    let cotangent = pairs.map(|(g, root)| g / root).collect();
-    (at.with_scaled_rows(&roots), cotangent)
+    let cotangent: Vec<f64> = pairs.map(|(g, root)| g / root).collect();
+    matrix::check_finite_vector("gradient in y over the root of the curvature", &cotangent)?;
+    Ok((at.with_scaled_rows(&roots), cotangent))
 }
 
 /// The scale of the largest σ², from below, before anything is decomposed: the Rayleigh quotient of r,
 /// given Aᵀ·r.
 pub fn rayleigh(gradient: &[f64], residual: &[f64]) -> f64 {
-    dot(gradient, gradient) / dot(residual, residual)
+    (norm(gradient) / norm(residual)).powi(2)
 }

@@ -17,6 +17,7 @@ pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linearization::{Consumes, Linearization, Model};
+use crate::matrix;
 use crate::memory::{Exchange, Memory};
 use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
@@ -48,7 +49,8 @@ crate::settings! {
 pub enum Stop {
     /// The budget is used up.
     Budget,
-    /// The loss of a batch is NaN or infinite.
+    /// The loss of a batch or of the training samples is NaN or infinite, and the step could not take
+    /// its last update back.
     LossNotFinite {
         /// Updates done before.
         update: usize,
@@ -231,7 +233,7 @@ pub fn train(
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
     } else if run.now.updates == 0
-        && let Some(stop) = run.evaluate(&Last::default())
+        && let Some(stop) = run.evaluate(&Last::default(), false)
     {
         return Ok(run.finish(stop));
     }
@@ -274,7 +276,7 @@ pub fn train(
                 rows: batch.len() * problem.physics.widths().output,
                 change,
             };
-            let evaluated = run.evaluate(&last);
+            let evaluated = run.evaluate(&last, step.takes_back());
             stop = stop.or(evaluated);
         }
         if let Some(failed @ Stop::Failed { .. }) = stop {
@@ -291,10 +293,11 @@ pub fn train(
 }
 
 /// What one update computes: the loss of a batch at the parameters, and the change that a step makes
-/// of the batch, none where the loss is not finite. All of it runs on the threads of the pool.
+/// of the batch, none where the loss is not finite and the step takes nothing back. All of it runs on
+/// the threads of the pool.
 ///
 /// # Errors
-/// Those of the step.
+/// Those of the step, or the first number of the loss or the physics that is not finite behind them.
 pub fn compute(
     model: Model<'_>,
     batch: &Dataset,
@@ -306,8 +309,11 @@ pub fn compute(
         let _part = part!(STEP);
         let at = Linearization::new(model, batch, parameters);
         let loss = at.loss();
-        let update = match loss.is_finite() {
-            true => Some(step.step(&at, learning_rate)?),
+        let update = match loss.is_finite() || step.takes_back() {
+            true => Some(step.step(&at, learning_rate).map_err(|error| {
+                // A number of the physics or the loss that spoilt the step says more than the step.
+                at.check_finite().err().unwrap_or(error)
+            })?),
             false => None,
         };
         Ok((loss, update))
@@ -345,14 +351,7 @@ pub fn check(
             expected: format!("length {p}"),
         });
     }
-    if let Some(i) = parameters.iter().position(|v| !v.is_finite()) {
-        return Err(Error::NonFinite {
-            what: "parameters".into(),
-            value: parameters[i],
-            row: i,
-            column: 0,
-        });
-    }
+    matrix::check_finite_vector("parameters", parameters)?;
     if training.order == Order::Fresh && problem.sampler.is_none() {
         let expected = "shuffled or fixed: this problem has given samples only";
         return Err(Error::setting("order", "fresh", expected));
@@ -509,7 +508,8 @@ impl Run<'_, '_> {
         stop_of(flows, self.now.updates)
     }
 
-    fn evaluate(&mut self, last: &Last) -> Option<Stop> {
+    /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back`.
+    fn evaluate(&mut self, last: &Last, takes_back: bool) -> Option<Stop> {
         let model = self.problem.model();
         let (train_loss, test_loss) = {
             let _part = part!(EVALUATE);
@@ -533,7 +533,7 @@ impl Run<'_, '_> {
         let _part = part!(RECORD);
         let flows = self.observers.iter_mut().map(|o| o.evaluation(&evaluation));
         let asked = stop_of(flows, self.now.updates);
-        if train_loss.is_finite() {
+        if train_loss.is_finite() || takes_back {
             return asked;
         }
         Some(Stop::LossNotFinite {
@@ -560,13 +560,19 @@ impl Run<'_, '_> {
         let mut stop = stop;
         let evaluated = |now: &Counters| now.evaluated.filter(|last| last.0 == now.updates);
         if evaluated(&self.now).is_none()
-            && let Some(last) = self.evaluate(&Last::default())
+            && let Some(last) = self.evaluate(&Last::default(), false)
             && matches!(stop, Stop::Budget)
         {
             stop = last;
         }
         let losses = evaluated(&self.now).map(|(_, train, test)| (train, test));
         let (train_loss, test_loss) = losses.unwrap_or((f64::NAN, f64::NAN));
+        if matches!(stop, Stop::Budget) && !train_loss.is_finite() {
+            stop = Stop::LossNotFinite {
+                update: self.now.updates,
+                loss: train_loss,
+            };
+        }
         Outcome {
             parameters: self.now.parameters,
             updates: self.now.updates,

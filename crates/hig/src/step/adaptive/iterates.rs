@@ -86,16 +86,36 @@ impl Iterates {
         best.filter(|best| best.advantage < -MARGIN)
     }
 
+    /// Whether what is shown differs from where the last update began.
+    pub fn can_go_back(&self) -> bool {
+        self.shown != self.before
+    }
+
     /// Takes the last update back.
     pub fn revert(&mut self) {
         self.current = self.before.clone();
+    }
+
+    /// Answers the change of the parameters shown, from those given, to before the last update, and has
+    /// nothing more to go back to.
+    pub fn go_back(&mut self, given: &[f64]) -> Vec<f64> {
+        let delta: Vec<f64> = self.before.iter().zip(given).map(|(b, g)| b - g).collect();
+        self.shown = given.iter().zip(&delta).map(|(g, d)| g + d).collect();
+        self.current = self.shown.clone();
+        self.before = self.shown.clone();
+        delta
     }
 
     /// Compares the averages by a new batch, on which the current parameters have a known loss.
     pub fn judge(&mut self, current: f64, loss: impl Fn(&[f64]) -> f64 + Sync) {
         let count = MEMORY.min(self.updates.max(1.0));
         self.averages.par_iter_mut().for_each(|average| {
-            let ratio = (loss(&average.values) / current).ln();
+            let loss = loss(&average.values);
+            let ratio = match loss.is_nan() {
+                true => f64::INFINITY,
+                false => (loss / current).ln(),
+            };
+            // Of two losses of 0 none is better.
             let ratio = if ratio.is_nan() { 0.0 } else { ratio };
             average.advantage += (ratio.clamp(-10.0, 10.0) - average.advantage) / count;
         });

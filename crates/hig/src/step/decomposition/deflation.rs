@@ -22,9 +22,10 @@ pub(super) struct Floor {
 const EIGENVALUE_ERROR: f64 = 16.0;
 
 impl Floor {
-    pub(super) fn new(filter: &Filter, accuracy: f64) -> Self {
+    /// For a filter of a J that is measured in a unit.
+    pub(super) fn new(filter: &Filter, unit: f64, accuracy: f64) -> Self {
         let damping = match filter.treatment {
-            Treatment::Damp { damping } => damping,
+            Treatment::Damp { damping } => damping / unit / unit,
             Treatment::Truncate { .. } | Treatment::Clamp { .. } => 0.0,
         };
         Self {
@@ -52,7 +53,8 @@ impl Floor {
         let smallest = lambda.iter().rfind(|l| **l + error > needed);
         let smallest = smallest.map_or(needed, |l| if *l > 2.0 * error { *l } else { needed });
         let leak = if smallest > 0.0 && self.damping == 0.0 {
-            (error / self.accuracy).powi(2) / smallest
+            // Not its square first, which may overflow.
+            (error / self.accuracy) * (error / self.accuracy / smallest)
         } else {
             0.0
         };

@@ -31,7 +31,7 @@ impl Decomposition {
     /// The matrix is not finite, or the iteration did not converge.
     pub fn of_gram(gram: &Mat<f64>, g: &[f64], filter: &Filter) -> Result<Self> {
         // An infinite relative error is allowed, so that no image is ever asked for.
-        let floor = Floor::new(filter, f64::INFINITY);
+        let floor = Floor::new(filter, 1.0, f64::INFINITY);
         let images = |u: MatRef<'_, f64>| matrix::product(u.transpose(), (gram * u).as_ref());
         let (mut sigma, u) = in_pool(|| resolve(&|| gram.clone(), "Gram matrix", floor, &images))?;
         let lost = sigma.first().map_or(0.0, |top| Floor::lost(*top));
@@ -40,6 +40,7 @@ impl Decomposition {
         }
         Ok(Self {
             route: Route::Gram,
+            unit: 1.0,
             sigma,
             coefficients: u.project(g),
             basis: Basis::Left(u),

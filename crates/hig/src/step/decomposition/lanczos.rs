@@ -43,12 +43,14 @@ const LOOK: f64 = 0.125;
 const FIRST_LOOK: usize = 16;
 
 /// Approximates f(K)·g until the step's estimated relative error is below `accuracy`, or as many
-/// products have been made as a step may keep.
+/// products have been made as a step may keep. `unit` is what the given J was divided by before; the
+/// filter is that of the whole J.
 ///
 /// # Errors
 /// K is not finite, or an eigenvalue iteration does not converge.
 pub(super) fn lanczos(
     jacobian: &dyn Jacobian,
+    unit: f64,
     g: &[f64],
     filter: &Filter,
     accuracy: f64,
@@ -64,11 +66,12 @@ pub(super) fn lanczos(
     let mut basis = Blocks::new(g.len());
     let mut projected = Projected::default();
     let mut spectrum = projected.spectrum().ok_or_else(diverged)?;
-    let mut looks = Looks::new(filter);
+    let mut looks = Looks::new(filter, unit);
     let mut overlaps = Overlaps::new(g.len());
     let mut before = vec![0.0; g.len()];
     let mut next = FIRST_LOOK;
-    if length > 0.0 {
+    // NaN shows in the first product.
+    if length != 0.0 {
         basis.push(g.iter().map(|g| g / length));
     }
     while basis.len > projected.diagonal.len() {
@@ -165,15 +168,17 @@ impl Projected {
 /// Watches how much the step still changes.
 struct Looks<'a> {
     filter: &'a Filter,
+    unit: f64,
     before: Vec<f64>,
     change: f64,
     error: f64,
 }
 
 impl<'a> Looks<'a> {
-    fn new(filter: &'a Filter) -> Self {
+    fn new(filter: &'a Filter, unit: f64) -> Self {
         Self {
             filter,
+            unit,
             before: Vec::new(),
             change: f64::INFINITY,
             error: f64::INFINITY,
@@ -184,10 +189,11 @@ impl<'a> Looks<'a> {
     /// of the last look's step well; that of the present one is smaller by the rate of decrease.
     fn look(&mut self, projected: &Projected, spectrum: &Divided, length: f64) {
         let values = spectrum.values();
-        let top = values.first().map_or(0.0, |v| v.max(0.0)).sqrt();
+        let unit = self.unit;
+        let top = unit * values.first().map_or(0.0, |v| v.max(0.0)).sqrt();
         let mut x = spectrum.project(&first_unit(values.len(), length));
         for (x, value) in x.iter_mut().zip(values) {
-            *x *= self.filter.ratio(value.max(0.0).sqrt(), top);
+            *x *= self.filter.ratio(unit * value.max(0.0).sqrt(), top, unit);
         }
         let x = spectrum.combine(&x);
         let size = matrix::norm(&x);

@@ -28,7 +28,8 @@ mod lanczos;
 mod request;
 mod route;
 mod symmetric;
-#[allow(dead_code)] // as divide
+mod unit;
+
 pub use given::filtered_inverse;
 pub use request::Request;
 pub use route::{ANY_ROUTE, Route};
@@ -36,7 +37,7 @@ pub use route::{ANY_ROUTE, Route};
 use super::filter::Filter;
 use crate::error::{Error, Result};
 use crate::linearization::Jacobian;
-use crate::matrix::{self, Mat, MatRef};
+use crate::matrix::{self, Mat, MatRef, power_of_two};
 use crate::threads::in_pool;
 use crate::timing::part;
 use deflation::{Eigenbasis, Floor, resolve};
@@ -45,7 +46,6 @@ use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::svd;
 use lanczos::{Krylov, Ritz, lanczos};
-use symmetric::power_of_two;
 
 /// The singular values of J with what a step of any filter needs.
 ///
@@ -66,6 +66,8 @@ use symmetric::power_of_two;
 #[derive(Debug)]
 pub struct Decomposition {
     route: Route,
+    /// What J was divided by before it was decomposed; 1 for an ordinary J.
+    unit: f64,
     sigma: Vec<f64>,
     coefficients: Vec<f64>,
     basis: Basis,
@@ -114,13 +116,26 @@ impl Decomposition {
     ) -> Result<Self> {
         let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
         let _part = part!(DECOMPOSE);
-        let parts = in_pool(|| Self::by_route(jacobian, g, filter, route, accuracy))?;
+        let parts = in_pool(|| {
+            let found = Self::by_route(jacobian, 1.0, g, filter, route, accuracy);
+            let ordinary = found.as_ref().is_ok_and(|f| unit::is_ordinary(f.largest()));
+            // The SVD of J squares nothing.
+            if ordinary || route == Route::Svd {
+                return found;
+            }
+            let scaled =
+                unit::of(jacobian).and_then(|unit| Some((jacobian.divided_by(unit)?, unit)));
+            match scaled {
+                Some((j, unit)) => Self::by_route(j.as_ref(), unit, g, filter, route, accuracy),
+                None => found,
+            }
+        })?;
         tracing::debug!(
             route = ?parts.route,
             rows = jacobian.rows(),
             columns = jacobian.columns(),
             rank = parts.rank(filter.floor()),
-            largest = parts.sigma.first(),
+            largest = parts.largest(),
             "decomposed"
         );
         Ok(parts)
@@ -128,13 +143,14 @@ impl Decomposition {
 
     fn by_route(
         jacobian: &dyn Jacobian,
+        unit: f64,
         g: &[f64],
         filter: &Filter,
         route: Route,
         accuracy: f64,
     ) -> Result<Self> {
-        let floor = Floor::new(filter, accuracy);
-        let (sigma, coefficients, basis) = match route {
+        let floor = Floor::new(filter, unit, accuracy);
+        let (mut sigma, coefficients, basis) = match route {
             Route::Svd => by_svd(&built(|| jacobian.transposed()), g)?,
             Route::Normal => {
                 let normal = || built(|| jacobian.normal());
@@ -153,12 +169,21 @@ impl Decomposition {
                     sigma,
                     coefficients,
                     krylov,
-                } = lanczos(jacobian, g, filter, accuracy)?;
+                } = lanczos(jacobian, unit, g, filter, accuracy)?;
                 (sigma, coefficients, Basis::Krylov(krylov))
             }
         };
+        sigma.iter_mut().for_each(|sigma| *sigma *= unit);
+        if sigma.first().is_some_and(|largest| !largest.is_finite()) {
+            return Err(Error::Decomposition {
+                matrix: "Jacobian",
+                size: g.len(),
+                reason: "its largest singular value is beyond the range of numbers".into(),
+            });
+        }
         Ok(Self {
             route,
+            unit,
             sigma,
             coefficients,
             basis,
@@ -180,9 +205,14 @@ impl Decomposition {
         self.sigma
     }
 
+    /// The largest singular value; 0 where there is none.
+    pub fn largest(&self) -> f64 {
+        self.sigma.first().copied().unwrap_or(0.0)
+    }
+
     /// Number of singular values above `cutoff` times the largest.
     pub fn rank(&self, cutoff: f64) -> usize {
-        let largest = self.sigma.first().copied().unwrap_or(0.0);
+        let largest = self.largest();
         self.sigma
             .iter()
             .filter(|sigma| **sigma > cutoff * largest)
@@ -214,10 +244,10 @@ impl Decomposition {
     /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
     pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
         let _part = part!(DIRECTION);
-        let ratios = || self.weighted(|s, top| filter.ratio(s, top));
+        let ratios = || self.weighted(|s, top| filter.ratio(s, top, self.unit));
         match &self.basis {
-            Basis::Left(u) => jacobian.vjp(&u.combine(&ratios())),
-            Basis::Krylov(q) => jacobian.vjp(&q.combine(&ratios())),
+            Basis::Left(u) => self.pulled_back(jacobian, &u.combine(&ratios())),
+            Basis::Krylov(q) => self.pulled_back(jacobian, &q.combine(&ratios())),
             Basis::Normal(v) => v.combine(&ratios()),
             Basis::Right(v) => {
                 matrix::apply(v.as_ref(), &self.weighted(|s, top| filter.weight(s, top)))
@@ -225,17 +255,35 @@ impl Decomposition {
         }
     }
 
-    /// What the quadratic model of a squared loss sees along the direction d of a filter: the slope
-    /// g·Jd and the square |Jd|², from the spectrum alone.
-    pub fn line(&self, filter: &Filter) -> (f64, f64) {
-        let images = self.components(filter);
-        let spectrum = self.sigma.iter().zip(&self.coefficients);
+    /// Jᵀ·w, for the J that was decomposed.
+    fn pulled_back(&self, jacobian: &dyn Jacobian, w: &[f64]) -> Vec<f64> {
+        if self.unit == 1.0 {
+            return jacobian.vjp(w);
+        }
+        let scaled = jacobian.divided_by(self.unit);
+        scaled.map_or_else(|| jacobian.vjp(w), |scaled| scaled.vjp(w))
+    }
+
+    /// The minimum of the quadratic model of a squared loss against the direction d of a filter, from
+    /// the spectrum alone: the length g·Jd / |Jd|², and the decrease ½·(g·Jd)² / |Jd|² that it brings.
+    pub fn line_minimum(&self, filter: &Filter) -> (f64, f64) {
+        let components = self.components(filter);
+        let images = self.sigma.iter().zip(&components).map(|(s, d)| s * d);
+        let largest = images.fold(0.0_f64, |most, image| most.max(image.abs()));
+        if largest == 0.0 {
+            return (0.0, 0.0);
+        }
+        // Its squares may be out of range where the length and the decrease are not.
+        let unit = power_of_two(largest);
         let normal = matches!(self.basis, Basis::Normal(_));
-        let parts = images.iter().zip(spectrum).map(|(d, (s, c))| {
-            let slope = if normal { c * d } else { s * c * d };
-            (slope, (s * d) * (s * d))
+        let spectrum = self.sigma.iter().zip(&self.coefficients);
+        let parts = components.iter().zip(spectrum).map(|(d, (s, c))| {
+            let (d, s_c) = (d / unit, if normal { self.unit * c } else { s * c });
+            (s_c * d, (s * d) * (s * d))
         });
-        parts.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d))
+        let (slope, square) = parts.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
+        let length = slope / square;
+        (length / unit, 0.5 * length * slope)
     }
 
     /// How many singular directions carry the step of a filter: with aₖ its component along the k-th
@@ -257,8 +305,8 @@ impl Decomposition {
     /// The components of the direction of a filter along the right singular vectors.
     fn components(&self, filter: &Filter) -> Vec<f64> {
         match &self.basis {
-            // Here the coefficients are those of Jᵀ·g = V·Σ·(Uᵀ·g).
-            Basis::Normal(_) => self.weighted(|s, top| filter.ratio(s, top)),
+            // Here the coefficients are those of Jᵀ·g = V·Σ·(Uᵀ·g), in the unit.
+            Basis::Normal(_) => self.weighted(|s, top| filter.ratio(s, top, self.unit)),
             _ => self.weighted(|s, top| filter.weight(s, top)),
         }
     }
@@ -266,7 +314,7 @@ impl Decomposition {
     /// The vector c (length n) that the direction is Jᵀ·c of: f(K)·g. None on the routes that work
     /// in the space of the parameters.
     pub fn sample_weights(&self, filter: &Filter) -> Option<Vec<f64>> {
-        let ratios = || self.weighted(|s, top| filter.ratio(s, top));
+        let ratios = || self.weighted(|s, top| filter.ratio(s, top, self.unit) / self.unit);
         match &self.basis {
             Basis::Left(u) => Some(u.combine(&ratios())),
             Basis::Krylov(q) => Some(q.combine(&ratios())),
@@ -276,7 +324,7 @@ impl Decomposition {
 
     /// The coefficients of g, each times f(σ, σ_max).
     fn weighted(&self, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-        let largest = self.sigma.first().copied().unwrap_or(0.0);
+        let largest = self.largest();
         let spectrum = self.sigma.iter().zip(&self.coefficients);
         spectrum.map(|(s, c)| f(*s, largest) * c).collect()
     }
@@ -329,7 +377,7 @@ impl ThinSvd {
             size: n,
             reason: reason.into(),
         };
-        if !transposed.norm_max().is_finite() {
+        if !transposed.is_all_finite() {
             return Err(failed("it is not finite; try a smaller learning rate"));
         }
         svd::svd(

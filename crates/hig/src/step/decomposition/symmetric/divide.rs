@@ -8,8 +8,7 @@
 
 use super::ql::Rotations;
 use super::rank_one::RankOne;
-use super::scaled::power_of_two;
-use crate::matrix::{Mat, MatMut};
+use crate::matrix::{Mat, MatMut, power_of_two};
 use std::ops::Range;
 
 /// Up to this size the QL method alone is as quick.

@@ -19,7 +19,6 @@ mod secular;
 
 pub(super) use divide::Divided;
 pub(super) use formed::eigen;
-pub(super) use scaled::power_of_two;
 
 use crate::error::Result;
 use crate::matrix::{Mat, MatMut};

@@ -1,7 +1,7 @@
 //! A symmetric matrix at a scale where nothing overflows.
 
 use crate::error::{Error, Result};
-use crate::matrix::Mat;
+use crate::matrix::{Mat, power_of_two};
 use crate::simd::vectorised;
 
 /// Divides the lower half of a symmetric matrix by a power of two that brings its entries to about 1:
@@ -26,7 +26,9 @@ pub(super) fn bring_to_one(gram: &mut Mat<f64>, name: &'static str) -> Result<f6
     Err(Error::Decomposition {
         matrix: name,
         size: n,
-        reason: "it is not finite; try a smaller learning rate".into(),
+        reason: "it is not finite, or squares of inputs and derivatives are beyond the range of \
+                 numbers; try a smaller learning rate"
+            .into(),
     })
 }
 
@@ -48,13 +50,4 @@ fn divide(values: &mut [f64], scale: f64) -> f64 {
         sums[0] += v.abs();
     }
     sums.iter().sum()
-}
-
-/// The power of two nearest to a number, by which scaling is exact; 1 where there is none.
-pub(in super::super) fn power_of_two(value: f64) -> f64 {
-    if value > 0.0 && value.is_finite() {
-        value.log2().round().clamp(-1000.0, 1000.0).exp2()
-    } else {
-        1.0
-    }
 }
