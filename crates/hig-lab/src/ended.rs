@@ -1,5 +1,6 @@
 //! How the training of a method ended, as `outcome.toml` in its folder tells.
 
+use crate::small;
 use anyhow::{Context, Result};
 use hig::tensors::write_whole;
 use hig::trainer::{Outcome, Stop};
@@ -88,13 +89,22 @@ impl Ended {
 
     /// Writes the file whole.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write_whole(&folder.join(OUTCOME), self.to_toml().to_string().as_bytes())?;
+        write_whole(&folder.join(OUTCOME), self.text().as_bytes())?;
         Ok(())
     }
 
     /// Reads the file; none where it is missing or damaged, as after a training that did not end.
     pub fn read(folder: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(folder.join(OUTCOME)).ok()?;
+        Self::parse(&small::read_text(&folder.join(OUTCOME), small::TEXT).ok()?)
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> String {
+        self.to_toml().to_string()
+    }
+
+    /// Reads the text of the file; none where it is damaged.
+    pub fn parse(text: &str) -> Option<Self> {
         Self::from_toml(&text.parse().ok()?)
     }
 

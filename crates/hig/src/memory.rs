@@ -8,7 +8,7 @@
 //! with the checksum itself taken as eight zeros), by which a truncated or damaged file is recognised.
 
 use crate::error::{Error, Result};
-use crate::tensors::{Precision, Tensors, serialized, write_whole};
+use crate::tensors::{Precision, Tensors, read_whole, serialized, write_whole};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -107,7 +107,7 @@ impl Memory {
         if told != format!("{:08x}", sum.finalize()).as_bytes() {
             return Err("its checksum is wrong: it is truncated or damaged".into());
         }
-        let (tensors, mut texts) = Tensors::from_bytes(bytes)?;
+        let (tensors, mut texts) = Tensors::parse(bytes)?;
         match (texts.remove("format"), texts.remove("version")) {
             (Some(format), Some(version)) if format == FORMAT => {
                 if version != VERSION {
@@ -139,8 +139,7 @@ impl Memory {
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes), and a file that cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-        Self::from_bytes(&bytes).map_err(|reason| Error::file(path, reason))
+        Self::from_bytes(&read_whole(path)?).map_err(|reason| Error::file(path, reason))
     }
 }
 

@@ -1,8 +1,6 @@
 //! Reading what was written, and what nobody would write.
 
 use super::Config;
-use super::reader::read;
-use super::source::Source;
 use super::value::words;
 use super::write::{Record, template};
 use crate::experiment::{self, Contender};
@@ -12,11 +10,12 @@ use hig::systems::{System, systems};
 use hig::trainer::{Budget, Training};
 use proptest::prelude::*;
 use std::fs;
+use std::path::Path;
 
 const FILE: &str = "experiment.toml";
 
 fn parse(text: &str) -> anyhow::Result<Config> {
-    read(Source::new(FILE, text))
+    Config::parse(Path::new(FILE), text.into())
 }
 
 fn print(system: &dyn System, contenders: &[Contender], budget: Budget, seed: u64) -> String {
