@@ -169,6 +169,7 @@ fn count(number: usize) -> toml::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_end_travels_through_its_file() {
@@ -193,5 +194,29 @@ mod tests {
         assert_eq!(Ended::read(folder.path()), None);
         Ended::forget(folder.path()).unwrap();
         Ended::forget(folder.path()).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(
+            (updates, kind) in (0..=i64::MAX as usize, 0..4_usize),
+            numbers in prop::array::uniform4(any::<f64>()),
+            texts in prop::array::uniform2(any::<String>()),
+            phases in prop::collection::vec((0..=i64::MAX as usize, any::<String>()), 0..4),
+        ) {
+            let [epochs, seconds, train_loss, test_loss] = numbers;
+            let [stop, consumed] = texts;
+            let kind = Kind::NAMES[kind].1;
+            let ended = Ended {
+                updates, epochs, seconds, train_loss, test_loss, stop, kind, consumed, phases,
+            };
+            let text = ended.text();
+            let read = Ended::parse(&text).unwrap();
+            prop_assert_eq!(read.text(), text);
+            // Of NaN only that it is one is written.
+            if numbers.iter().all(|number| !number.is_nan()) {
+                prop_assert_eq!(read, ended);
+            }
+        }
     }
 }

@@ -309,6 +309,7 @@ impl<'m> Exchange<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 
@@ -427,5 +428,29 @@ mod tests {
         later[sum..sum + 8].copy_from_slice(checksum.as_bytes());
         let message = Memory::from_bytes(&later).unwrap_err();
         assert!(message.contains("version 7"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_state_is_written_as_it_was_read(
+            numbers in prop::collection::btree_map(
+                "[a-z.0-9]{1,8}",
+                prop::collection::vec(any::<f64>(), 0..5),
+                0..5,
+            ),
+            texts in prop::collection::btree_map("[a-z.0-9]{1,6}", any::<String>(), 0..5),
+        ) {
+            let own = ["format", "version", "checksum"];
+            prop_assume!(own.iter().all(|name| !texts.contains_key(*name)));
+            let memory = Memory { numbers, texts };
+            let bytes = memory.to_bytes().unwrap();
+            let read = Memory::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(&read.texts, &memory.texts);
+            let bits = |m: &Memory| -> Vec<(String, Vec<u64>)> {
+                let bits = |values: &Vec<f64>| values.iter().map(|v| v.to_bits()).collect();
+                m.numbers.iter().map(|(name, values)| (name.clone(), bits(values))).collect()
+            };
+            prop_assert_eq!(bits(&read), bits(&memory));
+        }
     }
 }
