@@ -159,6 +159,8 @@ pub struct Exchange<'m> {
     direction: Direction<'m>,
     prefix: String,
     missing: Option<String>,
+    /// Numbers that a vector over the parameters must have, where that is known.
+    parameters: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -173,7 +175,19 @@ impl<'m> Exchange<'m> {
             direction,
             prefix: String::new(),
             missing: None,
+            parameters: None,
         }
+    }
+
+    /// Tells of how many parameters the state to come is.
+    pub fn of_parameters(&mut self, count: usize) {
+        self.parameters = Some(count);
+    }
+
+    /// Notes an entry that cannot be read, the first of them.
+    fn refuse(&mut self, name: &str) {
+        let whole = || format!("{}{name}", self.prefix);
+        self.missing = self.missing.take().or_else(|| Some(whole()));
     }
 
     /// A part with names of its own, which then begin with `name` and a dot.
@@ -187,15 +201,24 @@ impl<'m> Exchange<'m> {
 
     /// A vector.
     pub fn vector(&mut self, name: &str, values: &mut Vec<f64>) {
-        let name = format!("{}{name}", self.prefix);
+        let whole = format!("{}{name}", self.prefix);
         match &mut self.direction {
             Direction::Out(memory) => {
-                memory.numbers.insert(name, values.clone());
+                memory.numbers.insert(whole, values.clone());
             }
-            Direction::In(memory) => match memory.numbers.get(&name) {
+            Direction::In(memory) => match memory.numbers.get(&whole) {
                 Some(kept) => values.clone_from(kept),
-                None => self.missing = self.missing.take().or(Some(name)),
+                None => self.refuse(name),
             },
+        }
+    }
+
+    /// A vector with a number for each parameter; one of another network is refused.
+    pub fn over_parameters(&mut self, name: &str, values: &mut Vec<f64>) {
+        self.vector(name, values);
+        let reads = matches!(self.direction, Direction::In(_));
+        if reads && self.parameters.is_some_and(|count| count != values.len()) {
+            self.refuse(name);
         }
     }
 
@@ -205,12 +228,7 @@ impl<'m> Exchange<'m> {
         self.vector(name, &mut values);
         match values[..] {
             [kept] => *value = kept,
-            _ => {
-                self.missing = self
-                    .missing
-                    .take()
-                    .or(Some(format!("{}{name}", self.prefix)))
-            }
+            _ => self.refuse(name),
         }
     }
 
@@ -218,14 +236,20 @@ impl<'m> Exchange<'m> {
     pub fn count(&mut self, name: &str, value: &mut usize) {
         let mut number = *value as f64;
         self.number(name, &mut number);
-        *value = number as usize;
+        match counted(number) {
+            Some(count) => *value = count,
+            None => self.refuse(name),
+        }
     }
 
     /// Counts up to 2⁵³.
     pub fn counts(&mut self, name: &str, values: &mut Vec<usize>) {
         let mut numbers = values.iter().map(|v| *v as f64).collect();
         self.vector(name, &mut numbers);
-        *values = numbers.iter().map(|v| *v as usize).collect();
+        match numbers.iter().map(|v| counted(*v)).collect() {
+            Some(counts) => *values = counts,
+            None => self.refuse(name),
+        }
     }
 
     /// Yes or no.
@@ -259,9 +283,11 @@ impl<'m> Exchange<'m> {
         self.optional(name, value, || 0.0, number);
     }
 
-    /// A vector that may be absent.
-    pub fn optional_vector(&mut self, name: &str, values: &mut Option<Vec<f64>>) {
-        let vector = |state: &mut Self, values: &mut Vec<f64>| state.vector("values", values);
+    /// A vector with a number for each parameter that may be absent.
+    pub fn optional_over_parameters(&mut self, name: &str, values: &mut Option<Vec<f64>>) {
+        let vector = |state: &mut Self, values: &mut Vec<f64>| {
+            state.over_parameters("values", values);
+        };
         self.optional(name, values, Vec::new, vector);
     }
 
@@ -289,21 +315,29 @@ impl<'m> Exchange<'m> {
 
     /// Something that can be written as text, such as a generator of random numbers.
     pub fn serial<T: Serialize + DeserializeOwned>(&mut self, name: &str, value: &mut T) {
-        let name = format!("{}{name}", self.prefix);
+        let whole = format!("{}{name}", self.prefix);
         match &mut self.direction {
             Direction::Out(memory) => {
                 let text = serde_json::to_string(value).expect("plain data has a text");
-                memory.texts.insert(name, text);
+                memory.texts.insert(whole, text);
             }
             Direction::In(memory) => {
-                let text = memory.texts.get(&name);
+                let text = memory.texts.get(&whole);
                 match text.and_then(|text| serde_json::from_str(text).ok()) {
                     Some(kept) => *value = kept,
-                    None => self.missing = self.missing.take().or(Some(name)),
+                    None => self.refuse(name),
                 }
             }
         }
     }
+}
+
+/// The count that a number tells, none where it tells none or so large a one that a next might be
+/// none.
+fn counted(number: f64) -> Option<usize> {
+    const MOST: f64 = (1_u64 << 63) as f64;
+    let counts = number.fract() == 0.0 && (0.0..=MOST).contains(&number);
+    counts.then_some(number as usize)
 }
 
 #[cfg(test)]
@@ -387,6 +421,34 @@ mod tests {
         };
         let message = memory.restore(part).unwrap_err().to_string();
         assert!(message.contains("outer.numbers"), "{message}");
+    }
+
+    #[test]
+    fn what_is_no_count_and_what_is_of_other_parameters_is_named() {
+        for wrong in [-1.0, 0.5, 1e300, f64::NAN, f64::INFINITY] {
+            let memory = Memory::of(|state| state.number("count", &mut { wrong }));
+            let mut count = 3;
+            let message = memory.restore(|state| state.count("count", &mut count));
+            assert!(
+                message.unwrap_err().to_string().contains("`count`"),
+                "{wrong}"
+            );
+            assert_eq!(count, 3);
+            let memory = Memory::of(|state| state.vector("all", &mut vec![1.0, wrong]));
+            let message = memory.restore(|state| state.counts("all", &mut Vec::new()));
+            assert!(
+                message.unwrap_err().to_string().contains("`all`"),
+                "{wrong}"
+            );
+        }
+        let memory = Memory::of(|state| state.over_parameters("first", &mut vec![0.0; 3]));
+        for (parameters, right) in [(3, true), (2, false)] {
+            let restored = memory.restore(|state| {
+                state.of_parameters(parameters);
+                state.over_parameters("first", &mut Vec::new());
+            });
+            assert_eq!(restored.is_ok(), right, "{parameters}");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod common;
 
 use common::assert_message;
 use hig::Dataset;
-use hig::settings::Settings;
 use hig::systems::{Content, System, check_memory, system, systems};
 
 /// A system by name, with settings.

@@ -123,7 +123,8 @@ impl Poisson {
             }
             let gains = Extent {
                 of: Content::Parameters,
-                factors: vec![width],
+                // And as many biases.
+                factors: vec![("", 2.0), width],
             };
             layers.extend([convolution(width, width), convolution(width, width), gains]);
             now = width;
