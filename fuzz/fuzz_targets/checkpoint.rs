@@ -36,7 +36,9 @@ fn summed(bytes: &[u8]) -> Vec<u8> {
 
 /// One more update of the method that the lab's note names, first of its words.
 fn go_on(memory: &Memory) {
-    let named = memory.text("training").and_then(|note| note.split(' ').next());
+    let named = memory
+        .text("training")
+        .and_then(|note| note.split(' ').next());
     let known = |method: &Box<dyn Method>| Some(method.name()) == named;
     let Some(method) = methods().into_iter().find(known) else {
         return;
