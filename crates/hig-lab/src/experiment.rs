@@ -73,9 +73,10 @@ impl Experiment {
         }
         let budget = options.budget.given().or(config.budget);
         let budget = budget.unwrap_or_else(|| system.budget());
+        let limit = memory_limit(contenders.iter().flat_map(|c| &c.phases));
         system
             .check_together()
-            .and_then(|()| check_memory(system.as_ref(), memory_limit(&contenders)))
+            .and_then(|()| check_memory(system.as_ref(), limit))
             .map_err(|e| config.refuse(options, "", &e, |scope| *scope == Scope::System))?;
         let seed = options.seed.or(config.seed).unwrap_or(0);
         check_counts(seed, &budget).map_err(|e| config.refuse(options, "", &e, |_| false))?;
@@ -164,10 +165,11 @@ fn check_counts(seed: u64, budget: &Budget) -> hig::Result<()> {
     Ok(())
 }
 
-/// The largest memory limit of any method, in GiB.
-fn memory_limit(contenders: &[Contender]) -> f64 {
-    let phases = contenders.iter().flat_map(|c| &c.phases);
-    phases.map(|p| p.training.memory_limit).fold(0.0, f64::max)
+/// GiB that samples and parameters may take: what an update may, but no less than it may by default,
+/// for a small limit is there to choose the route of a decomposition.
+pub fn memory_limit<'a>(phases: impl IntoIterator<Item = &'a Phase>) -> f64 {
+    let limits = phases.into_iter().map(|p| p.training.memory_limit);
+    limits.fold(Training::default().memory_limit, f64::max)
 }
 
 /// The method that is compared by default beside those of a system's source.

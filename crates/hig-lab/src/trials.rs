@@ -1,7 +1,7 @@
 //! Trainings that studies, sweeps and reproductions are made of: cases, each with several seeds,
 //! kept on disk so that a stopped command goes on where it was.
 
-use crate::experiment::Phase;
+use crate::experiment::{Phase, memory_limit};
 use crate::interrupt::{self, Interrupt};
 use crate::{Refused, small};
 use anyhow::{Context, Result};
@@ -155,10 +155,10 @@ impl Case {
     pub fn check(&self, seed: u64) -> Result<()> {
         let name = &self.name;
         let refused = |e: hig::Error| Refused::because(format_args!("{name}: {e}"));
-        let limits = self.phases.iter().map(|p| p.training.memory_limit);
+        let limit = memory_limit(&self.phases);
         self.system
             .check_together()
-            .and_then(|()| check_memory(self.system.as_ref(), limits.fold(0.0, f64::max)))
+            .and_then(|()| check_memory(self.system.as_ref(), limit))
             .map_err(refused)?;
         let problem = self.system.problem(seed);
         let weights = problem.network.initial_parameters(seed);

@@ -37,8 +37,8 @@ fn counts_that_fit_into_no_memory_are_refused_with_what_would_be_right() {
             ],
         ),
         (
-            "run toy --set samples=100000 --set memory_limit=0.001",
-            ["samples = 100000", "memory_limit is 0.001 GiB"],
+            "run toy --set samples=1000000000 --set memory_limit=10",
+            ["samples = 1000000000", "22.4 GiB, more than 10 GiB"],
         ),
         (
             "run toy --seed 9223372036854775808",

@@ -24,6 +24,7 @@ pub struct Memory {
 const FORMAT: &str = "hig checkpoint";
 const VERSION: &str = "1";
 
+const FOREIGN: &str = "it is no checkpoint of hig";
 const CHECKSUM: &str = "\"checksum\":\"";
 const ZEROS: &str = "00000000";
 
@@ -97,9 +98,8 @@ impl Memory {
     /// # Errors
     /// A reason in words: no file of this kind, of another version, truncated, damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let foreign = "it is no checkpoint of hig";
-        let place = checksum_place(bytes).ok_or(foreign)?;
-        let told = bytes.get(place..place + ZEROS.len()).ok_or(foreign)?;
+        let place = checksum_place(bytes).ok_or(FOREIGN)?;
+        let told = bytes.get(place..place + ZEROS.len()).ok_or(FOREIGN)?;
         let mut sum = crc32fast::Hasher::new();
         sum.update(&bytes[..place]);
         sum.update(ZEROS.as_bytes());
@@ -116,7 +116,7 @@ impl Memory {
                     ));
                 }
             }
-            _ => return Err(foreign.into()),
+            _ => return Err(FOREIGN.into()),
         }
         texts.remove("checksum");
         let numbers = tensors.into_iter().map(|(name, t)| (name, t.values));
@@ -139,7 +139,7 @@ impl Memory {
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes), and a file that cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
-        Self::from_bytes(&read_whole(path)?).map_err(|reason| Error::file(path, reason))
+        Self::from_bytes(&read_whole(path, FOREIGN)?).map_err(|reason| Error::file(path, reason))
     }
 }
 

@@ -40,7 +40,8 @@ impl Tensors {
     /// # Errors
     /// Unreadable file, not a safetensors file, a tensor that is neither F64 nor F32.
     pub fn load(path: &Path) -> Result<Self> {
-        Self::from_bytes(path, &read_whole(path)?)
+        let foreign = format!("{NOT_ONE} (it does not begin with the header of one)");
+        Self::from_bytes(path, &read_whole(path, &foreign)?)
     }
 
     /// Reads the bytes of a file, which messages call `path`.
@@ -172,9 +173,9 @@ const NOT_ONE: &str = "not a safetensors file";
 /// Bytes of the longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// The bytes of a safetensors file. What does not begin like one is not read to its end, for which
-/// there may be no memory, or which it may not have.
-pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
+/// The bytes of a safetensors file. What does not begin like one is called `foreign` and not read to
+/// its end, for which there may be no memory, or which it may not have.
+pub(crate) fn read_whole(path: &Path, foreign: &str) -> Result<Vec<u8>> {
     let read = || -> std::io::Result<Option<Vec<u8>>> {
         let mut file = File::open(path)?;
         let mut bytes = Vec::new();
@@ -188,8 +189,7 @@ pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
         Ok(Some(bytes))
     };
     let bytes = read().map_err(|e| Error::file(path, e))?;
-    let reason = format!("{NOT_ONE} (it does not begin with the header of one)");
-    bytes.ok_or_else(|| Error::file(path, reason))
+    bytes.ok_or_else(|| Error::file(path, foreign))
 }
 
 /// Arrays by name.

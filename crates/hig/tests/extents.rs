@@ -81,7 +81,11 @@ fn absurd_sizes_are_refused_by_name_before_anything_is_made() {
             };
             let absurd = [(setting.name, text.as_str())];
             let refused = check_memory(with(system.name(), &absurd).as_ref(), 8.0);
-            let wanted = [&format!("{} = {text}", setting.name), "smaller", "is 8 GiB"];
+            let wanted = [
+                &format!("{} = {text}", setting.name),
+                "smaller",
+                "more than 8 GiB",
+            ];
             assert_message(refused, &wanted);
         }
     }

@@ -453,7 +453,7 @@ fn what_does_not_begin_like_safetensors_is_not_read_to_its_end() {
     );
     assert_message(
         hig::memory::Memory::load(&path),
-        &["long.safetensors", "does not begin"],
+        &["long.safetensors", "no checkpoint"],
     );
 }
 

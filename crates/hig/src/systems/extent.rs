@@ -91,7 +91,7 @@ pub fn check_memory(system: &dyn System, gibibytes: f64) -> Result<()> {
         value,
         format_args!(
             "smaller, or memory_limit larger: samples and parameters of {} would take {needed:.1} \
-             GiB, and memory_limit is {gibibytes} GiB",
+             GiB, more than {gibibytes} GiB",
             system.name()
         ),
     ))
