@@ -61,7 +61,7 @@ fn counts_that_fit_into_no_memory_are_refused_with_what_would_be_right() {
         ),
         (
             "study chapter --seeds 1000000000000000",
-            ["seeds = 1000000000000000", "2 to 10000"],
+            ["seeds = 1000000000000000", "at most 10000"],
         ),
         (
             "reproduce chapter --seeds 1000000000000000",

@@ -44,7 +44,9 @@ fn check(options: &StudyOptions, cases: &[&str]) -> hig::Result<()> {
         .seeds
         .filter(|seeds| !(2..=MOST_SEEDS).contains(seeds))
     {
-        let expected = format_args!("2 to {MOST_SEEDS}, and 20 for intervals that say something");
+        let expected = format_args!(
+            "at least 2 and at most {MOST_SEEDS}, 20 for intervals that say something"
+        );
         return Err(Error::setting("seeds", seeds, expected));
     }
     if !(options.scale.is_finite() && options.scale > 0.0) {
