@@ -2,6 +2,7 @@
 
 use crate::experiment::Experiment;
 use crate::folder::{ABOUT, Folder, commit, cores};
+use crate::small;
 use anyhow::Result;
 
 /// The version of the files of a run folder.
@@ -34,7 +35,7 @@ pub fn write(experiment: &Experiment, folder: &Folder) -> Result<()> {
 
 /// Notes that the run goes on.
 pub fn resumed(folder: &Folder) -> Result<()> {
-    let text = std::fs::read_to_string(folder.path().join(ABOUT)).unwrap_or_default();
+    let text = small::read_text(&folder.path().join(ABOUT), small::TEXT).unwrap_or_default();
     let mut table: toml::Table = text.parse().unwrap_or_default();
     let times = table
         .entry("resumed")

@@ -1,5 +1,6 @@
 //! How the training of a method ended, as `outcome.toml` in its folder tells.
 
+use crate::small;
 use anyhow::{Context, Result};
 use hig::tensors::write_whole;
 use hig::trainer::{Outcome, Stop};
@@ -89,13 +90,22 @@ impl Ended {
 
     /// Writes the file whole.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        write_whole(&folder.join(OUTCOME), self.to_toml().to_string().as_bytes())?;
+        write_whole(&folder.join(OUTCOME), self.text().as_bytes())?;
         Ok(())
     }
 
     /// Reads the file; none where it is missing or damaged, as after a training that did not end.
     pub fn read(folder: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(folder.join(OUTCOME)).ok()?;
+        Self::parse(&small::read_text(&folder.join(OUTCOME), small::TEXT).ok()?)
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> String {
+        self.to_toml().to_string()
+    }
+
+    /// Reads the text of the file; none where it is damaged.
+    pub fn parse(text: &str) -> Option<Self> {
         Self::from_toml(&text.parse().ok()?)
     }
 
@@ -160,6 +170,7 @@ fn count(number: usize) -> toml::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_end_travels_through_its_file() {
@@ -184,5 +195,29 @@ mod tests {
         assert_eq!(Ended::read(folder.path()), None);
         Ended::forget(folder.path()).unwrap();
         Ended::forget(folder.path()).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(
+            (updates, kind) in (0..=i64::MAX as usize, 0..4_usize),
+            numbers in prop::array::uniform4(any::<f64>()),
+            texts in prop::array::uniform2(any::<String>()),
+            phases in prop::collection::vec((0..=i64::MAX as usize, any::<String>()), 0..4),
+        ) {
+            let [epochs, seconds, train_loss, test_loss] = numbers;
+            let [stop, consumed] = texts;
+            let kind = Kind::NAMES[kind].1;
+            let ended = Ended {
+                updates, epochs, seconds, train_loss, test_loss, stop, kind, consumed, phases,
+            };
+            let text = ended.text();
+            let read = Ended::parse(&text).unwrap();
+            prop_assert_eq!(read.text(), text);
+            // Of NaN only that it is one is written.
+            if numbers.iter().all(|number| !number.is_nan()) {
+                prop_assert_eq!(read, ended);
+            }
+        }
     }
 }

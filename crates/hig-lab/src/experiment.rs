@@ -7,7 +7,7 @@ use anyhow::Result;
 use hig::linearization::Consumes;
 use hig::settings::{Setting, Settings};
 use hig::step::{self, Method};
-use hig::systems::System;
+use hig::systems::{System, check_memory};
 use hig::trainer::{Budget, Order, Training};
 use hig::{Dataset, Problem};
 use std::path::PathBuf;
@@ -73,10 +73,13 @@ impl Experiment {
         }
         let budget = options.budget.given().or(config.budget);
         let budget = budget.unwrap_or_else(|| system.budget());
+        let limit = memory_limit(contenders.iter().flat_map(|c| &c.phases));
         system
             .check_together()
+            .and_then(|()| check_memory(system.as_ref(), limit))
             .map_err(|e| config.refuse(options, "", &e, |scope| *scope == Scope::System))?;
         let seed = options.seed.or(config.seed).unwrap_or(0);
+        check_counts(seed, &budget).map_err(|e| config.refuse(options, "", &e, |_| false))?;
         let mut problem = system.problem(seed);
         let given_data = options.data.as_ref().or(config.data.as_ref());
         if let Some(path) = given_data {
@@ -148,6 +151,29 @@ impl Experiment {
     }
 }
 
+/// The largest seed, and the largest number of updates: TOML's integers, which the folder of a run
+/// tells them by, end there.
+pub const LARGEST_SEED: u64 = i64::MAX as u64;
+
+/// Refuses what the folder of a run could not tell.
+fn check_counts(seed: u64, budget: &Budget) -> hig::Result<()> {
+    let updates = budget.updates.unwrap_or(0) as u64;
+    for (name, count) in [("seed", seed), ("updates", updates)] {
+        if count > LARGEST_SEED {
+            let expected = format!("at most {LARGEST_SEED}");
+            return Err(hig::Error::setting(name, count, expected));
+        }
+    }
+    Ok(())
+}
+
+/// GiB that samples and parameters may take: what an update may, but no less than it may by default,
+/// for a small limit is there to choose the route of a decomposition.
+pub fn memory_limit<'a>(phases: impl IntoIterator<Item = &'a Phase>) -> f64 {
+    let limits = phases.into_iter().map(|p| p.training.memory_limit);
+    limits.fold(Training::default().memory_limit, f64::max)
+}
+
 /// The method that is compared by default beside those of a system's source.
 const OURS: &str = "adaptive-hig";
 
@@ -184,6 +210,12 @@ pub fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
     let mut phases = Vec::new();
     for (i, part) in parts.iter().enumerate() {
         let last = i + 1 == parts.len();
+        let malformed = || {
+            Refused::because(format_args!(
+                "method `{text}`: expected a method, or several as in adam:500+hig, \
+                 with a number of updates for all but the last"
+            ))
+        };
         let (name, updates) = match part.split_once(':') {
             Some((name, updates)) => (name, Some(updates)),
             None => (*part, None),
@@ -191,16 +223,11 @@ pub fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
         let mut phase = recommended(system, name)?;
         match (updates.map(str::parse::<usize>), last) {
             (Some(Ok(updates)), false) if updates > 0 => {
-                until += updates;
+                until = usize::checked_add(until, updates).ok_or_else(malformed)?;
                 phase.until = Some(until);
             }
             (None, true) => {}
-            _ => {
-                return Err(Refused::because(format_args!(
-                    "method `{text}`: expected a method, or several as in adam:500+hig, \
-                     with a number of updates for all but the last"
-                )));
-            }
+            _ => return Err(malformed()),
         }
         phases.push(phase);
     }

@@ -1,8 +1,8 @@
 //! The lab around the library `hig`: everything that the program of the same name does.
 //!
 //! What is public here is what the program's neighbours in this repository need: [`main`] for the
-//! program itself, [`cli`] for its manual, [`config`] and [`record`] for those who try
-//! to break what it reads. It is no library for others and promises no stability.
+//! program itself, [`cli`] for its manual, [`config`], [`experiment`], [`sweep`], [`ended`] and
+//! [`record`] for those who try to break what it reads. It is no library for others and promises no stability.
 #![forbid(unsafe_code)]
 
 mod about;
@@ -10,8 +10,8 @@ mod chart;
 pub mod cli;
 mod compare;
 pub mod config;
-mod ended;
-mod experiment;
+pub mod ended;
+pub mod experiment;
 mod export;
 mod figures;
 mod folder;
@@ -26,10 +26,11 @@ mod recorder;
 mod report;
 mod reproduce;
 mod run;
+mod small;
 mod standing;
 mod statistics;
 mod study;
-mod sweep;
+pub mod sweep;
 mod table;
 mod telling;
 mod tensorboard;

@@ -6,9 +6,9 @@ use crate::experiment::{Contender, Experiment};
 use crate::trials::fingerprint;
 use anyhow::{Context, Result};
 use hig::memory::Memory;
-use hig::tensors::write_whole;
 use hig::trainer::{EVALUATED, Start, recover};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 /// The checkpoint in the folder of a method.
@@ -122,19 +122,29 @@ pub fn cut_tables(folder: &Path, evaluated: Option<usize>) -> Result<()> {
             fs::remove_file(&path).with_context(|| path.display().to_string())?;
             continue;
         };
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let rows = text.split_inclusive('\n').enumerate();
-        let kept = rows.take_while(|(i, row)| {
-            let update = row
-                .split(',')
-                .next()
-                .and_then(|cell| cell.parse::<usize>().ok());
-            row.ends_with('\n') && (*i == 0 || update.is_none_or(|update| update <= evaluated))
-        });
-        let kept: String = kept.map(|(_, row)| row).collect();
-        if kept != text {
-            write_whole(&path, kept.as_bytes())?;
+        cut_table(&path, evaluated).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Shortens a table to the whole lines before the first one of a later update.
+fn cut_table(path: &Path, evaluated: usize) -> io::Result<()> {
+    let mut table = BufReader::new(File::options().read(true).write(true).open(path)?);
+    let (mut row, mut kept) = (Vec::new(), 0);
+    for i in 0.. {
+        row.clear();
+        table.read_until(b'\n', &mut row)?;
+        let cell = row.split(|byte| *byte == b',').next();
+        let update = cell.and_then(|cell| str::from_utf8(cell).ok()?.parse::<usize>().ok());
+        let later = i > 0 && update.is_some_and(|update| update > evaluated);
+        if row.last() != Some(&b'\n') || later {
+            break;
         }
+        kept += row.len() as u64;
+    }
+    let file = table.get_ref();
+    if kept < file.metadata()?.len() {
+        file.set_len(kept)?;
     }
     Ok(())
 }

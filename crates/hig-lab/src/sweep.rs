@@ -2,12 +2,12 @@
 
 use crate::chart::{self, Axis, Chart, Curve, Panel};
 use crate::cli::SweepOptions;
-use crate::experiment::{contenders, set};
+use crate::experiment::{LARGEST_SEED, contenders, set};
 use crate::folder::Folder;
 use crate::output::say;
 use crate::run::use_threads;
 use crate::statistics::quantile;
-use crate::trials::{Case, Plan, Trial};
+use crate::trials::{Case, MOST_CASES, MOST_SEEDS, Plan, Trial};
 use crate::{Refused, interrupt, table};
 use anyhow::{Result, bail};
 use hig::settings::Value;
@@ -100,20 +100,27 @@ impl Row<'_> {
 }
 
 /// Reads 1..5 or 1,2,7.
-fn seeds(text: &str) -> Result<Vec<u64>> {
+pub fn seeds(text: &str) -> Result<Vec<u64>> {
     let parsed = match text.split_once("..") {
         Some((first, last)) => match (first.parse::<u64>(), last.parse::<u64>()) {
-            (Ok(first), Ok(last)) if first <= last => Some((first..=last).collect()),
+            (Ok(first), Ok(last)) if first <= last && last - first < MOST_SEEDS as u64 => {
+                Some((first..=last).collect::<Vec<_>>())
+            }
             _ => None,
         },
         None => text.split(',').map(|s| s.trim().parse().ok()).collect(),
     };
     match parsed {
-        Some(seeds) => Ok(seeds),
-        None => Err(Refused::because(hig::Error::setting(
+        Some(seeds) if seeds.len() <= MOST_SEEDS && seeds.iter().all(|s| *s <= LARGEST_SEED) => {
+            Ok(seeds)
+        }
+        _ => Err(Refused::because(hig::Error::setting(
             "seeds",
             text,
-            "a range such as 1..5 or a list such as 1,2,7",
+            format_args!(
+                "a range such as 1..5 or a list such as 1,2,7, of at most {MOST_SEEDS} seeds up to \
+                 {LARGEST_SEED}"
+            ),
         ))),
     }
 }
@@ -145,6 +152,13 @@ fn axes(options: &SweepOptions) -> Result<Vec<Axes>> {
 
 /// The grid, checked with the first seed before anything is trained.
 fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> {
+    let counts = axes.iter().map(|axis| axis.values.len());
+    let count = counts.fold(options.methods.len(), usize::saturating_mul);
+    if count > MOST_CASES {
+        return Err(Refused::because(format_args!(
+            "{count} combinations of methods and settings: expected at most {MOST_CASES}"
+        )));
+    }
     let mut grid: Vec<Vec<String>> = vec![Vec::new()];
     for axis in axes {
         grid = grid

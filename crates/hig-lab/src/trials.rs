@@ -1,18 +1,23 @@
 //! Trainings that studies, sweeps and reproductions are made of: cases, each with several seeds,
 //! kept on disk so that a stopped command goes on where it was.
 
-use crate::Refused;
-use crate::experiment::Phase;
+use crate::experiment::{Phase, memory_limit};
 use crate::interrupt::{self, Interrupt};
 use crate::telling::{Manner, Together};
+use crate::{Refused, small};
 use anyhow::{Context, Result};
-use hig::systems::System;
+use hig::systems::{System, check_memory};
 use hig::tensors::write_whole;
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Start, Stop, saturation, train};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Seeds of a case that a command may ask for.
+pub const MOST_SEEDS: usize = 10_000;
+/// Cases of a command.
+pub const MOST_CASES: usize = 10_000;
 
 /// A setting of which several seeds are trained.
 #[derive(Debug)]
@@ -143,7 +148,11 @@ impl Case {
     pub fn check(&self, seed: u64) -> Result<()> {
         let name = &self.name;
         let refused = |e: hig::Error| Refused::because(format_args!("{name}: {e}"));
-        self.system.check_together().map_err(refused)?;
+        let limit = memory_limit(&self.phases);
+        self.system
+            .check_together()
+            .and_then(|()| check_memory(self.system.as_ref(), limit))
+            .map_err(refused)?;
         let problem = self.system.problem(seed);
         let weights = problem.network.initial_parameters(seed);
         for phase in &self.phases {
@@ -345,9 +354,12 @@ impl Trial {
     }
 }
 
+/// Bytes of a finished training; a million evaluations have 100 million.
+const LARGEST: u64 = 1 << 28;
+
 /// A finished training; a file that is damaged counts as not finished.
 fn load(path: &Path) -> Option<Trial> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = small::read_text(path, LARGEST).ok()?;
     Trial::from_toml(&text.parse().ok()?)
 }
 

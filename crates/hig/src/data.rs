@@ -74,7 +74,14 @@ impl Dataset {
     /// # Errors
     /// Unreadable file, missing tensor, wrong type.
     pub fn load(path: &Path, states: usize) -> Result<Self> {
-        let tensors = Tensors::load(path)?;
+        Self::from_tensors(&Tensors::load(path)?, states)
+    }
+
+    /// The samples in tensors that are named as in the file of [`load`](Self::load).
+    ///
+    /// # Errors
+    /// Missing tensor, or one that is no matrix.
+    pub fn from_tensors(tensors: &Tensors, states: usize) -> Result<Self> {
         let input = tensors.matrix("input")?;
         let target = tensors.matrix("target")?;
         let state = if tensors.contains("state") {
@@ -96,13 +103,18 @@ impl Dataset {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.to_tensors().save(path)
+    }
+
+    /// The samples as [`from_tensors`](Self::from_tensors) reads them.
+    pub fn to_tensors(&self) -> Tensors {
         let mut tensors = Tensors::default();
         tensors.insert_matrix("input", &self.input);
         tensors.insert_matrix("target", &self.target);
         if self.state.ncols() > 0 && !same_bits(&self.state, &self.input) {
             tensors.insert_matrix("state", &self.state);
         }
-        tensors.save(path)
+        tensors
     }
 }
 

@@ -137,8 +137,11 @@ impl Error {
 }
 
 fn suggestion(name: &str, known: &[String]) -> String {
+    // A name that is longer than any match by more than a mistake is not compared: it may be a file.
+    let near = |candidate: &&String| name.len() <= 4 * (1 + candidate.len());
     known
         .iter()
+        .filter(near)
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .min()
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)

@@ -8,7 +8,7 @@
 //! with the checksum itself taken as eight zeros), by which a truncated or damaged file is recognised.
 
 use crate::error::{Error, Result};
-use crate::tensors::{Precision, Tensors, serialized, write_whole};
+use crate::tensors::{Precision, Tensors, read_whole, serialized, write_whole};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -24,6 +24,7 @@ pub struct Memory {
 const FORMAT: &str = "hig checkpoint";
 const VERSION: &str = "1";
 
+const FOREIGN: &str = "it is no checkpoint of hig";
 const CHECKSUM: &str = "\"checksum\":\"";
 const ZEROS: &str = "00000000";
 
@@ -97,9 +98,8 @@ impl Memory {
     /// # Errors
     /// A reason in words: no file of this kind, of another version, truncated, damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let foreign = "it is no checkpoint of hig";
-        let place = checksum_place(bytes).ok_or(foreign)?;
-        let told = bytes.get(place..place + ZEROS.len()).ok_or(foreign)?;
+        let place = checksum_place(bytes).ok_or(FOREIGN)?;
+        let told = bytes.get(place..place + ZEROS.len()).ok_or(FOREIGN)?;
         let mut sum = crc32fast::Hasher::new();
         sum.update(&bytes[..place]);
         sum.update(ZEROS.as_bytes());
@@ -107,7 +107,7 @@ impl Memory {
         if told != format!("{:08x}", sum.finalize()).as_bytes() {
             return Err("its checksum is wrong: it is truncated or damaged".into());
         }
-        let (tensors, mut texts) = Tensors::from_bytes(bytes)?;
+        let (tensors, mut texts) = Tensors::parse(bytes)?;
         match (texts.remove("format"), texts.remove("version")) {
             (Some(format), Some(version)) if format == FORMAT => {
                 if version != VERSION {
@@ -116,7 +116,7 @@ impl Memory {
                     ));
                 }
             }
-            _ => return Err(foreign.into()),
+            _ => return Err(FOREIGN.into()),
         }
         texts.remove("checksum");
         let numbers = tensors.into_iter().map(|(name, t)| (name, t.values));
@@ -139,8 +139,7 @@ impl Memory {
     /// # Errors
     /// As [`from_bytes`](Self::from_bytes), and a file that cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-        Self::from_bytes(&bytes).map_err(|reason| Error::file(path, reason))
+        Self::from_bytes(&read_whole(path, FOREIGN)?).map_err(|reason| Error::file(path, reason))
     }
 }
 
@@ -160,6 +159,8 @@ pub struct Exchange<'m> {
     direction: Direction<'m>,
     prefix: String,
     missing: Option<String>,
+    /// Numbers that a vector over the parameters must have, where that is known.
+    parameters: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -174,7 +175,19 @@ impl<'m> Exchange<'m> {
             direction,
             prefix: String::new(),
             missing: None,
+            parameters: None,
         }
+    }
+
+    /// Tells of how many parameters the state to come is.
+    pub fn of_parameters(&mut self, count: usize) {
+        self.parameters = Some(count);
+    }
+
+    /// Notes an entry that cannot be read, the first of them.
+    fn refuse(&mut self, name: &str) {
+        let whole = || format!("{}{name}", self.prefix);
+        self.missing = self.missing.take().or_else(|| Some(whole()));
     }
 
     /// A part with names of its own, which then begin with `name` and a dot.
@@ -188,15 +201,24 @@ impl<'m> Exchange<'m> {
 
     /// A vector.
     pub fn vector(&mut self, name: &str, values: &mut Vec<f64>) {
-        let name = format!("{}{name}", self.prefix);
+        let whole = format!("{}{name}", self.prefix);
         match &mut self.direction {
             Direction::Out(memory) => {
-                memory.numbers.insert(name, values.clone());
+                memory.numbers.insert(whole, values.clone());
             }
-            Direction::In(memory) => match memory.numbers.get(&name) {
+            Direction::In(memory) => match memory.numbers.get(&whole) {
                 Some(kept) => values.clone_from(kept),
-                None => self.missing = self.missing.take().or(Some(name)),
+                None => self.refuse(name),
             },
+        }
+    }
+
+    /// A vector with a number for each parameter; one of another network is refused.
+    pub fn over_parameters(&mut self, name: &str, values: &mut Vec<f64>) {
+        self.vector(name, values);
+        let reads = matches!(self.direction, Direction::In(_));
+        if reads && self.parameters.is_some_and(|count| count != values.len()) {
+            self.refuse(name);
         }
     }
 
@@ -206,12 +228,7 @@ impl<'m> Exchange<'m> {
         self.vector(name, &mut values);
         match values[..] {
             [kept] => *value = kept,
-            _ => {
-                self.missing = self
-                    .missing
-                    .take()
-                    .or(Some(format!("{}{name}", self.prefix)))
-            }
+            _ => self.refuse(name),
         }
     }
 
@@ -219,14 +236,20 @@ impl<'m> Exchange<'m> {
     pub fn count(&mut self, name: &str, value: &mut usize) {
         let mut number = *value as f64;
         self.number(name, &mut number);
-        *value = number as usize;
+        match counted(number) {
+            Some(count) => *value = count,
+            None => self.refuse(name),
+        }
     }
 
     /// Counts up to 2⁵³.
     pub fn counts(&mut self, name: &str, values: &mut Vec<usize>) {
         let mut numbers = values.iter().map(|v| *v as f64).collect();
         self.vector(name, &mut numbers);
-        *values = numbers.iter().map(|v| *v as usize).collect();
+        match numbers.iter().map(|v| counted(*v)).collect() {
+            Some(counts) => *values = counts,
+            None => self.refuse(name),
+        }
     }
 
     /// Yes or no.
@@ -260,9 +283,11 @@ impl<'m> Exchange<'m> {
         self.optional(name, value, || 0.0, number);
     }
 
-    /// A vector that may be absent.
-    pub fn optional_vector(&mut self, name: &str, values: &mut Option<Vec<f64>>) {
-        let vector = |state: &mut Self, values: &mut Vec<f64>| state.vector("values", values);
+    /// A vector with a number for each parameter that may be absent.
+    pub fn optional_over_parameters(&mut self, name: &str, values: &mut Option<Vec<f64>>) {
+        let vector = |state: &mut Self, values: &mut Vec<f64>| {
+            state.over_parameters("values", values);
+        };
         self.optional(name, values, Vec::new, vector);
     }
 
@@ -290,26 +315,35 @@ impl<'m> Exchange<'m> {
 
     /// Something that can be written as text, such as a generator of random numbers.
     pub fn serial<T: Serialize + DeserializeOwned>(&mut self, name: &str, value: &mut T) {
-        let name = format!("{}{name}", self.prefix);
+        let whole = format!("{}{name}", self.prefix);
         match &mut self.direction {
             Direction::Out(memory) => {
                 let text = serde_json::to_string(value).expect("plain data has a text");
-                memory.texts.insert(name, text);
+                memory.texts.insert(whole, text);
             }
             Direction::In(memory) => {
-                let text = memory.texts.get(&name);
+                let text = memory.texts.get(&whole);
                 match text.and_then(|text| serde_json::from_str(text).ok()) {
                     Some(kept) => *value = kept,
-                    None => self.missing = self.missing.take().or(Some(name)),
+                    None => self.refuse(name),
                 }
             }
         }
     }
 }
 
+/// The count that a number tells, none where it tells none or so large a one that a next might be
+/// none.
+fn counted(number: f64) -> Option<usize> {
+    const MOST: f64 = (1_u64 << 63) as f64;
+    let counts = number.fract() == 0.0 && (0.0..=MOST).contains(&number);
+    counts.then_some(number as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 
@@ -390,6 +424,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_count_and_what_is_of_other_parameters_is_named() {
+        for wrong in [-1.0, 0.5, 1e300, f64::NAN, f64::INFINITY] {
+            let memory = Memory::of(|state| state.number("count", &mut { wrong }));
+            let mut count = 3;
+            let message = memory.restore(|state| state.count("count", &mut count));
+            assert!(
+                message.unwrap_err().to_string().contains("`count`"),
+                "{wrong}"
+            );
+            assert_eq!(count, 3);
+            let memory = Memory::of(|state| state.vector("all", &mut vec![1.0, wrong]));
+            let message = memory.restore(|state| state.counts("all", &mut Vec::new()));
+            assert!(
+                message.unwrap_err().to_string().contains("`all`"),
+                "{wrong}"
+            );
+        }
+        let memory = Memory::of(|state| state.over_parameters("first", &mut vec![0.0; 3]));
+        for (parameters, right) in [(3, true), (2, false)] {
+            let restored = memory.restore(|state| {
+                state.of_parameters(parameters);
+                state.over_parameters("first", &mut Vec::new());
+            });
+            assert_eq!(restored.is_ok(), right, "{parameters}");
+        }
+    }
+
+    #[test]
     fn any_damage_is_recognised() {
         let (_, memory) = kept();
         let bytes = memory.to_bytes().unwrap();
@@ -428,5 +490,29 @@ mod tests {
         later[sum..sum + 8].copy_from_slice(checksum.as_bytes());
         let message = Memory::from_bytes(&later).unwrap_err();
         assert!(message.contains("version 7"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_state_is_written_as_it_was_read(
+            numbers in prop::collection::btree_map(
+                "[a-z.0-9]{1,8}",
+                prop::collection::vec(any::<f64>(), 0..5),
+                0..5,
+            ),
+            texts in prop::collection::btree_map("[a-z.0-9]{1,6}", any::<String>(), 0..5),
+        ) {
+            let own = ["format", "version", "checksum"];
+            prop_assume!(own.iter().all(|name| !texts.contains_key(*name)));
+            let memory = Memory { numbers, texts };
+            let bytes = memory.to_bytes().unwrap();
+            let read = Memory::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(&read.texts, &memory.texts);
+            let bits = |m: &Memory| -> Vec<(String, Vec<u64>)> {
+                let bits = |values: &Vec<f64>| values.iter().map(|v| v.to_bits()).collect();
+                m.numbers.iter().map(|(name, values)| (name.clone(), bits(values))).collect()
+            };
+            prop_assert_eq!(bits(&read), bits(&memory));
+        }
     }
 }

@@ -81,6 +81,10 @@ pub trait SettingType: Sized {
     fn parse(text: &str) -> Option<Self>;
     /// The value in plain types.
     fn value(&self) -> Value;
+    /// What a text that is refused should have been, where that is more than what is `allowed`.
+    fn expected(_text: &str, allowed: &str) -> String {
+        allowed.to_owned()
+    }
 }
 
 impl SettingType for f64 {
@@ -92,12 +96,22 @@ impl SettingType for f64 {
     }
 }
 
+/// The largest count: files tell counts by the integers of TOML, which end there.
+pub const LARGEST_COUNT: usize = i64::MAX as usize;
+
 impl SettingType for usize {
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
+        text.parse().ok().filter(|count| *count <= LARGEST_COUNT)
     }
     fn value(&self) -> Value {
         Value::Count(*self)
+    }
+    fn expected(text: &str, allowed: &str) -> String {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match digits && Self::parse(text).is_none() {
+            true => format!("{allowed} and at most {LARGEST_COUNT}"),
+            false => allowed.to_owned(),
+        }
     }
 }
 
@@ -115,7 +129,7 @@ impl SettingType for Vec<usize> {
         let text = text.trim_matches(['[', ']']);
         text.split(',')
             .filter(|part| !part.trim().is_empty())
-            .map(|part| part.trim().parse().ok())
+            .map(|part| SettingType::parse(part.trim()))
             .collect()
     }
     fn value(&self) -> Value {
@@ -194,6 +208,11 @@ pub fn assign<T: SettingType>(
             *slot = value;
             Ok(())
         }
+        None => Err(Error::setting(
+            field,
+            text,
+            T::expected(text.trim(), allowed),
+        )),
         _ => Err(Error::setting(field, text, allowed)),
     }
 }

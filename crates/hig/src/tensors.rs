@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::matrix::Mat;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// An array in row-major order.
@@ -39,8 +40,16 @@ impl Tensors {
     /// # Errors
     /// Unreadable file, not a safetensors file, a tensor that is neither F64 nor F32.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-        let (entries, _) = Self::from_bytes(&bytes).map_err(|reason| Error::file(path, reason))?;
+        let foreign = format!("{NOT_ONE} (it does not begin with the header of one)");
+        Self::from_bytes(path, &read_whole(path, &foreign)?)
+    }
+
+    /// Reads the bytes of a file, which messages call `path`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let (entries, _) = Self::parse(bytes).map_err(|reason| Error::file(path, reason))?;
         Ok(Self {
             path: path.to_owned(),
             entries,
@@ -48,8 +57,8 @@ impl Tensors {
     }
 
     /// The arrays and the metadata in the bytes of a file; the error is a reason in words.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Entries, Texts), String> {
-        let not_one = |e| format!("not a safetensors file ({e})");
+    pub(crate) fn parse(bytes: &[u8]) -> Result<(Entries, Texts), String> {
+        let not_one = |e| format!("{NOT_ONE} ({e})");
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_one)?;
         let file = SafeTensors::deserialize(bytes).map_err(not_one)?;
         let mut entries = BTreeMap::new();
@@ -95,25 +104,28 @@ impl Tensors {
     /// A two-dimensional tensor as a matrix (a one-dimensional one is a single column).
     ///
     /// # Errors
-    /// No such tensor, or more than two dimensions.
+    /// No such tensor, more than two dimensions, or no number in it.
     pub fn matrix(&self, name: &str) -> Result<Mat<f64>> {
         let tensor = self.get(name)?;
         let (rows, columns) = match tensor.shape[..] {
             [rows] => (rows, 1),
             [rows, columns] => (rows, columns),
-            _ => {
-                return Err(Error::file(
-                    &self.path,
-                    format!(
-                        "tensor `{name}` has shape {:?}, expected samples x width",
-                        tensor.shape
-                    ),
-                ));
-            }
+            _ => (0, 0),
         };
+        // Without numbers the other extent costs nothing, and a file may claim any.
+        if rows == 0 || columns == 0 {
+            let shape = &tensor.shape;
+            let reason = format!("tensor `{name}` has shape {shape:?}, expected samples x width");
+            return Err(Error::file(&self.path, reason));
+        }
         Ok(Mat::from_fn(rows, columns, |i, j| {
             tensor.values[i * columns + j]
         }))
+    }
+
+    /// What is wrong with the tensors, with the name of their file.
+    pub(crate) fn error(&self, reason: impl ToString) -> Error {
+        Error::file(&self.path, reason)
     }
 
     /// Adds or replaces a tensor.
@@ -129,6 +141,14 @@ impl Tensors {
             .map(|k| matrix[(k / columns, k % columns)])
             .collect();
         self.insert(name, vec![rows, columns], values);
+    }
+
+    /// The bytes of a file in the given precision.
+    ///
+    /// # Errors
+    /// A tensor whose shape does not fit its numbers.
+    pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
+        serialized(self, precision, None).map_err(|e| Error::file(&self.path, e))
     }
 
     /// Writes the file in f64.
@@ -147,6 +167,29 @@ impl Tensors {
         let bytes = serialized(self, precision, None).map_err(|e| Error::file(path, e))?;
         write_whole(path, &bytes)
     }
+}
+
+const NOT_ONE: &str = "not a safetensors file";
+/// Bytes of the longest header that the format allows.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// The bytes of a safetensors file. What does not begin like one is called `foreign` and not read to
+/// its end, for which there may be no memory, or which it may not have.
+pub(crate) fn read_whole(path: &Path, foreign: &str) -> Result<Vec<u8>> {
+    let read = || -> std::io::Result<Option<Vec<u8>>> {
+        let mut file = File::open(path)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(9).read_to_end(&mut bytes)?;
+        let header = bytes.first_chunk().copied().map(u64::from_le_bytes);
+        let begins = header.is_some_and(|length| length <= LONGEST_HEADER);
+        if !(begins && bytes.get(8) == Some(&b'{')) {
+            return Ok(None);
+        }
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    let bytes = read().map_err(|e| Error::file(path, e))?;
+    bytes.ok_or_else(|| Error::file(path, foreign))
 }
 
 /// Arrays by name.
@@ -202,7 +245,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     name.push(format!(".{}.part", std::process::id()));
     let temporary = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&temporary)?;
+        let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
@@ -222,7 +265,7 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        std::fs::File::open(folder)?.sync_all()?;
+        File::open(folder)?.sync_all()?;
     }
     Ok(())
 }

@@ -422,6 +422,41 @@ fn metrics_that_cannot_be_written_are_an_error() {
     assert_message(MetricsWriter::open(&path), &["metrics.csv"]);
 }
 
+#[test]
+fn an_extent_that_no_number_fills_is_refused() {
+    for shape in [
+        vec![0, usize::MAX],
+        vec![usize::MAX, 0],
+        vec![0],
+        vec![0, 2],
+    ] {
+        let mut tensors = Tensors::default();
+        tensors.insert("input", shape.clone(), Vec::new());
+        tensors.insert("target", vec![1], vec![1.0]);
+        let bytes = tensors.to_bytes(Precision::Double).unwrap();
+        let read = Tensors::from_bytes(Path::new("empty"), &bytes).unwrap();
+        let wanted = ["`input`", &format!("{shape:?}"), "samples x width"];
+        assert_message(Dataset::from_tensors(&read, 0), &wanted);
+    }
+}
+
+#[test]
+fn what_does_not_begin_like_safetensors_is_not_read_to_its_end() {
+    let folder = folder();
+    let path = folder.path().join("long.safetensors");
+    // As long as memory is large, and nothing but zeros.
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(1 << 40).unwrap();
+    assert_message(
+        Tensors::load(&path),
+        &["long.safetensors", "does not begin"],
+    );
+    assert_message(
+        hig::memory::Memory::load(&path),
+        &["long.safetensors", "no checkpoint"],
+    );
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic_the_loaders(
@@ -456,6 +491,43 @@ proptest! {
             prop_assert!(weights.iter().all(|v| v.is_finite()));
         }
         let _ = Dataset::load(&path, 1);
+    }
+
+    #[test]
+    fn tensors_are_written_as_they_were_read(
+        tensors in prop::collection::btree_map(
+            any::<String>().prop_filter("a name of the format", |name| name != "__metadata__"),
+            prop::collection::vec(any::<f64>(), 0..6),
+            0..4,
+        ),
+        rows in 1_usize..4,
+    ) {
+        let mut given = Tensors::default();
+        for (name, values) in &tensors {
+            given.insert(name, vec![rows, values.len()], values.repeat(rows));
+        }
+        let bytes = given.to_bytes(Precision::Double).unwrap();
+        let read = Tensors::from_bytes(Path::new("any"), &bytes).unwrap();
+        prop_assert_eq!(read.to_bytes(Precision::Double).unwrap(), bytes);
+        for (name, values) in &tensors {
+            let tensor = read.get(name).unwrap();
+            prop_assert_eq!(&tensor.shape, &[rows, values.len()]);
+            let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&tensor.values), bits(&values.repeat(rows)));
+        }
+    }
+
+    #[test]
+    fn weights_of_any_network_come_back(
+        hidden in prop::collection::vec(1_usize..5, 0..4),
+        seed in any::<u64>(),
+    ) {
+        let widths = [&[2], &hidden[..], &[3]].concat();
+        let network = Network::mlp(&widths, Activation::Tanh, Initializer::He);
+        let parameters = network.initial_parameters(seed);
+        let bytes = network.tensors_of(&parameters).to_bytes(Precision::Double).unwrap();
+        let read = Tensors::from_bytes(Path::new("any"), &bytes).unwrap();
+        prop_assert_eq!(network.parameters_from(&read).unwrap(), parameters);
     }
 
     #[test]

@@ -181,7 +181,57 @@ fn every_comparison_names_methods_and_settings_that_exist() {
     }
 }
 
+/// Texts of which a setting of some kind takes each, and texts that no setting takes.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<f64>().prop_map(|number| number.to_string()),
+        (0.0..1.0).prop_map(|number: f64| format!("{number:e}")),
+        any::<u128>().prop_map(|count| count.to_string()),
+        (0..100_usize).prop_map(|count| count.to_string()),
+        prop::collection::vec(1..1000_usize, 0..5).prop_map(|counts| format!("{counts:?}")),
+        prop_oneof![
+            "true", "false", "fixed", "cosine", "relu", "he", "unet", "svd", "damp"
+        ],
+        any::<String>(),
+    ]
+}
+
+#[test]
+fn a_count_that_no_file_could_tell_is_refused() {
+    let mut training = Training::default();
+    let wanted = [
+        "evaluate_every = 9223372036854775808",
+        "at most 9223372036854775807",
+    ];
+    assert_message(
+        training.set("evaluate_every", "9223372036854775808"),
+        &wanted,
+    );
+    training
+        .set("evaluate_every", "9223372036854775807")
+        .unwrap();
+}
+
 proptest! {
+    #[test]
+    fn what_is_shown_is_what_was_set(
+        place in any::<prop::sample::Index>(),
+        texts in prop::collection::vec((any::<prop::sample::Index>(), texts()), 0..40),
+    ) {
+        let place = place.index(all().len());
+        let thing = || all().swap_remove(place).1;
+        let (mut set, mut read) = (thing(), thing());
+        for (setting, text) in &texts {
+            let settings = set.settings();
+            let _ = set.set(settings[setting.index(settings.len())].name, text);
+        }
+        for setting in set.settings() {
+            read.set(setting.name, &setting.value.to_string()).unwrap();
+        }
+        prop_assert_eq!(read.settings(), set.settings());
+        prop_assert!(set.check().is_ok());
+    }
+
     #[test]
     fn numbers_are_shown_so_that_every_bit_can_be_read_back(
         exponent in -300.0_f64..300.0,

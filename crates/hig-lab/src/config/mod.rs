@@ -108,6 +108,11 @@ impl Config {
         }
     }
 
+    /// The bytes of a configuration file, which messages call `path`.
+    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        reader::read(Source::new(path, bytes)?)
+    }
+
     fn of(system: Box<dyn System>) -> Self {
         Self {
             source: None,

@@ -1,9 +1,8 @@
 //! A configuration file as text, and refusals that point into it.
 
-use crate::Refused;
+use crate::{Refused, small};
 use anyhow::Result;
 use std::fmt::Display;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,18 +14,15 @@ pub struct Source {
 }
 
 impl Source {
-    /// With a text of its own, for tests.
-    #[cfg(test)]
-    pub fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.into(),
-            text: text.into(),
-        }
+    /// Reads a file, which must be UTF-8 and no larger than a configuration is.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = small::read(path, small::TEXT);
+        let bytes = bytes.map_err(|e| Refused::because(hig::Error::file(path, e)))?;
+        Self::new(path, bytes)
     }
 
-    /// Reads a file, which must be UTF-8.
-    pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|e| Refused::because(hig::Error::file(path, e)))?;
+    /// The bytes of a file, which must be UTF-8.
+    pub fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let path = path.to_owned();
         String::from_utf8(bytes)
             .map(|text| Self {

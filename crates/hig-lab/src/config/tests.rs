@@ -1,8 +1,6 @@
 //! Reading what was written, and what nobody would write.
 
 use super::Config;
-use super::reader::read;
-use super::source::Source;
 use super::value::words;
 use super::write::{Record, template};
 use crate::experiment::{self, Contender};
@@ -12,11 +10,12 @@ use hig::systems::{System, systems};
 use hig::trainer::{Budget, Training};
 use proptest::prelude::*;
 use std::fs;
+use std::path::Path;
 
 const FILE: &str = "experiment.toml";
 
 fn parse(text: &str) -> anyhow::Result<Config> {
-    read(Source::new(FILE, text))
+    Config::parse(Path::new(FILE), text.into())
 }
 
 fn print(system: &dyn System, contenders: &[Contender], budget: Budget, seed: u64) -> String {
@@ -83,6 +82,25 @@ fn a_place_is_underlined_beneath_tabs_and_wide_letters() {
 }
 
 #[test]
+fn a_chain_longer_than_a_count_is_refused() {
+    let most = usize::MAX;
+    let text = format!("adam:{most}+sgd:1+hig");
+    let message = experiment::phases(systems()[0].as_ref(), &text).unwrap_err();
+    assert!(
+        message.to_string().contains("number of updates"),
+        "{message}"
+    );
+}
+
+#[test]
+fn marks_of_other_editors_change_nothing() {
+    let text = template(systems()[0].as_ref()).unwrap();
+    let plain = print_again(&parse(&text).unwrap());
+    let marked = "\u{feff}".to_owned() + &text.replace('\n', "\r\n");
+    assert_eq!(print_again(&parse(&marked).unwrap()), plain);
+}
+
+#[test]
 fn the_words_of_a_range_are_what_the_setting_takes() {
     let mut count = 0;
     let mut check = |settings: &mut dyn hig::settings::Settings| {
@@ -105,15 +123,24 @@ fn the_words_of_a_range_are_what_the_setting_takes() {
 /// allow is left as it was.
 fn changed(
     place: usize,
-    methods: usize,
+    trained: &[usize],
     changes: &[(usize, f64, usize)],
 ) -> (Box<dyn System>, Vec<Contender>) {
     let mut system = systems().swap_remove(place % systems().len());
-    let names = ["hig", "adam", "adam:5+hig", "lm:3+sgd:2+lm", "adaptive-hig"];
-    let names: Vec<String> = (0..names.len())
-        .filter(|i| methods >> i & 1 == 1)
-        .map(|i| names[i].to_owned())
-        .collect();
+    let methods = methods();
+    let chains = [
+        "adam:5+hig",
+        "lm:3+sgd:2+lm",
+        "adam:9223372036854775807+adam",
+    ];
+    let known: Vec<&str> = methods.iter().map(|m| m.name()).chain(chains).collect();
+    let mut names: Vec<String> = Vec::new();
+    for place in trained {
+        let name = known[place % known.len()];
+        if !names.iter().any(|named| named == name) {
+            names.push(name.to_owned());
+        }
+    }
     let mut contenders = experiment::contenders(system.as_ref(), &names).unwrap();
     for (place, number, count) in changes {
         let text = |setting: &Setting| match &setting.value {
@@ -144,6 +171,10 @@ fn changed(
     (system, contenders)
 }
 
+fn trained() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(any::<usize>(), 0..5)
+}
+
 fn changes() -> impl Strategy<Value = Vec<(usize, f64, usize)>> {
     let number = prop_oneof![0.0..1.0, any::<f64>(), Just(3.0), Just(1e-300)];
     prop::collection::vec((any::<usize>(), number, any::<usize>()), 0..30)
@@ -152,11 +183,11 @@ fn changes() -> impl Strategy<Value = Vec<(usize, f64, usize)>> {
 proptest! {
     #[test]
     fn what_is_read_is_what_was_written(
-        (place, methods, changes) in (0..9_usize, 0..32_usize, changes()),
+        (place, methods, changes) in (0..9_usize, trained(), changes()),
         (seed, updates) in (any::<u64>(), any::<Option<usize>>()),
         (epochs, seconds) in (proptest::option::of(0.0..1e9), proptest::option::of(0.0..1e-9)),
     ) {
-        let (system, contenders) = changed(place, methods, &changes);
+        let (system, contenders) = changed(place, &methods, &changes);
         let budget = Budget { updates, epochs, seconds };
         let budget = if budget == Budget::default() { system.budget() } else { budget };
         let text = print(system.as_ref(), &contenders, budget, seed);
@@ -167,6 +198,29 @@ proptest! {
         let read = config.contenders(&[]).unwrap();
         prop_assert_eq!(settings(&read), settings(&contenders));
         prop_assert_eq!(print_again(&config), text);
+    }
+
+    #[test]
+    fn a_chain_is_its_methods_and_the_updates_between(
+        links in prop::collection::vec((any::<usize>(), 1..usize::MAX / 8), 1..8),
+    ) {
+        let methods = methods();
+        let links: Vec<(&str, usize)> = links
+            .iter()
+            .map(|(place, updates)| (methods[place % methods.len()].name(), *updates))
+            .collect();
+        let (last, before) = links.split_last().unwrap();
+        let before = before.iter().map(|(name, updates)| format!("{name}:{updates}+"));
+        let text = before.collect::<String>() + last.0;
+        let phases = experiment::phases(systems()[0].as_ref(), &text).unwrap();
+        let mut ended = 0;
+        for (i, phase) in phases.iter().enumerate() {
+            prop_assert_eq!(&phase.name, links[i].0);
+            let until = (i + 1 < links.len()).then(|| ended + links[i].1);
+            prop_assert_eq!(phase.until, until);
+            ended = until.unwrap_or(ended);
+        }
+        prop_assert_eq!(phases.len(), links.len());
     }
 
     #[test]

@@ -23,9 +23,17 @@ impl Columns {
     /// never the first, the last, or the one with the lowest `test_loss`.
     ///
     /// # Errors
-    /// The file is there and cannot be read, or has a line of more than 16 MiB.
+    /// The file is there and cannot be read, or has a line of more than 4 MiB.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        open(path)?.map(|file| Self::parse(file, MOST)).transpose()
+        open(path)?.map(Self::of).transpose()
+    }
+
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of(source: impl BufRead) -> io::Result<Self> {
+        Self::parse(source, MOST)
     }
 
     fn parse(source: impl BufRead, most: usize) -> io::Result<Self> {

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 /// More bytes than a line of any table of ours has; what is longer is no table.
-const LONGEST: u64 = 1 << 24;
+const LONGEST: u64 = 1 << 22;
 
 /// Passes on what is complete: the last line only if it ends in a newline.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub struct WholeLines<R> {
     source: R,
     line: Vec<u8>,
     given: usize,
+    /// Bytes that may still be given out.
+    left: u64,
 }
 
 impl<R: BufRead> WholeLines<R> {
@@ -20,7 +22,14 @@ impl<R: BufRead> WholeLines<R> {
             source,
             line: Vec::new(),
             given: 0,
+            left: LONGEST,
         }
+    }
+
+    /// Lets another row be read. One in which a quote is opened goes over lines, to the end of the
+    /// file where none closes it.
+    pub fn renew(&mut self) {
+        self.left = LONGEST;
     }
 
     fn next_line(&mut self) -> io::Result<()> {
@@ -32,8 +41,7 @@ impl<R: BufRead> WholeLines<R> {
             return Ok(());
         }
         if self.line.len() as u64 == LONGEST {
-            let reason = format!("a line of more than {LONGEST} bytes: this is no table");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            return Err(endless());
         }
         self.line.clear();
         Ok(())
@@ -47,10 +55,16 @@ impl<R: BufRead> Read for WholeLines<R> {
         }
         let rest = &self.line[self.given..];
         let count = rest.len().min(buffer.len());
+        self.left = self.left.checked_sub(count as u64).ok_or_else(endless)?;
         buffer[..count].copy_from_slice(&rest[..count]);
         self.given += count;
         Ok(count)
     }
+}
+
+fn endless() -> io::Error {
+    let reason = format!("a line of more than {LONGEST} bytes: this is no table");
+    io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
 #[cfg(test)]
@@ -71,6 +85,24 @@ mod tests {
             lines.read_to_string(&mut read).unwrap();
             assert_eq!(read, whole, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_row_goes_over_few_lines_and_a_table_over_many() {
+        let text = "a line\n".repeat(LONGEST as usize / 4);
+        let mut lines = WholeLines::of(text.as_bytes());
+        assert!(io::copy(&mut lines, &mut io::sink()).is_err());
+        let mut lines = WholeLines::of(text.as_bytes());
+        let mut buffer = [0; 1000];
+        let mut read = 0;
+        loop {
+            lines.renew();
+            match lines.read(&mut buffer).unwrap() {
+                0 => break,
+                count => read += count,
+            }
+        }
+        assert_eq!(read, text.len());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// Names that a table may have; further ones are left out.
 const NAMES: usize = 256;
+/// Bytes of a name; a longer one is none of ours.
+const LONGEST: usize = 256;
 /// Rows of one name in memory; longer ones are thinned while they are read.
 const ROWS: usize = 1 << 17;
 
@@ -33,7 +35,11 @@ pub fn series(path: &Path, name: &str, value: &str) -> io::Result<Vec<Series>> {
     }
 }
 
-fn parse(source: impl BufRead, name: &str, value: &str) -> io::Result<Vec<Series>> {
+/// Reads the text of such a file.
+///
+/// # Errors
+/// A line that is too long for a table.
+pub fn parse(source: impl BufRead, name: &str, value: &str) -> io::Result<Vec<Series>> {
     let mut table = Table::of(source)?;
     let Some([update, name, value]) = table.places(["update", name, value]) else {
         return Ok(Vec::new());
@@ -42,7 +48,7 @@ fn parse(source: impl BufRead, name: &str, value: &str) -> io::Result<Vec<Series
     while let Some(row) = table.next_row()? {
         let place = match found.iter().position(|(known, _)| known == &row[name]) {
             Some(place) => place,
-            None if found.len() < NAMES => {
+            None if found.len() < NAMES && row[name].len() <= LONGEST => {
                 found.push((row[name].to_vec(), Bounded::new(2, ROWS, None)));
                 found.len() - 1
             }

@@ -95,10 +95,18 @@ impl Method {
 }
 
 fn pictures(path: &Path) -> io::Result<Option<Value>> {
-    let Some(file) = table::open(path)? else {
-        return Ok(None);
-    };
-    let value: Value = serde_json::from_reader(file.take(PICTURES))?;
+    match table::open(path)? {
+        Some(file) => parse_pictures(file),
+        None => Ok(None),
+    }
+}
+
+/// Reads the text of `pictures.json`; none where it holds something else.
+///
+/// # Errors
+/// It is no JSON, or of more than 16 MiB.
+pub fn parse_pictures(source: impl Read) -> io::Result<Option<Value>> {
+    let value: Value = serde_json::from_reader(source.take(PICTURES))?;
     Ok(value
         .get("pictures")
         .is_some_and(Value::is_array)

@@ -8,31 +8,33 @@ mod columns;
 mod find;
 mod json;
 mod lines;
-mod long;
-mod method;
-mod outcome;
-mod spectrum;
+pub mod long;
+pub mod method;
+pub mod outcome;
+pub mod spectrum;
 mod table;
 mod thin;
-mod warnings;
+pub mod warnings;
 
 pub use columns::Columns;
 use find::find;
 pub use find::runs_in;
 pub use json::{data, run_json};
+pub(crate) use lines::WholeLines;
 pub use method::Method;
 pub use outcome::State;
 
-use crate::Refused;
-use crate::folder::{ABOUT, CONFIG, LOCK};
+use crate::folder::{ABOUT, CONFIG, LOCK, folder_of};
+use crate::{Refused, small};
 use anyhow::Result;
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// Bytes of a text that is read whole; ours have a few thousand.
-const SMALL: u64 = 1 << 20;
+/// Methods that are read of a run.
+const METHODS: usize = 1000;
 
 /// A run.
 #[derive(Debug, Clone, Default)]
@@ -179,12 +181,7 @@ fn small_text(path: &Path) -> io::Result<Option<String>> {
     let Some(file) = table::open(path)? else {
         return Ok(None);
     };
-    let mut bytes = Vec::new();
-    file.take(SMALL + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > SMALL {
-        let reason = format!("more than {SMALL} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-    }
+    let bytes = small::bounded(file, small::TEXT)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
@@ -201,8 +198,11 @@ fn methods(path: &Path, about: &toml::Table, configuration: &toml::Table) -> Vec
     let told = told.or_else(|| configuration.get("run")?.get("methods"));
     if let Some(names) = told.and_then(toml::Value::as_array) {
         let names = names.iter().filter_map(toml::Value::as_str);
-        let names = names.filter(|name| is_name(&crate::folder::folder_of(name)));
-        return names.map(str::to_owned).collect();
+        let mut names: Vec<&str> = names.filter(|name| is_name(&folder_of(name))).collect();
+        let mut folders = HashSet::new();
+        names.retain(|name| folders.insert(folder_of(name)));
+        names.truncate(METHODS);
+        return names.into_iter().map(str::to_owned).collect();
     }
     let entries = fs::read_dir(path).into_iter().flatten();
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));

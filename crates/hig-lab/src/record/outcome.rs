@@ -1,7 +1,9 @@
 //! How a training ended, as far as it has.
 
+use super::METHODS;
 use super::table::{Table, number, open, text};
-use std::io;
+use crate::small::TEXT;
+use std::io::{self, BufRead};
 use std::path::Path;
 
 /// How a training stands.
@@ -58,11 +60,19 @@ impl State {
 /// # Errors
 /// The file is there and cannot be read.
 pub fn summary(path: &Path) -> io::Result<Vec<(String, toml::Table)>> {
+    match open(path)? {
+        Some(file) => parse_summary(file),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Reads the text of such a file: of its first MiB the outcomes of 1000 methods.
+///
+/// # Errors
+/// None.
+pub fn parse_summary(source: impl BufRead) -> io::Result<Vec<(String, toml::Table)>> {
     let mut outcomes = Vec::new();
-    let Some(file) = open(path)? else {
-        return Ok(outcomes);
-    };
-    let mut table = Table::of(file)?;
+    let mut table = Table::of(source.take(TEXT))?;
     let names = [
         "method",
         "updates",
@@ -75,7 +85,7 @@ pub fn summary(path: &Path) -> io::Result<Vec<(String, toml::Table)>> {
     let Some([method, updates, seconds, train, test, consumes, stop]) = table.places(names) else {
         return Ok(outcomes);
     };
-    while let Some(row) = table.next_row()? {
+    while let (true, Some(row)) = (outcomes.len() < METHODS, table.next_row()?) {
         let mut outcome = toml::Table::new();
         let stop = text(&row[stop]);
         outcome.insert("updates".into(), (number(&row[updates]) as i64).into());

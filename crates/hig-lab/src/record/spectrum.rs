@@ -32,7 +32,11 @@ pub fn spectra(path: &Path) -> io::Result<Vec<Spectrum>> {
     }
 }
 
-fn parse(source: impl BufRead) -> io::Result<Vec<Spectrum>> {
+/// Reads the text of such a file.
+///
+/// # Errors
+/// A line that is too long for a table.
+pub fn parse(source: impl BufRead) -> io::Result<Vec<Spectrum>> {
     let mut table = Table::of(source)?;
     let Some([update, index, value]) = table.places(["update", "index", "singular_value"]) else {
         return Ok(Vec::new());

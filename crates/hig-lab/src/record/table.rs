@@ -6,6 +6,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
+/// Columns that a table may have; ours have a few for each number of an output.
+const COLUMNS: usize = 1 << 16;
+
 /// A file to read, or none where there is none.
 pub fn open(path: &Path) -> io::Result<Option<BufReader<File>>> {
     match File::open(path) {
@@ -29,6 +32,10 @@ impl<R: BufRead> Table<R> {
             .flexible(true)
             .from_reader(WholeLines::of(source));
         let header = reader.byte_headers().map_err(io::Error::from)?;
+        if header.len() > COLUMNS {
+            let reason = format!("{} columns, expected at most {COLUMNS}", header.len());
+            return Err(io::Error::new(ErrorKind::InvalidData, reason));
+        }
         let names = header.iter().map(text).collect();
         Ok(Self {
             reader,
@@ -53,12 +60,15 @@ impl<R: BufRead> Table<R> {
 
     /// The next row with as many cells as the header.
     pub fn next_row(&mut self) -> io::Result<Option<&ByteRecord>> {
-        while self.reader.read_byte_record(&mut self.row)? {
+        loop {
+            self.reader.get_mut().renew();
+            if !self.reader.read_byte_record(&mut self.row)? {
+                return Ok(None);
+            }
             if self.row.len() == self.names.len() {
                 return Ok(Some(&self.row));
             }
         }
-        Ok(None)
     }
 }
 

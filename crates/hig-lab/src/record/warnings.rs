@@ -1,7 +1,8 @@
 //! `warnings.csv`: what a training warned of.
 
 use super::table::{Table, number, open, text};
-use std::io;
+use crate::small::TEXT;
+use std::io::{self, BufRead};
 use std::path::Path;
 
 /// Warnings that are kept; a training gives each of its few kinds once or a few times.
@@ -25,11 +26,19 @@ pub struct Warning {
 /// # Errors
 /// The file is there and cannot be read.
 pub fn warnings(path: &Path) -> io::Result<Vec<Warning>> {
+    match open(path)? {
+        Some(file) => parse(file),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Reads the text of such a file, of which nothing after its first MiB.
+///
+/// # Errors
+/// None.
+pub fn parse(source: impl BufRead) -> io::Result<Vec<Warning>> {
     let mut warnings = Vec::new();
-    let Some(file) = open(path)? else {
-        return Ok(warnings);
-    };
-    let mut table = Table::of(file)?;
+    let mut table = Table::of(source.take(TEXT))?;
     let Some([update, name, message, advice]) =
         table.places(["update", "name", "message", "advice"])
     else {

@@ -27,6 +27,8 @@ fn places(count: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::spectrum;
+    use proptest::prelude::*;
 
     #[test]
     fn small_spectra_are_told_whole_and_large_ones_from_first_to_last() {
@@ -39,6 +41,23 @@ mod tests {
             assert_eq!((places[0], *places.last().unwrap()), (0, count - 1));
             assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{count}");
             assert_eq!(places[..8], [0, 1, 2, 3, 4, 5, 6, 7], "{count}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(
+            spectra in prop::collection::vec(prop::collection::vec(0.0..1e9, 1..=MOST), 0..6),
+        ) {
+            let spectra: Vec<Vec<f64>> = spectra;
+            let rows = spectra.iter().enumerate().map(|(update, s)| rows(update, s));
+            let text = format!("{HEADER}\n{}", rows.collect::<String>());
+            let read = spectrum::parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(read.len(), spectra.len());
+            for (update, (read, written)) in read.iter().zip(&spectra).enumerate() {
+                prop_assert_eq!(read.update, update as f64);
+                prop_assert_eq!(&read.value, written);
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
 //! `timing.csv`: seconds by part since a method began.
 
+use crate::record::WholeLines;
 use crate::timing::{Seconds, spent};
 use hig::timing::PARTS;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// The first line.
@@ -18,9 +21,12 @@ pub struct Clock {
 impl Clock {
     /// Starts now, from what an earlier program has left in the file, or from zero without one.
     pub fn resume(file: &Path) -> Self {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
         let mut zero = spent();
-        for row in text.lines() {
+        let rows = File::open(file).map(|file| WholeLines::of(BufReader::new(file)));
+        let rows = rows
+            .into_iter()
+            .flat_map(|rows| BufReader::new(rows).lines());
+        for row in rows.map_while(Result::ok) {
             let mut cells = row.split(',').skip(1);
             let (part, seconds) = (cells.next(), cells.next().map(str::parse::<f64>));
             let place = PARTS.iter().position(|known| Some(*known) == part);

@@ -10,6 +10,7 @@ use crate::cli::{BudgetOptions, OutputOptions, ReproduceOptions, RunOptions, Stu
 use crate::folder::{Folder, provenance};
 use crate::output::say;
 use crate::run::use_threads;
+use crate::trials::MOST_SEEDS;
 use crate::{Refused, interrupt, run, study, table};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
@@ -66,8 +67,10 @@ const PAPER: [(&str, Make); 10] = [
 /// Runs the command.
 pub fn reproduce(options: &ReproduceOptions) -> Result<()> {
     use_threads(options.output.threads)?;
-    if options.seeds == 0 {
-        return Err(Refused::because("seeds = 0: expected at least 1"));
+    if !(1..=MOST_SEEDS).contains(&options.seeds) {
+        let expected = format_args!("1 to {MOST_SEEDS}");
+        let error = hig::Error::setting("seeds", options.seeds, expected);
+        return Err(Refused::because(error));
     }
     if !(options.scale.is_finite() && options.scale > 0.0) {
         let error = hig::Error::setting("scale", options.scale, "a finite number above 0");

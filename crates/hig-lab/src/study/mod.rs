@@ -6,6 +6,7 @@ mod chapter;
 use crate::cli::StudyOptions;
 use crate::folder::Folder;
 use crate::run::use_threads;
+use crate::trials::MOST_SEEDS;
 use crate::{Refused, interrupt};
 use anyhow::Result;
 use hig::Error;
@@ -39,8 +40,13 @@ pub fn study(options: &StudyOptions) -> Result<()> {
 }
 
 fn check(options: &StudyOptions, cases: &[&str]) -> hig::Result<()> {
-    if let Some(seeds) = options.seeds.filter(|seeds| *seeds < 2) {
-        let expected = "at least 2, 20 for intervals that say something";
+    if let Some(seeds) = options
+        .seeds
+        .filter(|seeds| !(2..=MOST_SEEDS).contains(seeds))
+    {
+        let expected = format_args!(
+            "at least 2 and at most {MOST_SEEDS}, 20 for intervals that say something"
+        );
         return Err(Error::setting("seeds", seeds, expected));
     }
     if !(options.scale.is_finite() && options.scale > 0.0) {

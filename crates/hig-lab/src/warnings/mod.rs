@@ -17,6 +17,7 @@ mod setup;
 mod still;
 
 use crate::experiment::Phase;
+use crate::record::warnings;
 use hig::trainer::{Evaluation, Outcome, Progress, Saturation};
 use setup::Setup;
 use std::path::Path;
@@ -122,19 +123,15 @@ pub struct Warning {
 
 /// The warnings in the folder of a training, none where there is no file of them.
 pub fn read(folder: &Path) -> Vec<Warning> {
-    let Ok(mut file) = csv::Reader::from_path(folder.join(FILE)) else {
-        return Vec::new();
+    let rows = warnings::warnings(&folder.join(FILE)).unwrap_or_default();
+    let warning = |row: warnings::Warning| Warning {
+        update: row.update as usize,
+        name: row.name,
+        message: row.message,
+        advice: row.advice,
     };
-    let warning = |row: csv::StringRecord| {
-        let cell = |i: usize| row.get(i).map(str::to_owned);
-        Some(Warning {
-            update: cell(0)?.parse().ok()?,
-            name: cell(1)?,
-            message: cell(2)?,
-            advice: cell(3)?,
-        })
-    };
-    file.records().flatten().filter_map(warning).collect()
+    let rows = rows.into_iter().filter(|row| !row.update.is_nan());
+    rows.map(warning).collect()
 }
 
 impl Warning {

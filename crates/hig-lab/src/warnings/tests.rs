@@ -6,6 +6,7 @@ use crate::experiment::Experiment;
 use clap::Parser;
 use hig::Result;
 use hig::trainer::{Flow, Observer, Start, saturation, train};
+use proptest::prelude::*;
 
 /// The watch, as an observer of its own.
 struct Watching {
@@ -366,4 +367,23 @@ fn rows_are_quoted_and_read_again() {
     let text = format!("{HEADER}\n{}{}", warning.row(), warning.row());
     std::fs::write(folder.path().join(FILE), text).unwrap();
     assert_eq!(read(folder.path()), [warning.clone(), warning]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_warning_says_is_read_again(
+        update in 0..1_usize << 53,
+        (message, advice) in any::<(String, String)>(),
+    ) {
+        let warning = Warning { update, name: "rank".into(), message, advice };
+        let text = format!("{HEADER}\n{}{}", warning.row(), warning.row());
+        let read = warnings::parse(text.as_bytes()).unwrap();
+        prop_assert_eq!(read.len(), 2);
+        for read in read {
+            prop_assert_eq!(read.update, update as f64);
+            prop_assert_eq!(&read.name, &warning.name);
+            prop_assert_eq!(&read.message, &warning.message);
+            prop_assert_eq!(&read.advice, &warning.advice);
+        }
+    }
 }

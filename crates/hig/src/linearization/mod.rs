@@ -46,12 +46,16 @@ impl Consumes {
     /// through network and physics hold.
     pub fn numbers(self, rows: usize, columns: usize) -> usize {
         let side = rows.min(columns);
+        let square = side.saturating_mul(side);
         match self {
             Self::Gradient | Self::PhysicsRows => 0,
-            Self::Products => rows * rows.min(Self::VECTORS),
+            Self::Products => rows.saturating_mul(rows.min(Self::VECTORS)),
             // K and its reflections; or K, the eigenvectors and their workspace.
-            Self::Gram => 4 * side * side,
-            Self::Jacobian => 3 * rows * columns + 2 * side * side,
+            Self::Gram => square.saturating_mul(4),
+            Self::Jacobian => {
+                let jacobian = rows.saturating_mul(columns).saturating_mul(3);
+                jacobian.saturating_add(square.saturating_mul(2))
+            }
         }
     }
 }

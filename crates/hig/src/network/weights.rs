@@ -1,7 +1,7 @@
 //! Weights to and from safetensors files, named as PyTorch names them.
 
 use super::Network;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensors::{Precision, Tensors};
 use std::path::Path;
 
@@ -12,41 +12,40 @@ impl Network {
     /// # Errors
     /// Unreadable file; a tensor that is missing, unexpected, of the wrong shape or not finite.
     pub fn load_parameters(&self, path: &Path) -> Result<Vec<f64>> {
-        let tensors = Tensors::load(path)?;
+        self.parameters_from(&Tensors::load(path)?)
+    }
+
+    /// The parameters in tensors that are named as in the file of
+    /// [`load_parameters`](Self::load_parameters).
+    ///
+    /// # Errors
+    /// A tensor that is missing, unexpected, of the wrong shape or not finite.
+    pub fn parameters_from(&self, tensors: &Tensors) -> Result<Vec<f64>> {
         let views = self.views();
         if let Some(extra) = tensors
             .names()
             .find(|name| views.iter().all(|view| view.name != *name))
         {
             let expected: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
-            return Err(Error::file(
-                path,
-                format!(
-                    "tensor `{extra}` is not part of this network; expected {}",
-                    expected.join(", ")
-                ),
-            ));
+            return Err(tensors.error(format!(
+                "tensor `{extra}` is not part of this network; expected {}",
+                expected.join(", ")
+            )));
         }
         let mut parameters = vec![0.0; self.parameter_count()];
         for view in views {
             let tensor = tensors.get(&view.name)?;
             if tensor.shape != view.shape {
-                return Err(Error::file(
-                    path,
-                    format!(
-                        "tensor `{}` has shape {:?}, expected {:?}",
-                        view.name, tensor.shape, view.shape
-                    ),
-                ));
+                return Err(tensors.error(format!(
+                    "tensor `{}` has shape {:?}, expected {:?}",
+                    view.name, tensor.shape, view.shape
+                )));
             }
             if let Some(i) = tensor.values.iter().position(|v| !v.is_finite()) {
-                return Err(Error::file(
-                    path,
-                    format!(
-                        "tensor `{}` is {} at flat index {i}: every weight must be finite",
-                        view.name, tensor.values[i]
-                    ),
-                ));
+                return Err(tensors.error(format!(
+                    "tensor `{}` is {} at flat index {i}: every weight must be finite",
+                    view.name, tensor.values[i]
+                )));
             }
             parameters[view.range].copy_from_slice(&tensor.values);
         }
@@ -71,10 +70,15 @@ impl Network {
         path: &Path,
         precision: Precision,
     ) -> Result<()> {
+        self.tensors_of(parameters).save_as(path, precision)
+    }
+
+    /// Parameters as [`parameters_from`](Self::parameters_from) reads them.
+    pub fn tensors_of(&self, parameters: &[f64]) -> Tensors {
         let mut tensors = Tensors::default();
         for view in self.views() {
             tensors.insert(&view.name, view.shape, parameters[view.range].to_vec());
         }
-        tensors.save_as(path, precision)
+        tensors
     }
 }

@@ -335,7 +335,7 @@ impl Step for Searching {
         state.part("probe", |state| self.probe.exchange(state));
         state.part("momentum", |state| self.momentum.exchange(state));
         state.optional_number("largest", &mut self.largest);
-        state.optional_vector("last", &mut self.last);
+        state.optional_over_parameters("last", &mut self.last);
         let fresh = || Iterates::new(&[]);
         let part = |state: &mut Exchange<'_>, iterates: &mut Iterates| iterates.exchange(state);
         state.optional("iterates", &mut self.iterates, fresh, part);

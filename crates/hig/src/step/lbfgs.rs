@@ -115,8 +115,8 @@ impl Step for QuasiNewton {
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         let mut pairs = Vec::from(std::mem::take(&mut self.pairs));
         state.several("pairs", &mut pairs, Pair::default, |state, pair| {
-            state.vector("step", &mut pair.step);
-            state.vector("change", &mut pair.change);
+            state.over_parameters("step", &mut pair.step);
+            state.over_parameters("change", &mut pair.change);
             state.number("product", &mut pair.product);
         });
         self.pairs = pairs.into();

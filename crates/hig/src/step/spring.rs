@@ -105,7 +105,7 @@ impl Step for Running {
 
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.optional_number("largest", &mut self.largest);
-        state.optional_vector("last", &mut self.last);
+        state.optional_over_parameters("last", &mut self.last);
     }
 
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {

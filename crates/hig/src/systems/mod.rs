@@ -1,11 +1,13 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
+mod extent;
 mod oscillators;
 pub mod picture;
 mod poisson;
 mod quantum_dipole;
 mod toy;
 
+pub use extent::{Content, Extent, check_memory};
 pub use oscillators::{
     CubicSpring, LinearOscillators, LinearSpring, NonlinearOscillators, OscillatorChain, Spring,
 };
@@ -44,6 +46,12 @@ pub trait System: Settings + Send + Sync {
     /// The first setting that is out of range, alone or beside the others.
     fn check_together(&self) -> Result<()> {
         self.check()
+    }
+
+    /// The arrays that [`problem`](Self::problem) makes, by which [`check_memory`] refuses settings
+    /// that no machine has the memory for. A system without them is never refused.
+    fn extents(&self) -> Vec<Extent> {
+        Vec::new()
     }
 
     /// What is measured beside the loss, by name, under given parameters.

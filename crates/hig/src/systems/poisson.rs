@@ -2,7 +2,7 @@
 //! side and answers the field whose Laplacian it is.
 
 use super::picture::Field;
-use super::{Picture, System};
+use super::{Content, Extent, Picture, System, extent};
 use crate::data::{Dataset, Purpose, random};
 use crate::loss::SquaredError;
 use crate::matrix::{self, Mat, MatRef};
@@ -104,6 +104,48 @@ impl Poisson {
             activation,
             initializer,
         )
+    }
+}
+
+/// A 3 × 3 convolution.
+fn convolution(from: (&'static str, f64), to: (&'static str, f64)) -> Extent {
+    extent::layer((from.0, 9.0 * from.1), to)
+}
+
+/// The layers, to be counted, of the networks on the grid.
+impl Poisson {
+    fn layers_of_resnet(&self) -> Vec<Extent> {
+        let (mut layers, mut now) = (Vec::new(), ("", 1.0));
+        for (i, &width) in self.channels.iter().enumerate() {
+            let width = ("channels", width as f64);
+            if i == 0 || width != now {
+                layers.push(convolution(now, width));
+            }
+            let gains = Extent {
+                of: Content::Parameters,
+                // And as many biases.
+                factors: vec![("", 2.0), width],
+            };
+            layers.extend([convolution(width, width), convolution(width, width), gains]);
+            now = width;
+        }
+        layers.push(convolution(now, ("", 1.0)));
+        layers
+    }
+
+    fn layers_of_unet(&self) -> Vec<Extent> {
+        let (mut layers, mut now) = (Vec::new(), ("", 1.0));
+        for (level, &width) in self.channels.iter().enumerate() {
+            let width = ("channels", width as f64);
+            layers.push(convolution(now, width));
+            if let Some(&below) = self.channels.get(level + 1) {
+                layers.push(convolution(("channels", width.1 + below as f64), width));
+            }
+            now = width;
+        }
+        let first = self.channels.first().map_or(1.0, |&width| width as f64);
+        layers.push(extent::layer(("channels", first), ("", 1.0)));
+        layers
     }
 }
 
@@ -387,6 +429,18 @@ impl System for Poisson {
             field("truth", "u", &truth),
             field("error", "difference", &error),
         ]
+    }
+
+    fn extents(&self) -> Vec<Extent> {
+        let side = ("grid", self.grid as f64);
+        let samples = extent::samples(self.samples, self.test_samples, &[("", 2.0), side, side]);
+        let points = ("grid", side.1 * side.1);
+        let layers = match self.architecture {
+            Architecture::Mlp => extent::mlp(points, &self.hidden, points),
+            Architecture::Resnet => self.layers_of_resnet(),
+            Architecture::Unet => self.layers_of_unet(),
+        };
+        samples.into_iter().chain(layers).collect()
     }
 
     fn boxed(&self) -> Box<dyn System> {

@@ -3,7 +3,7 @@
 //! A particle starts in the ground state of an infinite well; the network reads the state that is
 //! wanted at the end and answers the strength over time of a uniform field that should lead there.
 
-use super::{Picture, System, picture};
+use super::{Extent, Picture, System, extent, picture};
 use crate::data::{Dataset, Purpose, random};
 use crate::loss::Infidelity;
 use crate::matrix::Mat;
@@ -177,6 +177,14 @@ impl System for QuantumDipole {
             Picture::Lines(self.control_over_time(&control)),
             Picture::Lines(self.final_density(end, &row(&chosen.target))),
         ]
+    }
+
+    fn extents(&self) -> Vec<Extent> {
+        let inside = ("points", self.well().inside() as f64);
+        let samples = extent::samples(self.samples, self.test_samples, &[("", 4.0), inside]);
+        let state = ("points", 2.0 * inside.1);
+        let layers = extent::mlp(state, &self.hidden, ("steps", self.steps as f64));
+        samples.into_iter().chain(layers).collect()
     }
 
     fn boxed(&self) -> Box<dyn System> {

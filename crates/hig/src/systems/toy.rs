@@ -3,7 +3,7 @@
 //! A network learns (sin 6x, cos 9x); the physics scales its second output by λ, so that λ = 0.01
 //! makes the two outputs differ in sensitivity by a factor of a hundred.
 
-use super::System;
+use super::{Extent, System, extent};
 use crate::data::{Dataset, Purpose, random};
 use crate::loss::SquaredError;
 use crate::matrix::Mat;
@@ -112,6 +112,12 @@ impl System for Toy {
 
     fn budget(&self) -> Budget {
         Budget::updates(5000)
+    }
+
+    fn extents(&self) -> Vec<Extent> {
+        let samples = extent::samples(self.samples, self.test_samples, &[("", 3.0)]);
+        let layers = extent::mlp(("", 1.0), &self.hidden, ("", 2.0));
+        samples.into_iter().chain(layers).collect()
     }
 
     fn boxed(&self) -> Box<dyn System> {

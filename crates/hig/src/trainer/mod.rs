@@ -409,6 +409,7 @@ fn exchange(
     step: &mut dyn Step,
     batches: &mut Batches<'_>,
 ) {
+    state.of_parameters(now.parameters.len());
     state.part("training", |state| now.exchange(state));
     state.part("step", |state| step.exchange(state));
     state.part("batches", |state| batches.exchange(state));

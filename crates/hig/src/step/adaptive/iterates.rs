@@ -57,14 +57,14 @@ impl Iterates {
 
     /// Exchanges all of it.
     pub fn exchange(&mut self, state: &mut Exchange<'_>) {
-        state.vector("current", &mut self.current);
-        state.vector("before", &mut self.before);
-        state.vector("shown", &mut self.shown);
+        state.over_parameters("current", &mut self.current);
+        state.over_parameters("before", &mut self.before);
+        state.over_parameters("shown", &mut self.shown);
         state.number("updates", &mut self.updates);
         let fresh = Average::default;
         state.several("averages", &mut self.averages, fresh, |state, average| {
             state.number("span", &mut average.span);
-            state.vector("values", &mut average.values);
+            state.over_parameters("values", &mut average.values);
             state.number("advantage", &mut average.advantage);
         });
     }

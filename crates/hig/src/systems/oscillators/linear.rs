@@ -1,8 +1,8 @@
 //! Control of coupled linear oscillators (arXiv 2203.10131, section 4.1 and appendix, and the
 //! Physics-based Deep Learning book).
 
-use super::super::{Picture, System};
-use super::{LinearSpring, OscillatorChain, motion, steering};
+use super::super::{Extent, Picture, System};
+use super::{LinearSpring, OscillatorChain, extents, motion, steering};
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, WIDTHS};
@@ -89,6 +89,11 @@ impl System for LinearOscillators {
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let time = (self.steps, self.dt);
         motion(self.equations(), time, problem, parameters, sample)
+    }
+
+    fn extents(&self) -> Vec<Extent> {
+        let samples = (self.samples, self.test_samples);
+        extents(self.masses, samples, &self.hidden, self.steps)
     }
 
     fn boxed(&self) -> Box<dyn System> {

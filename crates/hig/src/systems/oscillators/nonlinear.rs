@@ -1,8 +1,8 @@
 //! Control of coupled nonlinear oscillators (arXiv 2203.10131, section 4.1 and appendix), with the
 //! force (Δx)³ of the authors' program, without the factor 4 that their quartic Hamiltonian implies.
 
-use super::super::{Picture, System};
-use super::{CubicSpring, OscillatorChain, motion, steering};
+use super::super::{Extent, Picture, System};
+use super::{CubicSpring, OscillatorChain, extents, motion, steering};
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, WIDTHS};
@@ -83,6 +83,11 @@ impl System for NonlinearOscillators {
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let time = (self.steps, self.dt);
         motion(self.equations(), time, problem, parameters, sample)
+    }
+
+    fn extents(&self) -> Vec<Extent> {
+        let samples = (self.samples, self.test_samples);
+        extents(self.masses, samples, &self.hidden, self.steps)
     }
 
     fn boxed(&self) -> Box<dyn System> {
