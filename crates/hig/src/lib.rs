@@ -39,6 +39,8 @@ pub use problem::{Problem, Sampler};
 mod documents {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
+    #[doc = include_str!("../../../docs/tutorial.md")]
+    struct Tutorial;
     #[doc = include_str!("../../../docs/physics.md")]
     struct Physics;
     #[doc = include_str!("../../../docs/networks.md")]

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Draws the pictures of the gallery: one test sample of each system under a trained network.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+draw() { # figure, system, options of the run
+    local figure=$1 system=$2 out=target/pictures/$2
+    shift 2
+    cargo run --release --quiet -- run "$system" "$@" --quiet --force --out "$out"
+    install -D -m 644 "$out/figures/$figure.svg" "docs/figures/$system.svg"
+}
+draw path toy --method adam --method hig --updates 1000
+draw sample linear-oscillators --method hig --epochs 10
+draw sample nonlinear-oscillators --method adaptive-hig --epochs 4
+draw sample poisson --method adam --epochs 200
+draw sample quantum-dipole --method adaptive-hig --epochs 4
+ls -l docs/figures/*.svg
