@@ -104,8 +104,8 @@ fn hidden_from_markdown(html: &str) -> String {
             inside_tag = false;
         }
     }
-    // mdBook would take the name of the space for text.
-    hidden.replace("&nbsp;", "\u{a0}")
+    // mdBook writes the no-break space by its name, and the name as text; another space has none.
+    hidden.replace("&nbsp;", "\u{2007}")
 }
 
 #[cfg(test)]
@@ -127,6 +127,8 @@ mod tests {
             "{page}"
         );
         assert!(!page.contains("\\frac"), "{page}");
+        let spaced = with_mathml("$a~b$").unwrap();
+        assert!(!spaced.contains("nbsp") && !spaced.contains('\u{a0}'), "{spaced}");
     }
 
     #[test]
