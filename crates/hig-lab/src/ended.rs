@@ -88,6 +88,14 @@ impl Ended {
         }
     }
 
+    /// One line for a training that has just ended.
+    pub fn line(&self, method: &str) -> String {
+        format!(
+            "{method:<6} {:>8} updates in {:.1} s: train loss {:.2e}, test loss {:.2e} ({})",
+            self.updates, self.seconds, self.train_loss, self.test_loss, self.stop
+        )
+    }
+
     /// Writes the file whole.
     pub fn write(&self, folder: &Path) -> Result<()> {
         write_whole(&folder.join(OUTCOME), self.text().as_bytes())?;

@@ -1,8 +1,9 @@
 //! The lab around the library `hig`: everything that the program of the same name does.
 //!
 //! What is public here is what the program's neighbours in this repository need: [`main`] for the
-//! program itself, [`cli`] for its manual, [`config`], [`experiment`], [`sweep`], [`ended`] and
-//! [`record`] for those who try to break what it reads. It is no library for others and promises no stability.
+//! program itself, [`cli`] for its manual, [`config`], [`options`], [`contender`], [`experiment`], [`sweep`], [`ended`]
+//! and [`record`] for those who try to break what it reads. It is no library for others and promises no
+//! stability.
 #![forbid(unsafe_code)]
 
 mod about;
@@ -10,6 +11,7 @@ mod chart;
 pub mod cli;
 mod compare;
 pub mod config;
+pub mod contender;
 pub mod ended;
 pub mod experiment;
 mod export;
@@ -19,6 +21,7 @@ mod interrupt;
 mod list;
 mod manual;
 mod observers;
+pub mod options;
 mod output;
 mod page;
 pub mod record;
@@ -34,12 +37,14 @@ pub mod sweep;
 mod table;
 mod telling;
 mod tensorboard;
+mod terminal;
 mod timing;
 mod trials;
 mod warnings;
 mod watch;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command};
 use std::process::ExitCode;
 use telling::fault;
 
@@ -55,25 +60,25 @@ pub fn main() -> ExitCode {
 }
 
 fn work() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = Cli::parse();
     telling::log::listen(cli.verbose);
     if cli.command.tells_objects() {
         output::reserve();
     }
     let outcome = match cli.command {
-        cli::Command::Run(options) => run::run(&options),
-        cli::Command::Resume(options) => run::resume(&options),
-        cli::Command::Init(options) => config::init(&options),
-        cli::Command::Study(options) => study::study(&options),
-        cli::Command::Reproduce(options) => reproduce::reproduce(&options),
-        cli::Command::Sweep(options) => sweep::sweep(&options),
-        cli::Command::Compare(options) => compare::compare(&options),
-        cli::Command::Export(options) => export::export(&options),
-        cli::Command::Report(options) => report::report(&options),
-        cli::Command::Watch(options) => watch::watch(&options),
-        cli::Command::List(options) => list::list(&options),
-        cli::Command::Completions(options) => manual::completions(&options),
-        cli::Command::Man(options) => manual::man(&options),
+        Command::Run(options) => run::run(&options),
+        Command::Resume(options) => run::resume(&options),
+        Command::Init(options) => config::init(&options),
+        Command::Study(options) => study::study(&options),
+        Command::Reproduce(options) => reproduce::reproduce(&options),
+        Command::Sweep(options) => sweep::sweep(&options),
+        Command::Compare(options) => compare::compare(&options),
+        Command::Export(options) => export::export(&options),
+        Command::Report(options) => report::report(&options),
+        Command::Watch(options) => watch::watch(&options),
+        Command::List(options) => list::list(&options),
+        Command::Completions(options) => manual::completions(&options, Cli::command()),
+        Command::Man(options) => manual::man(&options, Cli::command()),
     };
     match outcome {
         Ok(()) if interrupt::asked() => ExitCode::from(interrupt::EXIT_INTERRUPTED),

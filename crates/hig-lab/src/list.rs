@@ -1,14 +1,22 @@
 //! `hig list`: systems, methods and settings with their defaults.
 
-use crate::cli::ListOptions;
-use crate::experiment::compared;
+use crate::contender::compared;
 use crate::output::say;
 use anyhow::Result;
+use clap::Args;
 use hig::settings::{Setting, Settings, Value};
 use hig::step::methods;
 use hig::systems::{System, systems};
 use hig::trainer::Training;
 use serde_json::{Value as Json, json};
+
+/// Options of `hig list`.
+#[derive(Debug, Args)]
+pub struct ListOptions {
+    /// As one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs the command.
 pub fn list(options: &ListOptions) -> Result<()> {

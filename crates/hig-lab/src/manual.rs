@@ -2,25 +2,38 @@
 //! of its commands.
 
 use crate::Refused;
-use crate::cli::{Cli, CompletionsOptions, ManOptions};
 use crate::output::say;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
-use clap::{Command, CommandFactory};
+use clap::{Args, Command, ValueHint};
 use hig::tensors::write_whole;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Options of `hig completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsOptions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `hig man`.
+#[derive(Debug, Args)]
+pub struct ManOptions {
+    /// Folder for hig.1, hig-run.1 and so on, instead of the first of them on standard output.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+}
 
 /// Runs the command `hig completions`.
-pub fn completions(options: &CompletionsOptions) -> Result<()> {
+pub fn completions(options: &CompletionsOptions, command: Command) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(options.shell, &mut named(), "hig", &mut script);
+    clap_complete::generate(options.shell, &mut named(command), "hig", &mut script);
     crate::output::write(format_args!("{}", String::from_utf8_lossy(&script)));
     Ok(())
 }
 
 /// Runs the command `hig man`.
-pub fn man(options: &ManOptions) -> Result<()> {
-    let command = Cli::command();
+pub fn man(options: &ManOptions, command: Command) -> Result<()> {
     match &options.out {
         None => {
             let page = page(command)?;
@@ -65,7 +78,7 @@ fn page(command: Command) -> Result<Vec<u8>> {
 
 /// The command line with the names of systems, methods and so on, which it otherwise leaves to commands
 /// that refuse a wrong one with the nearest right one.
-fn named() -> Command {
+fn named(command: Command) -> Command {
     let systems = || -> Vec<&'static str> {
         let all = hig::systems::systems();
         all.iter().map(|system| system.name()).collect()
@@ -79,7 +92,7 @@ fn named() -> Command {
             a.value_parser(PossibleValuesParser::new(names))
         })
     };
-    Cli::command()
+    command
         .mut_subcommand("run", |c| {
             value(value(c, "system", systems()), "methods", methods())
         })

@@ -1,7 +1,8 @@
 //! What the lab watches in a training: the weights and the numbers that the figures show.
 
+use crate::contender::{Contender, Phase};
 use crate::ended::Ended;
-use crate::experiment::{Contender, Experiment, Phase};
+use crate::experiment::Experiment;
 use crate::record::Columns;
 use crate::recorder::pictures::Live;
 use crate::recorder::{scalars::scalars, spectrum, timing};

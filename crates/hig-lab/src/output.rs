@@ -1,7 +1,7 @@
 //! Standard output and standard error, whose readers may leave before the end, as in
 //! `hig list | head`. Work goes on whatever becomes of them: results are in files.
 
-use crate::telling::aside;
+use crate::terminal::aside;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,22 +1,44 @@
 //! `hig run`, `hig resume`: train every method from the same start, and show what came out.
 
-use crate::cli::{ResumeOptions, RunOptions};
 use crate::config::{GIVEN_DATA, GIVEN_WEIGHTS};
+use crate::contender::Contender;
 use crate::ended::Ended;
-use crate::experiment::{Contender, Experiment};
+use crate::experiment::Experiment;
 use crate::folder::{CONFIG, Folder, folder_of};
 use crate::interrupt::{self, Interrupt};
 use crate::observers::{Curves, Finished, PROBE, Recorder, WeightsWriter};
+use crate::options::{BudgetOptions, CheckpointOptions, RunOptions, TellingOptions};
 use crate::output::say;
 use crate::standing::{CHECKPOINT, PHASE, Standing, WEIGHTS, WHOSE, cut_tables, whose};
 use crate::telling::Manner;
 use crate::{Refused, about, figures, table, warnings};
 use anyhow::{Result, bail};
+use clap::Args;
 use hig::network::Network;
 use hig::trainer::{CheckpointWriter, MetricsWriter, Start, Stop, consumption, train};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Options of `hig resume`.
+#[derive(Debug, Args)]
+pub struct ResumeOptions {
+    /// Folder of the run.
+    #[arg(value_name = "RUN")]
+    pub folder: PathBuf,
+    /// Train longer than the run was to, for which it may have ended already.
+    #[command(flatten)]
+    pub budget: BudgetOptions,
+    /// How often the state is kept.
+    #[command(flatten)]
+    pub checkpoint: CheckpointOptions,
+    /// Threads to use; results do not depend on it [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// How the work tells of itself.
+    #[command(flatten)]
+    pub telling: TellingOptions,
+}
 
 /// Runs the command `hig run`.
 pub fn run(options: &RunOptions) -> Result<()> {

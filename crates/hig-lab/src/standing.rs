@@ -1,8 +1,9 @@
 //! How far the training of a method has come, as its folder tells.
 
 use crate::Refused;
+use crate::contender::Contender;
 use crate::ended::{Ended, Kind};
-use crate::experiment::{Contender, Experiment};
+use crate::experiment::Experiment;
 use crate::trials::fingerprint;
 use anyhow::{Context, Result};
 use hig::memory::Memory;

@@ -1,17 +1,42 @@
 //! `hig sweep`: every combination of given settings, over several seeds.
 
 use crate::chart::{self, Axis, Chart, Curve, Panel};
-use crate::cli::SweepOptions;
-use crate::experiment::{LARGEST_SEED, contenders, set};
+use crate::contender::{contenders, set};
+use crate::experiment::LARGEST_SEED;
 use crate::folder::Folder;
+use crate::options::{BudgetOptions, OutputOptions};
 use crate::output::say;
 use crate::run::use_threads;
 use crate::statistics::quantile;
 use crate::trials::{Case, MOST_CASES, MOST_SEEDS, Plan, Trial};
 use crate::{Refused, interrupt, table};
 use anyhow::{Result, bail};
+use clap::Args;
 use hig::settings::Value;
 use hig::systems;
+
+/// Options of `hig sweep`.
+#[derive(Debug, Args)]
+pub struct SweepOptions {
+    /// System to train on (see `hig list`).
+    pub system: String,
+    /// Method to train with; repeat for several.
+    #[arg(long = "method", value_name = "NAME", default_value = "hig")]
+    pub methods: Vec<String>,
+    /// A setting with one value, or several separated by commas (lists such as `hidden` by
+    /// semicolons): `cutoff=1e-4,1e-5,1e-6`. Repeat for a grid.
+    #[arg(long = "set", value_name = "KEY=VALUES")]
+    pub set: Vec<String>,
+    /// Seeds, as in 1..5 (both ends included) or 1,2,7.
+    #[arg(long, default_value = "0..4")]
+    pub seeds: String,
+    /// How long to train; against seconds, trainings run one after the other.
+    #[command(flatten)]
+    pub budget: BudgetOptions,
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
 
 /// A case with the values that it takes in the grid.
 struct Cell {

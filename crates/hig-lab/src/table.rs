@@ -1,6 +1,5 @@
-//! Results as text: one line while they come, one table at the end.
+//! Results as tables of text.
 
-use crate::ended::Ended;
 use crate::observers::Finished;
 
 /// Lays out rows of cells with the columns aligned; the first column to the left, numbers to the
@@ -95,12 +94,4 @@ pub fn summary_csv(finished: &[Finished]) -> String {
         );
     }
     text
-}
-
-/// One line for a training that has just ended.
-pub fn line(name: &str, outcome: &Ended) -> String {
-    format!(
-        "{name:<6} {:>8} updates in {:.1} s: train loss {:.2e}, test loss {:.2e} ({})",
-        outcome.updates, outcome.seconds, outcome.train_loss, outcome.test_loss, outcome.stop
-    )
 }

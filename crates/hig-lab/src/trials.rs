@@ -1,7 +1,7 @@
 //! Trainings that studies, sweeps and reproductions are made of: cases, each with several seeds,
 //! kept on disk so that a stopped command goes on where it was.
 
-use crate::experiment::{Phase, memory_limit};
+use crate::contender::{Phase, memory_limit};
 use crate::interrupt::{self, Interrupt};
 use crate::telling::{Manner, Together};
 use crate::{Refused, small};

@@ -8,7 +8,7 @@ use hig_lab::config::Config;
 use hig_lab::ended::Ended;
 use hig_lab::record::method::parse_pictures;
 use hig_lab::record::{Columns, long, outcome, spectrum, warnings};
-use hig_lab::{experiment, sweep};
+use hig_lab::{contender, sweep};
 use peak_alloc::PeakAlloc;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -83,9 +83,9 @@ fn assignments(bytes: &[u8]) {
     let Ok(mut system) = hig::systems::system(name) else {
         return;
     };
-    if let Ok(mut contenders) = experiment::contenders(system.as_ref(), &[chain]) {
+    if let Ok(mut contenders) = contender::contenders(system.as_ref(), &[chain]) {
         for assignment in lines {
-            let _ = experiment::set(system.as_mut(), &mut contenders, assignment);
+            let _ = contender::set(system.as_mut(), &mut contenders, assignment);
         }
     }
 }

@@ -128,7 +128,10 @@ mod tests {
         );
         assert!(!page.contains("\\frac"), "{page}");
         let spaced = with_mathml("$a~b$").unwrap();
-        assert!(!spaced.contains("nbsp") && !spaced.contains('\u{a0}'), "{spaced}");
+        assert!(
+            !spaced.contains("nbsp") && !spaced.contains('\u{a0}'),
+            "{spaced}"
+        );
     }
 
     #[test]

@@ -11,14 +11,27 @@ mod write;
 pub use write::{GIVEN_DATA, GIVEN_WEIGHTS, Record};
 
 use crate::Refused;
-use crate::cli::{InitOptions, RunOptions};
-use crate::experiment::{self, Contender};
+use crate::contender::{self, Contender};
+use crate::options::RunOptions;
 use anyhow::Result;
+use clap::Args;
 use hig::systems::{self, System};
 use hig::trainer::Budget;
 use source::Source;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// Options of `hig init`.
+#[derive(Debug, Args)]
+pub struct InitOptions {
+    /// System to train on (see `hig list`).
+    #[arg(required_unless_present = "schema")]
+    pub system: Option<String>,
+    /// Print the JSON schema of configuration files instead, by which editors check and complete
+    /// them.
+    #[arg(long, conflicts_with = "system")]
+    pub schema: bool,
+}
 
 /// Runs the command `hig init`.
 pub fn init(options: &InitOptions) -> Result<()> {
@@ -135,7 +148,7 @@ impl Config {
         } else {
             names
         };
-        let mut contenders = experiment::contenders(self.system.as_ref(), asked)?;
+        let mut contenders = contender::contenders(self.system.as_ref(), asked)?;
         if names.is_empty() {
             self.check_tables(&contenders)?;
         }

@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::value::{text_of, words};
 use super::{Assignment, Config, Scope};
-use crate::experiment::{self, Phase};
+use crate::contender::{self, Phase};
 use anyhow::Result;
 use hig::Error;
 use hig::settings::{Setting, Settings, Value};
@@ -121,7 +121,7 @@ impl Reader<'_> {
                 let message = format_args!("method `{name}` is named twice");
                 return Err(self.source.refuse(item.span(), message));
             }
-            experiment::phases(system, &name).map_err(|e| self.source.refuse(item.span(), e))?;
+            contender::phases(system, &name).map_err(|e| self.source.refuse(item.span(), e))?;
             names.push(name);
         }
         Ok(names)
@@ -177,7 +177,7 @@ impl Reader<'_> {
         for (key, item) in section {
             let name = key.get_ref().as_ref();
             let table = self.table(key, item)?;
-            let mut phases = experiment::phases(config.system.as_ref(), name)
+            let mut phases = contender::phases(config.system.as_ref(), name)
                 .map_err(|e| self.source.refuse(key.span(), e))?;
             if let [phase] = &mut phases[..] {
                 let scope = Scope::Method(name.to_owned());

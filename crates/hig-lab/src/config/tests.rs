@@ -3,7 +3,7 @@
 use super::Config;
 use super::value::words;
 use super::write::{Record, template};
-use crate::experiment::{self, Contender};
+use crate::contender::{self, Contender};
 use hig::settings::{Setting, Value};
 use hig::step::methods;
 use hig::systems::{System, systems};
@@ -50,7 +50,7 @@ fn settings(contenders: &[Contender]) -> Vec<(&str, &str, Option<usize>, Vec<Set
 fn a_template_says_what_a_run_by_name_has() {
     for system in systems() {
         let name = system.name();
-        let contenders = experiment::contenders(system.as_ref(), &[]).unwrap();
+        let contenders = contender::contenders(system.as_ref(), &[]).unwrap();
         let by_name = print(system.as_ref(), &contenders, system.budget(), 0);
         let whole = template(system.as_ref()).unwrap();
         let short = format!("run.system = \"{name}\"");
@@ -59,7 +59,7 @@ fn a_template_says_what_a_run_by_name_has() {
 
         // Whatever line is left out, and for methods that the file does not name.
         let others: Vec<String> = ["lm", "sgd", "spring"].map(str::to_owned).to_vec();
-        let by_name_too = experiment::contenders(system.as_ref(), &others).unwrap();
+        let by_name_too = contender::contenders(system.as_ref(), &others).unwrap();
         let with_file = parse(&whole).unwrap().contenders(&others).unwrap();
         assert_eq!(settings(&with_file), settings(&by_name_too));
         let lines: Vec<&str> = whole.lines().collect();
@@ -85,7 +85,7 @@ fn a_place_is_underlined_beneath_tabs_and_wide_letters() {
 fn a_chain_longer_than_a_count_is_refused() {
     let most = usize::MAX;
     let text = format!("adam:{most}+sgd:1+hig");
-    let message = experiment::phases(systems()[0].as_ref(), &text).unwrap_err();
+    let message = contender::phases(systems()[0].as_ref(), &text).unwrap_err();
     assert!(
         message.to_string().contains("number of updates"),
         "{message}"
@@ -141,7 +141,7 @@ fn changed(
             names.push(name.to_owned());
         }
     }
-    let mut contenders = experiment::contenders(system.as_ref(), &names).unwrap();
+    let mut contenders = contender::contenders(system.as_ref(), &names).unwrap();
     for (place, number, count) in changes {
         let text = |setting: &Setting| match &setting.value {
             Value::Number(_) => number.to_string(),
@@ -212,7 +212,7 @@ proptest! {
         let (last, before) = links.split_last().unwrap();
         let before = before.iter().map(|(name, updates)| format!("{name}:{updates}+"));
         let text = before.collect::<String>() + last.0;
-        let phases = experiment::phases(systems()[0].as_ref(), &text).unwrap();
+        let phases = contender::phases(systems()[0].as_ref(), &text).unwrap();
         let mut ended = 0;
         for (i, phase) in phases.iter().enumerate() {
             prop_assert_eq!(&phase.name, links[i].0);

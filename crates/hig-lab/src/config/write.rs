@@ -1,7 +1,7 @@
 //! Writes configuration files: the record that a run leaves, and the template of `hig init`.
 
 use super::value::{key, literal, quoted};
-use crate::experiment::{Contender, Phase, contenders};
+use crate::contender::{Contender, Phase, contenders};
 use anyhow::Result;
 use hig::settings::{Setting, Settings, Value};
 use hig::systems::{System, systems};

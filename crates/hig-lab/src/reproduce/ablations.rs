@@ -3,7 +3,7 @@
 use super::race::{Runner, race, spread};
 use super::{Context, Exhibit};
 use crate::chart::{Axis, Chart, Curve, Panel};
-use crate::experiment::recommended;
+use crate::contender::recommended;
 use crate::statistics::quantile;
 use crate::trials::{Case, Plan, Trial};
 use anyhow::Result;

@@ -2,7 +2,7 @@
 
 use super::{Context, Exhibit};
 use crate::chart::{Axis, Chart, Curve, Panel};
-use crate::experiment::recommended;
+use crate::contender::recommended;
 use crate::statistics::quantile;
 use anyhow::Result;
 use hig::Linearization;

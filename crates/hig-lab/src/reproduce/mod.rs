@@ -6,14 +6,38 @@ mod paper;
 mod race;
 
 use crate::chart::{self, Panel};
-use crate::cli::{BudgetOptions, OutputOptions, ReproduceOptions, RunOptions, StudyOptions};
 use crate::folder::{Folder, provenance};
+use crate::options::{BudgetOptions, OutputOptions, RunOptions};
 use crate::output::say;
 use crate::run::use_threads;
+use crate::study::StudyOptions;
 use crate::trials::MOST_SEEDS;
 use crate::{Refused, interrupt, run, study, table};
 use anyhow::{Result, bail};
+use clap::Args;
 use std::path::PathBuf;
+
+/// Options of `hig reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceOptions {
+    /// Source: chapter (Physics-based Deep Learning book) or paper (arXiv 2203.10131).
+    pub source: String,
+    /// Only this exhibit; repeat for several.
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Seeds of each training.
+    #[arg(long, default_value_t = 3)]
+    pub seeds: usize,
+    /// The authors' own budgets instead of a laptop's.
+    #[arg(long)]
+    pub full: bool,
+    /// Factor on all budgets.
+    #[arg(long, default_value_t = 1.0)]
+    pub scale: f64,
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
 
 /// One figure with its table.
 pub struct Exhibit {

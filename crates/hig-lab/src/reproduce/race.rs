@@ -3,7 +3,7 @@
 
 use super::{Context, Exhibit};
 use crate::chart::{Axis, Chart, Curve, Marker, Panel};
-use crate::experiment::{contenders, set};
+use crate::contender::{contenders, set};
 use crate::statistics::{interpolated, quantile};
 use crate::trials::{Case, Plan, Trial};
 use anyhow::Result;

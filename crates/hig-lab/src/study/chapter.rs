@@ -2,11 +2,11 @@
 //! its toy problem, over many seeds.
 
 use crate::chart::{self, Axis, Chart, Curve, Panel};
-use crate::cli::StudyOptions;
-use crate::experiment::recommended;
+use crate::contender::recommended;
 use crate::folder::Folder;
 use crate::output::say;
 use crate::statistics::{Estimate, median, quantile, share};
+use crate::study::StudyOptions;
 use crate::table;
 use crate::trials::{Case, Plan, Trial};
 use anyhow::{Result, bail};

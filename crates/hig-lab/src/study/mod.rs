@@ -3,15 +3,38 @@
 mod adaptive;
 mod chapter;
 
-use crate::cli::StudyOptions;
 use crate::folder::Folder;
+use crate::options::OutputOptions;
 use crate::run::use_threads;
 use crate::trials::MOST_SEEDS;
 use crate::{Refused, interrupt};
 use anyhow::Result;
+use clap::Args;
 use hig::Error;
 
 type Run = fn(&StudyOptions, &Folder) -> Result<()>;
+
+/// Options of `hig study`.
+#[derive(Debug, Args)]
+pub struct StudyOptions {
+    /// Study to run: adaptive or chapter.
+    pub name: String,
+    /// Seeds, each a training of its own [default: 5 for adaptive, 20 for chapter].
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<usize>,
+    /// Updates of each training of the chapter [default: 5000].
+    #[arg(long, value_name = "N")]
+    pub updates: Option<usize>,
+    /// Only this case of adaptive; repeat for several.
+    #[arg(long, value_name = "CASE")]
+    pub only: Vec<String>,
+    /// Factor on all budgets.
+    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    pub scale: f64,
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
 
 /// The studies with the parts of them that `--only` can name.
 const STUDIES: [(&str, &[&str], Run); 2] = [

@@ -1,7 +1,7 @@
 //! A progress bar in the terminal.
 
 use super::pace::{Pace, time};
-use super::together;
+use crate::terminal;
 use hig::Result;
 use hig::trainer::{Evaluation, Flow, Observer, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,7 +20,7 @@ pub struct Bar {
 impl Bar {
     /// A bar for one method.
     pub fn new(method: &str) -> Self {
-        let bar = together::add(ProgressBar::new(TICKS));
+        let bar = terminal::add(ProgressBar::new(TICKS));
         let template = "{prefix:<6} {wide_bar:.cyan/blue} {percent:>3} %  {msg}";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is fixed"));
         bar.set_prefix(method.to_owned());

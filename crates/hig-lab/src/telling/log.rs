@@ -1,6 +1,6 @@
 //! The log: what happens beside the results, on standard error.
 
-use super::together::aside;
+use crate::terminal::aside;
 use crate::timing;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

@@ -10,16 +10,16 @@ mod pace;
 mod together;
 
 use crate::ended::Ended;
+use crate::interrupt;
 use crate::output::note;
 use crate::warnings::Warning;
-use crate::{interrupt, table};
 use hig::trainer::Observer;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use together::{Together, aside};
+pub use together::Together;
 
 /// Time between two lines of a training.
 const LINES: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ impl Manner {
     /// Tells that a training has ended.
     pub fn ended(self, method: &str, ended: &Ended) {
         match self {
-            Self::Bars | Self::Lines => note!("{}", table::line(method, ended)),
+            Self::Bars | Self::Lines => note!("{}", ended.line(method)),
             Self::Json => json::ended(method, ended),
             Self::Quiet => {}
         }

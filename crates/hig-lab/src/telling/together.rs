@@ -1,24 +1,12 @@
-//! Bars and text in one terminal: whoever writes a line moves the bars out of its way.
+//! Many trainings that are told of together.
 
 use super::Manner;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::terminal;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
-
-/// Shows a bar with the others.
-pub fn add(bar: ProgressBar) -> ProgressBar {
-    BARS.add(bar)
-}
-
-/// Writes something while no bar is in the way.
-pub fn aside<T>(write: impl FnOnce() -> T) -> T {
-    BARS.suspend(write)
-}
-
-/// Many trainings, possibly at once, of which one bar tells.
+/// Trainings, possibly several at once, of which one bar tells.
 #[derive(Debug)]
 pub struct Together {
     manner: Manner,
@@ -32,7 +20,7 @@ impl Together {
     pub fn new(manner: Manner, count: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
         let bar = match manner {
-            Manner::Bars => add(bar),
+            Manner::Bars => terminal::add(bar),
             _ => bar,
         };
         let template = "trainings {wide_bar:.cyan/blue} {pos}/{len}  {msg}  {eta} left";

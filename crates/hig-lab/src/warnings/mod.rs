@@ -15,12 +15,15 @@ mod rank;
 mod saturation;
 mod setup;
 mod still;
+mod warning;
 
-use crate::experiment::Phase;
+use crate::contender::Phase;
 use crate::record::warnings;
 use hig::trainer::{Evaluation, Outcome, Progress, Saturation};
 use setup::Setup;
 use std::path::Path;
+
+pub use warning::Warning;
 
 /// The file of the warnings of a training.
 pub const FILE: &str = "warnings.csv";
@@ -108,19 +111,6 @@ trait Cause: Send {
     }
 }
 
-/// A warning.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Warning {
-    /// Updates done when it was raised.
-    pub update: usize,
-    /// Name of the cause.
-    pub name: String,
-    /// What happens, with numbers.
-    pub message: String,
-    /// What to try.
-    pub advice: String,
-}
-
 /// The warnings in the folder of a training, none where there is no file of them.
 pub fn read(folder: &Path) -> Vec<Warning> {
     let rows = warnings::warnings(&folder.join(FILE)).unwrap_or_default();
@@ -132,21 +122,6 @@ pub fn read(folder: &Path) -> Vec<Warning> {
     };
     let rows = rows.into_iter().filter(|row| !row.update.is_nan());
     rows.map(warning).collect()
-}
-
-impl Warning {
-    /// A line of `warnings.csv`.
-    pub fn row(&self) -> String {
-        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-        let (message, advice) = (quoted(&self.message), quoted(&self.advice));
-        format!("{},{},{message},{advice}\n", self.update, self.name)
-    }
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.message, self.advice)
-    }
 }
 
 /// A cause with what was said of it.

@@ -1,7 +1,7 @@
 //! One system on which all methods train for the same time.
 
 use super::Trainings;
-use crate::experiment::recommended;
+use crate::contender::recommended;
 use crate::statistics::quantile;
 use crate::trials::{Case, Trial};
 use anyhow::Result;

@@ -8,9 +8,9 @@ mod robustness;
 mod score;
 
 use crate::chart;
-use crate::cli::StudyOptions;
 use crate::folder::{Folder, provenance};
 use crate::output::say;
+use crate::study::StudyOptions;
 use crate::trials::{Case, Plan, Trial};
 use anyhow::{Result, bail};
 use contest::{CONTESTS, Contest};

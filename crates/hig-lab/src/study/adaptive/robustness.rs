@@ -3,7 +3,7 @@
 use super::contest::ADAPTIVE;
 use super::report::{csv_row, spread};
 use super::{ROBUSTNESS, Trainings};
-use crate::experiment::recommended;
+use crate::contender::recommended;
 use crate::statistics::share;
 use crate::trials::{Case, Trial};
 use anyhow::Result;
