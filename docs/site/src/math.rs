@@ -104,8 +104,8 @@ fn hidden_from_markdown(html: &str) -> String {
             inside_tag = false;
         }
     }
-    // mdBook writes the no-break space by its name, and the name as text; another space has none.
-    hidden.replace("&nbsp;", "\u{2007}")
+    // The writer of MathML and mdBook both give the name of the no-break space for the space.
+    hidden.replace("&amp;nbsp;", "\u{2007}")
 }
 
 #[cfg(test)]
