@@ -10,7 +10,13 @@ pub const EXIT_FAULT: u8 = 70;
 
 /// Does the work; where it panics, says so and what to do.
 pub fn guarded(work: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
-    catch_unwind(work).unwrap_or(ExitCode::from(EXIT_FAULT))
+    catch_unwind(work).unwrap_or_else(|fault| {
+        let text = fault.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| fault.downcast_ref::<String>().cloned());
+        let what = text.unwrap_or_else(|| "no message".into());
+        super::error(&format!("hig itself has failed: {what}"), EXIT_FAULT);
+        ExitCode::from(EXIT_FAULT)
+    })
 }
 
 /// Words instead of Rust's own for every panic from here on.

@@ -99,10 +99,13 @@ impl Manner {
 /// Tells why the work ends with an exit code.
 pub fn failure(error: &anyhow::Error, code: u8) {
     note!("error: {error:#}");
+    self::error(&format!("{error:#}"), code);
+}
+
+/// Tells a machine, where one reads, why the work ends with an exit code.
+fn error(message: &str, code: u8) {
     if crate::output::reserved() {
-        let message = format!("{error:#}");
-        let fields = json!({ "message": message, "exit_code": code });
-        json::tell("error", fields);
+        json::tell("error", json!({ "message": message, "exit_code": code }));
     }
 }
 
