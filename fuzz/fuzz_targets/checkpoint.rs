@@ -2,7 +2,7 @@
 #![no_main]
 
 use hig::memory::Memory;
-use hig::step::{Method, methods};
+use hig::step::methods;
 use hig::systems::{System, Toy};
 use hig::trainer::{Budget, Start, Training, train};
 use libfuzzer_sys::fuzz_target;
@@ -39,8 +39,8 @@ fn go_on(memory: &Memory) {
     let named = memory
         .text("training")
         .and_then(|note| note.split(' ').next());
-    let known = |method: &Box<dyn Method>| Some(method.name()) == named;
-    let Some(method) = methods().into_iter().find(known) else {
+    let mut known = methods().into_iter();
+    let Some(method) = known.find(|method| Some(method.name()) == named) else {
         return;
     };
     let Ok(start) = Start::resume(memory.clone()) else {
