@@ -48,8 +48,7 @@ impl Experiment {
                     .map_err(Refused::because)?;
             }
         }
-        let budget = options.budget.given().or(config.budget);
-        let budget = budget.unwrap_or_else(|| system.budget());
+        let budget = config.budget_or(options.budget, system.as_ref());
         let limit = memory_limit(contenders.iter().flat_map(|c| &c.phases));
         system
             .check_together()

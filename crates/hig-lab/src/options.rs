@@ -4,7 +4,6 @@ use crate::Refused;
 use crate::telling::Manner;
 use anyhow::Result;
 use clap::Args;
-use hig::systems::System;
 use hig::trainer::Budget;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,11 +82,6 @@ impl BudgetOptions {
             seconds,
         };
         (budget != Budget::default()).then_some(budget)
-    }
-
-    /// The limits given, or else the system's own.
-    pub fn or_of(self, system: &dyn System) -> Budget {
-        self.given().unwrap_or_else(|| system.budget())
     }
 }
 

@@ -1,7 +1,8 @@
 //! `hig sweep`: every combination of given settings, over several seeds.
 
 use crate::chart::{self, Axis, Chart, Curve, Panel};
-use crate::contender::{contenders, set};
+use crate::config::Config;
+use crate::contender::set;
 use crate::experiment::LARGEST_SEED;
 use crate::folder::Folder;
 use crate::options::{BudgetOptions, OutputOptions};
@@ -13,15 +14,16 @@ use crate::{Refused, interrupt, table};
 use anyhow::{Result, bail};
 use clap::Args;
 use hig::settings::Value;
-use hig::systems;
 
 /// Options of `hig sweep`.
 #[derive(Debug, Args)]
 pub struct SweepOptions {
-    /// System to train on (see `hig list`).
+    /// System to train on (see `hig list`), or a configuration file, of which everything but the seed
+    /// is taken.
+    #[arg(value_name = "SYSTEM|FILE.toml")]
     pub system: String,
-    /// Method to train with; repeat for several.
-    #[arg(long = "method", value_name = "NAME", default_value = "hig")]
+    /// Method to train with; repeat for several [default: those of the file, or hig].
+    #[arg(long = "method", value_name = "NAME")]
     pub methods: Vec<String>,
     /// A setting with one value, or several separated by commas (lists such as `hidden` by
     /// semicolons): `cutoff=1e-4,1e-5,1e-6`. Repeat for a grid.
@@ -55,9 +57,11 @@ struct Axes {
 pub fn sweep(options: &SweepOptions) -> Result<()> {
     use_threads(options.output.threads)?;
     let seeds = seeds(&options.seeds)?;
-    let axes = axes(options)?;
-    let cells = cells(options, &axes, seeds[0])?;
-    let name = format!("sweep-{}", options.system);
+    let config = Config::named(&options.system)?;
+    config.draws_anew()?;
+    let axes = axes(options, &config)?;
+    let cells = cells(options, &config, &axes, seeds[0])?;
+    let name = format!("sweep-{}", config.system.name());
     let folder =
         Folder::open_to_continue(options.output.out.as_deref(), &name, options.output.force)?;
     interrupt::listen();
@@ -68,7 +72,7 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
     let trials = Plan {
         cases: &cases,
         seeds: &seeds,
-        parallel: options.budget.seconds.is_none(),
+        parallel: cases.iter().all(|case| case.budget.seconds.is_none()),
         cache: folder.trials(),
         manner: options.output.telling.manner(),
     }
@@ -150,8 +154,7 @@ pub fn seeds(text: &str) -> Result<Vec<u64>> {
     }
 }
 
-fn axes(options: &SweepOptions) -> Result<Vec<Axes>> {
-    let system = systems::system(&options.system).map_err(Refused::because)?;
+fn axes(options: &SweepOptions, config: &Config) -> Result<Vec<Axes>> {
     let mut axes = Vec::new();
     for assignment in &options.set {
         let Some((key, values)) = assignment.split_once('=') else {
@@ -159,7 +162,8 @@ fn axes(options: &SweepOptions) -> Result<Vec<Axes>> {
                 "--set {assignment}: expected KEY=VALUES, such as cutoff=1e-4,1e-5"
             )));
         };
-        let is_list = system
+        let is_list = config
+            .system
             .settings()
             .iter()
             .any(|s| s.name == key && matches!(s.value, Value::Counts(_)));
@@ -176,9 +180,13 @@ fn axes(options: &SweepOptions) -> Result<Vec<Axes>> {
 }
 
 /// The grid, checked with the first seed before anything is trained.
-fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> {
+fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> {
+    let usual = ["hig".to_owned()];
+    let asked = [&options.methods[..], config.methods(), &usual];
+    let methods = asked.into_iter().find(|names| !names.is_empty());
+    let methods = methods.unwrap_or_default();
     let counts = axes.iter().map(|axis| axis.values.len());
-    let count = counts.fold(options.methods.len(), usize::saturating_mul);
+    let count = counts.fold(methods.len(), usize::saturating_mul);
     if count > MOST_CASES {
         return Err(Refused::because(format_args!(
             "{count} combinations of methods and settings: expected at most {MOST_CASES}"
@@ -198,11 +206,10 @@ fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> 
             .collect();
     }
     let mut cells = Vec::new();
-    for method in &options.methods {
+    for method in methods {
         for values in &grid {
-            let mut system = systems::system(&options.system).map_err(Refused::because)?;
-            let names = std::slice::from_ref(method);
-            let mut contenders = contenders(system.as_ref(), names)?;
+            let mut system = config.system.boxed();
+            let mut contenders = config.contenders(std::slice::from_ref(method))?;
             for (axis, value) in axes.iter().zip(values) {
                 let assignment = format!("{}={value}", axis.key);
                 set(system.as_mut(), &mut contenders, &assignment)?;
@@ -214,7 +221,7 @@ fn cells(options: &SweepOptions, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> 
             let phases = contenders.remove(0).phases;
             let case = Case {
                 name,
-                budget: options.budget.or_of(system.as_ref()),
+                budget: config.budget_or(options.budget, system.as_ref()),
                 system,
                 phases,
             };

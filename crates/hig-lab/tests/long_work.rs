@@ -148,6 +148,60 @@ fn a_sweep_trains_every_combination_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_sweep_takes_what_a_file_says() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("e.toml");
+    let text = "[run]\nsystem = \"toy\"\nseed = 7\nmethods = [\"gn\", \"adam:2+hig\"]\n\
+                [budget]\nupdates = 4\n[system]\nsamples = 32\n[training]\nbatch = 8\n\
+                [method.hig]\nlearning_rate = 0.3\n";
+    std::fs::write(&file, text).unwrap();
+    let losses = |more: &[&str], out: &str| {
+        let mut command = hig(&["sweep"]);
+        command.args(more).args(["--seeds", "1,2", "--out"]);
+        let text = stdout(command.arg(folder.path().join(out)));
+        let numbers = |line: &str| {
+            line.split_whitespace()
+                .take(5)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let rows = text.lines().filter(|line| line.ends_with("0/2"));
+        rows.map(numbers).collect::<Vec<_>>()
+    };
+    let file = file.to_str().unwrap();
+    let by_file = losses(&[file, "--set", "cutoff=1e-3,1e-5"], "file");
+    assert_eq!(by_file.len(), 4);
+    // A setting of one method cannot be given to the other's trainings.
+    let own = [("gn", ""), ("adam:2+hig", "--set hig.learning_rate=0.3")];
+    let by_options = own.map(|(method, more)| {
+        let words = format!(
+            "toy --method {method} {more} --updates 4 --set samples=32 --set batch=8 \
+             --set cutoff=1e-3,1e-5"
+        );
+        losses(&words.split_whitespace().collect::<Vec<_>>(), method)
+    });
+    let by_options = by_options.concat();
+    assert_eq!(by_file, by_options);
+    // Options go before the file.
+    let shorter = losses(&[file, "--method", "gn", "--updates", "2"], "shorter");
+    assert_eq!(shorter.len(), 1);
+
+    std::fs::write(
+        folder.path().join("given.toml"),
+        "[run]\nsystem = \"toy\"\nweights = \"w.safetensors\"\n",
+    )
+    .unwrap();
+    let given = folder.path().join("given.toml");
+    let output = hig(&["sweep"]).arg(&given).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("every seed draws its own weights") && message.contains(":3:"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_sweep_refuses_a_bad_cell_before_training_any() {
     let folder = TempDir::new().unwrap();
     for (set, expected) in [

@@ -12,7 +12,7 @@ pub use write::{GIVEN_DATA, GIVEN_WEIGHTS, Record};
 
 use crate::Refused;
 use crate::contender::{self, Contender};
-use crate::options::RunOptions;
+use crate::options::{BudgetOptions, RunOptions};
 use anyhow::Result;
 use clap::Args;
 use hig::systems::{self, System};
@@ -164,6 +164,28 @@ impl Config {
             }
         }
         Ok(contenders)
+    }
+
+    /// The methods that the file names; none where it leaves them to the command.
+    pub fn methods(&self) -> &[String] {
+        &self.methods
+    }
+
+    /// How long to train: by the options, or else the file, or else the system.
+    pub fn budget_or(&self, options: BudgetOptions, system: &dyn System) -> Budget {
+        let asked = options.given().or(self.budget);
+        asked.unwrap_or_else(|| system.budget())
+    }
+
+    /// Refuses given weights and samples where every seed is to have its own.
+    pub fn draws_anew(&self) -> Result<()> {
+        match (&self.source, self.files.first()) {
+            (Some(source), Some((_, span))) => Err(source.refuse(
+                span.clone(),
+                "every seed draws its own weights and samples here: leave the line out",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses settings of a method that is not trained: they would do nothing.
