@@ -79,6 +79,10 @@ fn mathml(latex: &str, display_mode: DisplayMode) -> Result<String, String> {
     let mut formula = String::new();
     let events = events.into_iter().map(Ok::<_, std::fmt::Error>);
     push_mathml(&mut formula, events, config).map_err(|error| error.to_string())?;
+    // What the parser does not know it may leave in the formula as it is.
+    if formula.contains('\\') {
+        return Err(format!("`{latex}` would show its own source"));
+    }
     Ok(hidden_from_markdown(&formula))
 }
 
@@ -140,6 +144,8 @@ mod tests {
         assert_eq!(invalid.line, 3);
         assert!(invalid.message.contains("nonsense"), "{}", invalid.message);
         assert_eq!(with_mathml("a\n\n$$\n\\frac{1\n$$").unwrap_err().line, 3);
+        let unknown = with_mathml("$\\operatorname*{arg}_\\phi$").unwrap_err();
+        assert!(unknown.message.contains("source"), "{}", unknown.message);
         assert_eq!(
             with_mathml("costs \\$ 5\n\n    $x\n")
                 .unwrap()
