@@ -38,7 +38,7 @@ pub fn memory_limit<'a>(phases: impl IntoIterator<Item = &'a Phase>) -> f64 {
 }
 
 /// The method that is compared by default beside those of a system's source.
-const OURS: &str = "adaptive-hig";
+pub const OURS: &str = "adaptive-hig";
 
 /// The methods that are compared on a system by default.
 pub fn compared(system: &dyn System) -> Vec<&'static str> {

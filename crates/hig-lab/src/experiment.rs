@@ -5,7 +5,7 @@ use crate::config::{Config, Record, Scope};
 use crate::contender::{Contender, memory_limit, set};
 use crate::options::RunOptions;
 use anyhow::Result;
-use hig::settings::Settings;
+use hig::settings::{LARGEST_COUNT, Settings};
 use hig::systems::{System, check_memory};
 use hig::trainer::{Budget, Order};
 use hig::{Dataset, Problem};
@@ -129,7 +129,7 @@ impl Experiment {
 
 /// The largest seed, and the largest number of updates: TOML's integers, which the folder of a run
 /// tells them by, end there.
-pub const LARGEST_SEED: u64 = i64::MAX as u64;
+pub const LARGEST_SEED: u64 = LARGEST_COUNT as u64;
 
 /// Refuses what the folder of a run could not tell.
 fn check_counts(seed: u64, budget: &Budget) -> hig::Result<()> {

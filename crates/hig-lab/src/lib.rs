@@ -1,9 +1,9 @@
 //! The lab around the library `hig`: everything that the program of the same name does.
 //!
 //! What is public here is what the program's neighbours in this repository need: [`main`] for the
-//! program itself, [`cli`] for its manual, [`config`], [`options`], [`contender`], [`experiment`], [`sweep`], [`ended`]
-//! and [`record`] for those who try to break what it reads. It is no library for others and promises no
-//! stability.
+//! program itself, [`cli`] for its manual, [`config`], [`options`], [`contender`], [`experiment`],
+//! [`sweep`], [`ended`] and [`record`] for those who try to break what it reads. It is no library for
+//! others and promises no stability.
 #![forbid(unsafe_code)]
 
 mod about;

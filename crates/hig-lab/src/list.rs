@@ -1,10 +1,11 @@
 //! `hig list`: systems, methods and settings with their defaults.
 
+use crate::config::value;
 use crate::contender::compared;
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
-use hig::settings::{Setting, Settings, Value};
+use hig::settings::{Setting, Settings};
 use hig::step::methods;
 use hig::systems::{System, systems};
 use hig::trainer::Training;
@@ -73,16 +74,9 @@ fn document() -> Json {
 
 fn settings(settings: &[Setting]) -> Json {
     let one = |setting: &Setting| {
-        let default = match &setting.value {
-            Value::Number(v) => json!(v),
-            Value::Count(v) => json!(v),
-            Value::Flag(v) => json!(v),
-            Value::Counts(v) => json!(v),
-            Value::Word(v) => json!(v),
-        };
         json!({
             "name": setting.name,
-            "default": default,
+            "default": value::json(&setting.value),
             "allowed": setting.allowed,
             "about": setting.about,
         })

@@ -1,8 +1,8 @@
 //! `hig completions`, `hig man`: what a shell and `man` know of the program, made from the definitions
 //! of its commands.
 
-use crate::Refused;
 use crate::output::say;
+use crate::{Refused, reproduce, study};
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, ValueHint};
@@ -100,8 +100,8 @@ fn named(command: Command) -> Command {
             value(value(c, "system", systems()), "methods", methods())
         })
         .mut_subcommand("init", |c| value(c, "system", systems()))
-        .mut_subcommand("study", |c| value(c, "name", vec!["adaptive", "chapter"]))
+        .mut_subcommand("study", |c| value(c, "name", study::names()))
         .mut_subcommand("reproduce", |c| {
-            value(c, "source", vec!["chapter", "paper"])
+            value(c, "source", reproduce::SOURCES.to_vec())
         })
 }

@@ -138,11 +138,8 @@ impl Work<'_> {
         folder.write("summary.csv", &table::summary_csv(&finished))?;
         let figures = figures::draw(self.experiment, &finished, &folder.subfolder("figures")?)?;
         say!();
-        for path in &figures {
-            say!("{}", path.display());
-        }
+        self.manner.drawn(folder.path(), &figures);
         say!("{}", folder.path().display());
-        self.manner.results(folder.path(), &figures);
         if interrupt::asked() {
             say!(
                 "interrupted; `hig resume {}` goes on",

@@ -107,12 +107,9 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
             1,
         )?);
     }
-    for path in &files {
-        say!("{}", path.display());
-    }
-    say!("{}", folder.path().display());
     let manner = options.output.telling.manner();
-    manner.results(folder.path(), &files);
+    manner.drawn(folder.path(), &files);
+    say!("{}", folder.path().display());
     Ok(())
 }
 

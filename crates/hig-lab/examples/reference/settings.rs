@@ -5,6 +5,7 @@ use hig::settings::Settings;
 use hig::step::{Method, methods};
 use hig::systems::{System, systems};
 use hig::trainer::{Budget, Training};
+use hig_lab::contender::OURS;
 
 /// The page in Markdown.
 pub fn page() -> String {
@@ -39,7 +40,7 @@ fn of_system(system: &dyn System) -> String {
         .collect();
     format!(
         "### {}\n\n{}\n\n{}\nCompared by default, for {}, with the settings of the source, and \
-         `adaptive-hig` with its own:\n\n{}\n",
+         `{OURS}` with its own:\n\n{}\n",
         system.name(),
         sentence(system.about()),
         of(system),

@@ -5,7 +5,7 @@ mod schema;
 mod source;
 #[cfg(test)]
 mod tests;
-mod value;
+pub mod value;
 mod write;
 
 pub use write::{GIVEN_DATA, GIVEN_WEIGHTS, Record};

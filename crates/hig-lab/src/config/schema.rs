@@ -1,6 +1,6 @@
 //! The JSON schema of configuration files, by which editors check and complete them.
 
-use super::value::words;
+use super::value::{self, words};
 use hig::settings::{
     AT_LEAST_ONE, FRACTION, NON_NEGATIVE, POSITIVE, Setting, Settings, Value, WIDTHS,
 };
@@ -136,20 +136,19 @@ fn object(about: &str, settings: &[Setting]) -> Json {
 }
 
 fn property(setting: &Setting) -> Json {
-    let (mut property, default) = match &setting.value {
-        Value::Number(v) => (json!({ "type": "number" }), json!(v)),
-        Value::Count(v) => (json!({ "type": "integer", "minimum": 0 }), json!(v)),
-        Value::Flag(v) => (json!({ "type": "boolean" }), json!(v)),
-        Value::Counts(v) => (
-            json!({ "type": "array", "items": { "type": "integer", "minimum": 0 } }),
-            json!(v),
-        ),
-        Value::Word(v) => (json!({ "enum": words(setting.allowed) }), json!(v)),
+    let mut property = match &setting.value {
+        Value::Number(_) => json!({ "type": "number" }),
+        Value::Count(_) => json!({ "type": "integer", "minimum": 0 }),
+        Value::Flag(_) => json!({ "type": "boolean" }),
+        Value::Counts(_) => {
+            json!({ "type": "array", "items": { "type": "integer", "minimum": 0 } })
+        }
+        Value::Word(_) => json!({ "enum": words(setting.allowed) }),
     };
     for (bound, value) in bounds(setting.allowed) {
         property[bound] = value;
     }
-    property["default"] = default;
+    property["default"] = value::json(&setting.value);
     property["description"] = format!("{} Allowed: {}.", setting.about, setting.allowed).into();
     property
 }

@@ -1,6 +1,7 @@
-//! Values of settings in TOML.
+//! Values of settings in TOML, and in JSON.
 
 use hig::settings::Value;
+use serde_json::{Value as Json, json};
 use toml::de::{DeInteger, DeValue};
 
 /// The text that a setting of the kind of `like` reads, or none where the value is of another type.
@@ -24,6 +25,17 @@ pub fn text_of(value: &DeValue<'_>, like: &Value) -> Option<String> {
 fn integer(value: &DeInteger<'_>) -> Option<String> {
     let number = i128::from_str_radix(value.as_str(), value.radix()).ok()?;
     Some(number.to_string())
+}
+
+/// A value as JSON has it.
+pub fn json(value: &Value) -> Json {
+    match value {
+        Value::Number(v) => json!(v),
+        Value::Count(v) => json!(v),
+        Value::Flag(v) => json!(v),
+        Value::Counts(v) => json!(v),
+        Value::Word(v) => json!(v),
+    }
 }
 
 /// A value as it is written in a file; a number keeps every bit, and its type.

@@ -88,6 +88,9 @@ const PAPER: [(&str, Make); 10] = [
     ("memory", costs::memory),
 ];
 
+/// The sources that can be reproduced.
+pub const SOURCES: [&str; 2] = ["chapter", "paper"];
+
 /// Runs the command.
 pub fn reproduce(options: &ReproduceOptions) -> Result<()> {
     use_threads(options.output.threads)?;
@@ -104,9 +107,7 @@ pub fn reproduce(options: &ReproduceOptions) -> Result<()> {
         "chapter" => chapter(options),
         "paper" => paper(options),
         other => Err(Refused::because(hig::Error::unknown(
-            "source",
-            other,
-            ["chapter", "paper"],
+            "source", other, SOURCES,
         ))),
     }
 }

@@ -56,11 +56,8 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         2,
     )?;
     say!("{count} seeds, {updates} updates\n\n{table}\n{statements}");
-    for figure in &figures {
-        say!("{}", figure.display());
-    }
     let manner = options.output.telling.manner();
-    manner.results(folder.path(), &figures);
+    manner.drawn(folder.path(), &figures);
     Ok(())
 }
 

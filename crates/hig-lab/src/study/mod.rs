@@ -42,15 +42,19 @@ const STUDIES: [(&str, &[&str], Run); 2] = [
     ("chapter", &[], chapter::run),
 ];
 
+/// The names of the studies.
+pub fn names() -> Vec<&'static str> {
+    STUDIES.map(|(name, ..)| name).to_vec()
+}
+
 /// Runs the command.
 pub fn study(options: &StudyOptions) -> Result<()> {
     let found = STUDIES.iter().find(|(name, ..)| *name == options.name);
     let Some((name, cases, run)) = found else {
-        let known = STUDIES.map(|(name, ..)| name);
         return Err(Refused::because(Error::unknown(
             "study",
             &options.name,
-            known,
+            names(),
         )));
     };
     check(options, cases).map_err(Refused::because)?;

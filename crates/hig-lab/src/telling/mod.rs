@@ -11,7 +11,7 @@ mod together;
 
 use crate::ended::Ended;
 use crate::interrupt;
-use crate::output::note;
+use crate::output::{note, say};
 use crate::warnings::Warning;
 use hig::trainer::Observer;
 use serde_json::{Value, json};
@@ -74,6 +74,14 @@ impl Manner {
             Self::Json => json::warning(method, warning),
             _ => tracing::warn!("{method}, update {}: {warning}", warning.update),
         }
+    }
+
+    /// Tells of the files that were drawn, and a machine where the results are.
+    pub fn drawn(self, folder: &Path, files: &[PathBuf]) {
+        for file in files {
+            say!("{}", file.display());
+        }
+        self.results(folder, files);
     }
 
     /// Tells a machine where the results are.

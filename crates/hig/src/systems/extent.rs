@@ -2,6 +2,7 @@
 
 use super::System;
 use crate::error::{Error, Result};
+use crate::trainer::NUMBERS_PER_GIB;
 
 /// An array, by what its size is the product of.
 ///
@@ -71,7 +72,6 @@ pub(super) fn mlp(
 /// # Errors
 /// The setting that makes the largest array as large as it is.
 pub fn check_memory(system: &dyn System, gibibytes: f64) -> Result<()> {
-    const NUMBERS_PER_GIB: f64 = (1_u64 << 27) as f64;
     let extents = system.extents();
     let needed = extents.iter().map(Extent::numbers).sum::<f64>() / NUMBERS_PER_GIB;
     if needed <= gibibytes {

@@ -379,7 +379,7 @@ pub fn check(
     Ok(())
 }
 
-const NUMBERS_PER_GIB: f64 = (1_u64 << 27) as f64;
+pub(crate) const NUMBERS_PER_GIB: f64 = (1_u64 << 27) as f64;
 
 /// A method at work within the memory limit.
 fn prepared(method: &dyn Method, training: &Training) -> Result<Box<dyn Step>> {

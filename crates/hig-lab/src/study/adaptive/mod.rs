@@ -74,11 +74,8 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     }
     folder.write("table.md", &report)?;
     folder.write("summary.csv", &csv)?;
-    for figure in &figures {
-        say!("{}", figure.display());
-    }
     let manner = options.output.telling.manner();
-    manner.results(folder.path(), &figures);
+    manner.drawn(folder.path(), &figures);
     say!("{}", folder.path().join("table.md").display());
     Ok(())
 }
