@@ -1,19 +1,19 @@
 //! A checkpoint: the file, and a training that goes on from whatever it tells.
 #![no_main]
 
-use hig::memory::Memory;
+use hig::files::SavedState;
 use hig::step::methods;
 use hig::systems::{System, Toy};
 use hig::trainer::{Budget, Start, Training, train};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = Memory::from_bytes(bytes);
-    let Ok(memory) = Memory::from_bytes(&summed(bytes)) else {
+    let _ = SavedState::from_bytes(bytes);
+    let Ok(memory) = SavedState::from_bytes(&summed(bytes)) else {
         return;
     };
     let written = memory.to_bytes().expect("what is read can be written");
-    let again = Memory::from_bytes(&written).expect("what is written can be read");
+    let again = SavedState::from_bytes(&written).expect("what is written can be read");
     // NaN is not itself; its text is.
     assert_eq!(format!("{again:?}"), format!("{memory:?}"));
     go_on(&memory);
@@ -35,7 +35,7 @@ fn summed(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// One more update of the method that the lab's note names, first of its words.
-fn go_on(memory: &Memory) {
+fn go_on(memory: &SavedState) {
     let named = memory
         .text("training")
         .and_then(|note| note.split(' ').next());

@@ -3,7 +3,7 @@
 
 use hig::Dataset;
 use hig::network::{Activation, Initializer, Network};
-use hig::tensors::{Precision, Tensors};
+use hig::files::{Precision, Tensors};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use crate::Refused;
 use anyhow::Result;
-use hig::linearization::Consumes;
+use hig::objective::Consumes;
 use hig::settings::{Setting, Settings};
 use hig::step::{self, Method};
 use hig::systems::System;

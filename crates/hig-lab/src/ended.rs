@@ -2,7 +2,7 @@
 
 use crate::small;
 use anyhow::{Context, Result};
-use hig::tensors::write_whole;
+use hig::files::write_whole;
 use hig::trainer::{Outcome, Stop};
 use std::path::Path;
 

@@ -3,7 +3,7 @@
 use crate::Refused;
 use crate::config::{GIVEN_DATA, GIVEN_WEIGHTS};
 use anyhow::{Context, Result};
-use hig::tensors::write_whole;
+use hig::files::write_whole;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};

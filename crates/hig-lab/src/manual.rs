@@ -6,7 +6,7 @@ use crate::{Refused, reproduce, study};
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, ValueHint};
-use hig::tensors::write_whole;
+use hig::files::write_whole;
 use std::path::{Path, PathBuf};
 
 /// Options of `hig completions`.

@@ -9,7 +9,7 @@ use crate::recorder::{scalars::scalars, spectrum, timing};
 use crate::telling::Manner;
 use crate::tensorboard::Board;
 use crate::warnings::{self, Warning, Watch};
-use hig::matrix::MatRef;
+use hig::linalg::MatRef;
 use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress, saturation};
 use hig::{Error, Problem, Result};

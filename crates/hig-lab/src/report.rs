@@ -4,7 +4,7 @@ use crate::output::say;
 use crate::{Refused, page, record};
 use anyhow::Result;
 use clap::{Args, ValueHint};
-use hig::tensors::write_whole;
+use hig::files::write_whole;
 use std::path::PathBuf;
 
 /// Options of `hig report`.

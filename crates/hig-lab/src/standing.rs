@@ -6,7 +6,7 @@ use crate::ended::{Ended, Kind};
 use crate::experiment::Experiment;
 use crate::trials::fingerprint;
 use anyhow::{Context, Result};
-use hig::memory::Memory;
+use hig::files::SavedState;
 use hig::trainer::{EVALUATED, Start, recover};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -69,7 +69,7 @@ impl Standing {
             }
         }
         let whose = whose(experiment, contender);
-        let accept = |state: &Memory| match state.text(WHOSE) == Some(&whose) {
+        let accept = |state: &SavedState| match state.text(WHOSE) == Some(&whose) {
             true => Ok(()),
             false => Err("it belongs to a training with other settings".to_owned()),
         };

@@ -6,8 +6,8 @@ use crate::interrupt::{self, Interrupt};
 use crate::telling::{Manner, Together};
 use crate::{Refused, small};
 use anyhow::{Context, Result};
+use hig::files::write_whole;
 use hig::systems::{System, check_memory};
-use hig::tensors::write_whole;
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Start, Stop, saturation, train};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -243,7 +243,7 @@ pub fn fingerprint(text: &str) -> u64 {
 #[derive(Default)]
 struct Watcher {
     trial: Trial,
-    start: Option<hig::matrix::Mat<f64>>,
+    start: Option<hig::linalg::Mat<f64>>,
 }
 
 impl Observer for Watcher {

@@ -1,9 +1,9 @@
 //! Whatever bytes are read: no panic, no overflow of the stack, and memory in proportion to them.
 
 use hig::Dataset;
-use hig::memory::Memory;
+use hig::files::SavedState;
+use hig::files::Tensors;
 use hig::network::{Activation, Initializer, Network};
-use hig::tensors::Tensors;
 use hig_lab::config::Config;
 use hig_lab::ended::Ended;
 use hig_lab::record::method::parse_pictures;
@@ -99,7 +99,7 @@ fn safetensors(bytes: &[u8]) {
 }
 
 fn checkpoint(bytes: &[u8]) {
-    let _ = Memory::from_bytes(bytes);
+    let _ = SavedState::from_bytes(bytes);
 }
 
 fn tables(bytes: &[u8]) {

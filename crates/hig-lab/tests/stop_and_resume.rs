@@ -6,7 +6,7 @@
 mod common;
 
 use common::hig;
-use hig::memory::Memory;
+use hig::files::SavedState;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -487,7 +487,7 @@ fn a_checkpoint_can_be_looked_into() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("run");
     assert!(finish(&RUN.replace("900", "30"), &out).status.success());
-    let state = Memory::load(&out.join("hig/checkpoint.safetensors")).unwrap();
+    let state = SavedState::load(&out.join("hig/checkpoint.safetensors")).unwrap();
     assert!(state.text("training").unwrap().starts_with("hig "));
     assert_eq!(state.vector("training.updates"), Some(&[30.0][..]));
 }

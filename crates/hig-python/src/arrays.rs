@@ -1,6 +1,6 @@
 //! NumPy arrays and matrices. The Python half hands over float64 arrays of the right dimension.
 
-use hig::matrix::{Mat, MatRef};
+use hig::linalg::{Mat, MatRef};
 use numpy::npyffi::NPY_ORDER;
 use numpy::{
     PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
@@ -45,7 +45,7 @@ pub fn by_rows<'py>(py: Python<'py>, matrix: MatRef<'_, f64>) -> PyResult<Array2
 /// A matrix as an array that is contiguous by columns, as it lies here.
 pub fn by_columns<'py>(py: Python<'py>, matrix: MatRef<'_, f64>) -> PyResult<Array2<'py>> {
     let shape = [matrix.nrows(), matrix.ncols()];
-    let entries = hig::matrix::stack(matrix);
+    let entries = hig::linalg::stack(matrix);
     shaped(py, entries, shape, NPY_ORDER::NPY_FORTRANORDER)
 }
 

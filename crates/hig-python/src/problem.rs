@@ -6,8 +6,8 @@ use crate::errors::raise;
 use crate::network::Network;
 use crate::settings::{Assignments, system};
 use crate::simulator::PythonSimulator;
+use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss, SquaredError};
-use hig::matrix::Mat;
 use hig::network::Network as Layers;
 use hig::physics::Widths;
 use hig::{Dataset, Error};
@@ -139,7 +139,7 @@ fn dataset((input, state, target): &Samples<'_>) -> PyResult<Dataset> {
 
 fn expect_width(what: &str, found: &Mat<f64>, width: usize) -> PyResult<()> {
     if found.ncols() == width {
-        return hig::matrix::check_finite(what, found).map_err(raise);
+        return hig::linalg::check_finite(what, found).map_err(raise);
     }
     Err(raise(Error::Shape {
         what: what.into(),

@@ -1,7 +1,7 @@
 //! Systems, methods and their settings as the library lists them.
 
 use crate::errors::raise;
-use hig::linearization::Consumes;
+use hig::objective::Consumes;
 use hig::settings::{Setting, Settings, Value};
 use hig::step::{self, Method};
 use hig::systems::System;

@@ -6,7 +6,7 @@
 use crate::arrays::{Array2, by_rows, matrix};
 use crate::attend::{Caller, Desk};
 use crate::errors::raise;
-use hig::matrix::{Mat, MatRef};
+use hig::linalg::{Mat, MatRef};
 use hig::physics::{Record, Simulator, Widths, check::check, rows_times, rows_transposed_times};
 use numpy::{PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::PyRuntimeError;

@@ -4,9 +4,10 @@ use crate::arrays::{Array2, by_columns, matrix, transposed, vector};
 use crate::attend;
 use crate::errors::raise;
 use crate::settings::{Assignments, assign};
-use hig::linearization::{ExplicitJacobian, Jacobian};
-use hig::matrix::{Mat, MatRef};
-use hig::step::{Decomposition, Request, Spectral, filtered_inverse};
+use hig::linalg::{Mat, MatRef};
+use hig::objective::{ExplicitJacobian, Jacobian};
+use hig::spectral::{Decomposition, Request, filtered_inverse};
+use hig::step::Spectral;
 use hig::{Error, Result};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -65,7 +66,7 @@ fn check_gradient(gradient: &[f64], rows: usize) -> Result<()> {
         });
     }
     let column = Mat::from_fn(rows, 1, |i, _| gradient[i]);
-    hig::matrix::check_finite("gradient", &column)
+    hig::linalg::check_finite("gradient", &column)
 }
 
 /// V·f(Σ)·Uᵀ (p, n).
@@ -116,7 +117,7 @@ pub fn gram_step<'py>(
     let gram = matrix(&gram)?;
     let work = move || {
         check_gradient(&g, gram.nrows())?;
-        hig::matrix::check_finite("gram", &gram)?;
+        hig::linalg::check_finite("gram", &gram)?;
         let parts = Decomposition::of_gram(&gram, &g, &filter)?;
         let c = parts.sample_weights(&filter);
         Ok(c.expect("a decomposition of K works in the space of the samples"))

@@ -5,7 +5,7 @@ use crate::attend::Caller;
 use crate::errors::raise;
 use crate::problem::Problem;
 use crate::settings::{self, Assignments};
-use hig::memory::Memory;
+use hig::files::SavedState;
 use hig::trainer::{
     self, Budget, CheckpointWriter, Evaluation, Flow, Observer, Outcome, Progress, Start, Stop,
 };
@@ -210,8 +210,8 @@ pub fn train<'py>(
 const WHOSE: &str = "training";
 
 /// The state in a file, if it is there.
-fn recovered(path: &Path, whose: &str) -> PyResult<Option<Memory>> {
-    let accept = |state: &Memory| match state.text(WHOSE) == Some(whose) {
+fn recovered(path: &Path, whose: &str) -> PyResult<Option<SavedState>> {
+    let accept = |state: &SavedState| match state.text(WHOSE) == Some(whose) {
         true => Ok(()),
         false => Err("it belongs to another training; name another file, or remove it".into()),
     };

@@ -13,9 +13,9 @@ mod oracles;
 use common::{Case, Condensed};
 use divan::Bencher;
 use faer::Side;
-use hig::linearization::{ExplicitJacobian, Jacobian};
-use hig::matrix::Mat;
-use hig::step::{Filter, Route};
+use hig::linalg::Mat;
+use hig::objective::{ExplicitJacobian, Jacobian};
+use hig::spectral::{Filter, Route};
 use std::time::Duration;
 
 fn main() {

@@ -7,8 +7,8 @@
 mod common;
 
 use common::{logarithmic, normal, reference_direction, relative, with_spectrum};
-use hig::linearization::ExplicitJacobian;
-use hig::step::{Decomposition, Filter, Route};
+use hig::objective::ExplicitJacobian;
+use hig::spectral::{Decomposition, Filter, Route};
 
 fn main() -> hig::Result<()> {
     let (n, p) = (96, 200);

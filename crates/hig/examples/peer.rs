@@ -18,12 +18,13 @@
 //! `train` takes the samples in the order in which they are stored, evaluates the loss of all
 //! training samples every EVERY updates and ends below LOSS or after MOST updates.
 
-use hig::linearization::{Jacobian, Linearization, Model};
-use hig::matrix::{Mat, MatRef};
+use hig::files::Tensors;
+use hig::linalg::{Mat, MatRef};
+use hig::objective::{Jacobian, Linearization, Model};
 use hig::settings::{Settings, Value};
-use hig::step::{Decomposition, Method, Route, Spectral, Step, TreatmentKind};
+use hig::spectral::{Decomposition, Route, TreatmentKind};
+use hig::step::{Method, Spectral, Step};
 use hig::systems::{self, System};
-use hig::tensors::Tensors;
 use hig::trainer::{Batches, Order, Training, compute};
 use hig::{Dataset, Problem};
 use std::io::{BufRead, Write};

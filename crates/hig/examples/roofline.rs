@@ -16,8 +16,8 @@ mod common;
 
 use common::{Case, Condensed, headline, seconds, seconds_on};
 use faer::{Accum, Side};
-use hig::matrix::{self, Mat, MatMut};
-use hig::step::Route;
+use hig::linalg::{self, Mat, MatMut};
+use hig::spectral::Route;
 use rayon::prelude::*;
 
 /// What the machine can do, with all threads.
@@ -97,7 +97,7 @@ fn product_rate(threads: usize) -> f64 {
     let columns = SIZE.div_ceil(threads);
     let fill = |(i, block): (usize, MatMut<'_, f64>)| {
         let right = right.as_ref().subcols(i * columns, block.ncols());
-        matrix::multiply(block, Accum::Replace, left.as_ref(), right);
+        linalg::multiply(block, Accum::Replace, left.as_ref(), right);
     };
     let time = seconds(|| {
         let blocks = target.as_mut().par_col_chunks_mut(columns).enumerate();

@@ -6,8 +6,8 @@
 mod common;
 
 use common::{Case, headline, seconds};
-use hig::linearization::Jacobian;
-use hig::step::Route;
+use hig::objective::Jacobian;
+use hig::spectral::Route;
 
 const HIDDEN: [usize; 3] = [64, 128, 64];
 

@@ -1,8 +1,8 @@
 //! Samples: what the network reads, where the physics starts, and what should come out.
 
 use crate::error::{Error, Result};
-use crate::matrix::{self, Mat};
-use crate::tensors::Tensors;
+use crate::files::Tensors;
+use crate::linalg::matrix::{self, Mat};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use std::path::Path;

@@ -5,7 +5,7 @@
 //!
 //! The modules stand in the order in which data flows:
 //!
-//! [`data`] → [`network`] → [`physics`] → [`loss`] → [`linearization`] → [`step`] → parameters,
+//! [`data`] → [`network`] → [`physics`] → [`loss`] → [`objective`] → [`spectral`] → [`step`] → parameters,
 //!
 //! and around them [`systems`] (complete problems) and [`trainer`].
 #![forbid(unsafe_code)]
@@ -13,25 +13,24 @@
 
 pub mod data;
 mod error;
-pub mod linearization;
+pub mod files;
+pub mod linalg;
 pub mod loss;
-pub mod matrix;
-pub mod memory;
 pub mod network;
+pub mod objective;
 pub mod physics;
 mod problem;
 pub mod settings;
-mod simd;
+pub mod spectral;
 pub mod step;
 pub mod systems;
-pub mod tensors;
 mod threads;
 pub mod timing;
 pub mod trainer;
 
 pub use data::Dataset;
 pub use error::{Error, Result};
-pub use linearization::Linearization;
+pub use objective::Linearization;
 pub use problem::{Problem, Sampler};
 
 /// The code of the documents is compiled and run with the tests.

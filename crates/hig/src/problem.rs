@@ -2,9 +2,9 @@
 
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::linearization::{Model, Reduction};
 use crate::loss::Loss;
 use crate::network::Network;
+use crate::objective::{Model, Reduction};
 use crate::physics::Simulator;
 use rand_pcg::Pcg64;
 

@@ -3,12 +3,13 @@
 mod common;
 
 use common::*;
-use hig::linearization::{Consumes, Linearization};
+use hig::linalg::Mat;
 use hig::loss::SquaredError;
-use hig::matrix::Mat;
 use hig::network::{Activation, Initializer, Network};
+use hig::objective::{Consumes, Linearization};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
-use hig::step::{AdaptiveHalfInverse, Decomposition, Filter, Method, Route, Step, Treatment};
+use hig::spectral::{Decomposition, Filter, Route, Treatment};
+use hig::step::{AdaptiveHalfInverse, Method, Step};
 use hig::step::{Update, method};
 use hig::systems::{LinearOscillators, System, Toy};
 use hig::trainer::{Budget, Outcome, Training, train};

@@ -4,14 +4,15 @@ mod common;
 
 use common::*;
 use hig::data::Dataset;
-use hig::linearization::{Consumes, Linearization};
+use hig::linalg::Mat;
 use hig::loss::{Loss, SquaredError};
-use hig::matrix::Mat;
 use hig::network::{Activation, Initializer, Network};
+use hig::objective::{Consumes, Linearization};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
+use hig::spectral::Route;
 use hig::step::{
-    AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, RmsProp, Route,
-    Sgd, Spring, Step, Update, method,
+    AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, RmsProp, Sgd,
+    Spring, Step, Update, method,
 };
 use hig::systems::{System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};

@@ -4,11 +4,11 @@ mod common;
 
 use common::*;
 use hig::data::Dataset;
-use hig::matrix::Mat;
+use hig::files::{Precision, Tensors};
+use hig::linalg::Mat;
 use hig::network::{Activation, Initializer, Network};
 use hig::step::Adam;
 use hig::systems::{System, Toy};
-use hig::tensors::{Precision, Tensors};
 use hig::trainer::{Budget, MetricsWriter, Observer, Training, train};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
@@ -452,7 +452,7 @@ fn what_does_not_begin_like_safetensors_is_not_read_to_its_end() {
         &["long.safetensors", "does not begin"],
     );
     assert_message(
-        hig::memory::Memory::load(&path),
+        hig::files::SavedState::load(&path),
         &["long.safetensors", "no checkpoint"],
     );
 }

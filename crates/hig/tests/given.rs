@@ -4,9 +4,9 @@ mod common;
 
 use common::*;
 use hig::Error;
-use hig::linearization::ExplicitJacobian;
-use hig::matrix::{Mat, MatRef};
-use hig::step::{Decomposition, Filter, Route, Treatment, filtered_inverse};
+use hig::linalg::{Mat, MatRef};
+use hig::objective::ExplicitJacobian;
+use hig::spectral::{Decomposition, Filter, Route, Treatment, filtered_inverse};
 
 const SHAPES: [(usize, usize); 3] = [(9, 23), (23, 9), (40, 61)];
 

@@ -3,9 +3,10 @@
 mod common;
 
 use common::{logarithmic, normal, reference_direction, relative, with_spectrum};
-use hig::linearization::{Consumes, ExplicitJacobian, Jacobian};
-use hig::matrix::{Mat, MatRef};
-use hig::step::{Decomposition, Filter, LevenbergMarquardt, Method, Route, Spectral, Treatment};
+use hig::linalg::{Mat, MatRef};
+use hig::objective::{Consumes, ExplicitJacobian, Jacobian};
+use hig::spectral::{Decomposition, Filter, Route, Treatment};
+use hig::step::{LevenbergMarquardt, Method, Spectral};
 use hig::systems::{Poisson, System};
 use hig::trainer::{Budget, Training, consumption, train};
 use hig::{Error, Linearization};
@@ -333,6 +334,6 @@ fn products_agree_with_the_gram_matrix() {
     let parameters = problem.network.initial_parameters(1);
     let at = Linearization::new(problem.model(), &problem.train, &parameters);
     let w = column(at.rows(), 2);
-    let exact = hig::matrix::apply(at.gram().as_ref(), &w);
+    let exact = hig::linalg::apply(at.gram().as_ref(), &w);
     assert!(relative(&at.gram_times(&w), &exact) < 1e-12);
 }

@@ -3,13 +3,13 @@
 mod common;
 
 use common::*;
-use hig::linearization::{ExplicitJacobian, Jacobian};
+use hig::linalg::{self, Mat, stack};
 use hig::loss::SquaredError;
-use hig::matrix::{self, Mat, stack};
 use hig::network::{
     Activation, AveragePool2d, Boundary, Chain, Conv2d, Dense, Grid, Initializer, LayerNorm,
     Network, Scale, Upsample2d,
 };
+use hig::objective::{ExplicitJacobian, Jacobian};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::settings::Settings;
 use hig::step::{Adam, Spectral, method};
@@ -260,7 +260,7 @@ fn check_matrices(name: &str, at: &dyn Jacobian, j: &Mat<f64>, tolerance: f64) {
         let asymmetry = (&found - found.transpose()).norm_max();
         assert!(asymmetry <= tolerance * found.norm_max(), "{name}, {what}");
     };
-    let squared = |m: &Mat<f64>| matrix::product(m.transpose(), m.as_ref());
+    let squared = |m: &Mat<f64>| linalg::product(m.transpose(), m.as_ref());
     let transposed = j.transpose().to_owned();
     assert_eq!(at.transposed(), transposed, "{name}");
     // Only the lower half counts.
@@ -272,9 +272,9 @@ fn check_matrices(name: &str, at: &dyn Jacobian, j: &Mat<f64>, tolerance: f64) {
     close("normal", at.normal(), squared(j));
     for k in [1, 3, 70] {
         let (w, v) = (normal(j.nrows(), k, 40), normal(j.ncols(), k, 41));
-        let images = matrix::product(j.transpose(), w.as_ref());
+        let images = linalg::product(j.transpose(), w.as_ref());
         close("images", at.image_gram(w.as_ref()), squared(&images));
-        let images = matrix::product(j.as_ref(), v.as_ref());
+        let images = linalg::product(j.as_ref(), v.as_ref());
         close(
             "normal images",
             at.normal_image_gram(v.as_ref()),
@@ -342,8 +342,8 @@ fn blocks_of_units_and_of_rows_that_do_not_fit_at_once_give_the_same() {
     let batch = Linearization::new(problem.model(), &problem.train, &at);
     let j = batch.jacobian();
     let w = normal(450, 440, 42);
-    let images = matrix::product(j.transpose(), w.as_ref());
-    let expected = matrix::product(images.transpose(), images.as_ref());
+    let images = linalg::product(j.transpose(), w.as_ref());
+    let expected = linalg::product(images.transpose(), images.as_ref());
     assert!(error(&batch.image_gram(w.as_ref()), &expected) <= 1e-12);
     // Rows of J: 2²³ numbers at once.
     for (samples, output) in [(5000, 3), (40, 300)] {
@@ -357,11 +357,11 @@ fn blocks_of_units_and_of_rows_that_do_not_fit_at_once_give_the_same() {
         let j = batch.jacobian();
         assert!(j.nrows() * j.ncols() > 1 << 23);
         let v = normal(j.ncols(), 5, 43);
-        let images = matrix::product(j.as_ref(), v.as_ref());
-        let expected = matrix::product(images.transpose(), images.as_ref());
+        let images = linalg::product(j.as_ref(), v.as_ref());
+        let expected = linalg::product(images.transpose(), images.as_ref());
         let found = batch.normal_image_gram(v.as_ref());
         assert!(error(&found, &expected) <= 1e-12);
-        let expected = matrix::product(j.transpose(), j.as_ref());
+        let expected = linalg::product(j.transpose(), j.as_ref());
         assert!(error(&batch.normal(), &expected) <= 1e-12);
     }
 }
@@ -504,7 +504,7 @@ proptest! {
         }
         let w = normal_vector(j.nrows(), seed ^ 2);
         prop_assert!(relative(&batch.vjp(&w), &times(&transpose(&j), &w)) <= 1e-12);
-        let (k, expected) = (batch.gram(), matrix::product(j.as_ref(), j.transpose()));
+        let (k, expected) = (batch.gram(), linalg::product(j.as_ref(), j.transpose()));
         prop_assert!(error(&k, &expected) <= 1e-12);
     }
 
@@ -529,7 +529,7 @@ proptest! {
         let scale = (dot(&jv, &jv) * dot(&w, &w)).sqrt() + (dot(&jw, &jw) * dot(&v, &v)).sqrt();
         prop_assert!((dot(&jv, &w) - dot(&v, &jw)).abs() <= 1e-13 * scale);
         let j = batch.jacobian();
-        let expected = matrix::product(j.as_ref(), j.transpose());
+        let expected = linalg::product(j.as_ref(), j.transpose());
         prop_assert!(error(&batch.gram(), &expected) <= 1e-12);
     }
 }

@@ -3,10 +3,10 @@
 mod common;
 
 use common::*;
-use hig::linearization::{Model, Reduction};
+use hig::linalg::{Mat, stack};
 use hig::loss::{Loss, SquaredError};
-use hig::matrix::{Mat, stack};
 use hig::network::Activation;
+use hig::objective::{Model, Reduction};
 use hig::systems::{LinearOscillators, System, Toy};
 use hig::{Linearization, Problem};
 use proptest::prelude::*;
@@ -263,7 +263,7 @@ fn scaled_rows_are_rows_of_the_jacobian_times_a_number() {
         let error = relative_matrix(&scaled.jacobian(), &expected);
         assert!(error <= 1e-13, "{name}: {error:e}");
         let v = normal(batch.columns(), 1, 21).col_as_slice(0).to_vec();
-        let product = hig::matrix::apply(expected.as_ref(), &v);
+        let product = hig::linalg::apply(expected.as_ref(), &v);
         assert!(relative(&scaled.jvp(&v), &product) <= 1e-12, "{name}");
         assert_eq!(scaled.cotangent(), batch.cotangent());
     });
@@ -312,13 +312,13 @@ fn weights_that_are_not_positive_are_refused() {
 fn the_default_newton_step_of_a_loss_is_minus_its_samples_gradients() {
     struct Cubic;
     impl Loss for Cubic {
-        fn value(&self, y: hig::matrix::MatRef<'_, f64>, _: hig::matrix::MatRef<'_, f64>) -> f64 {
+        fn value(&self, y: hig::linalg::MatRef<'_, f64>, _: hig::linalg::MatRef<'_, f64>) -> f64 {
             y.col(0).iter().map(|v| v * v * v).sum::<f64>() / y.nrows() as f64
         }
         fn cotangent(
             &self,
-            y: hig::matrix::MatRef<'_, f64>,
-            _: hig::matrix::MatRef<'_, f64>,
+            y: hig::linalg::MatRef<'_, f64>,
+            _: hig::linalg::MatRef<'_, f64>,
         ) -> Mat<f64> {
             Mat::from_fn(y.nrows(), 1, |i, _| {
                 3.0 * y[(i, 0)].powi(2) / y.nrows() as f64

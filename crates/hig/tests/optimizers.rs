@@ -3,13 +3,14 @@
 mod common;
 
 use common::*;
-use hig::linearization::Linearization;
-use hig::matrix::Mat;
+use hig::Problem;
+use hig::linalg::Mat;
 use hig::network::Activation;
+use hig::objective::Linearization;
+use hig::spectral::Route;
 use hig::step::{Adam, Method, ScaleInvariant, Sgd, Spectral, Step, methods, physics_correction};
 use hig::systems::{LinearOscillators, System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};
-use hig::{Problem, step::Route};
 
 /// The update for all training samples at once.
 fn update(step: &mut dyn Step, problem: &Problem, at: &[f64], learning_rate: f64) -> Vec<f64> {

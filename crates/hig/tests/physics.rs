@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use hig::matrix::Mat;
+use hig::linalg::Mat;
 use hig::network::Activation;
 use hig::physics::check::check;
 use hig::physics::{
@@ -148,12 +148,12 @@ fn the_check_finds_a_product_that_is_wrong() {
         fn y(&self) -> &Mat<f64> {
             self.0.y()
         }
-        fn vjp(&self, cotangent: hig::matrix::MatRef<'_, f64>) -> Mat<f64> {
+        fn vjp(&self, cotangent: hig::linalg::MatRef<'_, f64>) -> Mat<f64> {
             let mut right = self.0.vjp(cotangent);
             right[(0, 0)] += 0.01;
             right
         }
-        fn jvp(&self, tangent: hig::matrix::MatRef<'_, f64>) -> Mat<f64> {
+        fn jvp(&self, tangent: hig::linalg::MatRef<'_, f64>) -> Mat<f64> {
             self.0.jvp(tangent)
         }
     }
@@ -163,8 +163,8 @@ fn the_check_finds_a_product_that_is_wrong() {
         }
         fn record(
             &self,
-            state: hig::matrix::MatRef<'_, f64>,
-            control: hig::matrix::MatRef<'_, f64>,
+            state: hig::linalg::MatRef<'_, f64>,
+            control: hig::linalg::MatRef<'_, f64>,
         ) -> Box<dyn hig::physics::Record> {
             Box::new(WrongRecord(self.0.record(state, control)))
         }

@@ -4,7 +4,7 @@ mod common;
 
 use common::normal;
 use hig::Linearization;
-use hig::matrix::Mat;
+use hig::linalg::Mat;
 use hig::physics::{Simulator, check::check};
 use hig::systems::{Laplacian, Poisson, System};
 use std::f64::consts::PI;
@@ -113,7 +113,7 @@ fn the_objective_is_the_sum_over_the_batch() {
     let mean = problem.model().loss(&parameters, &problem.train);
     assert!((at.loss() / (6.0 * mean) - 1.0).abs() < 1e-14);
     let difference = at.y() - &problem.train.target;
-    assert!((hig::matrix::unstack(&at.cotangent(), 6) - difference).norm_max() < 1e-14);
+    assert!((hig::linalg::unstack(&at.cotangent(), 6) - difference).norm_max() < 1e-14);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 mod common;
 
 use common::*;
+use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss};
-use hig::matrix::Mat;
 use hig::physics::check::check;
 use hig::physics::{InfiniteWell, Record, Schroedinger, Simulator, rows_times};
 use hig::settings::Settings;

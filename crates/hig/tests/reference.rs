@@ -5,7 +5,7 @@ mod common;
 
 use common::reference_direction;
 use hig::Problem;
-use hig::matrix::Mat;
+use hig::linalg::Mat;
 use hig::step::Spectral;
 use hig::systems::{LinearOscillators, NonlinearOscillators, Poisson, QuantumDipole, System, Toy};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Order, Training, train};

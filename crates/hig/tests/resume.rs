@@ -3,7 +3,7 @@
 mod common;
 
 use common::bits;
-use hig::memory::Memory;
+use hig::files::SavedState;
 use hig::step::{Method, methods};
 use hig::systems::{LinearOscillators, Poisson, System, Toy};
 use hig::trainer::{
@@ -90,7 +90,7 @@ fn assert_same_bits(setup: &Setup, method: &dyn Method, at: usize) {
         ..Keeper::default()
     };
     setup.train(method, setup.fresh(), &mut first);
-    let state = Memory::from_bytes(first.kept.as_ref().unwrap()).unwrap();
+    let state = SavedState::from_bytes(first.kept.as_ref().unwrap()).unwrap();
     let mut second = Keeper::default();
     let found = setup.train(method, Start::resume(state).unwrap(), &mut second);
 
@@ -194,9 +194,9 @@ fn a_checkpoint_of_another_training_is_refused() {
         };
         let method = hig::step::method(name).unwrap();
         setup.train(method.as_ref(), setup.fresh(), &mut keeper);
-        Memory::from_bytes(&keeper.kept.unwrap()).unwrap()
+        SavedState::from_bytes(&keeper.kept.unwrap()).unwrap()
     };
-    let resumed = |setup: &Setup, name: &str, state: Memory| {
+    let resumed = |setup: &Setup, name: &str, state: SavedState| {
         let method = hig::step::method(name).unwrap();
         let start = Start::resume(state)?;
         let budget = Budget::updates(9);
@@ -220,7 +220,9 @@ fn a_checkpoint_of_another_training_is_refused() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("40 training samples"), "{message}");
-    let nothing = Start::resume(Memory::default()).unwrap_err().to_string();
+    let nothing = Start::resume(SavedState::default())
+        .unwrap_err()
+        .to_string();
     assert!(nothing.contains("training.parameters"), "{nothing}");
 }
 
@@ -244,7 +246,7 @@ fn written(setup: &Setup, path: &Path) -> Vec<f64> {
     .parameters
 }
 
-fn updates(state: &Memory) -> f64 {
+fn updates(state: &SavedState) -> f64 {
     state.vector("training.updates").unwrap()[0]
 }
 
@@ -253,7 +255,7 @@ fn the_last_whole_checkpoint_is_found() {
     let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
-    let any = |_: &Memory| Ok(());
+    let any = |_: &SavedState| Ok(());
     assert!(recover(&path, any).unwrap().is_none());
     let parameters = written(&setup, &path);
     let (state, refused) = recover(&path, any).unwrap().unwrap();
@@ -290,7 +292,7 @@ fn the_last_whole_checkpoint_is_found() {
             "{message}"
         );
     }
-    let mine = |_: &Memory| Err("it is another run's".to_owned());
+    let mine = |_: &SavedState| Err("it is another run's".to_owned());
     let message = recover(&path, mine).unwrap_err().to_string();
     assert!(
         message.contains("no checkpoint can be used") && message.contains("another run's"),

@@ -4,9 +4,9 @@ mod common;
 
 use common::*;
 use hig::Error;
-use hig::linearization::ExplicitJacobian;
-use hig::matrix::Mat;
-use hig::step::{Decomposition, Filter, Route, Treatment};
+use hig::linalg::Mat;
+use hig::objective::ExplicitJacobian;
+use hig::spectral::{Decomposition, Filter, Route, Treatment};
 use proptest::prelude::*;
 
 const EXPONENTS: [f64; 6] = [-1.0, -0.5, 0.0, 0.5, 0.75, 1.0];

@@ -3,9 +3,10 @@
 mod common;
 
 use common::jacobi_svd;
-use hig::linearization::ExplicitJacobian;
-use hig::matrix::Mat;
-use hig::step::{Decomposition, Filter, Route, methods};
+use hig::linalg::Mat;
+use hig::objective::ExplicitJacobian;
+use hig::spectral::{Decomposition, Filter, Route};
+use hig::step::methods;
 use hig::systems::{LinearOscillators, System, Toy};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Progress, Training, train};
 use hig::{Linearization, Result};

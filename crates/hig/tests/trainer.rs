@@ -4,11 +4,11 @@ mod common;
 
 use common::*;
 use hig::data::Dataset;
-use hig::linearization::{Consumes, Linearization};
+use hig::files::Exchange;
+use hig::linalg::Mat;
 use hig::loss::SquaredError;
-use hig::matrix::Mat;
-use hig::memory::Exchange;
 use hig::network::{Activation, Initializer, Network};
+use hig::objective::{Consumes, Linearization};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
 use hig::systems::{LinearOscillators, System, Toy};

@@ -1,9 +1,9 @@
 //! `pictures.json`: what a test sample looks like under the weights of the moment.
 
 use hig::Result;
+use hig::files::write_whole;
 use hig::systems::Picture;
 use hig::systems::picture::{Field, Lines};
-use hig::tensors::write_whole;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use crate::contender::recommended;
 use crate::statistics::quantile;
 use anyhow::Result;
 use hig::Linearization;
-use hig::step::{Decomposition, Filter, Route};
+use hig::spectral::{Decomposition, Filter, Route};
 use hig::systems::systems;
 use std::process::{Command, Stdio};
 use std::time::Instant;

@@ -1,10 +1,11 @@
 //! What is measured, and for how long; shared by the benchmarks and the examples that measure.
 #![allow(dead_code, reason = "each program uses its own part")]
 
-use hig::linearization::Jacobian;
-use hig::matrix::{Mat, MatRef};
+use hig::linalg::{Mat, MatRef};
+use hig::objective::Jacobian;
 use hig::settings::Settings;
-use hig::step::{Decomposition, Filter, Method, Route, Spectral, Update};
+use hig::spectral::{Decomposition, Filter, Route};
+use hig::step::{Method, Spectral, Update};
 use hig::systems::{Poisson, System, system};
 use hig::trainer::compute;
 use hig::{Dataset, Linearization, Problem};

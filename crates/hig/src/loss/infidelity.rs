@@ -1,7 +1,7 @@
 //! How far a quantum state is from the wanted one.
 
 use super::Loss;
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
 
 /// 1 - |⟨ŷ|y⟩|², averaged over the batch, for states of unit norm.
 ///

@@ -7,7 +7,7 @@ pub use infidelity::Infidelity;
 pub use squared_error::SquaredError;
 
 use crate::error::Result;
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
 
 /// A loss of a batch: the mean over samples of a function of y and the target ŷ.
 ///

@@ -2,7 +2,7 @@
 
 use super::Loss;
 use crate::error::{Error, Result};
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
 
 /// factor · Σ_i weight_i·(y_i - ŷ_i)², averaged over the batch.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,9 +2,9 @@
 
 use super::layer::Layer;
 use crate::error::Error;
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
+use crate::linalg::simd;
 use crate::settings::{SettingType, Value};
-use crate::simd;
 use std::str::FromStr;
 
 /// An elementwise nonlinearity σ.

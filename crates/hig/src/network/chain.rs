@@ -1,7 +1,7 @@
 //! Chains of layers with joins.
 
 use super::layer::Layer;
-use crate::matrix::Mat;
+use crate::linalg::matrix::Mat;
 
 /// Layers one behind the other, to be made a [`Network`](super::Network).
 ///

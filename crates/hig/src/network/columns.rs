@@ -1,7 +1,7 @@
 //! A layer's columns of J, a bounded number of them at a time.
 
 use super::layer::{Layer, parameter_count};
-use crate::matrix::{Mat, MatMut, MatRef, WORTH_THREADS};
+use crate::linalg::matrix::{Mat, MatMut, MatRef, WORTH_THREADS};
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -2,8 +2,8 @@
 
 use super::grid::{Boundary, Grid};
 use super::layer::{Layer, Parameter};
-use crate::matrix::{self, Mat, MatMut, MatRef, WORTH_THREADS};
-use crate::simd::vectorised;
+use crate::linalg::matrix::{self, Mat, MatMut, MatRef, WORTH_THREADS};
+use crate::linalg::simd::vectorised;
 use faer::reborrow::ReborrowMut;
 use rayon::prelude::*;
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! The dense layer, output = input·Wᵀ + bias.
 
 use super::layer::{Layer, Parameter, expect_width};
-use crate::matrix::{self, Mat, MatMut, MatRef, WORTH_THREADS};
-use crate::simd::vectorised;
+use crate::linalg::matrix::{self, Mat, MatMut, MatRef, WORTH_THREADS};
+use crate::linalg::simd::vectorised;
 use faer::Accum;
 use faer::reborrow::ReborrowMut;
 use rayon::prelude::*;

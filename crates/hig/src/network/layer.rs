@@ -6,7 +6,7 @@
 
 use super::Activation;
 use super::columns::each_chunk;
-use crate::matrix::{self, Mat, MatMut, MatRef};
+use crate::linalg::matrix::{self, Mat, MatMut, MatRef};
 
 /// One layer of a [`Network`](super::Network): a map of batches (samples × width), with parameters.
 ///

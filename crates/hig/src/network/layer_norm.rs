@@ -2,7 +2,7 @@
 
 use super::layer::{Layer, Parameter};
 use super::scale::{add_bias, apply_gain, expect_channels, gain_and_bias, write_gain_and_bias};
-use crate::matrix::{Mat, MatMut};
+use crate::linalg::matrix::{Mat, MatMut};
 use std::ops::Range;
 
 /// output = weight · (x - mean) / √(variance + ε) + bias with mean and variance over all features

@@ -28,7 +28,7 @@ pub use scale::Scale;
 
 use crate::data::{Purpose, random};
 use crate::error::{Error, Result};
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
 use chain::Node;
 use std::borrow::Cow;
 use std::ops::Range;

@@ -2,7 +2,7 @@
 
 use super::grid::Grid;
 use super::layer::Layer;
-use crate::matrix::Mat;
+use crate::linalg::matrix::Mat;
 
 /// The mean of every square of `size` × `size` grid points.
 #[derive(Debug, Clone, Copy)]

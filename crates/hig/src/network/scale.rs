@@ -1,7 +1,7 @@
 //! A learned gain and bias for each channel.
 
 use super::layer::{Layer, Parameter, expect_width};
-use crate::matrix::{self, Mat, MatMut};
+use crate::linalg::matrix::{self, Mat, MatMut};
 use faer::reborrow::ReborrowMut;
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::error::Result;
-use crate::tensors::{Precision, Tensors};
+use crate::files::{Precision, Tensors};
 use std::path::Path;
 
 impl Network {

@@ -2,7 +2,7 @@
 
 use super::Simulator;
 use crate::error::{Error, Result};
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
 
 /// Largest relative errors that [`check`] found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +44,7 @@ pub fn check(
     }
     let record = simulator.record(state, control);
     let y = record.y();
-    crate::matrix::check_finite("y", y)?;
+    crate::linalg::matrix::check_finite("y", y)?;
 
     let v = directions(control.nrows(), control.ncols(), 0.7);
     let w = directions(y.nrows(), y.ncols(), 1.9);
@@ -89,6 +89,6 @@ fn directions(rows: usize, columns: usize, phase: f64) -> Mat<f64> {
 
 fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
     (0..a.ncols())
-        .map(|j| crate::matrix::dot(a.col_as_slice(j), b.col_as_slice(j)))
+        .map(|j| crate::linalg::matrix::dot(a.col_as_slice(j), b.col_as_slice(j)))
         .sum()
 }

@@ -1,7 +1,7 @@
 //! Any differentiable function of one sample as a simulator.
 
 use super::{Real, Record, Simulator, Widths};
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
 use num_dual::DualSVec64;
 
 /// A differentiable map of one sample, y = P(state, control), written once for any number type.

@@ -1,7 +1,7 @@
 //! Eight samples at once, for loops that the compiler vectorises.
 
 use super::Real;
-use crate::matrix::{Mat, MatRef};
+use crate::linalg::matrix::{Mat, MatRef};
 use rayon::prelude::*;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 

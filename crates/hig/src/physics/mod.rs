@@ -23,8 +23,8 @@ pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use schroedinger::{InfiniteWell, Schroedinger};
 
-use crate::matrix::{Mat, MatRef};
-use crate::simd::vectorised;
+use crate::linalg::matrix::{Mat, MatRef};
+use crate::linalg::simd::vectorised;
 
 /// Widths of what a simulator reads and returns, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 
 use super::lanes::over_groups;
 use super::{Cotangents, Equations, Lanes, Real, Record, Simulator, Widths};
-use crate::matrix::{Mat, MatRef};
-use crate::simd::vectorised;
+use crate::linalg::matrix::{Mat, MatRef};
+use crate::linalg::simd::vectorised;
 use std::sync::Arc;
 
 /// Fourth-order Runge-Kutta with constant step; y is the final state.

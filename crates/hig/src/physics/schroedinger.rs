@@ -12,8 +12,8 @@
 use super::lanes::over_groups;
 use super::{Lanes, Real, Record, Simulator, Widths};
 use crate::error::{Error, Result};
-use crate::matrix::{Mat, MatRef};
-use crate::simd::vectorised;
+use crate::linalg::matrix::{Mat, MatRef};
+use crate::linalg::simd::vectorised;
 use std::f64::consts::PI;
 use std::ops::{Add, Mul, Sub};
 

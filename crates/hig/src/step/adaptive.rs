@@ -21,14 +21,14 @@ mod iterates;
 mod momentum;
 mod place;
 
-use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
 use super::whitened::{rayleigh, whitened};
 use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
 use crate::error::Result;
-use crate::linearization::{Consumes, Linearization};
-use crate::matrix::dot;
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::linalg::matrix::dot;
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
+use crate::spectral::{ANY_ROUTE, Decomposition, Request, Route};
 use iterates::Iterates;
 use momentum::Momentum;
 use place::{Place, Probe};

@@ -6,15 +6,15 @@
 //! default cut-off is a compromise of short trials on all systems of this crate: below it a step that
 //! fits its own batch of nonlinear oscillators can leave the next one without a finite loss.
 
-use super::decomposition::{ANY_ROUTE, Request, Route};
-use super::filter::Filter;
 use super::whitened::whitened;
 use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
 use crate::error::Result;
-use crate::linearization::{Consumes, Linearization};
-use crate::matrix::dot;
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::linalg::matrix::dot;
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{ANY_COUNT, FRACTION, POSITIVE, Settings};
+use crate::spectral::Filter;
+use crate::spectral::{ANY_ROUTE, Request, Route};
 
 crate::settings! {
     /// Gauss-Newton with a backtracking line search on the loss of the batch.

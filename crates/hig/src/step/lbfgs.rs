@@ -8,9 +8,9 @@
 
 use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
-use crate::linearization::{Consumes, Linearization};
-use crate::matrix::{self, dot, power_of_two};
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::linalg::matrix::{self, dot, power_of_two};
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 use std::collections::VecDeque;
 

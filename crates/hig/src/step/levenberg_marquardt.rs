@@ -5,15 +5,15 @@
 //! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is decomposed once a batch; another μ costs a direction and a
 //! forward pass.
 
-use super::decomposition::{ANY_ROUTE, Decomposition, Request, Route};
-use super::filter::{Filter, Treatment};
 use super::whitened::{rayleigh, whitened};
 use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
-use crate::linearization::{Consumes, Linearization};
-use crate::matrix::dot;
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::linalg::matrix::dot;
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
+use crate::spectral::{ANY_ROUTE, Decomposition, Request, Route};
+use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
     /// Levenberg-Marquardt: damped Gauss-Newton steps, accepted where they lower the loss of the batch.

@@ -1,15 +1,13 @@
 //! Steps: how a linearised batch becomes a change of the parameters.
 //!
 //! One file a method. The spectral family (gradient descent, half-inverse gradients, Gauss-Newton)
-//! is one implementation in [`Spectral`], built on a [`Decomposition`] that is computed once and
-//! asked cheaply with any [`Filter`].
+//! is one implementation in [`Spectral`], built on a [`Decomposition`](crate::spectral::Decomposition) that is computed once and
+//! asked cheaply with any [`Filter`](crate::spectral::Filter).
 
 mod adadelta;
 mod adagrad;
 mod adam;
 mod adaptive;
-mod decomposition;
-mod filter;
 mod gauss_newton_line_search;
 mod lbfgs;
 mod levenberg_marquardt;
@@ -24,8 +22,6 @@ pub use adadelta::Adadelta;
 pub use adagrad::AdaGrad;
 pub use adam::Adam;
 pub use adaptive::AdaptiveHalfInverse;
-pub use decomposition::{ANY_ROUTE, Decomposition, Request, Route, filtered_inverse};
-pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use gauss_newton_line_search::GaussNewtonLineSearch;
 pub use lbfgs::Lbfgs;
 pub use levenberg_marquardt::LevenbergMarquardt;
@@ -36,9 +32,9 @@ pub use spectral::Spectral;
 pub use spring::Spring;
 
 use crate::error::{Error, Result};
-use crate::linearization::{Consumes, Linearization};
-use crate::matrix;
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::linalg::matrix;
+use crate::objective::{Consumes, Linearization};
 use crate::settings::Settings;
 
 /// A change of the parameters with what is worth telling about it.

@@ -2,8 +2,8 @@
 
 use super::{Method, Step, Update, check_squares, finite_gradient};
 use crate::error::Result;
-use crate::linearization::{Consumes, Linearization};
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {

@@ -7,9 +7,9 @@
 use super::adam::Moments;
 use super::{Adam, Method, Step, Update};
 use crate::error::{Error, Result};
-use crate::linearization::{Consumes, Linearization};
-use crate::matrix::{self, Mat, power_of_two};
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::linalg::matrix::{self, Mat, power_of_two};
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{FRACTION, POSITIVE, Settings};
 use faer::Par;
 use faer::dyn_stack::{MemBuffer, MemStack};

@@ -1,12 +1,12 @@
 //! The spectral family Δθ = -η·V·f(Σ)·Uᵀ·g: gradient descent, half-inverse gradients, Gauss-Newton.
 
-use super::decomposition::{ANY_ROUTE, Request, Route};
-use super::filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
-use crate::linearization::{Consumes, Linearization};
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{EXPONENT, FRACTION, NON_NEGATIVE, POSITIVE, Settings};
+use crate::spectral::{ANY_ROUTE, Request, Route};
+use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 
 crate::settings! {
     /// A step of the spectral family. Gradient descent, HIG and GN are its settings.

@@ -15,15 +15,15 @@
 //! all systems of this crate in trials of one or two seconds; μ = 0.98, near the paper's 0.99, ended
 //! far above μ = 0.8 on most of them.
 
-use super::decomposition::{ANY_ROUTE, Request, Route};
-use super::filter::{Filter, Treatment};
 use super::whitened::{rayleigh, whitened};
 use super::{Method, Step, Update};
 use crate::error::Result;
-use crate::linearization::{Consumes, Linearization};
-use crate::matrix::norm;
-use crate::memory::Exchange;
+use crate::files::Exchange;
+use crate::linalg::matrix::norm;
+use crate::objective::{Consumes, Linearization};
 use crate::settings::{FRACTION, POSITIVE, Settings};
+use crate::spectral::{ANY_ROUTE, Request, Route};
+use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
     /// SPRING: damped Gauss-Newton that corrects a part of its last step, with a limit on its length.

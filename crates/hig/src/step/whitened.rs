@@ -6,8 +6,8 @@
 //! weights of a squared loss.
 
 use crate::error::Result;
-use crate::linearization::Linearization;
-use crate::matrix::{self, norm};
+use crate::linalg::matrix::{self, norm};
+use crate::objective::Linearization;
 
 /// A, as a linearization, and r.
 ///

@@ -4,8 +4,8 @@
 use super::picture::Field;
 use super::{Content, Extent, Picture, System, extent};
 use crate::data::{Dataset, Purpose, random};
+use crate::linalg::matrix::{self, Mat, MatRef};
 use crate::loss::SquaredError;
-use crate::matrix::{self, Mat, MatRef};
 use crate::network::{
     ANY_ACTIVATION, ANY_INITIALIZER, Activation, Boundary, Grid, Initializer, Network,
 };

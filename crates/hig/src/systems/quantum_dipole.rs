@@ -5,8 +5,8 @@
 
 use super::{Extent, Picture, System, extent, picture};
 use crate::data::{Dataset, Purpose, random};
+use crate::linalg::matrix::Mat;
 use crate::loss::Infidelity;
-use crate::matrix::Mat;
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
 use crate::physics::{InfiniteWell, Schroedinger};
 use crate::problem::Problem;

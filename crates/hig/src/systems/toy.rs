@@ -5,8 +5,8 @@
 
 use super::{Extent, System, extent};
 use crate::data::{Dataset, Purpose, random};
+use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
-use crate::matrix::Mat;
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
 use crate::physics::{Differentiated, Real, SampleFunction, Widths};
 use crate::problem::Problem;

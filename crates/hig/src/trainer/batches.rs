@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
-use crate::memory::Exchange;
+use crate::files::Exchange;
 use crate::problem::{Problem, Sampler};
 use crate::settings::{Rule, SettingType, Value};
 use rand::seq::SliceRandom;

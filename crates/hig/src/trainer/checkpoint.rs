@@ -3,7 +3,7 @@
 use super::Training;
 use super::observers::{Checkpoint, Evaluation, Flow, Observer};
 use crate::error::{Error, Result};
-use crate::memory::Memory;
+use crate::files::SavedState;
 use crate::problem::Problem;
 use crate::step::Method;
 use crate::timing::part;
@@ -137,8 +137,8 @@ pub fn before(path: &Path) -> PathBuf {
 /// There are checkpoints, but none that can be used; the message tells why, file by file.
 pub fn recover(
     path: &Path,
-    accept: impl Fn(&Memory) -> Result<(), String>,
-) -> Result<Option<(Memory, Vec<Error>)>> {
+    accept: impl Fn(&SavedState) -> Result<(), String>,
+) -> Result<Option<(SavedState, Vec<Error>)>> {
     let mut refused = Vec::new();
     // One that was written but not yet moved is newer than both.
     let candidates = [path.with_extension("new"), path.to_owned(), before(path)];
@@ -147,7 +147,7 @@ pub fn recover(
         .enumerate()
         .filter(|(_, path)| path.exists())
     {
-        let checked = Memory::load(candidate).and_then(|state| match accept(&state) {
+        let checked = SavedState::load(candidate).and_then(|state| match accept(&state) {
             Ok(()) => Ok(state),
             Err(reason) => Err(Error::file(candidate, reason)),
         });

@@ -16,9 +16,9 @@ pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::linearization::{Consumes, Linearization, Model};
-use crate::matrix;
-use crate::memory::{Exchange, Memory};
+use crate::files::{Exchange, SavedState};
+use crate::linalg::matrix;
+use crate::objective::{Consumes, Linearization, Model};
 use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
 use crate::step::{Method, Step, Update};
@@ -121,7 +121,7 @@ pub struct Start {
     /// Seconds of training done before.
     pub seconds: f64,
     /// The whole state, where a training goes on to the bits of one that was never stopped.
-    state: Option<Memory>,
+    state: Option<SavedState>,
 }
 
 impl Start {
@@ -129,7 +129,7 @@ impl Start {
     ///
     /// # Errors
     /// A state that is none of a training.
-    pub fn resume(state: Memory) -> Result<Self> {
+    pub fn resume(state: SavedState) -> Result<Self> {
         let mut counters = Counters::default();
         state.restore(|exchange| exchange.part("training", |state| counters.exchange(state)))?;
         let Counters {
@@ -547,7 +547,7 @@ impl Run<'_, '_> {
     fn keep(&mut self, last: bool, step: &mut dyn Step, batches: &mut Batches<'_>) -> Option<Stop> {
         let now = &mut self.now;
         let update = now.updates;
-        let mut state = || Memory::of(|state| exchange(state, now, step, batches));
+        let mut state = || SavedState::of(|state| exchange(state, now, step, batches));
         let mut checkpoint = Checkpoint {
             update,
             last,

@@ -2,7 +2,7 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::memory::Memory;
+use crate::files::SavedState;
 use crate::network::{Activation, Network};
 use crate::problem::Problem;
 use std::fs::File;
@@ -98,7 +98,7 @@ pub struct Checkpoint<'a> {
     /// Whether the training ends here, before a last evaluation.
     pub last: bool,
     /// Makes the state, to be given to [`Start::resume`](super::Start::resume).
-    pub state: &'a mut dyn FnMut() -> Memory,
+    pub state: &'a mut dyn FnMut() -> SavedState,
 }
 
 /// Writes `update,epoch,seconds,train_loss,test_loss` rows as they come.

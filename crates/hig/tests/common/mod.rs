@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use hig::data::{Dataset, Purpose, random};
+use hig::linalg::Mat;
 use hig::loss::SquaredError;
-use hig::matrix::Mat;
 use hig::network::{Activation, Initializer, Network};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::systems::{LinearOscillators, System, Toy};

@@ -8,10 +8,10 @@ use crate::common::relative;
 use crate::methods::{EXPONENTS, family, first, told};
 use crate::problems::{SAMPLES, scaled};
 use hig::Problem;
-use hig::linearization::{Linearization, Reduction};
+use hig::objective::{Linearization, Reduction};
+use hig::spectral::{Route, TreatmentKind};
 use hig::step::{
-    AdaptiveHalfInverse, GaussNewtonLineSearch, LevenbergMarquardt, Method, Route, Spectral,
-    Spring, TreatmentKind,
+    AdaptiveHalfInverse, GaussNewtonLineSearch, LevenbergMarquardt, Method, Spectral, Spring,
 };
 
 /// Every sample `times` times, in one batch.

@@ -2,7 +2,7 @@
 
 use crate::methods::{everything, first, told};
 use crate::problems::{samples, scaled, trained, whole};
-use hig::linearization::Linearization;
+use hig::objective::Linearization;
 use hig::trainer::{Budget, Outcome, Stop, train};
 use hig::{Error, Problem};
 

@@ -1,9 +1,10 @@
 //! Every way to make a step.
 
 use hig::Result;
-use hig::linearization::Linearization;
+use hig::objective::Linearization;
 use hig::settings::Settings;
-use hig::step::{Method, Spectral, TreatmentKind, methods};
+use hig::spectral::TreatmentKind;
+use hig::step::{Method, Spectral, methods};
 
 pub const ROUTES: [&str; 4] = ["gram", "normal", "lanczos", "svd"];
 pub const TREATMENTS: [&str; 3] = ["truncate", "clamp", "damp"];

@@ -3,8 +3,8 @@
 use crate::methods::{everything, first, told};
 use crate::problems::{OUTPUTS, SAMPLES, network, problem_of, samples, scaled, trained};
 use hig::Problem;
-use hig::linearization::Linearization;
 use hig::loss::SquaredError;
+use hig::objective::Linearization;
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::trainer::Stop;
 

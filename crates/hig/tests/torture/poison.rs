@@ -6,8 +6,8 @@
 use crate::common::relative;
 use crate::methods::{everything, told};
 use crate::problems::{Part, Poisoned, SAMPLES, Switch, Watch, problem_of, samples, scaled, whole};
+use hig::linalg::{Mat, MatRef};
 use hig::loss::{Loss, SquaredError};
-use hig::matrix::{Mat, MatRef};
 use hig::step::Method;
 use hig::trainer::{Budget, Order, Outcome, Stop, Training, train};
 use hig::{Error, Problem};

@@ -1,8 +1,8 @@
 //! A small smooth physics, and what can be done to it.
 
 use hig::data::Dataset;
+use hig::linalg::{Mat, MatRef};
 use hig::loss::{Loss, SquaredError};
-use hig::matrix::{Mat, MatRef};
 use hig::network::{Activation, Initializer, Network};
 use hig::physics::{Differentiated, Real, Record, SampleFunction, Simulator, Widths};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Progress, Training, train};

@@ -3,11 +3,12 @@
 use crate::common::{logarithmic, normal, relative, with_spectrum};
 use crate::methods::{EXPONENTS, family, first, told};
 use crate::problems::{scaled, trained};
-use hig::linearization::{ExplicitJacobian, Linearization};
-use hig::matrix::Mat;
+use hig::linalg::Mat;
+use hig::objective::{ExplicitJacobian, Linearization};
+use hig::spectral::{Decomposition, Filter, Route, filtered_inverse};
 use hig::step::{
-    AdaptiveHalfInverse, Decomposition, Filter, GaussNewtonLineSearch, LevenbergMarquardt, Method,
-    Route, ScaleInvariant, Spectral, Spring, filtered_inverse,
+    AdaptiveHalfInverse, GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant,
+    Spectral, Spring,
 };
 use proptest::prelude::*;
 
@@ -159,7 +160,7 @@ fn inverses_scale_as_their_exponent_says() {
     let j = with_spectrum(5, 8, &logarithmic(5, 1e-2), 1);
     let g = normal(5, 1, 2).col_as_slice(0).to_vec();
     let times = |scale: f64, m: &Mat<f64>| faer::Scale(scale) * m;
-    let flat = |m: &Mat<f64>| hig::matrix::stack(m.as_ref());
+    let flat = |m: &Mat<f64>| hig::linalg::stack(m.as_ref());
     for scale in [1e-300, 1e-150, 1e150, 1e300_f64] {
         for exponent in [0.0, 0.5, 1.0] {
             let filter = Filter::truncated(exponent, 1e-6);

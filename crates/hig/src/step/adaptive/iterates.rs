@@ -5,7 +5,7 @@
 //! while they move fast it lags behind. Which is better is told by every new batch before it is
 //! trained on, for the price of a forward pass each.
 
-use crate::memory::Exchange;
+use crate::files::Exchange;
 use rayon::prelude::*;
 
 /// Updates that the averages look back over.

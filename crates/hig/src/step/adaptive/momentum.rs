@@ -6,7 +6,7 @@
 //! determines a step: a step with as many degrees of freedom as the batch has rows fits anything, and
 //! what later batches do not see of it is never corrected.
 
-use crate::memory::Exchange;
+use crate::files::Exchange;
 
 /// Updates over which the loss is averaged.
 const SPAN: f64 = 10.0;

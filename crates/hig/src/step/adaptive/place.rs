@@ -1,7 +1,7 @@
 //! A place in the spectral family, and which neighbour of it is tried next.
 
-use crate::memory::Exchange;
-use crate::step::filter::{Filter, Treatment};
+use crate::files::Exchange;
+use crate::spectral::{Filter, Treatment};
 
 /// A member of the family, and how far it is followed.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,0 +1,10 @@
+//! Files: arrays by name (safetensors), the saved state of a training, and writing a file whole or
+//! not at all.
+
+mod state;
+mod tensors;
+mod whole;
+
+pub use state::{Exchange, SavedState};
+pub use tensors::{Precision, Tensor, Tensors};
+pub use whole::write_whole;

@@ -1,0 +1,216 @@
+//! Eigenvalues of a symmetric matrix with its eigenvectors left in factors.
+//!
+//! K = Q·T·Qᵀ with reflections Q, by way of a [`band`], from which a [`chase`] of bulges leads to the
+//! tridiagonal T; T = Z·Λ·Zᵀ by [divide and conquer](divide). A step asks only for Zᵀ·Qᵀ·g and for
+//! Q·Z·c: the factors are kept and applied to one vector, which costs O(n²) where forming the
+//! eigenvectors costs O(n³).
+
+mod band;
+mod cauchy;
+mod chase;
+mod divide;
+mod formed;
+mod ql;
+mod rank_one;
+mod reflection;
+mod scaled;
+mod secular;
+mod symmetric_product;
+
+pub(crate) use divide::Divided;
+pub(crate) use formed::eigen;
+
+use crate::error::Result;
+use crate::linalg::matrix::{Mat, MatMut};
+use band::Reflections;
+use chase::Chase;
+use scaled::bring_to_one;
+use std::ops::Range;
+
+/// Diagonals of the band below the main one: wide enough for fast products of matrices, narrow enough
+/// for the chase.
+const WIDTH: usize = 16;
+
+/// A factored eigendecomposition.
+#[derive(Debug)]
+pub(crate) struct Factored {
+    /// From K to a band, and from there to T.
+    reflections: Reflections,
+    chase: Chase,
+    tridiagonal: Divided,
+    /// Eigenvalues, largest first.
+    values: Vec<f64>,
+}
+
+impl Factored {
+    /// Decomposes a symmetric matrix, of which the lower half is read; none where an iteration does
+    /// not converge.
+    ///
+    /// # Errors
+    /// The matrix is not finite.
+    pub(crate) fn new(mut gram: Mat<f64>, name: &'static str) -> Result<Option<Self>> {
+        let scale = bring_to_one(&mut gram, name)?;
+        let reflections = band::reduce(&mut gram);
+        let (diagonals, chase) = chase::tridiagonalise(gram.as_ref());
+        let found = Divided::new(&diagonals.diagonal, &diagonals.beside);
+        Ok(found.map(|tridiagonal| Self {
+            reflections,
+            chase,
+            values: tridiagonal.values().iter().map(|l| l * scale).collect(),
+            tridiagonal,
+        }))
+    }
+
+    /// Eigenvalues, largest first.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Uᵀ·g: the coefficients of g in the eigenvectors.
+    pub(crate) fn project(&self, g: &[f64]) -> Vec<f64> {
+        let mut v = g.to_vec();
+        let column = MatMut::from_column_major_slice_mut(&mut v, g.len(), 1);
+        self.reflections.apply_transposed(column);
+        self.chase.apply_transposed(&mut v);
+        self.tridiagonal.project(&v)
+    }
+
+    /// U·c: the combination of the eigenvectors with given coefficients.
+    pub(crate) fn combine(&self, c: &[f64]) -> Vec<f64> {
+        let mut v = self.tridiagonal.combine(c);
+        self.chase.apply(&mut v, 1);
+        let column = MatMut::from_column_major_slice_mut(&mut v, c.len(), 1);
+        self.reflections.apply(column);
+        v
+    }
+
+    /// The eigenvectors of a range of places (n × range), all at once.
+    pub(crate) fn eigenvectors(&self, range: Range<usize>) -> Mat<f64> {
+        let (n, count) = (self.values.len(), range.len());
+        if count == 0 {
+            return Mat::zeros(n, 0);
+        }
+        let inner = self.tridiagonal.eigenvectors(range);
+        let mut rows = Vec::with_capacity(n * count);
+        for i in 0..n {
+            rows.extend(inner.row(i).iter());
+        }
+        self.chase.apply(&mut rows, count);
+        let mut vectors = Mat::from_fn(n, count, |i, k| rows[i * count + k]);
+        self.reflections.apply(vectors.as_mut());
+        vectors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::matrix;
+    use proptest::prelude::*;
+
+    /// Largest entries of U·Λ·Uᵀ - K and of Uᵀ·U - 1, and of what one vector says of U.
+    fn errors(gram: &Mat<f64>) -> [f64; 4] {
+        let n = gram.nrows();
+        let parts = Factored::new(gram.clone(), "test matrix").unwrap().unwrap();
+        let u = parts.eigenvectors(0..n);
+        let scaled = Mat::from_fn(n, n, |i, j| u[(i, j)] * parts.values()[j]);
+        let residual = matrix::product(scaled.as_ref(), u.transpose()) - gram;
+        let overlap = matrix::product(u.transpose(), u.as_ref()) - Mat::<f64>::identity(n, n);
+        let g: Vec<f64> = (0..n).map(|i| (0.7 * i as f64).sin() + 0.1).collect();
+        let largest = |a: &[f64], b: &[f64]| {
+            let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+            differences.fold(0.0, f64::max)
+        };
+        let formed = matrix::apply_transposed(u.as_ref(), &g);
+        [
+            residual.norm_max(),
+            overlap.norm_max(),
+            largest(&parts.project(&g), &formed),
+            largest(&parts.combine(&formed), &g),
+        ]
+    }
+
+    fn assert_small(gram: &Mat<f64>) {
+        let tolerance = 1e-13 * (gram.nrows() as f64).sqrt().max(1.0);
+        let [residual, rest @ ..] = errors(gram);
+        let scale = gram.norm_max().max(f64::MIN_POSITIVE);
+        assert!(
+            residual <= tolerance * scale,
+            "residual {residual:e} of {scale:e}"
+        );
+        assert!(rest.iter().all(|e| *e <= tolerance), "{rest:?}");
+    }
+
+    fn from_spectrum(n: usize, spectrum: &[f64], seed: f64) -> Mat<f64> {
+        let basis = Mat::from_fn(n, n, |i, j| ((i * n + j) as f64 * seed).sin());
+        let q = basis.qr().compute_Q();
+        let scaled = Mat::from_fn(n, n, |i, j| q[(i, j)] * spectrum[j]);
+        let gram = matrix::product(scaled.as_ref(), q.transpose());
+        Mat::from_fn(n, n, |i, j| 0.5 * (gram[(i, j)] + gram[(j, i)]))
+    }
+
+    #[test]
+    fn every_size_around_the_width_of_the_band() {
+        for n in (1..=3)
+            .chain(14..=20)
+            .chain([31, 32, 33, 34, 47, 48, 49, 95, 96, 97, 130, 400])
+        {
+            let spectrum: Vec<f64> = (0..n).map(|i| 0.9_f64.powi(i as i32)).collect();
+            assert_small(&from_spectrum(n, &spectrum, 1.234_567));
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn machines_with_narrower_vectors() {
+        crate::linalg::simd::narrower::each(|| {
+            for n in [2, 17, 18, 33, 65, 100, 300] {
+                let spectrum: Vec<f64> = (0..n).map(|i| 0.9_f64.powi(i as i32)).collect();
+                assert_small(&from_spectrum(n, &spectrum, 1.234_567));
+            }
+        });
+    }
+
+    #[test]
+    fn matrices_with_nothing_to_reflect() {
+        for n in [1, 5, 40, 100] {
+            assert_small(&Mat::zeros(n, n));
+            assert_small(&Mat::identity(n, n));
+            assert_small(&Mat::from_fn(
+                n,
+                n,
+                |i, j| if i == j { i as f64 } else { 0.0 },
+            ));
+            assert_small(&Mat::from_fn(n, n, |_, _| 1.0));
+            let second = Mat::from_fn(n, n, |i, j| [2.0, -1.0, 0.0][i.abs_diff(j).min(2)]);
+            assert_small(&second);
+            // Two blocks that know nothing of each other.
+            assert_small(&Mat::from_fn(n, n, |i, j| {
+                f64::from((i < n / 2) == (j < n / 2))
+            }));
+        }
+    }
+
+    #[test]
+    fn entries_that_cannot_be_squared() {
+        for scale in [1e-300, 1e-160, 1e-12, 1e150, 1e300] {
+            let spectrum: Vec<f64> = (0..60).map(|i| scale * 0.5_f64.powi(i)).collect();
+            assert_small(&from_spectrum(60, &spectrum, 0.377));
+        }
+        let tiny = |i: usize, j: usize| 1e-170 * ((i * 31 + j * 31 + i * j) as f64).sin();
+        let mut gram = Mat::from_fn(60, 60, |i, j| if i == j { 0.0 } else { tiny(i, j) });
+        gram[(0, 0)] = 1.0;
+        assert_small(&gram);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn any_symmetric_matrix(n in 1_usize..120, rank in 1_usize..120, decay in 0.3_f64..1.0, seed in 0.1_f64..3.0) {
+            let spectrum: Vec<f64> = (0..n)
+                .map(|i| if i < rank { decay.powi(i as i32) } else { 0.0 })
+                .collect();
+            assert_small(&from_spectrum(n, &spectrum, seed));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A symmetric matrix of which the lower half is held, and sums of F·Fᵀ that make one.
+
+use super::matrix::{self, Mat, WORTH_THREADS};
+use super::simd::vectorised;
+use faer::reborrow::{Reborrow, ReborrowMut};
+use faer::{Accum, MatMut, MatRef};
+use rayon::prelude::*;
+
+// Fixed, so that the bits of K do not depend on the number of threads.
+const COLUMNS: usize = 64;
+// Rows of a block whose product is masked while it is in the cache.
+const ROWS: usize = 512;
+
+/// A symmetric matrix as a growing sum, of which only the lower half is filled.
+pub struct Symmetric(Mat<f64>);
+
+impl Symmetric {
+    /// The zero matrix.
+    pub(crate) fn zeros(size: usize) -> Self {
+        Self(Mat::zeros(size, size))
+    }
+
+    /// The matrix with its lower half only; zeros and rests of products above it.
+    pub(crate) fn lower(self) -> Mat<f64> {
+        self.0
+    }
+
+    /// The whole matrix.
+    pub(crate) fn complete(mut self) -> Mat<f64> {
+        // Tiles, so that neither side jumps through memory.
+        const TILE: usize = 16;
+        let n = self.0.nrows();
+        for left in (0..n).step_by(TILE) {
+            for top in (left..n).step_by(TILE) {
+                for j in left..(left + TILE).min(n) {
+                    for i in top.max(j + 1)..(top + TILE).min(n) {
+                        self.0[(j, i)] = self.0[(i, j)];
+                    }
+                }
+            }
+        }
+        self.0
+    }
+
+    /// Adds F·Fᵀ.
+    pub(crate) fn add(&mut self, f: MatRef<'_, f64>) {
+        self.each_block(|first, mut block| {
+            let right = f.subrows(first, block.ncols()).transpose();
+            let left = f.subrows(first, block.nrows());
+            matrix::multiply(block.rb_mut(), Accum::Add, left, right);
+        });
+    }
+
+    /// Adds (Δ·Δᵀ) ∘ mask, where an entry of the mask serves all rows of its two samples.
+    pub(crate) fn add_masked(&mut self, rows: &Mat<f64>, mask: &Mat<f64>) {
+        self.each_block(|first, mut block| {
+            let right = rows.as_ref().subrows(first, block.ncols()).transpose();
+            let mut product = Mat::zeros(ROWS.min(block.nrows()), block.ncols());
+            for start in (0..block.nrows()).step_by(ROWS) {
+                let (count, row) = (ROWS.min(block.nrows() - start), first + start);
+                let mut part = block.rb_mut().subrows_mut(start, count);
+                let mut product = product.as_mut().subrows_mut(0, count);
+                let left = rows.as_ref().subrows(row, count);
+                matrix::multiply(product.rb_mut(), Accum::Replace, left, right);
+                for j in 0..part.ncols() {
+                    let samples = mask.nrows();
+                    let weights = mask.col_as_slice((first + j) % samples);
+                    let values = matrix::column(product.rb(), j);
+                    let target = matrix::column_mut(part.rb_mut(), j);
+                    add_cyclic(target, values, weights, row % samples);
+                }
+            }
+        });
+    }
+
+    /// Calls `fill(first, block)` for blocks of columns side by side, each from its diagonal down.
+    fn each_block(&mut self, fill: impl Fn(usize, MatMut<'_, f64>) + Sync) {
+        let n = self.0.nrows();
+        let blocks = self.0.as_mut().par_col_chunks_mut(COLUMNS).enumerate();
+        let from_diagonal = |(i, block): (usize, MatMut<'_, f64>)| {
+            let first = i * COLUMNS;
+            fill(first, block.subrows_mut(first, n - first));
+        };
+        if n >= WORTH_THREADS {
+            blocks.for_each(from_diagonal);
+        } else {
+            blocks.with_min_len(n.max(1)).for_each(from_diagonal);
+        }
+    }
+}
+
+/// target[i] += values[i] · weights[(at + i) mod length].
+fn add_cyclic(target: &mut [f64], values: &[f64], weights: &[f64], at: usize) {
+    vectorised(
+        #[inline(always)]
+        || {
+            let (mut at, mut done) = (at, 0);
+            while done < values.len() {
+                let count = (weights.len() - at).min(values.len() - done);
+                let targets = target[done..done + count].iter_mut();
+                let factors = values[done..done + count].iter().zip(&weights[at..]);
+                for (t, (p, w)) in targets.zip(factors) {
+                    *t += p * w;
+                }
+                done += count;
+                at = 0;
+            }
+        },
+    );
+}

@@ -1,0 +1,18 @@
+//! The spectral family of steps, V·f(Σ)·Uᵀ: the [filter](Filter) f, and the [decomposition](Decomposition)
+//! of J = U·Σ·Vᵀ that is computed once and asked cheaply with any filter.
+
+mod decomposition;
+mod deflation;
+mod filter;
+mod from_gram;
+mod lanczos;
+mod request;
+mod route;
+mod svd;
+mod unit;
+
+pub use decomposition::Decomposition;
+pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
+pub use from_gram::filtered_inverse;
+pub use request::Request;
+pub use route::{ANY_ROUTE, Route};
