@@ -127,24 +127,24 @@ impl Simulator for PythonSimulator {
         self.widths
     }
 
-    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         let at = At {
             state: shared(state),
             control: shared(control),
         };
         let y = self.batch("simulate", at.both());
         let y = y.unwrap_or_else(|| missing(control.nrows(), self.widths.output));
-        Box::new(PythonRecord {
+        Ok(Box::new(PythonRecord {
             simulator: self.clone(),
             at,
             y,
             rows: OnceLock::new(),
-        })
+        }))
     }
 
-    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
+    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let y = self.batch("simulate", [shared(state), shared(control)]);
-        y.unwrap_or_else(|| missing(control.nrows(), self.widths.output))
+        Ok(y.unwrap_or_else(|| missing(control.nrows(), self.widths.output)))
     }
 
     /// Every call has its price, so that an evaluation makes one.
@@ -157,11 +157,11 @@ impl Simulator for PythonSimulator {
         state: MatRef<'_, f64>,
         control: MatRef<'_, f64>,
         y: MatRef<'_, f64>,
-    ) -> Option<Mat<f64>> {
-        self.offers.inverse.then(|| {
+    ) -> Result<Option<Mat<f64>>> {
+        Ok(self.offers.inverse.then(|| {
             let inverse = self.batch("inverse", [shared(state), shared(control), shared(y)]);
             inverse.unwrap_or_else(|| missing(control.nrows(), control.ncols()))
-        })
+        }))
     }
 }
 
@@ -204,24 +204,24 @@ impl Record for PythonRecord {
         &self.y
     }
 
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         if self.rows.get().is_none() && self.simulator.offers.vjp {
             let product = self.simulator.batch("vjp", self.at.with(cotangent));
             return product.unwrap_or_else(|| missing(self.y.nrows(), self.at.control.ncols()));
         }
-        rows_transposed_times(self.kept_rows(), cotangent)
+        Ok(rows_transposed_times(self.kept_rows(), cotangent))
     }
 
-    fn rows(&self) -> Mat<f64> {
-        self.kept_rows().clone()
+    fn rows(&self) -> Result<Mat<f64>> {
+        Ok(self.kept_rows().clone())
     }
 
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         if self.rows.get().is_none() && self.simulator.offers.jvp {
             let product = self.simulator.batch("jvp", self.at.with(tangent));
             return product.unwrap_or_else(|| missing(self.y.nrows(), self.y.ncols()));
         }
-        rows_times(self.kept_rows(), tangent)
+        Ok(rows_times(self.kept_rows(), tangent))
     }
 }
 

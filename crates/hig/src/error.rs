@@ -70,6 +70,9 @@ pub enum Error {
         /// Why, and what would be right.
         reason: String,
     },
+    /// A simulator could not simulate, or not tell a derivative.
+    #[error("the simulator failed: {0}")]
+    Simulator(Box<dyn std::error::Error + Send + Sync>),
     /// A matrix could not be decomposed.
     #[error("the {matrix} ({size} x {size}) could not be decomposed: {reason}")]
     Decomposition {

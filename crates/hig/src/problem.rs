@@ -1,10 +1,10 @@
-//! A problem: data, network, physics and loss that belong together.
+//! A problem: samples, and the objective that is trained on them.
 
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::loss::Loss;
-use crate::network::Network;
-use crate::objective::{Model, Reduction};
+use crate::network::{Network, ParameterView};
+use crate::objective::{Objective, ThroughPhysics};
 use crate::physics::Simulator;
 use rand_pcg::Pcg64;
 
@@ -17,20 +17,14 @@ pub struct Problem {
     pub train: Dataset,
     /// Samples to judge by.
     pub test: Dataset,
-    /// The network u = net(x; θ).
-    pub network: Network,
-    /// The physics y = P(state, u).
-    pub physics: Box<dyn Simulator>,
-    /// The loss L(y, ŷ).
-    pub loss: Box<dyn Loss>,
-    /// Whether a batch counts by the mean or the sum of its samples' losses.
-    pub reduction: Reduction,
+    /// What is minimised.
+    pub objective: Box<dyn Objective>,
     /// New samples for every update (order = fresh), where the system can draw them.
     pub sampler: Option<Sampler>,
 }
 
 impl Problem {
-    /// A problem with given samples.
+    /// A network, a simulator behind it and a loss, with given samples; a batch counts by its mean.
     pub fn new(
         train: Dataset,
         test: Dataset,
@@ -38,21 +32,17 @@ impl Problem {
         physics: impl Simulator + 'static,
         loss: impl Loss + 'static,
     ) -> Self {
+        Self::of(train, test, ThroughPhysics::new(network, physics, loss))
+    }
+
+    /// Any objective, with given samples.
+    pub fn of(train: Dataset, test: Dataset, objective: impl Objective + 'static) -> Self {
         Self {
             train,
             test,
-            network,
-            physics: Box::new(physics),
-            loss: Box::new(loss),
-            reduction: Reduction::Mean,
+            objective: Box::new(objective),
             sampler: None,
         }
-    }
-
-    /// The same with the losses of a batch summed instead of averaged.
-    pub fn summed(mut self) -> Self {
-        self.reduction = Reduction::Sum;
-        self
     }
 
     /// The same with a source of new samples.
@@ -64,33 +54,35 @@ impl Problem {
         self
     }
 
-    /// Network, physics and loss, borrowed.
-    pub fn model(&self) -> Model<'_> {
-        Model {
-            network: &self.network,
-            physics: self.physics.as_ref(),
-            loss: self.loss.as_ref(),
-            reduction: self.reduction,
-        }
+    /// The parameter arrays by name, in the order of the flat vector θ.
+    pub fn parameters(&self) -> Vec<ParameterView> {
+        self.objective.parameters()
     }
 
-    /// Checks that data, network and physics fit together and that all data are finite.
+    /// p.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().last().map_or(0, |view| view.range.end)
+    }
+
+    /// θ at the start of a training, from a seed.
+    pub fn initial_parameters(&self, seed: u64) -> Vec<f64> {
+        self.objective.initial(seed)
+    }
+
+    /// Network, physics and loss, where the objective has these parts.
+    pub fn through_physics(&self) -> Option<&ThroughPhysics> {
+        self.objective.through_physics()
+    }
+
+    /// Checks that samples and objective fit together and that all samples are finite.
     ///
     /// # Errors
     /// The first thing that does not fit, by name.
     pub fn check(&self) -> Result<()> {
-        let widths = self.physics.widths();
-        if self.network.outputs() != widths.control {
-            return Err(crate::Error::Shape {
-                what: "network output".into(),
-                found: format!("width {}", self.network.outputs()),
-                expected: format!("width {} (the control of the physics)", widths.control),
-            });
-        }
-        self.loss.check(widths.output)?;
+        self.objective.check()?;
         for (name, data) in [("training", &self.train), ("test", &self.test)] {
-            data.check(self.network.inputs(), widths.state, widths.output)
-                .map_err(|error| error.of(name))?;
+            let checked = self.objective.check_samples(data);
+            checked.map_err(|error| error.of(name))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::matrix::{self, Mat, WORTH_THREADS};
 use super::simd::vectorised;
+use crate::error::{Error, Result};
 use faer::reborrow::{Reborrow, ReborrowMut};
 use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
@@ -11,22 +12,50 @@ const COLUMNS: usize = 64;
 // Rows of a block whose product is masked while it is in the cache.
 const ROWS: usize = 512;
 
-/// A symmetric matrix as a growing sum, of which only the lower half is filled.
+/// A symmetric matrix of which the lower half is held; what stands above the diagonal does not count.
+#[derive(Debug, Clone)]
 pub struct Symmetric(Mat<f64>);
 
 impl Symmetric {
     /// The zero matrix.
-    pub(crate) fn zeros(size: usize) -> Self {
+    pub fn zeros(size: usize) -> Self {
         Self(Mat::zeros(size, size))
     }
 
-    /// The matrix with its lower half only; zeros and rests of products above it.
-    pub(crate) fn lower(self) -> Mat<f64> {
+    /// F·Fᵀ.
+    pub fn square(f: MatRef<'_, f64>) -> Self {
+        let mut sum = Self::zeros(f.nrows());
+        sum.add(f);
+        sum
+    }
+
+    /// A matrix whose lower half is read.
+    ///
+    /// # Errors
+    /// It is not square.
+    pub fn from_lower(matrix: Mat<f64>) -> Result<Self> {
+        if matrix.nrows() == matrix.ncols() {
+            return Ok(Self(matrix));
+        }
+        Err(Error::Shape {
+            what: "symmetric matrix".into(),
+            found: format!("{} x {}", matrix.nrows(), matrix.ncols()),
+            expected: "as many rows as columns".into(),
+        })
+    }
+
+    /// Rows, and columns.
+    pub fn size(&self) -> usize {
+        self.0.nrows()
+    }
+
+    /// The matrix with its lower half only.
+    pub fn into_lower(self) -> Mat<f64> {
         self.0
     }
 
     /// The whole matrix.
-    pub(crate) fn complete(mut self) -> Mat<f64> {
+    pub fn complete(mut self) -> Mat<f64> {
         // Tiles, so that neither side jumps through memory.
         const TILE: usize = 16;
         let n = self.0.nrows();
@@ -43,7 +72,7 @@ impl Symmetric {
     }
 
     /// Adds F·Fᵀ.
-    pub(crate) fn add(&mut self, f: MatRef<'_, f64>) {
+    pub fn add(&mut self, f: MatRef<'_, f64>) {
         self.each_block(|first, mut block| {
             let right = f.subrows(first, block.ncols()).transpose();
             let left = f.subrows(first, block.nrows());

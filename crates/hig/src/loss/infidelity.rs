@@ -3,7 +3,7 @@
 use super::Loss;
 use crate::linalg::matrix::{Mat, MatRef};
 
-/// 1 - |⟨ŷ|y⟩|², averaged over the batch, for states of unit norm.
+/// 1 - |⟨ŷ|y⟩|² of a sample, for states of unit norm.
 ///
 /// A state stands in a row as the real and imaginary parts of its components, interleaved:
 /// re₀, im₀, re₁, … with Σ|y_j|² = 1. The loss is 0 where y is ŷ up to a phase and 1 where the two
@@ -22,30 +22,29 @@ fn overlap(y: MatRef<'_, f64>, target: MatRef<'_, f64>, sample: usize) -> (f64, 
 }
 
 impl Loss for Infidelity {
-    fn value(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> f64 {
+    fn values(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Vec<f64> {
         let losses = (0..y.nrows()).map(|s| {
             let (re, im) = overlap(y, target, s);
             1.0 - (re * re + im * im)
         });
-        losses.sum::<f64>() / y.nrows() as f64
+        losses.collect()
     }
 
-    fn cotangent(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
-        let mut cotangent = Mat::zeros(y.nrows(), y.ncols());
-        let scale = -2.0 / y.nrows() as f64;
+    fn cotangents(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
+        let mut cotangents = Mat::zeros(y.nrows(), y.ncols());
         for s in 0..y.nrows() {
             let (re, im) = overlap(y, target, s);
             for j in 0..y.ncols() / 2 {
                 let (c, d) = (target[(s, 2 * j)], target[(s, 2 * j + 1)]);
-                cotangent[(s, 2 * j)] = scale * (re * c - im * d);
-                cotangent[(s, 2 * j + 1)] = scale * (re * d + im * c);
+                cotangents[(s, 2 * j)] = -2.0 * (re * c - im * d);
+                cotangents[(s, 2 * j + 1)] = -2.0 * (re * d + im * c);
             }
         }
-        cotangent
+        cotangents
     }
 
-    /// 2 / samples: the curvature along the unit sphere at the optimum.
+    /// 2: the curvature along the unit sphere at the optimum.
     fn curvature(&self, y: MatRef<'_, f64>, _: MatRef<'_, f64>) -> Mat<f64> {
-        Mat::full(y.nrows(), y.ncols(), 2.0 / y.nrows() as f64)
+        Mat::full(y.nrows(), y.ncols(), 2.0)
     }
 }

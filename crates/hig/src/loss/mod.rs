@@ -9,12 +9,13 @@ pub use squared_error::SquaredError;
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
 
-/// A loss of a batch: the mean over samples of a function of y and the target ŷ.
+/// A loss of single samples: a function of a sample's y and its target ŷ. How the samples of a batch
+/// count is the [`Reduction`](crate::objective::Reduction)'s.
 ///
-/// The gradient in y is all that a step needs.
+/// All matrices are samples × dim(y).
 pub trait Loss: Send + Sync {
-    /// Mean loss of the batch.
-    fn value(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> f64;
+    /// The loss of each sample.
+    fn values(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Vec<f64>;
 
     /// Checks that the loss fits a y of the given width.
     ///
@@ -24,26 +25,18 @@ pub trait Loss: Send + Sync {
         Ok(())
     }
 
-    /// ∂(mean loss)/∂y (samples × dim(y)).
-    fn cotangent(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64>;
+    /// ∂(loss of a sample)/∂y of that sample.
+    fn cotangents(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64>;
 
     /// How far to move each sample's y for the best it can have by this loss's own curvature: the
-    /// Newton step in y. The default is the negative gradient of each sample's loss, for losses of
-    /// unit curvature.
+    /// Newton step in y. The default is the negative gradient, for losses of unit curvature.
     fn newton(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
-        let samples = y.nrows() as f64;
-        let mut step = self.cotangent(y, target);
-        for j in 0..step.ncols() {
-            for v in step.col_as_slice_mut(j) {
-                *v *= -samples;
-            }
-        }
-        step
+        -self.cotangents(y, target)
     }
 
-    /// What stands for the diagonal of ∂²(mean loss)/∂y² in a Gauss-Newton model (samples × dim(y)),
-    /// all above 0. The default is that of losses of unit curvature.
+    /// What stands for the diagonal of ∂²(loss of a sample)/∂y² in a Gauss-Newton model, all above 0.
+    /// The default is that of losses of unit curvature.
     fn curvature(&self, y: MatRef<'_, f64>, _target: MatRef<'_, f64>) -> Mat<f64> {
-        Mat::full(y.nrows(), y.ncols(), 1.0 / y.nrows() as f64)
+        Mat::full(y.nrows(), y.ncols(), 1.0)
     }
 }

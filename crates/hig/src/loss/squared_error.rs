@@ -4,7 +4,7 @@ use super::Loss;
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{Mat, MatRef};
 
-/// factor · Σ_i weight_i·(y_i - ŷ_i)², averaged over the batch.
+/// factor · Σ_i weight_i·(y_i - ŷ_i)² of a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SquaredError {
     factor: f64,
@@ -57,19 +57,21 @@ impl Loss for SquaredError {
         })
     }
 
-    fn value(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> f64 {
-        let mut sum = 0.0;
+    fn values(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Vec<f64> {
+        let mut losses = vec![0.0; y.nrows()];
         for j in 0..y.ncols() {
-            let squares = y.col(j).iter().zip(target.col(j).iter());
-            sum += self.weight(j) * squares.map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+            let scale = self.factor * self.weight(j);
+            let pairs = y.col(j).iter().zip(target.col(j).iter());
+            for (loss, (a, b)) in losses.iter_mut().zip(pairs) {
+                *loss += scale * ((a - b) * (a - b));
+            }
         }
-        self.factor * sum / y.nrows() as f64
+        losses
     }
 
-    fn cotangent(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
-        let scale = 2.0 * self.factor / y.nrows() as f64;
+    fn cotangents(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
         Mat::from_fn(y.nrows(), y.ncols(), |i, j| {
-            scale * self.weight(j) * (y[(i, j)] - target[(i, j)])
+            2.0 * self.factor * self.weight(j) * (y[(i, j)] - target[(i, j)])
         })
     }
 
@@ -78,7 +80,8 @@ impl Loss for SquaredError {
     }
 
     fn curvature(&self, y: MatRef<'_, f64>, _: MatRef<'_, f64>) -> Mat<f64> {
-        let scale = 2.0 * self.factor / y.nrows() as f64;
-        Mat::from_fn(y.nrows(), y.ncols(), |_, j| scale * self.weight(j))
+        Mat::from_fn(y.nrows(), y.ncols(), |_, j| {
+            2.0 * self.factor * self.weight(j)
+        })
     }
 }

@@ -1,8 +1,8 @@
 //! A Jacobian that is already there as a matrix.
 
 use super::Jacobian;
-use crate::linalg::Symmetric;
-use crate::linalg::matrix::{self, Mat, MatRef};
+use crate::error::Result;
+use crate::linalg::{Mat, MatRef, Symmetric, apply, apply_transposed, product_in_blocks};
 use faer::mat::AsMatRef;
 use std::sync::OnceLock;
 
@@ -10,23 +10,26 @@ use std::sync::OnceLock;
 #[derive(Debug, Clone)]
 pub struct ExplicitJacobian<M = Mat<f64>> {
     transposed: M,
-    /// The lower half of K: a decomposition may ask for it twice.
-    gram: OnceLock<Mat<f64>>,
+    /// K: a decomposition may ask for it twice.
+    gram: OnceLock<Symmetric>,
 }
 
 impl ExplicitJacobian {
     /// From J (n × p).
     pub fn new(jacobian: &Mat<f64>) -> Self {
-        Self {
-            transposed: jacobian.transpose().to_owned(),
-            gram: OnceLock::new(),
-        }
+        Self::from_transposed(jacobian.transpose().to_owned())
     }
 }
 
 impl<'a> ExplicitJacobian<MatRef<'a, f64>> {
     /// From Jᵀ (p × n) where it lies.
     pub fn borrowed(transposed: MatRef<'a, f64>) -> Self {
+        Self::from_transposed(transposed)
+    }
+}
+
+impl<M> ExplicitJacobian<M> {
+    fn from_transposed(transposed: M) -> Self {
         Self {
             transposed,
             gram: OnceLock::new(),
@@ -40,52 +43,45 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize>> ExplicitJacobian<M> {
     }
 }
 
-impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Sync> Jacobian for ExplicitJacobian<M> {
+impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Send + Sync> Jacobian
+    for ExplicitJacobian<M>
+{
     fn rows(&self) -> usize {
         self.view().ncols()
     }
     fn columns(&self) -> usize {
         self.view().nrows()
     }
-    fn vjp(&self, w: &[f64]) -> Vec<f64> {
-        matrix::apply(self.view(), w)
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        Ok(apply(self.view(), w))
     }
-    fn jvp(&self, v: &[f64]) -> Vec<f64> {
-        matrix::apply_transposed(self.view(), v)
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        Ok(apply_transposed(self.view(), v))
     }
-    fn gram(&self) -> Mat<f64> {
-        let form = || {
-            let mut sum = Symmetric::zeros(self.rows());
-            sum.add(self.view().transpose());
-            sum.lower()
-        };
-        self.gram.get_or_init(form).clone()
+    fn gram(&self) -> Result<Symmetric> {
+        let form = || Symmetric::square(self.view().transpose());
+        Ok(self.gram.get_or_init(form).clone())
     }
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
-        let images = matrix::product_in_blocks(self.view(), w);
-        square(images.transpose())
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+        let images = product_in_blocks(self.view(), w);
+        Ok(Symmetric::square(images.transpose()))
     }
-    fn normal(&self) -> Mat<f64> {
-        square(self.view())
+    fn normal(&self) -> Result<Symmetric> {
+        Ok(Symmetric::square(self.view()))
     }
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
-        let images = matrix::product_in_blocks(self.view().transpose(), v);
-        square(images.transpose())
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+        let images = product_in_blocks(self.view().transpose(), v);
+        Ok(Symmetric::square(images.transpose()))
     }
-    fn transposed(&self) -> Mat<f64> {
-        self.view().to_owned()
+    fn transposed(&self) -> Result<Mat<f64>> {
+        Ok(self.view().to_owned())
     }
-    fn divided_by(&self, unit: f64) -> Option<Box<dyn Jacobian + '_>> {
-        Some(Box::new(ExplicitJacobian {
-            transposed: faer::Scale(1.0 / unit) * self.view(),
-            gram: OnceLock::new(),
-        }))
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        let mut scaled = self.view().to_owned();
+        for (column, factor) in factors.iter().enumerate() {
+            let column = scaled.col_as_slice_mut(column);
+            column.iter_mut().for_each(|v| *v *= factor);
+        }
+        Ok(Box::new(ExplicitJacobian::from_transposed(scaled)))
     }
-}
-
-/// F·Fᵀ.
-fn square(f: MatRef<'_, f64>) -> Mat<f64> {
-    let mut sum = Symmetric::zeros(f.nrows());
-    sum.add(f);
-    sum.complete()
 }

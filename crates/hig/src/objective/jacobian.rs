@@ -1,35 +1,103 @@
 //! J as a spectral step sees it, wherever it comes from.
 
-use crate::linalg::matrix::{Mat, MatRef};
+use crate::error::Result;
+use crate::linalg::{Mat, MatRef, Symmetric};
 
 /// A Jacobian J (n × p) that can be multiplied, and condensed or formed on request.
-pub trait Jacobian: Sync {
+pub trait Jacobian: Send + Sync {
     /// n.
     fn rows(&self) -> usize;
     /// p.
     fn columns(&self) -> usize;
     /// Jᵀ·w (length n → p).
-    fn vjp(&self, w: &[f64]) -> Vec<f64>;
+    ///
+    /// # Errors
+    /// A simulator that fails; so do those of the other questions.
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>>;
     /// J·v (length p → n).
-    fn jvp(&self, v: &[f64]) -> Vec<f64>;
-    /// K·w = J·Jᵀ·w (length n → n).
-    fn gram_times(&self, w: &[f64]) -> Vec<f64> {
-        self.jvp(&self.vjp(w))
-    }
-    /// The lower half of K = J·Jᵀ (n × n); what stands above it does not count.
-    fn gram(&self) -> Mat<f64>;
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>>;
+    /// K = J·Jᵀ (n × n).
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn gram(&self) -> Result<Symmetric>;
     /// (JᵀW)ᵀ·(JᵀW) for k vectors side by side (n × k → k × k). The images JᵀW are formed before
     /// they are multiplied with each other, so that what cancels in them cancels before it is squared.
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64>;
-    /// The lower half of JᵀJ (p × p).
-    fn normal(&self) -> Mat<f64>;
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric>;
+    /// JᵀJ (p × p).
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn normal(&self) -> Result<Symmetric>;
     /// (JV)ᵀ·(JV) for k directions side by side (p × k → k × k), the images JV formed first.
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64>;
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric>;
     /// Jᵀ (p × n): what the SVD needs, and nothing else.
-    fn transposed(&self) -> Mat<f64>;
-    /// J divided by a power of two, so that squares of its numbers neither overflow nor vanish; none
-    /// where that is not offered, which is the default.
-    fn divided_by(&self, _unit: f64) -> Option<Box<dyn Jacobian + '_>> {
-        None
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn transposed(&self) -> Result<Mat<f64>>;
+    /// diag(factors)·J (factors: length n), a Jacobian of its own.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>>;
+}
+
+/// What a method consumes of a linearized batch, from cheap to costly. A method states it, so that a
+/// trainer can tell the cost in memory before any work starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consumes {
+    /// The gradient ∂L/∂θ: one backward pass.
+    Gradient,
+    /// The physics rows ∂y/∂u of each sample, without the network's Jacobian.
+    PhysicsRows,
+    /// Products J·v and Jᵀ·w.
+    Products,
+    /// The Gram matrix of the smaller side: min(n, p)² numbers.
+    Gram,
+    /// The Jacobian itself: n × p numbers.
+    Jacobian,
+}
+
+impl Consumes {
+    /// The most vectors of length n that a step which asks for products keeps.
+    pub const VECTORS: usize = 2048;
+
+    /// The numbers that an update holds at most for n rows and p columns, beside what the passes
+    /// through the objective hold.
+    pub fn numbers(self, rows: usize, columns: usize) -> usize {
+        let side = rows.min(columns);
+        let square = side.saturating_mul(side);
+        match self {
+            Self::Gradient | Self::PhysicsRows => 0,
+            Self::Products => rows.saturating_mul(rows.min(Self::VECTORS)),
+            // K and its reflections; or K, the eigenvectors and their workspace.
+            Self::Gram => square.saturating_mul(4),
+            Self::Jacobian => {
+                let jacobian = rows.saturating_mul(columns).saturating_mul(3);
+                jacobian.saturating_add(square.saturating_mul(2))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Consumes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Gradient => "gradient",
+            Self::PhysicsRows => "physics rows",
+            Self::Products => "products",
+            Self::Gram => "Gram matrix",
+            Self::Jacobian => "Jacobian",
+        })
     }
 }

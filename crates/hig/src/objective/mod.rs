@@ -1,9 +1,28 @@
-//! A batch linearised at the current parameters.
+//! Objectives: what a training minimises, and what a step may ask of a batch of it.
+//!
+//! An [`Objective`] takes parameters θ and samples to a loss. [`Objective::linearize`] answers a
+//! [`Linearized`] batch: the outputs y are rows of a [`Jacobian`] J = ∂y/∂θ (n × p), and the loss is a
+//! function of y with the gradient g = ∂L/∂y (n) and the curvature C (n). A step sees these traits and
+//! nothing behind them.
+//!
+//! | objective | y |
+//! | --- | --- |
+//! | [`ThroughPhysics`] | a simulation that a network controls, y = P(x, net(x; θ)) |
+//!
+//! To add one, write its file. Where a network is called, [`NetworkJacobian`] does the products of J.
 
 mod explicit;
 mod jacobian;
+mod linearized;
+mod network_jacobian;
+mod reduction;
 mod through_physics;
+mod whitened;
 
 pub use explicit::ExplicitJacobian;
-pub use jacobian::Jacobian;
-pub use through_physics::{Consumes, Linearization, Model, Reduction};
+pub use jacobian::{Consumes, Jacobian};
+pub use linearized::{Linearized, Objective, Saturation};
+pub use network_jacobian::NetworkJacobian;
+pub use reduction::Reduction;
+pub use through_physics::{Linearization, ThroughPhysics};
+pub use whitened::{rayleigh, whitened};

@@ -23,7 +23,7 @@ pub struct Report {
 /// up to rounding.
 ///
 /// # Errors
-/// States or controls of the wrong width, or outputs that are not finite.
+/// States or controls of the wrong width, outputs that are not finite, a simulation that fails.
 pub fn check(
     simulator: &dyn Simulator,
     state: MatRef<'_, f64>,
@@ -42,13 +42,13 @@ pub fn check(
             });
         }
     }
-    let record = simulator.record(state, control);
+    let record = simulator.record(state, control)?;
     let y = record.y();
     crate::linalg::matrix::check_finite("y", y)?;
 
     let v = directions(control.nrows(), control.ncols(), 0.7);
     let w = directions(y.nrows(), y.ncols(), 1.9);
-    let jv = record.jvp(v.as_ref());
+    let jv = record.jvp(v.as_ref())?;
     let step = 1e-5 * (1.0 + control.norm_max());
     let shifted = |sign: f64| {
         let moved = Mat::from_fn(control.nrows(), control.ncols(), |i, j| {
@@ -56,18 +56,18 @@ pub fn check(
         });
         simulator.simulate(state, moved.as_ref())
     };
-    let (ahead, behind) = (shifted(1.0), shifted(-1.0));
+    let (ahead, behind) = (shifted(1.0)?, shifted(-1.0)?);
     let difference = Mat::from_fn(y.nrows(), y.ncols(), |i, j| {
         (ahead[(i, j)] - behind[(i, j)]) / (2.0 * step)
     });
 
     let left = inner(&jv, &w);
-    let right = inner(&v, &record.vjp(w.as_ref()));
-    let rows = record.rows();
+    let right = inner(&v, &record.vjp(w.as_ref())?);
+    let rows = record.rows()?;
     let mut worst_row = 0.0_f64;
     for i in 0..y.ncols() {
         let unit = Mat::from_fn(y.nrows(), y.ncols(), |_, j| f64::from(i == j));
-        let expected = record.vjp(unit.as_ref());
+        let expected = record.vjp(unit.as_ref())?;
         let found = rows.as_ref().subrows(i * y.nrows(), y.nrows());
         let error = (found - &expected).norm_l2();
         worst_row = worst_row.max(error / expected.norm_l2().max(f64::MIN_POSITIVE));

@@ -1,6 +1,7 @@
 //! Any differentiable function of one sample as a simulator.
 
 use super::{Real, Record, Simulator, Widths};
+use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
 use num_dual::DualSVec64;
 
@@ -27,12 +28,12 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
         self.0.widths()
     }
 
-    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         const DIRECTIONS: usize = 8;
         type Dual = DualSVec64<DIRECTIONS>;
         let widths = self.widths();
         let samples = control.nrows();
-        let y = self.simulate(state, control);
+        let y = self.simulate(state, control)?;
         let mut rows = Mat::zeros(samples * widths.output, widths.control);
         let mut value = vec![Dual::from(0.0); widths.output];
         for s in 0..samples {
@@ -62,10 +63,10 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
                 }
             }
         }
-        Box::new(StoredRows { y, rows })
+        Ok(Box::new(StoredRows { y, rows }))
     }
 
-    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
+    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let mut y = Mat::zeros(control.nrows(), self.widths().output);
         let mut value = vec![0.0; y.ncols()];
         for s in 0..control.nrows() {
@@ -76,7 +77,7 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
                 y[(s, i)] = *v;
             }
         }
-        y
+        Ok(y)
     }
 
     fn inverse(
@@ -84,16 +85,19 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
         state: MatRef<'_, f64>,
         _control: MatRef<'_, f64>,
         y: MatRef<'_, f64>,
-    ) -> Option<Mat<f64>> {
+    ) -> Result<Option<Mat<f64>>> {
         let mut controls = Mat::zeros(y.nrows(), self.widths().control);
         for s in 0..y.nrows() {
             let start: Vec<f64> = state.row(s).iter().copied().collect();
             let goal: Vec<f64> = y.row(s).iter().copied().collect();
-            for (j, u) in self.0.inverse(&start, &goal)?.iter().enumerate() {
+            let Some(inverse) = self.0.inverse(&start, &goal) else {
+                return Ok(None);
+            };
+            for (j, u) in inverse.iter().enumerate() {
                 controls[(s, j)] = *u;
             }
         }
-        Some(controls)
+        Ok(Some(controls))
     }
 }
 
@@ -107,15 +111,15 @@ impl Record for StoredRows {
         &self.y
     }
 
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
-        super::rows_transposed_times(&self.rows, cotangent)
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(super::rows_transposed_times(&self.rows, cotangent))
     }
 
-    fn rows(&self) -> Mat<f64> {
-        self.rows.clone()
+    fn rows(&self) -> Result<Mat<f64>> {
+        Ok(self.rows.clone())
     }
 
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
-        super::rows_times(&self.rows, tangent)
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(super::rows_times(&self.rows, tangent))
     }
 }

@@ -23,6 +23,7 @@ pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use schroedinger::{InfiniteWell, Schroedinger};
 
+use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
 use crate::linalg::simd::vectorised;
 
@@ -38,17 +39,26 @@ pub struct Widths {
 }
 
 /// A batch of independent simulations, differentiable in the control.
+///
+/// A simulation that cannot be done is an [`Error::Simulator`](crate::Error::Simulator), never a matrix
+/// of NaN: it ends the training with its own words, and nothing that was trained is lost.
 pub trait Simulator: Send + Sync {
     /// Widths of state, control and y.
     fn widths(&self) -> Widths;
 
     /// Simulates a batch (samples × state, samples × control) and keeps what the derivatives at
     /// this point need.
-    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record>;
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>>;
 
     /// Simulates a batch without derivatives: y (samples × output).
-    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
-        self.record(state, control).y().clone()
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(self.record(state, control)?.y().clone())
     }
 
     /// The most samples that an evaluation simulates at once; the default is a number whose values
@@ -59,13 +69,16 @@ pub trait Simulator: Send + Sync {
 
     /// Controls that produce the given outputs (samples × output), where the system has an exact
     /// inverse; near the given controls where there are several.
+    ///
+    /// # Errors
+    /// An inverse that fails.
     fn inverse(
         &self,
         _state: MatRef<'_, f64>,
         _control: MatRef<'_, f64>,
         _y: MatRef<'_, f64>,
-    ) -> Option<Mat<f64>> {
-        None
+    ) -> Result<Option<Mat<f64>>> {
+        Ok(None)
     }
 }
 
@@ -75,30 +88,39 @@ pub trait Record: Send + Sync {
     fn y(&self) -> &Mat<f64>;
 
     /// (∂y/∂control)ᵀ · cotangent: samples × output → samples × control.
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64>;
+    ///
+    /// # Errors
+    /// A derivative that cannot be told; so do those of the other products.
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>>;
 
     /// The rows ∂y_i/∂control, stacked: row `i · samples + sample` (samples·output × control).
     ///
     /// The default asks for one [`vjp`](Self::vjp) a component.
-    fn rows(&self) -> Mat<f64> {
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn rows(&self) -> Result<Mat<f64>> {
         let (samples, outputs) = (self.y().nrows(), self.y().ncols());
         let mut rows: Option<Mat<f64>> = None;
         for i in 0..outputs {
             let unit = Mat::from_fn(samples, outputs, |_, j| f64::from(i == j));
-            let block = self.vjp(unit.as_ref());
+            let block = self.vjp(unit.as_ref())?;
             rows.get_or_insert_with(|| Mat::zeros(samples * outputs, block.ncols()))
                 .as_mut()
                 .subrows_mut(i * samples, samples)
                 .copy_from(&block);
         }
-        rows.unwrap_or_else(|| Mat::zeros(0, 0))
+        Ok(rows.unwrap_or_else(|| Mat::zeros(0, 0)))
     }
 
     /// (∂y/∂control) · tangent: samples × control → samples × output.
     ///
     /// The default multiplies by [`rows`](Self::rows).
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
-        rows_times(&self.rows(), tangent)
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(rows_times(&self.rows()?, tangent))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::lanes::over_groups;
 use super::{Cotangents, Equations, Lanes, Real, Record, Simulator, Widths};
+use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
 use crate::linalg::simd::vectorised;
 use std::sync::Arc;
@@ -96,7 +97,7 @@ impl<E: Equations + 'static> Simulator for RungeKutta4<E> {
         }
     }
 
-    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         let samples = state.nrows();
         let d = self.equations.state_len();
         let trajectories = over_groups(samples, self.steps, |group| {
@@ -108,14 +109,14 @@ impl<E: Equations + 'static> Simulator for RungeKutta4<E> {
                 value.store(&mut y, 0, samples, group, j);
             }
         }
-        Box::new(Trajectories {
+        Ok(Box::new(Trajectories {
             equations: Arc::clone(&self.equations),
             steps: self.steps,
             dt: self.dt,
             control: control.to_owned(),
             trajectories,
             y,
-        })
+        }))
     }
 }
 
@@ -181,17 +182,17 @@ impl<E: Equations> Record for Trajectories<E> {
         &self.y
     }
 
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
-        self.adjoints(1, |group| Lanes::load(cotangent, group))
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(self.adjoints(1, |group| Lanes::load(cotangent, group)))
     }
 
-    fn rows(&self) -> Mat<f64> {
+    fn rows(&self) -> Result<Mat<f64>> {
         let d = self.equations.state_len();
-        self.adjoints(d, |_| {
+        Ok(self.adjoints(d, |_| {
             (0..d * d)
                 .map(|k| Lanes::constant(f64::from(k / d == k % d)))
                 .collect()
-        })
+        }))
     }
 }
 

@@ -149,20 +149,20 @@ impl Simulator for Schroedinger {
         }
     }
 
-    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
-        Box::new(Simulated {
-            y: self.simulate(state, control),
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
+        Ok(Box::new(Simulated {
+            y: self.simulate(state, control)?,
             physics: self.clone(),
             control: control.to_owned(),
-        })
+        }))
     }
 
-    fn simulate(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
+    fn simulate(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let samples = control.nrows();
         let states = over_groups(samples, self.steps, |group| {
             self.simulate_group(control, group)
         });
-        batch_of_states(&states, samples)
+        Ok(batch_of_states(&states, samples))
     }
 }
 
@@ -235,7 +235,7 @@ impl Record for Simulated {
         &self.y
     }
 
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let samples = self.y.nrows();
         let steps = self.physics.steps;
         let groups = over_groups(samples, steps, |group| {
@@ -247,12 +247,12 @@ impl Record for Simulated {
                 slope.im.store(&mut du, 0, samples, group, k);
             }
         }
-        du
+        Ok(du)
     }
 
     // The step is linear in ψ over the complex numbers: the row of an imaginary part follows from
     // that of the real part.
-    fn rows(&self) -> Mat<f64> {
+    fn rows(&self) -> Result<Mat<f64>> {
         let (samples, n) = (self.y.nrows(), self.y.ncols() / 2);
         let units = (0..n * n).map(|place| f64::from(place / n == place % n));
         let units: Vec<Complex<Lanes>> = units
@@ -270,15 +270,15 @@ impl Record for Simulated {
                 (-slope.re).store(&mut rows, first + samples, samples, group, k);
             }
         }
-        rows
+        Ok(rows)
     }
 
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let samples = self.y.nrows();
         let changes = over_groups(samples, self.physics.steps, |group| {
             self.tangent(group, tangent)
         });
-        batch_of_states(&changes, samples)
+        Ok(batch_of_states(&changes, samples))
     }
 }
 

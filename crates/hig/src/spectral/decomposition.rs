@@ -36,21 +36,127 @@ use crate::timing::part;
 /// The singular values of J with what a step of any filter needs.
 ///
 /// ```
+/// use hig::linalg::Mat;
 /// use hig::objective::ExplicitJacobian;
 /// use hig::spectral::{Decomposition, Filter, Route};
 /// // J = diag(4, 1), g = (1, 1): the half-inverse step direction is (1/2, 1).
-/// let j = ExplicitJacobian::new(&hig::linalg::Mat::from_fn(2, 2, |i, j| [[4., 0.], [0., 1.]][i][j]));
+/// let j = ExplicitJacobian::new(&Mat::from_fn(2, 2, |i, j| [[4., 0.], [0., 1.]][i][j]));
 /// let half = Filter::truncated(0.5, 1e-6);
 /// let parts = Decomposition::of(&j, &[1.0, 1.0], &half, Route::Auto, 1e-6)?;
-/// let direction = parts.direction(&j, &half);
+/// let direction = parts.direction(&half)?;
 /// assert!((direction[0] - 0.5).abs() < 1e-12 && (direction[1] - 1.0).abs() < 1e-12);
 /// // Another exponent costs one backward pass.
-/// let newton = parts.direction(&j, &Filter::truncated(1.0, 1e-6));
+/// let newton = parts.direction(&Filter::truncated(1.0, 1e-6))?;
 /// assert!((newton[0] - 0.25).abs() < 1e-12);
 /// # Ok::<(), hig::Error>(())
 /// ```
+pub struct Decomposition<'j> {
+    /// The J that was decomposed: the given one, or it divided by the unit.
+    jacobian: Held<'j>,
+    spectrum: Spectrum,
+}
+
+/// A Jacobian, borrowed or owned.
+enum Held<'j> {
+    Given(&'j dyn Jacobian),
+    Scaled(Box<dyn Jacobian + 'j>),
+}
+
+impl Held<'_> {
+    fn get(&self) -> &dyn Jacobian {
+        match self {
+            Self::Given(jacobian) => *jacobian,
+            Self::Scaled(jacobian) => jacobian.as_ref(),
+        }
+    }
+}
+
+impl<'j> Decomposition<'j> {
+    /// Decomposes J for a given g (length n).
+    ///
+    /// `filter` tells how small the singular values are that will be asked for, and `accuracy` the
+    /// relative error that a step may have on the routes other than the SVD; filters asked later may
+    /// have any exponent, but no smaller cut-off.
+    ///
+    /// # Errors
+    /// The matrix is not finite, or the iteration did not converge; a simulator that fails.
+    pub fn of(
+        jacobian: &'j dyn Jacobian,
+        g: &[f64],
+        filter: &Filter,
+        route: Route,
+        accuracy: f64,
+    ) -> Result<Self> {
+        let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
+        let _part = part!(DECOMPOSE);
+        let parts = in_pool(|| {
+            let found = Spectrum::of(jacobian, 1.0, g, filter, route, accuracy);
+            let ordinary = found.as_ref().is_ok_and(|f| unit::is_ordinary(f.largest()));
+            let given = |spectrum| Self {
+                jacobian: Held::Given(jacobian),
+                spectrum,
+            };
+            // The SVD of J squares nothing.
+            if ordinary || route == Route::Svd {
+                return found.map(given);
+            }
+            let Some(unit) = unit::of(jacobian)? else {
+                return found.map(given);
+            };
+            let scaled = jacobian.scaled_rows(&vec![1.0 / unit; jacobian.rows()])?;
+            let spectrum = Spectrum::of(scaled.as_ref(), unit, g, filter, route, accuracy)?;
+            Ok(Self {
+                jacobian: Held::Scaled(scaled),
+                spectrum,
+            })
+        })?;
+        tracing::debug!(
+            route = ?parts.route(),
+            rows = jacobian.rows(),
+            columns = jacobian.columns(),
+            rank = parts.rank(filter.floor()),
+            largest = parts.largest(),
+            "decomposed"
+        );
+        Ok(parts)
+    }
+
+    /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η: one backward pass, or none where V is
+    /// there.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    pub fn direction(&self, filter: &Filter) -> Result<Vec<f64>> {
+        let _part = part!(DIRECTION);
+        match self.spectrum.step(filter) {
+            Space::Parameters(direction) => Ok(direction),
+            Space::Samples(w) => self.jacobian.get().vjp(&w),
+        }
+    }
+
+    /// The spectrum alone.
+    pub fn into_spectrum(self) -> Spectrum {
+        self.spectrum
+    }
+
+    /// Singular values, largest first, once nothing else will be asked.
+    pub fn into_singular_values(self) -> Vec<f64> {
+        self.spectrum.sigma
+    }
+}
+
+/// What is known of J without J itself may be asked of its decomposition too.
+impl std::ops::Deref for Decomposition<'_> {
+    type Target = Spectrum;
+
+    fn deref(&self) -> &Spectrum {
+        &self.spectrum
+    }
+}
+
+/// The singular values of J, g in its left singular vectors, and what leads from there to a step.
 #[derive(Debug)]
-pub struct Decomposition {
+pub struct Spectrum {
     pub(super) route: Route,
     /// What J was divided by before it was decomposed; 1 for an ordinary J.
     pub(super) unit: f64,
@@ -71,63 +177,8 @@ pub(super) enum Basis {
     Krylov(Krylov),
 }
 
-impl Decomposition {
-    /// Decomposes the Jacobian of a linearization for its own g; see [`of`](Self::of).
-    ///
-    /// # Errors
-    /// As [`of`](Self::of).
-    pub fn new(
-        at: &crate::Linearization<'_>,
-        filter: &Filter,
-        route: Route,
-        accuracy: f64,
-    ) -> Result<Self> {
-        Self::of(at, &at.cotangent(), filter, route, accuracy)
-    }
-
-    /// Decomposes J for a given g (length n).
-    ///
-    /// `filter` tells how small the singular values are that will be asked for, and `accuracy` the
-    /// relative error that a step may have on the routes other than the SVD; filters asked later may
-    /// have any exponent, but no smaller cut-off.
-    ///
-    /// # Errors
-    /// The matrix is not finite, or the iteration did not converge.
-    pub fn of(
-        jacobian: &dyn Jacobian,
-        g: &[f64],
-        filter: &Filter,
-        route: Route,
-        accuracy: f64,
-    ) -> Result<Self> {
-        let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
-        let _part = part!(DECOMPOSE);
-        let parts = in_pool(|| {
-            let found = Self::by_route(jacobian, 1.0, g, filter, route, accuracy);
-            let ordinary = found.as_ref().is_ok_and(|f| unit::is_ordinary(f.largest()));
-            // The SVD of J squares nothing.
-            if ordinary || route == Route::Svd {
-                return found;
-            }
-            let scaled =
-                unit::of(jacobian).and_then(|unit| Some((jacobian.divided_by(unit)?, unit)));
-            match scaled {
-                Some((j, unit)) => Self::by_route(j.as_ref(), unit, g, filter, route, accuracy),
-                None => found,
-            }
-        })?;
-        tracing::debug!(
-            route = ?parts.route,
-            rows = jacobian.rows(),
-            columns = jacobian.columns(),
-            rank = parts.rank(filter.floor()),
-            largest = parts.largest(),
-            "decomposed"
-        );
-        Ok(parts)
-    }
-
-    fn by_route(
+impl Spectrum {
+    fn of(
         jacobian: &dyn Jacobian,
         unit: f64,
         g: &[f64],
@@ -137,12 +188,12 @@ impl Decomposition {
     ) -> Result<Self> {
         let floor = Floor::new(filter, unit, accuracy);
         let (mut sigma, coefficients, basis) = match route {
-            Route::Svd => by_svd(&built(|| jacobian.transposed()), g)?,
+            Route::Svd => by_svd(&built(|| jacobian.transposed())?, g)?,
             Route::Normal => {
                 let normal = || built(|| jacobian.normal());
                 let images = |v: MatRef<'_, f64>| jacobian.normal_image_gram(v);
                 let (sigma, v) = resolve(&normal, "normal matrix", floor, &images)?;
-                (sigma, v.project(&jacobian.vjp(g)), Basis::Normal(v))
+                (sigma, v.project(&jacobian.vjp(g)?), Basis::Normal(v))
             }
             Route::Auto | Route::Gram => {
                 let gram = || built(|| jacobian.gram());
@@ -186,11 +237,6 @@ impl Decomposition {
         &self.sigma
     }
 
-    /// The same, once nothing else will be asked.
-    pub fn into_singular_values(self) -> Vec<f64> {
-        self.sigma
-    }
-
     /// The largest singular value; 0 where there is none.
     pub fn largest(&self) -> f64 {
         self.sigma.first().copied().unwrap_or(0.0)
@@ -227,27 +273,18 @@ impl Decomposition {
         told
     }
 
-    /// V·f(Σ)·Uᵀ·g (length p), the step's direction before -η.
-    pub fn direction(&self, jacobian: &dyn Jacobian, filter: &Filter) -> Vec<f64> {
-        let _part = part!(DIRECTION);
+    /// The step of a filter, in the space where it is known.
+    fn step(&self, filter: &Filter) -> Space {
         let ratios = || self.weighted(|s, top| filter.ratio(s, top, self.unit));
         match &self.basis {
-            Basis::Left(u) => self.pulled_back(jacobian, &u.combine(&ratios())),
-            Basis::Krylov(q) => self.pulled_back(jacobian, &q.combine(&ratios())),
-            Basis::Normal(v) => v.combine(&ratios()),
+            Basis::Left(u) => Space::Samples(u.combine(&ratios())),
+            Basis::Krylov(q) => Space::Samples(q.combine(&ratios())),
+            Basis::Normal(v) => Space::Parameters(v.combine(&ratios())),
             Basis::Right(v) => {
-                matrix::apply(v.as_ref(), &self.weighted(|s, top| filter.weight(s, top)))
+                let weights = self.weighted(|s, top| filter.weight(s, top));
+                Space::Parameters(matrix::apply(v.as_ref(), &weights))
             }
         }
-    }
-
-    /// Jᵀ·w, for the J that was decomposed.
-    fn pulled_back(&self, jacobian: &dyn Jacobian, w: &[f64]) -> Vec<f64> {
-        if self.unit == 1.0 {
-            return jacobian.vjp(w);
-        }
-        let scaled = jacobian.divided_by(self.unit);
-        scaled.map_or_else(|| jacobian.vjp(w), |scaled| scaled.vjp(w))
     }
 
     /// The minimum of the quadratic model of a squared loss against the direction d of a filter, from
@@ -316,8 +353,14 @@ impl Decomposition {
     }
 }
 
+/// A direction, or the w (length n) that it is Jᵀ·w of, for the J that was decomposed.
+enum Space {
+    Parameters(Vec<f64>),
+    Samples(Vec<f64>),
+}
+
 /// The matrix that is decomposed, while its building is a part of its own.
-fn built(matrix: impl FnOnce() -> Mat<f64>) -> Mat<f64> {
+fn built<M>(matrix: impl FnOnce() -> Result<M>) -> Result<M> {
     let _part = part!(GRAM);
     matrix()
 }

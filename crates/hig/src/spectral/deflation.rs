@@ -2,6 +2,7 @@
 
 use super::{Filter, Treatment};
 use crate::error::Result;
+use crate::linalg::Symmetric;
 use crate::linalg::matrix::{self, Mat, MatRef};
 use crate::linalg::symmetric::{Factored, eigen};
 use std::ops::Range;
@@ -133,18 +134,21 @@ impl Eigenbasis {
 
 /// Singular values (descending) and vectors of J from its Gram matrix, with deflation.
 ///
-/// `gram` builds the matrix, whose lower half is read; `images` multiplies vectors W of the Gram matrix's space by J (or Jᵀ) and gives the inner products
-/// of these images, (JW)ᵀ·(JW), whose eigenvalues are squared singular values too.
+/// `gram` builds the matrix; `images` multiplies vectors W of its space by J (or Jᵀ) and gives the
+/// inner products of these images, (JW)ᵀ·(JW), whose eigenvalues are squared singular values too.
 pub(super) fn resolve(
-    gram: &dyn Fn() -> Mat<f64>,
+    gram: &dyn Fn() -> Result<Symmetric>,
     name: &'static str,
     floor: Floor,
-    images: &dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
+    images: Images<'_>,
 ) -> Result<(Vec<f64>, Eigenbasis)> {
     // A vector in factors costs O(n²); beyond this share of them, forming all is cheaper.
     const FORM_ALL: usize = 8;
-    let formed = || eigen(gram(), name).map(|(values, u)| (values, Eigenvectors::Formed(u)));
-    let (mut lambda, mut vectors) = match Factored::new(gram(), name)? {
+    let formed = || {
+        let (values, u) = eigen(gram()?.into_lower(), name)?;
+        Ok((values, Eigenvectors::Formed(u)))
+    };
+    let (mut lambda, mut vectors) = match Factored::new(gram()?.into_lower(), name)? {
         Some(factors) => (
             factors.values().to_vec(),
             Eigenvectors::Factored(Box::new(factors)),
@@ -181,6 +185,9 @@ pub(super) fn resolve(
     Ok((sigma, basis))
 }
 
+/// The inner products (JW)ᵀ·(JW) of the images of vectors W.
+pub(super) type Images<'a> = &'a dyn Fn(MatRef<'_, f64>) -> Result<Symmetric>;
+
 /// What every level of deflation goes by.
 struct Level<'a> {
     floor: Floor,
@@ -188,14 +195,15 @@ struct Level<'a> {
     top: f64,
     /// Length of an image that is nothing but rounding.
     noise: f64,
-    images: &'a dyn Fn(MatRef<'_, f64>) -> Mat<f64>,
+    images: Images<'a>,
 }
 
 impl Level<'_> {
     /// Eigenvalues (descending) and vectors within the space of some orthonormal columns, resolved
     /// as deep as the images themselves are.
     fn rotate(&self, columns: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
-        let (mut lambda, rotation) = eigen((self.images)(columns), "deflated Gram matrix")?;
+        let (mut lambda, rotation) =
+            eigen((self.images)(columns)?.into_lower(), "deflated Gram matrix")?;
         let mut rotated = matrix::product(columns, rotation.as_ref());
         if lambda[0] <= self.noise * self.noise {
             return Ok((vec![0.0; lambda.len()], rotated));

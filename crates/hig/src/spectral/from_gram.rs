@@ -2,15 +2,16 @@
 
 use super::Filter;
 use super::Route;
-use super::decomposition::{Basis, Decomposition};
+use super::decomposition::{Basis, Spectrum};
 use super::deflation::{Floor, resolve};
 use super::svd::ThinSvd;
 use crate::error::Result;
+use crate::linalg::Symmetric;
 use crate::linalg::matrix::{self, Mat, MatRef};
 use crate::objective::Jacobian;
 use crate::threads::in_pool;
 
-impl Decomposition {
+impl Spectrum {
     /// Decomposes K = J·Jᵀ (n × n, its lower half is read) for a given g (length n), without J.
     ///
     /// Then [`sample_weights`](Self::sample_weights) gives the c of a step Jᵀ·c. Nothing can be won
@@ -19,11 +20,11 @@ impl Decomposition {
     ///
     /// ```
     /// use hig::linalg::Mat;
-    /// use hig::spectral::{Decomposition, Filter};
+    /// use hig::spectral::{Filter, Spectrum};
     /// // K of J = diag(4, 1), g = (1, 1).
     /// let k = Mat::from_fn(2, 2, |i, j| [[16., 0.], [0., 1.]][i][j]);
     /// let half = Filter::truncated(0.5, 1e-6);
-    /// let parts = Decomposition::of_gram(&k, &[1.0, 1.0], &half)?;
+    /// let parts = Spectrum::of_gram(&k, &[1.0, 1.0], &half)?;
     /// let c = parts.sample_weights(&half).unwrap();
     /// assert!((c[0] - 0.125).abs() < 1e-12 && (c[1] - 1.0).abs() < 1e-12);
     /// # Ok::<(), hig::Error>(())
@@ -34,8 +35,11 @@ impl Decomposition {
     pub fn of_gram(gram: &Mat<f64>, g: &[f64], filter: &Filter) -> Result<Self> {
         // An infinite relative error is allowed, so that no image is ever asked for.
         let floor = Floor::new(filter, 1.0, f64::INFINITY);
-        let images = |u: MatRef<'_, f64>| matrix::product(u.transpose(), (gram * u).as_ref());
-        let (mut sigma, u) = in_pool(|| resolve(&|| gram.clone(), "Gram matrix", floor, &images))?;
+        let images = |u: MatRef<'_, f64>| {
+            Symmetric::from_lower(matrix::product(u.transpose(), (gram * u).as_ref()))
+        };
+        let given = || Symmetric::from_lower(gram.clone());
+        let (mut sigma, u) = in_pool(|| resolve(&given, "Gram matrix", floor, &images))?;
         let lost = sigma.first().map_or(0.0, |top| Floor::lost(*top));
         for sigma in sigma.iter_mut().filter(|sigma| **sigma <= lost) {
             *sigma = 0.0;
@@ -56,7 +60,7 @@ impl Decomposition {
 /// # Errors
 /// J is not finite, or the iteration did not converge.
 pub fn filtered_inverse(jacobian: &dyn Jacobian, filter: &Filter) -> Result<Mat<f64>> {
-    let ThinSvd { sigma, u, mut v } = ThinSvd::new(&jacobian.transposed())?;
+    let ThinSvd { sigma, u, mut v } = ThinSvd::new(&jacobian.transposed()?)?;
     let largest = sigma.first().copied().unwrap_or(0.0);
     for (j, sigma) in sigma.iter().enumerate() {
         let weight = filter.weight(*sigma, largest);

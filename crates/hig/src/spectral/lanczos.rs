@@ -47,7 +47,7 @@ const FIRST_LOOK: usize = 16;
 /// filter is that of the whole J.
 ///
 /// # Errors
-/// K is not finite, or an eigenvalue iteration does not converge.
+/// K is not finite, an eigenvalue iteration does not converge, a simulator fails.
 pub(super) fn lanczos(
     jacobian: &dyn Jacobian,
     unit: f64,
@@ -77,7 +77,7 @@ pub(super) fn lanczos(
     while basis.len > projected.diagonal.len() {
         let m = basis.len;
         let v = basis.last();
-        let mut w = jacobian.gram_times(&v);
+        let mut w = jacobian.jvp(&jacobian.vjp(&v)?)?;
         let along = matrix::dot(&v, &w);
         let back = projected.beside.last().copied().unwrap_or(0.0);
         for ((w, v), b) in w.iter_mut().zip(&v).zip(&before) {

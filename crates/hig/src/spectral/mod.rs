@@ -11,7 +11,7 @@ mod route;
 mod svd;
 mod unit;
 
-pub use decomposition::Decomposition;
+pub use decomposition::{Decomposition, Spectrum};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use from_gram::filtered_inverse;
 pub use request::Request;

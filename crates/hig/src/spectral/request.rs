@@ -19,13 +19,13 @@ pub struct Request {
 }
 
 impl Request {
-    /// A method's settings, with no limit on memory.
-    pub fn new(route: Route, accuracy: f64, tolerance: f64) -> Self {
+    /// A method's settings, where an update may hold `memory` numbers.
+    pub fn new(route: Route, accuracy: f64, tolerance: f64, memory: usize) -> Self {
         Self {
             route,
             accuracy,
             tolerance,
-            memory: usize::MAX,
+            memory,
         }
     }
 
@@ -43,12 +43,12 @@ impl Request {
     ///
     /// # Errors
     /// As [`Decomposition::of`].
-    pub fn decompose(
+    pub fn decompose<'j>(
         &self,
-        jacobian: &dyn Jacobian,
+        jacobian: &'j dyn Jacobian,
         g: &[f64],
         filter: &Filter,
-    ) -> Result<Decomposition> {
+    ) -> Result<Decomposition<'j>> {
         let route = self.route(filter, jacobian.rows(), jacobian.columns());
         let accuracy = match route {
             Route::Lanczos => self.tolerance,

@@ -3,7 +3,7 @@
 use super::{Method, Step, Update, check_squares, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized};
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -31,7 +31,11 @@ impl Method for Adadelta {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, _: usize, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn start_within(&self, _: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Means {
             settings: self.clone(),
@@ -53,16 +57,12 @@ struct Means {
 }
 
 impl Step for Means {
-    fn consumes(&self, _: usize, _: usize) -> Consumes {
-        Consumes::Gradient
-    }
-
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.vector("gradients", &mut self.gradients);
         state.vector("steps", &mut self.steps);
     }
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let Adadelta { rho, epsilon, .. } = self.settings;
         let gradient = finite_gradient(at)?;
         self.gradients.resize(gradient.len(), 0.0);

@@ -4,7 +4,7 @@
 use super::{Method, Step, Update, check_squares, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized};
 use crate::settings::{POSITIVE, Settings};
 
 crate::settings! {
@@ -32,7 +32,11 @@ impl Method for AdaGrad {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, _: usize, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn start_within(&self, _: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Sums {
             epsilon: self.epsilon,
@@ -51,15 +55,11 @@ struct Sums {
 }
 
 impl Step for Sums {
-    fn consumes(&self, _: usize, _: usize) -> Consumes {
-        Consumes::Gradient
-    }
-
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.vector("squares", &mut self.squares);
     }
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         self.squares.resize(gradient.len(), 0.0);
         let pairs = gradient.iter().zip(&mut self.squares);

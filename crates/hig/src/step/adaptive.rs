@@ -1,6 +1,6 @@
 //! Half-inverse gradients that look for their own exponent, damping, length and momentum.
 //!
-//! With A = √C·J and r = g/√C (see [`whitened`](super::whitened)) a candidate is
+//! With A = √C·J and r = g/√C (see [`whitened`]) a candidate is
 //!
 //! ```text
 //! φ = μ·φ' - β·α*·d,   d = V·f(Σ)·Uᵀ·r',   f(σ) = σ·(σ² + λ)^(-(1+κ)/2),   α* = (r'·Ad) / |Ad|²
@@ -21,12 +21,13 @@ mod iterates;
 mod momentum;
 mod place;
 
-use super::whitened::{rayleigh, whitened};
-use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
+use super::gain_ratio::{Damping, gain_ratio};
+use super::line_search::SUFFICIENT_DECREASE;
+use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Jacobian, Linearized, rayleigh, whitened};
 use crate::settings::{AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
 use crate::spectral::{ANY_ROUTE, Decomposition, Request, Route};
 use iterates::Iterates;
@@ -68,6 +69,22 @@ const DAMPING: Rule<f64> = Rule {
     holds: |v| *v > 0.0 && *v <= 1.0,
 };
 
+impl AdaptiveHalfInverse {
+    /// How J is decomposed where an update may hold so many numbers.
+    fn request(&self, memory: usize) -> Request {
+        Request::new(self.route, self.accuracy, self.tolerance, memory)
+    }
+
+    /// Where the search begins.
+    fn first(&self) -> Place {
+        Place {
+            exponent: self.exponent,
+            damping: self.damping.max(self.least_damping),
+            reach: 1.0,
+        }
+    }
+}
+
 impl Method for AdaptiveHalfInverse {
     fn name(&self) -> &'static str {
         "adaptive-hig"
@@ -81,16 +98,17 @@ impl Method for AdaptiveHalfInverse {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
+        let request = self.request(memory);
+        request.consumes(&self.first().filter(1.0), rows, columns)
+    }
+
+    fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Searching {
             settings: self.clone(),
-            request: Request::new(self.route, self.accuracy, self.tolerance),
-            place: Place {
-                exponent: self.exponent,
-                damping: self.damping.max(self.least_damping),
-                reach: 1.0,
-            },
+            request: self.request(memory),
+            place: self.first(),
             probe: Probe::new(),
             momentum: Momentum::new(self.momentum),
             largest: None,
@@ -113,22 +131,26 @@ struct Drift {
 
 impl Drift {
     /// `residual` becomes what is left of it.
-    fn new(scaled: &Linearization<'_>, residual: &mut [f64], last: &[f64], momentum: f64) -> Self {
+    fn new(
+        scaled: &dyn Jacobian,
+        residual: &mut [f64],
+        last: &[f64],
+        momentum: f64,
+    ) -> Result<Self> {
         let step = scaled_by(momentum, last);
-        let image = scaled.jvp(&step);
+        let image = scaled.jvp(&step)?;
         let decrease = -dot(residual, &image) - 0.5 * dot(&image, &image);
         for (r, i) in residual.iter_mut().zip(&image) {
             *r += i;
         }
-        Self { step, decrease }
+        Ok(Self { step, decrease })
     }
 }
 
 /// What the candidates of a batch have in common.
-struct Scene<'a, 'b> {
-    at: &'a Linearization<'b>,
-    scaled: &'a Linearization<'b>,
-    parts: &'a Decomposition,
+struct Scene<'a> {
+    at: &'a dyn Linearized,
+    parts: &'a Decomposition<'a>,
     drift: Option<&'a Drift>,
     rate: f64,
 }
@@ -145,29 +167,29 @@ struct Candidate {
     gain: f64,
 }
 
-impl Scene<'_, '_> {
+impl Scene<'_> {
     /// Tries a place; none where the loss does not fall enough, or is not finite.
-    fn candidate(&self, place: Place) -> Option<Candidate> {
+    fn candidate(&self, place: Place) -> Result<Option<Candidate>> {
         let filter = place.filter(self.parts.largest());
         let (length, decrease) = self.parts.line_minimum(&filter);
         let length = place.reach * length;
-        let mut whole = self.parts.direction(self.scaled, &filter);
+        let mut whole = self.parts.direction(&filter)?;
         whole.iter_mut().for_each(|d| *d *= -length);
         let mut decrease = place.reach * decrease * (2.0 - place.reach);
         if let Some(drift) = self.drift {
             whole.iter_mut().zip(&drift.step).for_each(|(w, d)| *w += d);
             decrease += drift.decrease;
         }
-        let loss = self.at.loss_after(&scaled_by(self.rate, &whole));
-        let predicted = decrease * self.rate * (2.0 - self.rate).max(SUFFICIENT_DECREASE);
-        let gain = (self.at.loss() - loss) / predicted;
-        (predicted > 0.0 && gain > SUFFICIENT_DECREASE && gain.is_finite()).then_some(Candidate {
+        let loss = self.at.loss_after(&scaled_by(self.rate, &whole))?;
+        let promised = decrease * self.rate * (2.0 - self.rate).max(SUFFICIENT_DECREASE);
+        let gain = gain_ratio(self.at.loss() - loss, promised, SUFFICIENT_DECREASE);
+        Ok(gain.map(|gain| Candidate {
             place,
             whole,
             length,
             loss,
             gain,
-        })
+        }))
     }
 }
 
@@ -198,49 +220,46 @@ const DISTRUST: f64 = 64.0;
 
 impl Searching {
     /// The best candidate, with the number tried; leaves λ where the next batch begins.
-    fn search(&mut self, scene: &Scene<'_, '_>) -> (Option<Candidate>, usize) {
+    fn search(&mut self, scene: &Scene<'_>) -> Result<(Option<Candidate>, usize)> {
         let least = self.settings.least_damping;
         let neighbour = self.probe.neighbour(&self.place);
-        let (mut damping, mut reach) = (self.place.damping, 1.0);
-        let (mut growth, mut tried) = (2.0, 0);
+        let mut damping = Damping::new(self.place.damping, (least, 1.0));
+        let (mut reach, mut tried) = (1.0, 0);
         for trial in 0..self.settings.trials {
             let places = [self.place, neighbour].map(|place| Place {
-                damping,
+                damping: damping.now(),
                 reach,
                 ..place
             });
             tried += places.len();
-            let found: Vec<Candidate> = places
+            let found: Vec<Option<Candidate>> = places
                 .into_par_iter()
-                .filter_map(|place| scene.candidate(place))
-                .collect();
+                .map(|place| scene.candidate(place))
+                .collect::<Result<_>>()?;
             let lower = |a: Candidate, b: Candidate| if b.loss < a.loss { b } else { a };
-            if let Some(best) = found.into_iter().reduce(lower) {
+            if let Some(best) = found.into_iter().flatten().reduce(lower) {
                 self.probe.hear(best.place.exponent != self.place.exponent);
-                // Madsen, Nielsen and Tingleff 2004, algorithm 3.16.
-                let factor = (1.0 - (2.0 * best.gain - 1.0).powi(3)).clamp(1.0 / 3.0, 2.0);
                 self.place = Place {
-                    damping: (damping * factor).clamp(least, 1.0),
+                    damping: damping.accept(best.gain),
                     reach: 1.0,
                     ..best.place
                 };
-                return (Some(best), tried);
+                return Ok((Some(best), tried));
             }
-            damping = (damping * growth).min(1.0);
-            growth *= 2.0;
+            damping.refuse();
             if trial > 1 {
                 reach *= SHORTENING;
             }
         }
         // What failed may have been the momentum, which the next batch goes without.
         if scene.drift.is_none() {
-            self.place.damping = damping;
+            self.place.damping = damping.now();
         }
-        (None, tried)
+        Ok((None, tried))
     }
 
     /// The update from the parameters that are trained.
-    fn advance(&mut self, at: &Linearization<'_>, rate: f64) -> Result<Update> {
+    fn advance(&mut self, at: &dyn Linearized, rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
@@ -253,19 +272,21 @@ impl Searching {
             .last
             .take()
             .filter(|_| momentum > 0.0)
-            .map(|last| Drift::new(&scaled, &mut residual, &last, momentum));
+            .map(|last| Drift::new(scaled.as_ref(), &mut residual, &last, momentum))
+            .transpose()?;
         let filter = self.place.filter(largest);
-        let parts = self.request.decompose(&scaled, &residual, &filter)?;
+        let parts = self
+            .request
+            .decompose(scaled.as_ref(), &residual, &filter)?;
         let spectrum = parts.singular_values();
         self.largest = spectrum.first().copied();
         let scene = Scene {
             at,
-            scaled: &scaled,
             parts: &parts,
             drift: drift.as_ref(),
             rate,
         };
-        let (found, tried) = self.search(&scene);
+        let (found, tried) = self.search(&scene)?;
         let place = found.as_ref().map_or(self.place, |found| found.place);
         let freedom = place.freedom(spectrum);
         self.momentum.hear_freedom(freedom, residual.len());
@@ -298,16 +319,16 @@ impl Searching {
     }
 
     /// Takes the last update back where a new batch finds it to have made things far worse.
-    fn doubt(&mut self, at: &Linearization<'_>, iterates: &mut Iterates) -> bool {
-        let before = || at.loss_at(&iterates.before);
-        let trusted = mean(at) <= DOUBT * self.momentum.level() || at.loss() <= WORSE * before();
+    fn doubt(&mut self, at: &dyn Linearized, iterates: &mut Iterates) -> Result<bool> {
+        let trusted = at.mean_loss() <= DOUBT * self.momentum.level()
+            || at.loss() <= WORSE * at.loss_at(&iterates.before)?;
         if !trusted {
             iterates.revert();
             self.momentum.cut();
             self.last = None;
             self.place.damping = (self.place.damping * DISTRUST).min(1.0);
         }
-        !trusted
+        Ok(!trusted)
     }
 }
 
@@ -315,21 +336,7 @@ fn scaled_by(factor: f64, vector: &[f64]) -> Vec<f64> {
     vector.iter().map(|v| factor * v).collect()
 }
 
-/// The mean loss of a batch, whatever its reduction.
-fn mean(at: &Linearization<'_>) -> f64 {
-    at.loss() / at.model().reduction.scale(at.batch().len())
-}
-
 impl Step for Searching {
-    fn limit_memory(&mut self, numbers: usize) {
-        self.request.memory = numbers;
-    }
-
-    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
-        self.request
-            .consumes(&self.place.filter(1.0), rows, columns)
-    }
-
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.part("place", |state| self.place.exchange(state));
         state.part("probe", |state| self.probe.exchange(state));
@@ -346,7 +353,7 @@ impl Step for Searching {
         iterates.is_some_and(Iterates::can_go_back)
     }
 
-    fn step(&mut self, given: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, given: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let mut iterates = match self.iterates.take() {
             Some(iterates) if iterates.lead_to(parameters) => iterates,
@@ -355,15 +362,17 @@ impl Step for Searching {
                 Iterates::new(parameters)
             }
         };
-        let elsewhere = |from| Linearization::new(given.model(), given.batch(), from);
         let trained = (!iterates.shows_current()).then(|| iterates.current.clone());
-        let own = trained.as_ref().map(|from| elsewhere(from));
-        let at = own.as_ref().unwrap_or(given);
+        let own = trained.as_ref().map(|from| given.moved(from)).transpose()?;
+        let at = own.as_deref().unwrap_or(given);
         let reverted = self
-            .doubt(at, &mut iterates)
+            .doubt(at, &mut iterates)?
             .then(|| iterates.current.clone());
-        let earlier = reverted.as_ref().map(|from| elsewhere(from));
-        let at = earlier.as_ref().unwrap_or(at);
+        let earlier = reverted
+            .as_ref()
+            .map(|from| given.moved(from))
+            .transpose()?;
+        let at = earlier.as_deref().unwrap_or(at);
         if !at.loss().is_finite() {
             // This batch has nothing to learn from; the next one judges where this goes back to.
             let delta = iterates.go_back(parameters);
@@ -373,8 +382,8 @@ impl Step for Searching {
                 ..Update::default()
             });
         }
-        self.momentum.hear(mean(at));
-        iterates.judge(at.loss(), |parameters| at.loss_at(parameters));
+        self.momentum.hear(at.mean_loss());
+        iterates.judge(at.loss(), |parameters| at.loss_at(parameters))?;
         let Update {
             delta,
             mut diagnostics,

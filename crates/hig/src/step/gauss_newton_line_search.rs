@@ -1,17 +1,17 @@
 //! Gauss-Newton with a backtracking line search (Nocedal and Wright 2006, "Numerical Optimization",
 //! algorithm 3.1 and section 10.3).
 //!
-//! With A = √C·J and r = g/√C (see [`whitened`](super::whitened)) the direction is d = A⁺·r,
+//! With A = √C·J and r = g/√C (see [`whitened`]) the direction is d = A⁺·r,
 //! truncated; Δθ = -t·d with the first t of η, η/2, η/4, … that lowers the batch's loss enough. The
 //! default cut-off is a compromise of short trials on all systems of this crate: below it a step that
 //! fits its own batch of nonlinear oscillators can leave the next one without a finite loss.
 
-use super::whitened::whitened;
-use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
+use super::line_search::backtrack;
+use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized, whitened};
 use crate::settings::{ANY_COUNT, FRACTION, POSITIVE, Settings};
 use crate::spectral::Filter;
 use crate::spectral::{ANY_ROUTE, Request, Route};
@@ -34,6 +34,13 @@ crate::settings! {
     }
 }
 
+impl GaussNewtonLineSearch {
+    /// How J is decomposed where an update may hold so many numbers.
+    fn request(&self, memory: usize) -> Request {
+        Request::new(self.route, self.accuracy, self.tolerance, memory)
+    }
+}
+
 impl Method for GaussNewtonLineSearch {
     fn name(&self) -> &'static str {
         "gn-line-search"
@@ -47,12 +54,17 @@ impl Method for GaussNewtonLineSearch {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
+        let filter = Filter::truncated(1.0, self.cutoff);
+        self.request(memory).consumes(&filter, rows, columns)
+    }
+
+    fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Searching {
             filter: Filter::truncated(1.0, self.cutoff),
             halvings: self.halvings,
-            request: Request::new(self.route, self.accuracy, self.tolerance),
+            request: self.request(memory),
         }))
     }
 
@@ -68,49 +80,30 @@ struct Searching {
 }
 
 impl Step for Searching {
-    fn limit_memory(&mut self, numbers: usize) {
-        self.request.memory = numbers;
-    }
-
-    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
-        self.request.consumes(&self.filter, rows, columns)
-    }
-
     fn exchange(&mut self, _: &mut Exchange<'_>) {}
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
         let (whitened, residual) = whitened(at)?;
-        let parts = self.request.decompose(&whitened, &residual, &self.filter)?;
-        let direction = parts.direction(&whitened, &self.filter);
+        let parts = self
+            .request
+            .decompose(whitened.as_ref(), &residual, &self.filter)?;
+        let direction = parts.direction(&self.filter)?;
         let slope = dot(&gradient, &direction);
+        let change = |length: f64| -> Vec<f64> { direction.iter().map(|d| -length * d).collect() };
+        let found = backtrack(at.loss(), slope, learning_rate, self.halvings, |length| {
+            at.loss_after(&change(length))
+        })?;
+        let length = found.unwrap_or(0.0);
         let mut diagnostics = parts.diagnostics(&self.filter);
-        let mut length = learning_rate;
-        for _ in 0..=self.halvings {
-            let delta: Vec<f64> = direction.iter().map(|d| -length * d).collect();
-            let decrease = at.loss() - at.loss_after(&delta);
-            // Of a loss that is NaN or an infinity the decrease is so too.
-            if decrease > 0.0
-                && decrease >= SUFFICIENT_DECREASE * length * slope
-                && decrease.is_finite()
-            {
-                diagnostics.push(("step_length", length));
-                return Ok(Update {
-                    delta,
-                    diagnostics,
-                    spectrum: parts.into_singular_values(),
-                });
-            }
-            length *= 0.5;
-        }
-        diagnostics.push(("step_length", 0.0));
+        diagnostics.push(("step_length", length));
         Ok(Update {
+            delta: found.map_or_else(|| vec![0.0; gradient.len()], change),
             diagnostics,
             spectrum: parts.into_singular_values(),
-            ..Update::still(gradient.len())
         })
     }
 }

@@ -6,11 +6,12 @@
 //! of a pair are of one batch (Schraudolph, Yu and Günter 2007, "A stochastic quasi-Newton method
 //! for online convex optimization").
 
+use super::line_search::falls_enough;
 use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::{self, dot, power_of_two};
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized};
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 use std::collections::VecDeque;
 
@@ -39,7 +40,11 @@ impl Method for Lbfgs {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, _: usize, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn start_within(&self, _: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(QuasiNewton {
             settings: self.clone(),
@@ -108,10 +113,6 @@ impl QuasiNewton {
 }
 
 impl Step for QuasiNewton {
-    fn consumes(&self, _: usize, _: usize) -> Consumes {
-        Consumes::Gradient
-    }
-
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         let mut pairs = Vec::from(std::mem::take(&mut self.pairs));
         state.several("pairs", &mut pairs, Pair::default, |state, pair| {
@@ -122,7 +123,7 @@ impl Step for QuasiNewton {
         self.pairs = pairs.into();
     }
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         let mut direction = self.apply(&gradient);
         if dot(&direction, &gradient) <= 0.0 {
@@ -146,7 +147,7 @@ impl Step for QuasiNewton {
             slope: dot(&direction, &gradient),
         };
         matrix::check_finite_vector("slope of the loss along the step", &[start.slope])?;
-        let found = search(at, &direction, start, first, self.settings.trials);
+        let found = search(at, &direction, start, first, self.settings.trials)?;
         let Some((length, ahead)) = found else {
             self.pairs.clear();
             return Ok(update(vec![0.0; gradient.len()], 0.0));
@@ -170,8 +171,7 @@ fn update(delta: Vec<f64>, length: f64) -> Update {
     }
 }
 
-// β' and β of Liu and Nocedal, section 4.
-const SUFFICIENT_DECREASE: f64 = 1e-4;
+// β of Liu and Nocedal, section 4.
 const CURVATURE: f64 = 0.9;
 // Differences of the loss below this, relative, are rounding (Hager and Zhang 2005, section 3).
 const ROUNDING: f64 = 1e-15;
@@ -211,23 +211,26 @@ impl Point {
 /// A length that meets the Wolfe conditions with the gradient there, by a bracket that shrinks; the
 /// last that meets the first condition where the trials do not suffice.
 fn search(
-    at: &Linearization<'_>,
+    at: &dyn Linearized,
     direction: &[f64],
     start: Point,
     first: f64,
     trials: usize,
-) -> Option<(f64, Vec<f64>)> {
+) -> Result<Option<(f64, Vec<f64>)>> {
     let (mut low, mut high, mut length, mut best) = (start, None, first, None);
     if start.slope >= 0.0 || !first.is_finite() {
-        return None;
+        return Ok(None);
     }
     for _ in 0..trials {
         let mut moved = at.parameters().to_vec();
         add(&mut moved, length, direction);
-        let there = Linearization::new(at.model(), at.batch(), &moved);
-        let allowed = SUFFICIENT_DECREASE * length * start.slope + ROUNDING * start.loss.abs();
-        // A loss that is NaN is no decrease, and neither is one without a gradient.
-        let gradient = (there.loss() <= start.loss + allowed).then(|| there.gradient());
+        let there = at.moved(&moved)?;
+        let promised = -length * start.slope;
+        // A loss without a gradient is no decrease either.
+        let gradient = match falls_enough(start.loss, there.loss(), promised, ROUNDING) {
+            true => Some(there.gradient()?),
+            false => None,
+        };
         let point = Point {
             length,
             loss: there.loss(),
@@ -248,7 +251,7 @@ fn search(
         };
         low = point;
     }
-    best
+    Ok(best)
 }
 
 fn add(target: &mut [f64], factor: f64, vector: &[f64]) {

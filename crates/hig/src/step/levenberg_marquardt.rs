@@ -1,16 +1,15 @@
-//! Levenberg-Marquardt with damping by gain ratio (Marquardt 1963, doi 10.1137/0111030; Madsen,
-//! Nielsen and Tingleff 2004, "Methods for non-linear least squares problems", algorithm 3.16).
+//! Levenberg-Marquardt with damping by gain ratio (see [`gain_ratio`](super::gain_ratio)).
 //!
-//! With A = √C·J, where C is the loss's [`curvature`](crate::loss::Loss::curvature) in y, a trial is
+//! With A = √C·J, where C is the loss's [curvature](Linearized::curvature) in y, a trial is
 //! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is decomposed once a batch; another μ costs a direction and a
 //! forward pass.
 
-use super::whitened::{rayleigh, whitened};
+use super::gain_ratio::{Damping, gain_ratio};
 use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized, rayleigh, whitened};
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
 use crate::spectral::{ANY_ROUTE, Decomposition, Request, Route};
 use crate::spectral::{Filter, Treatment};
@@ -33,6 +32,13 @@ crate::settings! {
     }
 }
 
+impl LevenbergMarquardt {
+    /// How J is decomposed where an update may hold so many numbers.
+    fn request(&self, memory: usize) -> Request {
+        Request::new(self.route, self.accuracy, self.tolerance, memory)
+    }
+}
+
 impl Method for LevenbergMarquardt {
     fn name(&self) -> &'static str {
         "lm"
@@ -46,11 +52,16 @@ impl Method for LevenbergMarquardt {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
+        let request = self.request(memory);
+        request.consumes(&filter(1.0), rows, columns)
+    }
+
+    fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Damped {
             settings: self.clone(),
-            request: Request::new(self.route, self.accuracy, self.tolerance),
+            request: self.request(memory),
             damping: None,
         }))
     }
@@ -75,19 +86,11 @@ fn filter(damping: f64) -> Filter {
 }
 
 impl Step for Damped {
-    fn limit_memory(&mut self, numbers: usize) {
-        self.request.memory = numbers;
-    }
-
-    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
-        self.request.consumes(&filter(1.0), rows, columns)
-    }
-
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.optional_number("damping", &mut self.damping);
     }
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
@@ -97,36 +100,34 @@ impl Step for Damped {
             .damping
             .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &cotangent));
         let least = filter(least.max(f64::MIN_POSITIVE));
-        let parts = self.request.decompose(&whitened, &cotangent, &least)?;
+        let parts = self
+            .request
+            .decompose(whitened.as_ref(), &cotangent, &least)?;
         let top = parts.largest().powi(2);
         // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
-        let bounded = |damping: f64| damping.clamp(f64::EPSILON * top, top / f64::EPSILON);
-        let mut damping = bounded(self.damping.unwrap_or(self.settings.damping * top));
-        let mut growth = 2.0;
+        let bounds = (f64::EPSILON * top, top / f64::EPSILON);
+        let first = self.damping.unwrap_or(self.settings.damping * top);
+        let mut damping = Damping::new(first, bounds);
         for _ in 0..self.settings.trials {
-            let step = parts.direction(&whitened, &filter(damping));
+            let step = parts.direction(&filter(damping.now()))?;
             let delta: Vec<f64> = step.iter().map(|d| -learning_rate * d).collect();
             // With B·d = Jᵀg - μ·d the model's decrease needs no product with B.
             let (slope, square) = (dot(&step, &gradient), dot(&step, &step));
-            let predicted =
-                learning_rate * (slope - 0.5 * learning_rate * (slope - damping * square));
-            let decrease = at.loss() - at.loss_after(&delta);
-            let gain = decrease / predicted;
-            // A trial that is not finite has a gain of NaN or an infinity.
-            if predicted > 0.0 && gain > 0.0 && gain.is_finite() {
-                let factor = 1.0 - (2.0 * gain - 1.0).powi(3);
-                self.damping = Some(bounded(damping * factor.max(1.0 / 3.0)));
-                return Ok(update(delta, damping, gain, parts));
+            let promised =
+                learning_rate * (slope - 0.5 * learning_rate * (slope - damping.now() * square));
+            let decrease = at.loss() - at.loss_after(&delta)?;
+            if let Some(gain) = gain_ratio(decrease, promised, 0.0) {
+                self.damping = Some(damping.accept(gain));
+                return Ok(update(delta, damping.now(), gain, parts));
             }
-            damping = bounded(damping * growth);
-            growth *= 2.0;
+            damping.refuse();
         }
-        self.damping = Some(damping);
-        Ok(update(vec![0.0; gradient.len()], damping, 0.0, parts))
+        self.damping = Some(damping.now());
+        Ok(update(vec![0.0; gradient.len()], damping.now(), 0.0, parts))
     }
 }
 
-fn update(delta: Vec<f64>, damping: f64, gain: f64, parts: Decomposition) -> Update {
+fn update(delta: Vec<f64>, damping: f64, gain: f64, parts: Decomposition<'_>) -> Update {
     let participation = parts.participation(&filter(damping));
     Update {
         delta,

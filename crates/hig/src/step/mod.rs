@@ -1,6 +1,7 @@
 //! Steps: how a linearised batch becomes a change of the parameters.
 //!
-//! One file a method. The spectral family (gradient descent, half-inverse gradients, Gauss-Newton)
+//! One file a method. A step sees a [`Linearized`] batch and nothing behind it; only
+//! [`ScaleInvariant`] says in its type that it needs network and physics apart. The spectral family (gradient descent, half-inverse gradients, Gauss-Newton)
 //! is one implementation in [`Spectral`], built on a [`Decomposition`](crate::spectral::Decomposition) that is computed once and
 //! asked cheaply with any [`Filter`](crate::spectral::Filter).
 
@@ -8,15 +9,16 @@ mod adadelta;
 mod adagrad;
 mod adam;
 mod adaptive;
+mod gain_ratio;
 mod gauss_newton_line_search;
 mod lbfgs;
 mod levenberg_marquardt;
+mod line_search;
 mod rms_prop;
 mod scale_invariant;
 mod sgd;
 mod spectral;
 mod spring;
-mod whitened;
 
 pub use adadelta::Adadelta;
 pub use adagrad::AdaGrad;
@@ -34,7 +36,7 @@ pub use spring::Spring;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::linalg::matrix;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearization, Linearized};
 use crate::settings::Settings;
 
 /// A change of the parameters with what is worth telling about it.
@@ -60,13 +62,10 @@ impl Update {
     }
 }
 
-/// The part of what a line promises that the loss must fall by (Nocedal and Wright 2006, equation 3.4).
-const SUFFICIENT_DECREASE: f64 = 1e-4;
-
 /// The gradient of a batch, refused where it is not finite: to a search every trial along it fails, so
 /// that it would leave the parameters alone without a word.
-fn finite_gradient(at: &Linearization<'_>) -> Result<Vec<f64>> {
-    let gradient = at.gradient();
+fn finite_gradient(at: &dyn Linearized) -> Result<Vec<f64>> {
+    let gradient = at.gradient()?;
     matrix::check_finite_vector("gradient", &gradient)?;
     Ok(gradient)
 }
@@ -79,13 +78,6 @@ fn check_squares(squares: &[f64]) -> Result<()> {
 
 /// An optimizer at work: its state between updates.
 pub trait Step: Send {
-    /// Tells how many numbers (f64) an update may hold; a step that knows how to do with fewer then
-    /// does. Without a word there is no limit.
-    fn limit_memory(&mut self, _numbers: usize) {}
-
-    /// What it asks of a linearization of `rows` × `columns`.
-    fn consumes(&self, rows: usize, columns: usize) -> Consumes;
-
     /// Exchanges everything that it remembers between updates, so that a training can be stopped and
     /// go on to the same bits.
     fn exchange(&mut self, state: &mut Exchange<'_>);
@@ -99,8 +91,46 @@ pub trait Step: Send {
     /// The update for a linearised batch at a learning rate.
     ///
     /// # Errors
-    /// A gradient, or a matrix to be decomposed, that is not finite; a decomposition that fails.
+    /// A gradient, or a matrix to be decomposed, that is not finite; a decomposition or a simulator that
+    /// fails.
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update>;
+}
+
+/// An optimizer that needs the parts of a [`ThroughPhysics`](crate::objective::ThroughPhysics):
+/// network, physics and loss. Its method consumes [`Consumes::PhysicsRows`], by which a trainer refuses
+/// it before the first update where the objective has no such parts.
+pub trait PhysicsStep: Send {
+    /// As [`Step::exchange`].
+    fn exchange(&mut self, state: &mut Exchange<'_>);
+
+    /// As [`Step::step`].
+    ///
+    /// # Errors
+    /// As [`Step::step`].
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update>;
+}
+
+/// A step by the parts of the objective.
+struct ThroughParts<S>(S);
+
+impl<S: PhysicsStep> Step for ThroughParts<S> {
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.0.exchange(state);
+    }
+
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
+        match at.through_physics() {
+            Some(parts) => self.0.step(parts, learning_rate),
+            None => Err(no_parts("this method")),
+        }
+    }
+}
+
+/// Why a method that needs network and physics apart cannot train an objective without them.
+pub(crate) fn no_parts(method: &str) -> Error {
+    let expected = "one that sees the whole objective: this one inverts a simulator behind a network, \
+                    and the problem has none";
+    Error::setting("method", method, expected)
 }
 
 /// An optimizer's settings, and how to set it to work.
@@ -114,11 +144,23 @@ pub trait Method: Settings + Send + Sync {
     /// The learning rate η before any schedule.
     fn learning_rate(&self) -> f64;
 
-    /// A fresh optimizer.
+    /// What its updates ask of a linearized batch of `rows` × `columns` where one of them may hold
+    /// `memory` numbers (f64).
+    fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes;
+
+    /// A fresh optimizer of which an update may hold `memory` numbers (f64).
     ///
     /// # Errors
     /// A setting out of range.
-    fn start(&self) -> Result<Box<dyn Step>>;
+    fn start_within(&self, memory: usize) -> Result<Box<dyn Step>>;
+
+    /// A fresh optimizer without such a limit.
+    ///
+    /// # Errors
+    /// A setting out of range.
+    fn start(&self) -> Result<Box<dyn Step>> {
+        self.start_within(usize::MAX)
+    }
 
     /// A copy of the settings.
     fn boxed(&self) -> Box<dyn Method>;

@@ -5,11 +5,11 @@
 //! physics thereby never reaches the network's gradient.
 
 use super::adam::Moments;
-use super::{Adam, Method, Step, Update};
+use super::{Adam, Method, PhysicsStep, Step, ThroughParts, Update};
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::linalg::matrix::{self, Mat, power_of_two};
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearization, Linearized};
 use crate::settings::{FRACTION, POSITIVE, Settings};
 use faer::Par;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -38,12 +38,16 @@ impl Method for ScaleInvariant {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, _: usize, _: usize, _: usize) -> Consumes {
+        Consumes::PhysicsRows
+    }
+
+    fn start_within(&self, _: usize) -> Result<Box<dyn Step>> {
         self.check()?;
-        Ok(Box::new(Proxy {
+        Ok(Box::new(ThroughParts(Proxy {
             cutoff: self.physics_cutoff,
             adam: Moments::new(Adam::default()),
-        }))
+        })))
     }
 
     fn boxed(&self) -> Box<dyn Method> {
@@ -56,11 +60,7 @@ struct Proxy {
     adam: Moments,
 }
 
-impl Step for Proxy {
-    fn consumes(&self, _: usize, _: usize) -> Consumes {
-        Consumes::PhysicsRows
-    }
-
+impl PhysicsStep for Proxy {
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.part("adam", |state| self.adam.exchange(state));
     }
@@ -74,7 +74,7 @@ impl Step for Proxy {
                 *v *= scale;
             }
         }
-        let network = at.model().network;
+        let network = &at.parts().network;
         let gradient = network.vjp(at.parameters(), at.activations(), cotangent);
         Ok(Update {
             delta: self.adam.apply(gradient.col_as_slice(0), learning_rate)?,
@@ -88,22 +88,22 @@ impl Step for Proxy {
 /// pseudo-inverse of ∂y/∂u truncated at `cutoff` times the sample's largest singular value.
 ///
 /// # Errors
-/// A singular value decomposition that fails, on numbers that are not finite.
+/// A singular value decomposition that fails, on numbers that are not finite; a simulator that fails.
 pub fn physics_correction(at: &Linearization<'_>, cutoff: f64) -> Result<Mat<f64>> {
-    let model = at.model();
-    let wanted = model
+    let parts = at.parts();
+    let wanted = parts
         .loss
         .newton(at.y().as_ref(), at.batch().target.as_ref());
     let goal = at.y() + &wanted;
     let (state, control) = (at.batch().state.as_ref(), at.control());
-    if let Some(inverse) = model
+    let inverse = parts
         .physics
-        .inverse(state, control.as_ref(), goal.as_ref())
-    {
+        .inverse(state, control.as_ref(), goal.as_ref())?;
+    if let Some(inverse) = inverse {
         return Ok(inverse - control);
     }
     let (samples, outputs) = (wanted.nrows(), wanted.ncols());
-    let rows = at.physics_rows();
+    let rows = at.physics_rows()?;
     let mut correction = Mat::zeros(samples, rows.ncols());
     let mut inverse = PseudoInverse::new(outputs, rows.ncols());
     for s in 0..samples {

@@ -4,7 +4,7 @@
 use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized};
 use crate::settings::{FRACTION, POSITIVE, Settings};
 
 crate::settings! {
@@ -46,7 +46,11 @@ impl Method for Sgd {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, _: usize, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+
+    fn start_within(&self, _: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Descent {
             momentum: self.momentum,
@@ -65,15 +69,11 @@ struct Descent {
 }
 
 impl Step for Descent {
-    fn consumes(&self, _: usize, _: usize) -> Consumes {
-        Consumes::Gradient
-    }
-
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.vector("velocity", &mut self.velocity);
     }
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         self.velocity.resize(gradient.len(), 0.0);
         for (v, g) in self.velocity.iter_mut().zip(&gradient) {

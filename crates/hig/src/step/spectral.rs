@@ -3,7 +3,7 @@
 use super::{Method, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized};
 use crate::settings::{EXPONENT, FRACTION, NON_NEGATIVE, POSITIVE, Settings};
 use crate::spectral::{ANY_ROUTE, Request, Route};
 use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
@@ -69,6 +69,11 @@ impl Spectral {
         }
     }
 
+    /// How J is decomposed where an update may hold so many numbers.
+    fn request(&self, memory: usize) -> Request {
+        Request::new(self.route, self.accuracy, self.tolerance, memory)
+    }
+
     /// κ = -1 with nothing truncated is the gradient itself: no spectrum is needed.
     fn is_gradient(&self) -> bool {
         self.exponent == -1.0
@@ -101,11 +106,21 @@ impl Method for Spectral {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
+        match self.is_gradient() {
+            true => Consumes::Gradient,
+            false => {
+                let request = self.request(memory);
+                request.consumes(&self.filter(), rows, columns)
+            }
+        }
+    }
+
+    fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Running {
             filter: self.filter(),
-            request: Request::new(self.route, self.accuracy, self.tolerance),
+            request: self.request(memory),
             is_gradient: self.is_gradient(),
         }))
     }
@@ -123,25 +138,14 @@ struct Running {
 }
 
 impl Step for Running {
-    fn limit_memory(&mut self, numbers: usize) {
-        self.request.memory = numbers;
-    }
-
-    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
-        match self.is_gradient {
-            true => Consumes::Gradient,
-            false => self.request.consumes(&self.filter, rows, columns),
-        }
-    }
-
     fn exchange(&mut self, _: &mut Exchange<'_>) {}
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let (direction, diagnostics, spectrum) = if self.is_gradient {
             (finite_gradient(at)?, Vec::new(), Vec::new())
         } else {
-            let parts = self.request.decompose(at, &at.cotangent(), &self.filter)?;
-            let direction = parts.direction(at, &self.filter);
+            let parts = self.request.decompose(at, at.cotangent(), &self.filter)?;
+            let direction = parts.direction(&self.filter)?;
             let diagnostics = parts.diagnostics(&self.filter);
             (direction, diagnostics, parts.into_singular_values())
         };

@@ -1,7 +1,7 @@
 //! SPRING: subsampled projected-increment natural gradient (Goldshlager, Abrahamsen and Lin 2024,
 //! arXiv 2401.10190), for a loss whose Gauss-Newton matrix takes the place of the Fisher matrix.
 //!
-//! With A = √C·J and r = g/√C (see [`whitened`](super::whitened)) the quadratic model of the batch's
+//! With A = √C·J and r = g/√C (see [`whitened`]) the quadratic model of the batch's
 //! loss is least where A·φ = r for Δθ = -φ. Of all φ, SPRING takes
 //!
 //! ```text
@@ -15,12 +15,11 @@
 //! all systems of this crate in trials of one or two seconds; μ = 0.98, near the paper's 0.99, ended
 //! far above μ = 0.8 on most of them.
 
-use super::whitened::{rayleigh, whitened};
 use super::{Method, Step, Update};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::norm;
-use crate::objective::{Consumes, Linearization};
+use crate::objective::{Consumes, Linearized, rayleigh, whitened};
 use crate::settings::{FRACTION, POSITIVE, Settings};
 use crate::spectral::{ANY_ROUTE, Request, Route};
 use crate::spectral::{Filter, Treatment};
@@ -45,6 +44,24 @@ crate::settings! {
     }
 }
 
+impl Spring {
+    /// How J is decomposed where an update may hold so many numbers.
+    fn request(&self, memory: usize) -> Request {
+        Request::new(self.route, self.accuracy, self.tolerance, memory)
+    }
+
+    /// For a spectrum whose largest singular value is `largest`.
+    fn filter(&self, largest: f64) -> Filter {
+        let damping = self.damping * largest * largest;
+        Filter {
+            exponent: 1.0,
+            treatment: Treatment::Damp {
+                damping: damping.max(f64::MIN_POSITIVE),
+            },
+        }
+    }
+}
+
 impl Method for Spring {
     fn name(&self) -> &'static str {
         "spring"
@@ -58,11 +75,16 @@ impl Method for Spring {
         self.learning_rate
     }
 
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
+        let request = self.request(memory);
+        request.consumes(&self.filter(1.0), rows, columns)
+    }
+
+    fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Running {
             settings: self.clone(),
-            request: Request::new(self.route, self.accuracy, self.tolerance),
+            request: self.request(memory),
             largest: None,
             last: None,
         }))
@@ -82,53 +104,33 @@ struct Running {
     last: Option<Vec<f64>>,
 }
 
-impl Running {
-    fn filter(&self, largest: f64) -> Filter {
-        let damping = self.settings.damping * largest * largest;
-        Filter {
-            exponent: 1.0,
-            treatment: Treatment::Damp {
-                damping: damping.max(f64::MIN_POSITIVE),
-            },
-        }
-    }
-}
-
 impl Step for Running {
-    fn limit_memory(&mut self, numbers: usize) {
-        self.request.memory = numbers;
-    }
-
-    fn consumes(&self, rows: usize, columns: usize) -> Consumes {
-        self.request.consumes(&self.filter(1.0), rows, columns)
-    }
-
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.optional_number("largest", &mut self.largest);
         state.optional_over_parameters("last", &mut self.last);
     }
 
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let momentum = self.settings.momentum;
         let (scaled, mut residual) = whitened(at)?;
         let last = self.last.take();
         let mut phi = vec![0.0; at.columns()];
         if let Some(last) = last.filter(|_| momentum > 0.0) {
             phi = last.iter().map(|v| momentum * v).collect();
-            let image = scaled.jvp(&phi);
+            let image = scaled.jvp(&phi)?;
             residual.iter_mut().zip(&image).for_each(|(r, i)| *r -= i);
         }
         let (mut diagnostics, mut spectrum) = (Vec::new(), Vec::new());
-        let slope = scaled.vjp(&residual);
+        let slope = scaled.vjp(&residual)?;
         if slope.iter().any(|s| *s != 0.0) {
             let scale = || rayleigh(&slope, &residual).sqrt();
             let largest = self.largest.unwrap_or_else(scale);
-            let least = self.filter(largest);
-            let parts = self.request.decompose(&scaled, &residual, &least)?;
+            let least = self.settings.filter(largest);
+            let parts = self.request.decompose(scaled.as_ref(), &residual, &least)?;
             let largest = parts.largest();
             self.largest = Some(largest);
-            let filter = self.filter(largest);
-            let increment = parts.direction(&scaled, &filter);
+            let filter = self.settings.filter(largest);
+            let increment = parts.direction(&filter)?;
             phi.iter_mut().zip(&increment).for_each(|(p, i)| *p += i);
             let rank = parts.rank(self.settings.damping.sqrt());
             diagnostics.push(("rank", rank as f64));

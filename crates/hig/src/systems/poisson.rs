@@ -9,6 +9,7 @@ use crate::loss::SquaredError;
 use crate::network::{
     ANY_ACTIVATION, ANY_INITIALIZER, Activation, Boundary, Grid, Initializer, Network,
 };
+use crate::objective::ThroughPhysics;
 use crate::physics::{Record, Simulator, Widths};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, Rule, SettingType, Settings, Value, WIDTHS};
@@ -284,15 +285,19 @@ impl Simulator for Laplacian {
         }
     }
 
-    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
-        Box::new(Applied {
+    fn record(
+        &self,
+        _: MatRef<'_, f64>,
+        control: MatRef<'_, f64>,
+    ) -> crate::Result<Box<dyn Record>> {
+        Ok(Box::new(Applied {
             y: self.apply(control),
             laplacian: self.clone(),
-        })
+        }))
     }
 
-    fn simulate(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Mat<f64> {
-        self.apply(control)
+    fn simulate(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> crate::Result<Mat<f64>> {
+        Ok(self.apply(control))
     }
 
     fn inverse(
@@ -300,8 +305,8 @@ impl Simulator for Laplacian {
         _: MatRef<'_, f64>,
         _: MatRef<'_, f64>,
         y: MatRef<'_, f64>,
-    ) -> Option<Mat<f64>> {
-        Some(self.solve(y))
+    ) -> crate::Result<Option<Mat<f64>>> {
+        Ok(Some(self.solve(y)))
     }
 }
 
@@ -316,20 +321,22 @@ impl Record for Applied {
         &self.y
     }
 
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
-        self.laplacian.apply(cotangent)
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> crate::Result<Mat<f64>> {
+        Ok(self.laplacian.apply(cotangent))
     }
 
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
-        self.laplacian.apply(tangent)
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> crate::Result<Mat<f64>> {
+        Ok(self.laplacian.apply(tangent))
     }
 
-    fn rows(&self) -> Mat<f64> {
+    fn rows(&self) -> crate::Result<Mat<f64>> {
         let width = self.y.ncols();
         let unit = Mat::<f64>::identity(width, width);
         let one_sample = self.laplacian.apply(unit.as_ref());
         let samples = self.y.nrows();
-        Mat::from_fn(samples * width, width, |r, j| one_sample[(r / samples, j)])
+        Ok(Mat::from_fn(samples * width, width, |r, j| {
+            one_sample[(r / samples, j)]
+        }))
     }
 }
 
@@ -364,14 +371,12 @@ impl System for Poisson {
             laplacian.draw(samples, modes, &mut random(seed, purpose))
         };
         let sampler = laplacian.clone();
-        Problem::new(
+        let network = self.network().expect("the settings were checked together");
+        Problem::of(
             data(self.samples, Purpose::Train),
             data(self.test_samples, Purpose::Test),
-            self.network().expect("the settings were checked together"),
-            laplacian,
-            SquaredError::half(),
+            ThroughPhysics::new(network, laplacian, SquaredError::half()).summed(),
         )
-        .summed()
         .with_sampler(move |samples, random| sampler.draw(samples, modes, random))
     }
 
@@ -392,8 +397,10 @@ impl System for Poisson {
 
     fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
         let laplacian = Laplacian::new(self.grid, self.spacing);
-        let input = problem.test.input.as_ref();
-        let predicted = problem.network.predict(parameters, input);
+        let Some(parts) = problem.through_physics() else {
+            return Vec::new();
+        };
+        let predicted = parts.control(parameters, &problem.test);
         let truth = laplacian.solve(problem.test.target.as_ref());
         let count = (truth.nrows() * truth.ncols()) as f64;
         vec![("l1_distance", (&predicted - &truth).norm_l1() / count)]
@@ -402,7 +409,10 @@ impl System for Poisson {
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let chosen = problem.test.select(&[sample]);
         let laplacian = Laplacian::new(self.grid, self.spacing);
-        let predicted = problem.network.predict(parameters, chosen.input.as_ref());
+        let Some(parts) = problem.through_physics() else {
+            return Vec::new();
+        };
+        let predicted = parts.control(parameters, &chosen);
         let truth = laplacian.solve(chosen.target.as_ref());
         let error = &predicted - &truth;
         let end = self.spacing * self.grid as f64;

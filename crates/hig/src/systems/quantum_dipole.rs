@@ -169,7 +169,10 @@ impl System for QuantumDipole {
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let chosen = problem.test.select(&[sample]);
         let row = |m: &Mat<f64>| -> Vec<f64> { m.row(0).iter().copied().collect() };
-        let control = row(&problem.network.predict(parameters, chosen.input.as_ref()));
+        let Some(parts) = problem.through_physics() else {
+            return Vec::new();
+        };
+        let control = row(&parts.control(parameters, &chosen));
         let states = self.physics().trajectory(&control);
         let end = &states[self.steps];
         vec![

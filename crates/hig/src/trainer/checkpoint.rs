@@ -5,6 +5,7 @@ use super::observers::{Checkpoint, Evaluation, Flow, Observer};
 use crate::error::{Error, Result};
 use crate::files::SavedState;
 use crate::problem::Problem;
+use crate::settings::Settings;
 use crate::step::Method;
 use crate::timing::part;
 use std::path::{Path, PathBuf};
@@ -112,9 +113,14 @@ pub fn fingerprint(
     seed: u64,
 ) -> String {
     let mut sum = crc32fast::Hasher::new();
-    let (widths, parameters) = (problem.physics.widths(), problem.network.parameter_count());
-    let settings = method.settings();
-    sum.update(format!("{settings:?} {training:?} {seed} {widths:?} {parameters}").as_bytes());
+    for setting in [method.settings(), training.settings()].concat() {
+        sum.update(format!("{} = {}\n", setting.name, setting.value).as_bytes());
+    }
+    for view in problem.parameters() {
+        sum.update(format!("{} {:?}\n", view.name, view.shape).as_bytes());
+    }
+    let rows = problem.objective.rows(1);
+    sum.update(format!("seed {seed}, {rows} rows a sample\n").as_bytes());
     let data = [&problem.train, &problem.test].map(|d| [&d.input, &d.state, &d.target]);
     for matrix in data.into_iter().flatten() {
         for value in matrix.col_iter().flat_map(|column| column.iter().copied()) {

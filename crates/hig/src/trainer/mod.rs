@@ -9,19 +9,17 @@ mod schedule;
 pub use batches::{ANY_ORDER, Batches, Order};
 pub use budget::Budget;
 pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
-pub use observers::{
-    Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress, Saturation, saturation,
-};
+pub use observers::{Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
 pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::files::{Exchange, SavedState};
 use crate::linalg::matrix;
-use crate::objective::{Consumes, Linearization, Model};
+use crate::objective::{Consumes, Objective};
 use crate::problem::Problem;
 use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
-use crate::step::{Method, Step, Update};
+use crate::step::{Method, Step, Update, no_parts};
 use crate::threads::in_pool;
 use crate::timing::part;
 use std::time::Instant;
@@ -184,7 +182,7 @@ impl From<&Outcome> for Start {
 /// use hig::trainer::{Budget, Training, train};
 ///
 /// let problem = Toy::default().problem(0);
-/// let start = problem.network.initial_parameters(0);
+/// let start = problem.initial_parameters(0);
 /// let training = Training { batch: 256, ..Training::default() };
 /// let method = Spectral { cutoff: 1e-5, ..Spectral::half_inverse() };
 /// let outcome = train(&problem, &method, start, &training, Budget::updates(200), 0, &mut [])?;
@@ -227,7 +225,7 @@ pub fn train(
             evaluated: None,
         },
     };
-    let mut step = prepared(method, training)?;
+    let mut step = method.start_within(memory(training))?;
     let mut batches = Batches::new(problem, training.batch, training.order, seed);
     if let Some(state) = start.state {
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
@@ -246,7 +244,7 @@ pub fn train(
         let batch = batches.next_batch();
         let learning_rate = method.learning_rate() * schedule.factor(used);
         let computed = compute(
-            problem.model(),
+            problem.objective.as_ref(),
             &batch,
             &run.now.parameters,
             step.as_mut(),
@@ -273,7 +271,7 @@ pub fn train(
             run.now.next_evaluation = following(run.now.updates, training.evaluate_every);
             let last = Last {
                 loss,
-                rows: batch.len() * problem.physics.widths().output,
+                rows: problem.objective.rows(batch.len()),
                 change,
             };
             let evaluated = run.evaluate(&last, step.takes_back());
@@ -299,7 +297,7 @@ pub fn train(
 /// # Errors
 /// Those of the step, or the first number of the loss or the physics that is not finite behind them.
 pub fn compute(
-    model: Model<'_>,
+    objective: &dyn Objective,
     batch: &Dataset,
     parameters: &[f64],
     step: &mut dyn Step,
@@ -307,10 +305,10 @@ pub fn compute(
 ) -> Result<(f64, Option<Update>)> {
     in_pool(|| {
         let _part = part!(STEP);
-        let at = Linearization::new(model, batch, parameters);
+        let at = objective.linearize(batch, parameters)?;
         let loss = at.loss();
         let update = match loss.is_finite() || step.takes_back() {
-            true => Some(step.step(&at, learning_rate).map_err(|error| {
+            true => Some(step.step(at.as_ref(), learning_rate).map_err(|error| {
                 // A number of the physics or the loss that spoilt the step says more than the step.
                 at.check_finite().err().unwrap_or(error)
             })?),
@@ -343,7 +341,7 @@ pub fn check(
     method.check()?;
     budget.check()?;
     problem.check()?;
-    let p = problem.network.parameter_count();
+    let p = problem.parameter_count();
     if parameters.len() != p {
         return Err(Error::Shape {
             what: "parameters".into(),
@@ -361,11 +359,15 @@ pub fn check(
         let expected = format!("at most the number of training samples, {samples}");
         return Err(Error::setting("batch", training.batch, expected));
     }
-    let (consumes, n, _) = consumption(problem, method, training)?;
-    let rows = n * (problem.network.total_width() + problem.physics.widths().control);
+    let (consumes, n, _) = consumption(problem, method, training);
+    if consumes == Consumes::PhysicsRows && problem.through_physics().is_none() {
+        return Err(no_parts(method.name()));
+    }
     let passes = match consumes {
         Consumes::Gradient | Consumes::PhysicsRows => 0,
-        Consumes::Products | Consumes::Gram | Consumes::Jacobian => rows,
+        Consumes::Products | Consumes::Gram | Consumes::Jacobian => {
+            problem.objective.pass_numbers(training.batch)
+        }
     };
     let gibibytes = (consumes.numbers(n, p) + passes) as f64 / NUMBERS_PER_GIB;
     if gibibytes > training.memory_limit {
@@ -381,25 +383,20 @@ pub fn check(
 
 pub(crate) const NUMBERS_PER_GIB: f64 = (1_u64 << 27) as f64;
 
-/// A method at work within the memory limit.
-fn prepared(method: &dyn Method, training: &Training) -> Result<Box<dyn Step>> {
-    let mut step = method.start()?;
-    step.limit_memory((training.memory_limit * NUMBERS_PER_GIB) as usize);
-    Ok(step)
+/// The numbers (f64) that an update may hold.
+fn memory(training: &Training) -> usize {
+    (training.memory_limit * NUMBERS_PER_GIB) as usize
 }
 
 /// What an update of a method will consume, with n and p: it tells the route that `auto` chose.
-///
-/// # Errors
-/// A setting out of range.
 pub fn consumption(
     problem: &Problem,
     method: &dyn Method,
     training: &Training,
-) -> Result<(Consumes, usize, usize)> {
-    let n = training.batch * problem.physics.widths().output;
-    let p = problem.network.parameter_count();
-    Ok((prepared(method, training)?.consumes(n, p), n, p))
+) -> (Consumes, usize, usize) {
+    let n = problem.objective.rows(training.batch);
+    let p = problem.parameter_count();
+    (method.consumes(n, p, memory(training)), n, p)
 }
 
 /// Everything that a training goes on from.
@@ -511,11 +508,19 @@ impl Run<'_, '_> {
 
     /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back`.
     fn evaluate(&mut self, last: &Last, takes_back: bool) -> Option<Stop> {
-        let model = self.problem.model();
+        let update = self.now.updates;
         let (train_loss, test_loss) = {
             let _part = part!(EVALUATE);
-            let loss = |data| model.loss(&self.now.parameters, data);
-            (loss(&self.problem.train), loss(&self.problem.test))
+            let objective = self.problem.objective.as_ref();
+            let loss = |data| objective.loss(&self.now.parameters, data);
+            let losses = loss(&self.problem.train).and_then(|train| {
+                let test = loss(&self.problem.test)?;
+                Ok((train, test))
+            });
+            match losses {
+                Ok(losses) => losses,
+                Err(error) => return Some(Stop::Failed { update, error }),
+            }
         };
         self.now.evaluated = Some((self.now.updates, train_loss, test_loss));
         let evaluation = Evaluation {

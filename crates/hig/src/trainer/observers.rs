@@ -1,9 +1,7 @@
 //! What watches a training: progress, metrics, diagnostics, checkpoints.
 
-use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::files::SavedState;
-use crate::network::{Activation, Network};
 use crate::problem::Problem;
 use std::fs::File;
 use std::io::Write;
@@ -139,36 +137,4 @@ impl Observer for MetricsWriter {
             .map_err(|e| Error::file(&self.path, e))?;
         Ok(Flow::Continue)
     }
-}
-
-/// How far the neurons of a network are driven into saturation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Saturation {
-    /// Mean of |activation| over hidden neurons and samples; near 1 for saturated neurons.
-    pub mean: f64,
-    /// Standard deviation of |activation| over the same; near 0 once all neurons are saturated.
-    pub deviation: f64,
-}
-
-/// Saturation of the hidden tanh and sine neurons over a set of samples; none without such layers.
-pub fn saturation(network: &Network, parameters: &[f64], data: &Dataset) -> Option<Saturation> {
-    let values = network.forward(parameters, data.input.as_ref());
-    let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-    for (activation, outputs) in network.activated(&values) {
-        if !matches!(activation, Activation::Tanh | Activation::Sine) {
-            continue;
-        }
-        for column in outputs.col_iter() {
-            for v in column.iter() {
-                count += 1.0;
-                sum += v.abs();
-                squares += v * v;
-            }
-        }
-    }
-    let mean = sum / count;
-    (count > 0.0).then(|| Saturation {
-        mean,
-        deviation: (squares / count - mean * mean).max(0.0).sqrt(),
-    })
 }

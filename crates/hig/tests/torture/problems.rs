@@ -102,7 +102,7 @@ impl Simulator for Poisoned {
         Smooth { scale: 1.0 }.widths()
     }
 
-    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+    fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         let healthy = Differentiated(Smooth { scale: 1.0 }).record(state, control);
         let poison = |part| self.part == part && self.on.load(Ordering::SeqCst);
         let mut y = healthy.y().clone();
@@ -113,7 +113,7 @@ impl Simulator for Poisoned {
         if poison(Part::Derivatives) {
             rows[(SAMPLE, 0)] = self.value;
         }
-        Box::new(Stored { y, rows })
+        Ok(Box::new(Stored { y, rows }))
     }
 }
 
@@ -127,12 +127,12 @@ impl Record for Stored {
         &self.y
     }
 
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
-        hig::physics::rows_transposed_times(&self.rows, cotangent)
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(hig::physics::rows_transposed_times(&self.rows, cotangent))
     }
 
-    fn rows(&self) -> Mat<f64> {
-        self.rows.clone()
+    fn rows(&self) -> Result<Mat<f64>> {
+        Ok(self.rows.clone())
     }
 }
 

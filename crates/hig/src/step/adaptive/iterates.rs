@@ -5,6 +5,7 @@
 //! while they move fast it lags behind. Which is better is told by every new batch before it is
 //! trained on, for the price of a forward pass each.
 
+use crate::error::Result;
 use crate::files::Exchange;
 use rayon::prelude::*;
 
@@ -107,10 +108,17 @@ impl Iterates {
     }
 
     /// Compares the averages by a new batch, on which the current parameters have a known loss.
-    pub fn judge(&mut self, current: f64, loss: impl Fn(&[f64]) -> f64 + Sync) {
+    ///
+    /// # Errors
+    /// Those of the loss.
+    pub fn judge(
+        &mut self,
+        current: f64,
+        loss: impl Fn(&[f64]) -> Result<f64> + Sync,
+    ) -> Result<()> {
         let count = MEMORY.min(self.updates.max(1.0));
-        self.averages.par_iter_mut().for_each(|average| {
-            let loss = loss(&average.values);
+        self.averages.par_iter_mut().try_for_each(|average| {
+            let loss = loss(&average.values)?;
             let ratio = match loss.is_nan() {
                 true => f64::INFINITY,
                 false => (loss / current).ln(),
@@ -118,7 +126,8 @@ impl Iterates {
             // Of two losses of 0 none is better.
             let ratio = if ratio.is_nan() { 0.0 } else { ratio };
             average.advantage += (ratio.clamp(-10.0, 10.0) - average.advantage) / count;
-        });
+            Ok(())
+        })
     }
 
     /// Takes an update (length p) and answers the change of the parameters shown, from those given.

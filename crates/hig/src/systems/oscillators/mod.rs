@@ -72,8 +72,10 @@ fn motion<S: Spring>(
 ) -> Vec<Picture> {
     let chosen = problem.test.select(&[sample]);
     let row = |m: &Mat<f64>| -> Vec<f64> { m.row(0).iter().copied().collect() };
-    let network = &problem.network;
-    let control = row(&network.predict(parameters, chosen.input.as_ref()));
+    let Some(parts) = problem.through_physics() else {
+        return Vec::new();
+    };
+    let control = row(&parts.control(parameters, &chosen));
     let masses = chain.state_len() / 2;
     let states = RungeKutta4::new(chain, steps, dt).trajectory(&row(&chosen.state), &control);
     let times: Vec<f64> = (0..=steps).map(|k| k as f64 * dt).collect();

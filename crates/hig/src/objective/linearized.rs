@@ -1,0 +1,140 @@
+//! The two traits between a model and a step.
+
+use super::{Jacobian, Linearization, ThroughPhysics};
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::linalg;
+use crate::network::ParameterView;
+
+/// A loss of samples under parameters θ, and what stands between the two.
+pub trait Objective: Send + Sync {
+    /// The parameter arrays by name, in the order of the flat vector θ; p is the end of the last.
+    fn parameters(&self) -> Vec<ParameterView>;
+
+    /// θ at the start of a training, from a seed (length p).
+    fn initial(&self, seed: u64) -> Vec<f64>;
+
+    /// n, the rows of J for so many samples.
+    fn rows(&self, samples: usize) -> usize;
+
+    /// How many numbers (f64) the passes of a linearized batch hold beside K or J, where all rows of J
+    /// are asked for.
+    fn pass_numbers(&self, samples: usize) -> usize;
+
+    /// Checks that the parts fit together.
+    ///
+    /// # Errors
+    /// The first part that does not fit, by name.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Checks that samples fit and that their numbers are finite.
+    ///
+    /// # Errors
+    /// The first array that does not fit, by name.
+    fn check_samples(&self, samples: &Dataset) -> Result<()>;
+
+    /// Mean loss of any number of samples, in bounded memory.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64>;
+
+    /// A batch linearised at θ (length p).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn linearize<'a>(
+        &'a self,
+        batch: &'a Dataset,
+        at: &'a [f64],
+    ) -> Result<Box<dyn Linearized + 'a>>;
+
+    /// How far hidden neurons are driven into saturation; none where there are no such neurons.
+    ///
+    /// # Errors
+    /// A pass that fails.
+    fn saturation(&self, _at: &[f64], _samples: &Dataset) -> Result<Option<Saturation>> {
+        Ok(None)
+    }
+
+    /// Network, physics and loss, where a network is called once and a simulator once behind it.
+    fn through_physics(&self) -> Option<&ThroughPhysics> {
+        None
+    }
+}
+
+/// How far the neurons of a network are driven into saturation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Saturation {
+    /// Mean of |activation| over hidden neurons and samples; near 1 for saturated neurons.
+    pub mean: f64,
+    /// Standard deviation of |activation| over the same; near 0 once all neurons are saturated.
+    pub deviation: f64,
+}
+
+/// A batch linearised at θ: all that a step may ask. Its own J is the [`Jacobian`] that it is.
+///
+/// The answers do not depend on what was asked before, to the last bit.
+pub trait Linearized: Jacobian {
+    /// θ (length p).
+    fn parameters(&self) -> &[f64];
+
+    /// Loss of the batch: the mean over its samples, or their sum, as the objective says.
+    fn loss(&self) -> f64;
+
+    /// The mean over its samples, whatever the objective says.
+    fn mean_loss(&self) -> f64;
+
+    /// g = ∂(loss)/∂y, stacked (length n).
+    fn cotangent(&self) -> &[f64];
+
+    /// C: what stands for the diagonal of ∂²(loss)/∂y² in a Gauss-Newton model, stacked (length n), all
+    /// above 0.
+    ///
+    /// # Errors
+    /// A loss that cannot tell it.
+    fn curvature(&self) -> Result<Vec<f64>>;
+
+    /// ∂(loss)/∂θ = Jᵀ·g (length p): one backward pass.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn gradient(&self) -> Result<Vec<f64>>;
+
+    /// The loss of the same batch at other parameters: one forward pass.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn loss_at(&self, parameters: &[f64]) -> Result<f64>;
+
+    /// The same after a change of the parameters (length p).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn loss_after(&self, delta: &[f64]) -> Result<f64> {
+        let moved = self.parameters().iter().zip(delta).map(|(p, d)| p + d);
+        self.loss_at(&moved.collect::<Vec<f64>>())
+    }
+
+    /// The same batch linearised at other parameters.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>>;
+
+    /// Refuses numbers that are not finite in what the loss and the physics have told until now.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`](crate::Error::NonFinite) with the place of the first.
+    fn check_finite(&self) -> Result<()> {
+        linalg::check_finite_vector("gradient of the loss in y", self.cotangent())
+    }
+
+    /// The parts of a batch that goes through a network and then a simulator, for a method whose type
+    /// says that it needs them.
+    fn through_physics(&self) -> Option<&Linearization<'_>> {
+        None
+    }
+}

@@ -1,0 +1,359 @@
+//! A network called once, then a simulator, then a loss: y = P(x, net(x; θ)).
+//!
+//! J = ∂y/∂θ runs through network and physics. Its n = b·dim(y) rows are stacked component by
+//! component: row `component · b + sample`.
+
+use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::linalg::{self, Mat, MatRef, Symmetric};
+use crate::loss::Loss;
+use crate::network::{Activation, Activations, Network, ParameterView};
+use crate::physics::{Record, Simulator};
+use crate::timing::part;
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+/// Network, physics and loss: what is needed to linearise a batch.
+pub struct ThroughPhysics {
+    /// The network u = net(x; θ).
+    pub network: Network,
+    /// The physics y = P(state, u).
+    pub physics: Box<dyn Simulator>,
+    /// The loss L(y, ŷ) of a sample.
+    pub loss: Box<dyn Loss>,
+    /// Whether a batch counts by the mean or the sum of its samples' losses.
+    pub reduction: Reduction,
+}
+
+impl ThroughPhysics {
+    /// A batch counts by the mean of its samples' losses.
+    pub fn new(
+        network: Network,
+        physics: impl Simulator + 'static,
+        loss: impl Loss + 'static,
+    ) -> Self {
+        Self {
+            network,
+            physics: Box::new(physics),
+            loss: Box::new(loss),
+            reduction: Reduction::Mean,
+        }
+    }
+
+    /// The same with the losses of a batch summed instead of averaged.
+    pub fn summed(mut self) -> Self {
+        self.reduction = Reduction::Sum;
+        self
+    }
+
+    /// What the network tells the physics of a data set, u (samples × control).
+    pub fn control(&self, parameters: &[f64], data: &Dataset) -> Mat<f64> {
+        self.network.predict(parameters, data.input.as_ref())
+    }
+
+    /// y of a data set (samples × dim(y)).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    pub fn simulate(&self, parameters: &[f64], data: &Dataset) -> Result<Mat<f64>> {
+        let control = self.control(parameters, data);
+        self.physics.simulate(data.state.as_ref(), control.as_ref())
+    }
+}
+
+impl Objective for ThroughPhysics {
+    fn parameters(&self) -> Vec<ParameterView> {
+        self.network.views()
+    }
+
+    fn initial(&self, seed: u64) -> Vec<f64> {
+        self.network.initial_parameters(seed)
+    }
+
+    fn rows(&self, samples: usize) -> usize {
+        samples * self.physics.widths().output
+    }
+
+    fn pass_numbers(&self, samples: usize) -> usize {
+        let widths = self.network.total_width() + self.physics.widths().control;
+        self.rows(samples) * widths
+    }
+
+    fn check(&self) -> Result<()> {
+        let widths = self.physics.widths();
+        if self.network.outputs() != widths.control {
+            return Err(Error::Shape {
+                what: "network output".into(),
+                found: format!("width {}", self.network.outputs()),
+                expected: format!("width {} (the control of the physics)", widths.control),
+            });
+        }
+        self.loss.check(widths.output)
+    }
+
+    fn check_samples(&self, samples: &Dataset) -> Result<()> {
+        let widths = self.physics.widths();
+        samples.check(self.network.inputs(), widths.state, widths.output)
+    }
+
+    /// In chunks as the physics asks.
+    fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
+        let size = self.physics.chunk().clamp(1, samples.len().max(1));
+        let chunks: Vec<f64> = (0..samples.len().div_ceil(size))
+            .into_par_iter()
+            .map(|chunk| {
+                let first = chunk * size;
+                let count = size.min(samples.len() - first);
+                let rows = |matrix: &'_ Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
+                let (input, state) = (rows(&samples.input), rows(&samples.state));
+                let control = self.network.predict(at, input.as_ref());
+                let y = self.physics.simulate(state.as_ref(), control.as_ref())?;
+                let target = samples.target.as_ref().subrows(first, count);
+                Ok(self.loss.values(y.as_ref(), target).iter().sum())
+            })
+            .collect::<Result<_>>()?;
+        Ok(chunks.iter().sum::<f64>() / samples.len() as f64)
+    }
+
+    fn linearize<'a>(
+        &'a self,
+        batch: &'a Dataset,
+        at: &'a [f64],
+    ) -> Result<Box<dyn Linearized + 'a>> {
+        Ok(Box::new(Linearization::new(self, batch, at)?))
+    }
+
+    /// Of the tanh and sine neurons.
+    fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
+        let values = self.network.forward(at, samples.input.as_ref());
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (activation, outputs) in self.network.activated(&values) {
+            if !matches!(activation, Activation::Tanh | Activation::Sine) {
+                continue;
+            }
+            for column in outputs.col_iter() {
+                for v in column.iter() {
+                    count += 1.0;
+                    sum += v.abs();
+                    squares += v * v;
+                }
+            }
+        }
+        let mean = sum / count;
+        Ok((count > 0.0).then(|| Saturation {
+            mean,
+            deviation: (squares / count - mean * mean).max(0.0).sqrt(),
+        }))
+    }
+
+    fn through_physics(&self) -> Option<&ThroughPhysics> {
+        Some(self)
+    }
+}
+
+/// A batch linearised through network, physics and loss.
+///
+/// ```
+/// use hig::objective::{Jacobian, Linearization};
+/// use hig::systems::{System, Toy};
+/// let problem = Toy { samples: 16, ..Toy::default() }.problem(0);
+/// let parameters = problem.initial_parameters(0);
+/// let parts = problem.through_physics().unwrap();
+/// let at = Linearization::new(parts, &problem.train, &parameters)?;
+/// let k = at.gram()?.complete();
+/// let j = at.jacobian()?.formed();
+/// assert_eq!((k.nrows(), j.nrows(), j.ncols()), (32, 32, 30));
+/// # Ok::<(), hig::Error>(())
+/// ```
+pub struct Linearization<'a> {
+    parts: &'a ThroughPhysics,
+    batch: &'a Dataset,
+    parameters: &'a [f64],
+    activations: Activations,
+    record: Box<dyn Record>,
+    cotangent: Vec<f64>,
+    mean_loss: f64,
+    loss: f64,
+    rows: OnceLock<Mat<f64>>,
+}
+
+impl<'a> Linearization<'a> {
+    /// One forward pass through network and physics at `parameters` (length p).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    pub fn new(
+        parts: &'a ThroughPhysics,
+        batch: &'a Dataset,
+        parameters: &'a [f64],
+    ) -> Result<Self> {
+        let _part = part!(FORWARD);
+        let activations = parts.network.forward(parameters, batch.input.as_ref());
+        let control = activations.output().as_ref();
+        let record = parts.physics.record(batch.state.as_ref(), control)?;
+        let (y, target) = (record.y().as_ref(), batch.target.as_ref());
+        let losses = parts.loss.values(y, target);
+        Ok(Self {
+            parts,
+            batch,
+            parameters,
+            cotangent: parts.reduction.rows(&parts.loss.cotangents(y, target)),
+            mean_loss: Reduction::Mean.loss(&losses),
+            loss: parts.reduction.loss(&losses),
+            activations,
+            record,
+            rows: OnceLock::new(),
+        })
+    }
+
+    /// Network, physics and loss.
+    pub fn parts(&self) -> &'a ThroughPhysics {
+        self.parts
+    }
+
+    /// The samples.
+    pub fn batch(&self) -> &'a Dataset {
+        self.batch
+    }
+
+    /// Values inside the network.
+    pub fn activations(&self) -> &Activations {
+        &self.activations
+    }
+
+    /// Output of the network u (samples × control).
+    pub fn control(&self) -> &Mat<f64> {
+        self.activations.output()
+    }
+
+    /// Output of the physics y (samples × dim(y)).
+    pub fn y(&self) -> &Mat<f64> {
+        self.record.y()
+    }
+
+    /// The physics rows ∂y_i/∂u, stacked (n × control); computed once.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    pub fn physics_rows(&self) -> Result<&Mat<f64>> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let _part = part!(GRAM);
+        let rows = self.record.rows()?;
+        Ok(self.rows.get_or_init(|| rows))
+    }
+
+    /// J.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    pub fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
+        let rows = Cow::Borrowed(self.physics_rows()?);
+        let network = &self.parts.network;
+        Ok(NetworkJacobian::new(
+            network,
+            self.parameters,
+            &self.activations,
+            rows,
+        ))
+    }
+}
+
+impl Linearized for Linearization<'_> {
+    fn parameters(&self) -> &[f64] {
+        self.parameters
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn mean_loss(&self) -> f64 {
+        self.mean_loss
+    }
+
+    fn cotangent(&self) -> &[f64] {
+        &self.cotangent
+    }
+
+    fn curvature(&self) -> Result<Vec<f64>> {
+        let target = self.batch.target.as_ref();
+        let of_samples = self.parts.loss.curvature(self.y().as_ref(), target);
+        Ok(self.parts.reduction.rows(&of_samples))
+    }
+
+    /// By the adjoint of the simulation, whether its rows are there or not.
+    fn gradient(&self) -> Result<Vec<f64>> {
+        let _part = part!(DIRECTION);
+        let (samples, components) = (self.y().nrows(), self.y().ncols());
+        let g = MatRef::from_column_major_slice(&self.cotangent, samples, components);
+        let du = self.record.vjp(g)?;
+        let network = &self.parts.network;
+        let gradient = network.vjp(self.parameters, &self.activations, du);
+        Ok(gradient.col_as_slice(0).to_vec())
+    }
+
+    fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
+        let _part = part!(FORWARD);
+        let mean = Objective::loss(self.parts, parameters, self.batch)?;
+        Ok(match self.parts.reduction {
+            Reduction::Mean => mean,
+            Reduction::Sum => mean * self.batch.len() as f64,
+        })
+    }
+
+    fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
+        self.parts.linearize(self.batch, parameters)
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        let what = "gradient of the loss in y";
+        linalg::check_finite(what, &linalg::unstack(&self.cotangent, self.y().nrows()))?;
+        match self.rows.get() {
+            Some(rows) => linalg::check_finite("Jacobian of the physics", rows),
+            None => Ok(()),
+        }
+    }
+
+    fn through_physics(&self) -> Option<&Linearization<'_>> {
+        Some(self)
+    }
+}
+
+/// All by the rows of the physics: they are simulated at the first question, and the next ones are
+/// cheaper than simulations.
+impl Jacobian for Linearization<'_> {
+    fn rows(&self) -> usize {
+        self.cotangent.len()
+    }
+    fn columns(&self) -> usize {
+        self.parameters.len()
+    }
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian()?.vjp(w)
+    }
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian()?.jvp(v)
+    }
+    fn gram(&self) -> Result<Symmetric> {
+        self.jacobian()?.gram()
+    }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.jacobian()?.image_gram(w)
+    }
+    fn normal(&self) -> Result<Symmetric> {
+        self.jacobian()?.normal()
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.jacobian()?.normal_image_gram(v)
+    }
+    fn transposed(&self) -> Result<Mat<f64>> {
+        self.jacobian()?.transposed()
+    }
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        Ok(Box::new(self.jacobian()?.with_scaled_rows(factors)))
+    }
+}
