@@ -52,24 +52,34 @@ impl Ending {
 }
 
 impl Caller {
-    /// Runs a call into Python on the waiting thread. None once a call has failed or Ctrl-C was
-    /// pressed: the work should then come to its end.
+    /// Runs a call into Python on the waiting thread.
+    ///
+    /// # Errors
+    /// The exception of the call, or, once a call has failed or Ctrl-C was pressed, that the work should
+    /// come to its end.
     pub fn ask<R: Send + 'static>(
         &self,
         call: impl FnOnce(Python<'_>) -> PyResult<R> + Send + 'static,
-    ) -> Option<R> {
+    ) -> hig::Result<R> {
+        let interrupted = || hig::Error::external("interrupted");
         if self.ending() {
-            return None;
+            return Err(interrupted());
         }
         let (reply, answer) = mpsc::sync_channel(1);
         let ending = self.ending.clone();
         let job = move |py: Python<'_>| match call(py) {
             // Nobody listens any more if the work was left behind.
-            Ok(value) => drop(reply.send(value)),
-            Err(error) => ending.fail(error),
+            Ok(value) => drop(reply.send(Ok(value))),
+            Err(error) => {
+                ending.fail(error.clone_ref(py));
+                drop(reply.send(Err(error)));
+            }
         };
-        self.events.send(Event::Call(Box::new(job))).ok()?;
-        answer.recv().ok()
+        let sent = self.events.send(Event::Call(Box::new(job)));
+        match sent.ok().and_then(|()| answer.recv().ok()) {
+            Some(answer) => answer.map_err(hig::Error::external),
+            None => Err(interrupted()),
+        }
     }
 
     /// Whether the work should come to its end.

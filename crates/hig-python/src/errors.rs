@@ -1,7 +1,7 @@
 //! The library's errors as Python exceptions with the same text.
 
 use hig::Error;
-use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 /// The exception that a Python user expects for an error.
@@ -10,6 +10,11 @@ pub fn raise(error: Error) -> PyErr {
     match error {
         Error::File { .. } => PyOSError::new_err(text),
         Error::Memory { .. } => PyMemoryError::new_err(text),
+        // An exception of the user's reaches the user as itself.
+        Error::External(error) => match error.downcast::<PyErr>() {
+            Ok(raised) => *raised,
+            Err(_) => PyRuntimeError::new_err(text),
+        },
         Error::Decomposition { .. } => Python::attach(|py| match linear_algebra(py, &text) {
             Ok(exception) | Err(exception) => exception,
         }),

@@ -6,13 +6,15 @@ use crate::errors::raise;
 use crate::network::Network;
 use crate::settings::{Assignments, system};
 use crate::simulator::PythonSimulator;
+use hig::files::Tensors;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss, SquaredError};
-use hig::network::Network as Layers;
+use hig::network::{Network as Layers, ParameterView, parameters_from, tensors_of};
+use hig::objective::{Reduction, ThroughPhysics};
 use hig::physics::Widths;
 use hig::{Dataset, Error};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,14 +65,14 @@ impl Problem {
         let caller = desk.caller();
         let physics = PythonSimulator::new(py, own.adapter.clone(), own.widths, caller)?;
         let network = own.network.build().map_err(raise)?;
-        let mut problem = hig::Problem::new(
-            own.train.clone(),
-            own.test.clone(),
+        let loss = loss(&own.loss, own.weights.clone()).map_err(raise)?;
+        let objective = ThroughPhysics {
             network,
-            physics,
-            SquaredError::sum(),
-        );
-        problem.loss = loss(&own.loss, own.weights.clone()).map_err(raise)?;
+            physics: Box::new(physics),
+            loss,
+            reduction: Reduction::Mean,
+        };
+        let problem = hig::Problem::of(own.train.clone(), own.test.clone(), objective);
         Ok((Arc::new(problem), desk))
     }
 
@@ -90,7 +92,8 @@ impl Problem {
     }
 
     fn parameters(&self, given: &PyReadonlyArray1<'_, f64>) -> PyResult<Vec<f64>> {
-        let (given, count) = (vector(given)?, self.network().parameter_count());
+        let given = vector(given)?;
+        let count = self.arrays().last().map_or(0, |view| view.range.end);
         if given.len() != count {
             return Err(raise(Error::Shape {
                 what: "weights".into(),
@@ -101,17 +104,24 @@ impl Problem {
         Ok(given)
     }
 
-    fn network(&self) -> &Layers {
+    /// The parameter arrays by name.
+    fn arrays(&self) -> Vec<ParameterView> {
         match &self.source {
-            Source::System(problem) => &problem.network,
-            Source::Own(own) => &own.layers,
+            Source::System(problem) => problem.parameters(),
+            Source::Own(own) => own.layers.views(),
         }
     }
 
-    fn state_width(&self) -> usize {
+    /// The network and the widths of the physics behind it.
+    fn network(&self) -> PyResult<(&Layers, Widths)> {
         match &self.source {
-            Source::System(problem) => problem.physics.widths().state,
-            Source::Own(own) => own.widths.state,
+            Source::System(problem) => match problem.through_physics() {
+                Some(parts) => Ok((&parts.network, parts.physics.widths())),
+                None => Err(PyValueError::new_err(
+                    "this problem is no network with a simulator behind it",
+                )),
+            },
+            Source::Own(own) => Ok((&own.layers, own.widths)),
         }
     }
 }
@@ -212,19 +222,20 @@ impl Problem {
 
     /// Widths of network input, state, control and output.
     #[getter]
-    fn widths(&self) -> (usize, usize, usize, usize) {
-        let widths = match &self.source {
-            Source::System(problem) => problem.physics.widths(),
-            Source::Own(own) => own.widths,
-        };
-        let inputs = self.network().inputs();
-        (inputs, widths.state, widths.control, widths.output)
+    fn widths(&self) -> PyResult<(usize, usize, usize, usize)> {
+        let (network, widths) = self.network()?;
+        Ok((
+            network.inputs(),
+            widths.state,
+            widths.control,
+            widths.output,
+        ))
     }
 
     /// Names and shapes of the parameter arrays, in the order of the flat vector.
     #[getter]
     fn views(&self) -> Vec<(String, Vec<usize>)> {
-        let views = self.network().views().into_iter();
+        let views = self.arrays().into_iter();
         views.map(|view| (view.name, view.shape)).collect()
     }
 
@@ -253,7 +264,11 @@ impl Problem {
     }
 
     fn initial_parameters<'py>(&self, py: Python<'py>, seed: u64) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, self.network().initial_parameters(seed))
+        let initial = match &self.source {
+            Source::System(problem) => problem.initial_parameters(seed),
+            Source::Own(own) => own.layers.initial_parameters(seed),
+        };
+        PyArray1::from_vec(py, initial)
     }
 
     fn predict<'py>(
@@ -263,8 +278,8 @@ impl Problem {
         input: PyReadonlyArray2<'py, f64>,
     ) -> PyResult<Array2<'py>> {
         let (parameters, input) = (self.parameters(&parameters)?, matrix(&input)?);
-        expect_width("input", &input, self.network().inputs())?;
-        let network = self.network();
+        let (network, _) = self.network()?;
+        expect_width("input", &input, network.inputs())?;
         let output = py.detach(|| network.predict(&parameters, input.as_ref()));
         by_rows(py, output.as_ref())
     }
@@ -278,8 +293,9 @@ impl Problem {
     ) -> PyResult<Array2<'py>> {
         let parameters = self.parameters(&parameters)?;
         let (input, state) = (matrix(&input)?, matrix(&state)?);
-        expect_width("input", &input, self.network().inputs())?;
-        expect_width("state", &state, self.state_width())?;
+        let (network, widths) = self.network()?;
+        expect_width("input", &input, network.inputs())?;
+        expect_width("state", &state, widths.state)?;
         if state.nrows() != input.nrows() {
             return Err(raise(Error::Shape {
                 what: "state".into(),
@@ -288,9 +304,11 @@ impl Problem {
             }));
         }
         let y = self.run(py, move |problem| {
-            let control = problem.network.predict(&parameters, input.as_ref());
-            problem.physics.simulate(state.as_ref(), control.as_ref())
+            let parts = problem.through_physics()?;
+            let control = parts.network.predict(&parameters, input.as_ref());
+            Some(parts.physics.simulate(state.as_ref(), control.as_ref()))
         })?;
+        let y = y.expect("it has a network").map_err(raise)?;
         by_rows(py, y.as_ref())
     }
 
@@ -302,9 +320,10 @@ impl Problem {
     ) -> PyResult<(f64, f64)> {
         let parameters = self.parameters(&parameters)?;
         self.run(py, move |problem| {
-            let loss = |data| problem.model().loss(&parameters, data);
-            (loss(&problem.train), loss(&problem.test))
-        })
+            let loss = |data| problem.objective.loss(&parameters, data);
+            Ok((loss(&problem.train)?, loss(&problem.test)?))
+        })?
+        .map_err(raise)
     }
 
     fn save_parameters(
@@ -313,8 +332,8 @@ impl Problem {
         path: PathBuf,
     ) -> PyResult<()> {
         let parameters = self.parameters(&parameters)?;
-        let saved = self.network().save_parameters(&parameters, &path);
-        saved.map_err(raise)
+        let tensors = tensors_of(&self.arrays(), &parameters);
+        tensors.save(&path).map_err(raise)
     }
 
     fn load_parameters<'py>(
@@ -322,7 +341,8 @@ impl Problem {
         py: Python<'py>,
         path: PathBuf,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let parameters = self.network().load_parameters(&path).map_err(raise)?;
+        let read = Tensors::load(&path).and_then(|t| parameters_from(&self.arrays(), &t));
+        let parameters = read.map_err(raise)?;
         Ok(PyArray1::from_vec(py, parameters))
     }
 }

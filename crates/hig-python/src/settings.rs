@@ -121,8 +121,8 @@ pub fn canonical<'py>(
 /// Whether a method asks for no more than a gradient.
 #[pyfunction]
 pub fn asks_gradient(name: &str) -> PyResult<bool> {
-    let step = step::method(name).and_then(|method| method.start());
-    Ok(step.map_err(raise)?.consumes(1, 1) == Consumes::Gradient)
+    let method = step::method(name).map_err(raise)?;
+    Ok(method.consumes(1, 1, usize::MAX) == Consumes::Gradient)
 }
 
 /// The settings with which a system's source compares methods, and its budget.

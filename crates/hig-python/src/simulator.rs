@@ -6,6 +6,7 @@
 use crate::arrays::{Array2, by_rows, matrix};
 use crate::attend::{Caller, Desk};
 use crate::errors::raise;
+use hig::Result;
 use hig::linalg::{Mat, MatRef};
 use hig::physics::{Record, Simulator, Widths, check::check, rows_times, rows_transposed_times};
 use numpy::{PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
@@ -55,13 +56,15 @@ impl PythonSimulator {
         })
     }
 
-    /// Calls a method with batches, samples × width each, that answers with such a batch. None once
-    /// the work should end.
+    /// Calls a method with batches, samples × width each, that answers with such a batch.
+    ///
+    /// # Errors
+    /// Its exception, or that the work should end.
     fn batch<const K: usize>(
         &self,
         method: &'static str,
         given: [Arc<Mat<f64>>; K],
-    ) -> Option<Mat<f64>> {
+    ) -> Result<Mat<f64>> {
         let adapter = self.adapter.clone();
         self.caller.ask(move |py| {
             let answer: PyReadonlyArray2<'_, f64> =
@@ -70,7 +73,7 @@ impl PythonSimulator {
         })
     }
 
-    fn rows(&self, at: &At) -> Option<Mat<f64>> {
+    fn rows(&self, at: &At) -> Result<Mat<f64>> {
         let (adapter, given) = (self.adapter.clone(), at.both());
         self.caller.ask(move |py| {
             let answer: PyReadonlyArray3<'_, f64> =
@@ -113,11 +116,6 @@ fn stacked(array: &PyReadonlyArray3<'_, f64>) -> PyResult<Mat<f64>> {
     Ok(rows)
 }
 
-/// Numbers that end a training where there is no answer.
-fn missing(rows: usize, columns: usize) -> Mat<f64> {
-    Mat::full(rows, columns, f64::NAN)
-}
-
 fn shared(matrix: MatRef<'_, f64>) -> Arc<Mat<f64>> {
     Arc::new(matrix.to_owned())
 }
@@ -132,8 +130,7 @@ impl Simulator for PythonSimulator {
             state: shared(state),
             control: shared(control),
         };
-        let y = self.batch("simulate", at.both());
-        let y = y.unwrap_or_else(|| missing(control.nrows(), self.widths.output));
+        let y = self.batch("simulate", at.both())?;
         Ok(Box::new(PythonRecord {
             simulator: self.clone(),
             at,
@@ -143,8 +140,7 @@ impl Simulator for PythonSimulator {
     }
 
     fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Mat<f64>> {
-        let y = self.batch("simulate", [shared(state), shared(control)]);
-        Ok(y.unwrap_or_else(|| missing(control.nrows(), self.widths.output)))
+        self.batch("simulate", [shared(state), shared(control)])
     }
 
     /// Every call has its price, so that an evaluation makes one.
@@ -158,10 +154,8 @@ impl Simulator for PythonSimulator {
         control: MatRef<'_, f64>,
         y: MatRef<'_, f64>,
     ) -> Result<Option<Mat<f64>>> {
-        Ok(self.offers.inverse.then(|| {
-            let inverse = self.batch("inverse", [shared(state), shared(control), shared(y)]);
-            inverse.unwrap_or_else(|| missing(control.nrows(), control.ncols()))
-        }))
+        let asked = || self.batch("inverse", [shared(state), shared(control), shared(y)]);
+        self.offers.inverse.then(asked).transpose()
     }
 }
 
@@ -189,13 +183,12 @@ struct PythonRecord {
 }
 
 impl PythonRecord {
-    fn kept_rows(&self) -> &Mat<f64> {
-        self.rows.get_or_init(|| {
-            let rows = self.simulator.rows(&self.at);
-            rows.unwrap_or_else(|| {
-                missing(self.y.nrows() * self.y.ncols(), self.at.control.ncols())
-            })
-        })
+    fn kept_rows(&self) -> Result<&Mat<f64>> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let rows = self.simulator.rows(&self.at)?;
+        Ok(self.rows.get_or_init(|| rows))
     }
 }
 
@@ -206,22 +199,20 @@ impl Record for PythonRecord {
 
     fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         if self.rows.get().is_none() && self.simulator.offers.vjp {
-            let product = self.simulator.batch("vjp", self.at.with(cotangent));
-            return product.unwrap_or_else(|| missing(self.y.nrows(), self.at.control.ncols()));
+            return self.simulator.batch("vjp", self.at.with(cotangent));
         }
-        Ok(rows_transposed_times(self.kept_rows(), cotangent))
+        Ok(rows_transposed_times(self.kept_rows()?, cotangent))
     }
 
     fn rows(&self) -> Result<Mat<f64>> {
-        Ok(self.kept_rows().clone())
+        Ok(self.kept_rows()?.clone())
     }
 
     fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         if self.rows.get().is_none() && self.simulator.offers.jvp {
-            let product = self.simulator.batch("jvp", self.at.with(tangent));
-            return product.unwrap_or_else(|| missing(self.y.nrows(), self.y.ncols()));
+            return self.simulator.batch("jvp", self.at.with(tangent));
         }
-        Ok(rows_times(self.kept_rows(), tangent))
+        Ok(rows_times(self.kept_rows()?, tangent))
     }
 }
 

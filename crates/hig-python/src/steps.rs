@@ -6,7 +6,7 @@ use crate::errors::raise;
 use crate::settings::{Assignments, assign};
 use hig::linalg::{Mat, MatRef};
 use hig::objective::{ExplicitJacobian, Jacobian};
-use hig::spectral::{Decomposition, Request, filtered_inverse};
+use hig::spectral::{Spectrum, filtered_inverse};
 use hig::step::Spectral;
 use hig::{Error, Result};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
@@ -98,9 +98,10 @@ pub fn spectral_step<'py>(
         check_gradient(&g, jacobian.rows())?;
         check_finite(transposed)?;
         let filter = spectral.filter();
-        let request = Request::new(spectral.route, spectral.accuracy, spectral.tolerance);
-        let parts = request.decompose(&jacobian, &g, &filter)?;
-        Ok(parts.direction(&jacobian, &filter))
+        let request = spectral.request(usize::MAX);
+        request
+            .decompose(&jacobian, &g, &filter)?
+            .direction(&filter)
     })?;
     Ok(PyArray1::from_vec(py, step))
 }
@@ -118,7 +119,7 @@ pub fn gram_step<'py>(
     let work = move || {
         check_gradient(&g, gram.nrows())?;
         hig::linalg::check_finite("gram", &gram)?;
-        let parts = Decomposition::of_gram(&gram, &g, &filter)?;
+        let parts = Spectrum::of_gram(&gram, &g, &filter)?;
         let c = parts.sample_weights(&filter);
         Ok(c.expect("a decomposition of K works in the space of the samples"))
     };

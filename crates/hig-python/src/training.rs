@@ -116,8 +116,9 @@ impl Observer for Watch {
             answer.extract::<bool>()
         });
         Ok(match stop {
-            Some(false) => Flow::Continue,
-            Some(true) | None => Flow::Stop,
+            Ok(false) => Flow::Continue,
+            // What was raised is told by the thread that waits.
+            Ok(true) | Err(_) => Flow::Stop,
         })
     }
 }

@@ -70,9 +70,9 @@ pub enum Error {
         /// Why, and what would be right.
         reason: String,
     },
-    /// A simulator could not simulate, or not tell a derivative.
-    #[error("the simulator failed: {0}")]
-    Simulator(Box<dyn std::error::Error + Send + Sync>),
+    /// The error of a simulator or an observer that is not of this library.
+    #[error("{0}")]
+    External(Box<dyn std::error::Error + Send + Sync>),
     /// A matrix could not be decomposed.
     #[error("the {matrix} ({size} x {size}) could not be decomposed: {reason}")]
     Decomposition {
@@ -107,6 +107,11 @@ impl Error {
             value: value.to_string(),
             expected: expected.to_string(),
         }
+    }
+
+    /// An error that is not of this library, such as that of a simulation that cannot be done.
+    pub fn external(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::External(error.into())
     }
 
     /// A name that does not exist; the message suggests the nearest of `known`.

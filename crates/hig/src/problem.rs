@@ -2,11 +2,13 @@
 
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::files::Tensors;
 use crate::loss::Loss;
-use crate::network::{Network, ParameterView};
+use crate::network::{self, Network, ParameterView};
 use crate::objective::{Objective, ThroughPhysics};
 use crate::physics::Simulator;
 use rand_pcg::Pcg64;
+use std::path::Path;
 
 /// Draws any number of new samples.
 pub type Sampler = Box<dyn Fn(usize, &mut Pcg64) -> Dataset + Send + Sync>;
@@ -67,6 +69,22 @@ impl Problem {
     /// θ at the start of a training, from a seed.
     pub fn initial_parameters(&self, seed: u64) -> Vec<f64> {
         self.objective.initial(seed)
+    }
+
+    /// Reads parameters from a safetensors file that has every array by its name, in f64 or f32.
+    ///
+    /// # Errors
+    /// Unreadable file; a tensor that is missing, unexpected, of the wrong shape or not finite.
+    pub fn load_parameters(&self, path: &Path) -> Result<Vec<f64>> {
+        network::parameters_from(&self.parameters(), &Tensors::load(path)?)
+    }
+
+    /// Writes parameters so that [`load_parameters`](Self::load_parameters) reads the same bits.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save_parameters(&self, parameters: &[f64], path: &Path) -> Result<()> {
+        network::tensors_of(&self.parameters(), parameters).save(path)
     }
 
     /// Network, physics and loss, where the objective has these parts.

@@ -25,6 +25,7 @@ pub use layer::{Initial, Layer, Parameter};
 pub use layer_norm::LayerNorm;
 pub use resample::{AveragePool2d, Upsample2d};
 pub use scale::Scale;
+pub use weights::{parameters_from, tensors_of};
 
 use crate::data::{Purpose, random};
 use crate::error::{Error, Result};

@@ -40,7 +40,7 @@ pub struct Widths {
 
 /// A batch of independent simulations, differentiable in the control.
 ///
-/// A simulation that cannot be done is an [`Error::Simulator`](crate::Error::Simulator), never a matrix
+/// A simulation that cannot be done is an [`Error::External`](crate::Error::External), never a matrix
 /// of NaN: it ends the training with its own words, and nothing that was trained is lost.
 pub trait Simulator: Send + Sync {
     /// Widths of state, control and y.

@@ -70,7 +70,7 @@ impl Spectral {
     }
 
     /// How J is decomposed where an update may hold so many numbers.
-    fn request(&self, memory: usize) -> Request {
+    pub fn request(&self, memory: usize) -> Request {
         Request::new(self.route, self.accuracy, self.tolerance, memory)
     }
 

@@ -309,8 +309,11 @@ pub fn compute(
         let loss = at.loss();
         let update = match loss.is_finite() || step.takes_back() {
             true => Some(step.step(at.as_ref(), learning_rate).map_err(|error| {
-                // A number of the physics or the loss that spoilt the step says more than the step.
-                at.check_finite().err().unwrap_or(error)
+                match error {
+                    Error::External(_) => error,
+                    // A number of the physics or the loss that spoilt the step says more than the step.
+                    _ => at.check_finite().err().unwrap_or(error),
+                }
             })?),
             false => None,
         };
