@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import PrecisionWarning
+from ._precision import PrecisionWarning
 
 Array = NDArray[np.float64]
 

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ._arrays import Array
-
-if TYPE_CHECKING:
-    from ._result import Result
 
 _WIDTH, _HEIGHT = 320, 90
 
 
-def page(result: Result) -> str:
-    """The table and the curve of the test loss over updates."""
-    rows = {
-        "method": repr(result.method),
-        "test loss": f"{result.test_loss:.4e}",
-        "training loss": f"{result.train_loss:.4e}",
-        "updates": str(result.updates),
-        "epochs": f"{result.epochs:.4g}",
-        "seconds": f"{result.seconds:.3g}",
-        "ended": result.stop,
-    }
+def page(rows: dict[str, str], update: NDArray[np.int64], test_loss: Array) -> str:
+    """A table of names and values, and the curve of the test loss over updates."""
     cells = "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th>"
         f"<td style='text-align:left'>{escape(value)}</td></tr>"
         for name, value in rows.items()
     )
-    return f"<table>{cells}</table>{_curve(result.history.update, result.history.test_loss)}"
+    return f"<table>{cells}</table>{_curve(update, test_loss)}"
 
 
-def _curve(update: np.ndarray[tuple[int], np.dtype[np.int64]], loss: Array) -> str:
+def _curve(update: NDArray[np.int64], loss: Array) -> str:
     shown = np.isfinite(loss) & (loss > 0)
     if shown.sum() < 2:
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
@@ -14,9 +13,6 @@ from .losses import Loss, SquaredError
 from .networks import Network
 from .physics import Simulator
 from .physics._adapter import Adapter
-
-if TYPE_CHECKING:
-    from ._system import System
 
 
 class Problem:
@@ -47,14 +43,19 @@ class Problem:
 
     @classmethod
     def of_system(
-        cls, system: System, seed: int, train: Dataset | None = None, test: Dataset | None = None
+        cls,
+        name: str,
+        assignments: list[tuple[str, str]],
+        seed: int,
+        train: Dataset | None = None,
+        test: Dataset | None = None,
     ) -> Problem:
-        """The problem of a system of the library."""
+        """The problem of a system of the library, by its name and settings."""
         problem = cls.__new__(cls)
         problem._adapter = None  # type: ignore[assignment]
         problem._compiled = _hig.Problem.system(
-            system.name,
-            system._assignments(),
+            name,
+            assignments,
             seed,
             None if train is None else train._arrays(),
             None if test is None else test._arrays(),

@@ -164,4 +164,13 @@ class Result:
         )
 
     def _repr_html_(self) -> str:
-        return page(self)
+        rows = {
+            "method": repr(self.method),
+            "test loss": f"{self.test_loss:.4e}",
+            "training loss": f"{self.train_loss:.4e}",
+            "updates": str(self.updates),
+            "epochs": f"{self.epochs:.4g}",
+            "seconds": f"{self.seconds:.3g}",
+            "ended": self.stop,
+        }
+        return page(rows, self.history.update, self.history.test_loss)

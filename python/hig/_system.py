@@ -21,7 +21,7 @@ class System(Settings):
         self, seed: int = 0, *, train: Dataset | None = None, test: Dataset | None = None
     ) -> Problem:
         """Data and network for a seed; given samples take the place of the system's own."""
-        return Problem.of_system(self, seed, train, test)
+        return Problem.of_system(self.name, self._assignments(), seed, train, test)
 
     def method(self, name: str, **settings: Any) -> Method:
         """A method with the settings that the system's source recommends, and these over them."""

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._precision import PrecisionWarning
+
 if TYPE_CHECKING:
     from ._result import Result
+
+
+__all__ = ["PrecisionWarning", "TrainingInterrupted", "TrainingStopped"]
 
 
 class TrainingStopped(RuntimeError):
@@ -30,7 +35,3 @@ class TrainingInterrupted(KeyboardInterrupt):
     def __init__(self, result: Result) -> None:
         super().__init__(f"after update {result.updates}")
         self.result = result
-
-
-class PrecisionWarning(UserWarning):
-    """Numbers of less than double precision were given where small singular values matter."""

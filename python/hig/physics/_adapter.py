@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
-from ..errors import PrecisionWarning
+from .._precision import PrecisionWarning
 
 
 class Adapter:
