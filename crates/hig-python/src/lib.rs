@@ -5,11 +5,10 @@
 //! own lists, with their settings.
 //!
 //! Whatever takes long runs on a thread of its own while the calling thread waits without the
-//! interpreter lock, looks for Ctrl-C, and lends itself to simulators and callbacks (`attend.rs`).
+//! interpreter lock, looks for Ctrl-C, and lends itself to simulators and callbacks (`worker.rs`).
 #![deny(unsafe_code)]
 
 mod arrays;
-mod attend;
 mod errors;
 mod network;
 mod problem;
@@ -17,6 +16,7 @@ mod settings;
 mod simulator;
 mod steps;
 mod training;
+mod worker;
 
 use pyo3::prelude::*;
 

@@ -1,11 +1,11 @@
 //! Problems: a system of the library, or a network, a Python simulator, a loss and data.
 
 use crate::arrays::{Array2, by_rows, matrix, vector};
-use crate::attend::Desk;
 use crate::errors::raise;
 use crate::network::Network;
 use crate::settings::{Assignments, system};
 use crate::simulator::PythonSimulator;
+use crate::worker::Worker;
 use hig::files::Tensors;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss, SquaredError};
@@ -56,13 +56,13 @@ impl Problem {
     ///
     /// # Errors
     /// Parts that do not fit.
-    pub fn open(&self, py: Python<'_>) -> PyResult<(Arc<hig::Problem>, Desk)> {
-        let desk = Desk::new();
+    pub fn open(&self, py: Python<'_>) -> PyResult<(Arc<hig::Problem>, Worker)> {
+        let worker = Worker::new();
         let own = match &self.source {
-            Source::System(problem) => return Ok((problem.clone(), desk)),
+            Source::System(problem) => return Ok((problem.clone(), worker)),
             Source::Own(own) => own,
         };
-        let caller = desk.caller();
+        let caller = worker.caller();
         let physics = PythonSimulator::new(py, own.adapter.clone(), own.widths, caller)?;
         let network = own.network.build().map_err(raise)?;
         let loss = loss(&own.loss, own.weights.clone()).map_err(raise)?;
@@ -73,7 +73,7 @@ impl Problem {
             reduction: Reduction::Mean,
         };
         let problem = hig::Problem::of(own.train.clone(), own.test.clone(), objective);
-        Ok((Arc::new(problem), desk))
+        Ok((Arc::new(problem), worker))
     }
 
     /// Runs work on the problem to its end.
@@ -82,9 +82,9 @@ impl Problem {
         py: Python<'_>,
         work: impl FnOnce(&hig::Problem) -> R + Send + 'static,
     ) -> PyResult<R> {
-        let (problem, desk) = self.open(py)?;
-        let ended = desk.attend(py, |_| Ok(()), move || work(&problem))?;
-        match (ended.raised, ended.result) {
+        let (problem, worker) = self.open(py)?;
+        let finished = worker.run(py, |_| Ok(()), move || work(&problem))?;
+        match (finished.raised, finished.result) {
             (Some(error), _) => Err(error),
             (None, Some(result)) => Ok(result),
             (None, None) => Err(PyRuntimeError::new_err("left behind")),

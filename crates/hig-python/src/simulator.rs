@@ -4,8 +4,8 @@
 //! right shape; its methods are called on the thread that asked for the work.
 
 use crate::arrays::{Array2, by_rows, matrix};
-use crate::attend::{Caller, Desk};
 use crate::errors::raise;
+use crate::worker::{Caller, Worker};
 use hig::Result;
 use hig::linalg::{Mat, MatRef};
 use hig::physics::{Record, Simulator, Widths, check::check, rows_times, rows_transposed_times};
@@ -231,14 +231,14 @@ pub fn check_simulator(
         control: control.ncols(),
         output: outputs,
     };
-    let desk = Desk::new();
-    let simulator = PythonSimulator::new(py, Arc::new(adapter), widths, desk.caller())?;
-    let ended = desk.attend(
+    let worker = Worker::new();
+    let simulator = PythonSimulator::new(py, Arc::new(adapter), widths, worker.caller())?;
+    let finished = worker.run(
         py,
         |_| Ok(()),
         move || check(&simulator, state.as_ref(), control.as_ref()),
     )?;
-    match (ended.raised, ended.result) {
+    match (finished.raised, finished.result) {
         (Some(error), _) => Err(error),
         (None, Some(report)) => {
             let report = report.map_err(raise)?;

@@ -1,9 +1,9 @@
 //! The step alone, for a J or a K given as an array.
 
 use crate::arrays::{Array2, by_columns, matrix, transposed, vector};
-use crate::attend;
 use crate::errors::raise;
 use crate::settings::{Assignments, assign};
+use crate::worker;
 use hig::linalg::{Mat, MatRef};
 use hig::objective::{ExplicitJacobian, Jacobian};
 use hig::spectral::{Spectrum, filtered_inverse};
@@ -36,7 +36,7 @@ fn on_jacobian<R: Send + 'static>(
         py.detach(|| work(transposed))
     } else {
         let copy = transposed.to_owned();
-        attend::alone(py, move || work(copy.as_ref()))?
+        worker::alone(py, move || work(copy.as_ref()))?
     };
     result.map_err(raise)
 }
@@ -125,7 +125,7 @@ pub fn gram_step<'py>(
     };
     let long = (gradient.as_slice()?.len() as f64).powi(3) >= LONG;
     let c = match long {
-        true => attend::alone(py, work)?,
+        true => worker::alone(py, work)?,
         false => py.detach(work),
     };
     Ok(PyArray1::from_vec(py, c.map_err(raise)?))

@@ -1,10 +1,10 @@
 //! Training, watched from Python.
 
 use crate::arrays::vector;
-use crate::attend::Caller;
 use crate::errors::raise;
 use crate::problem::Problem;
 use crate::settings::{self, Assignments};
+use crate::worker::Caller;
 use hig::files::SavedState;
 use hig::trainer::{
     self, Budget, CheckpointWriter, Evaluation, Flow, Observer, Outcome, Progress, Start, Stop,
@@ -150,7 +150,7 @@ pub fn train<'py>(
         seconds,
     };
     let parameters = vector(&parameters)?;
-    let (problem, desk) = problem.open(py)?;
+    let (problem, worker) = problem.open(py)?;
     trainer::check(&problem, method.as_ref(), &parameters, &training, &budget).map_err(raise)?;
     let mut start = Start::from(parameters);
     let mut writer = None;
@@ -176,14 +176,14 @@ pub fn train<'py>(
     }));
     let mut watch = Watch {
         place: place.clone(),
-        caller: desk.caller(),
+        caller: worker.caller(),
         callback: callback.map(Arc::new),
     };
     let tell = |py: Python<'_>| match &tick {
         Some(tick) => tell(py, tick, &place),
         None => Ok(()),
     };
-    let ended = desk.attend(py, tell, move || {
+    let finished = worker.run(py, tell, move || {
         let mut observers: Vec<&mut dyn Observer> = vec![&mut watch];
         if let Some(writer) = &mut writer {
             observers.push(writer);
@@ -199,11 +199,11 @@ pub fn train<'py>(
         )
     })?;
     if let Some(tick) = &tick {
-        tell_last(py, tick, &place, ended.raised.is_none())?;
+        tell_last(py, tick, &place, finished.raised.is_none())?;
     }
-    let outcome = ended.result.transpose().map_err(raise)?;
+    let outcome = finished.result.transpose().map_err(raise)?;
     let left = left(py, &lock(&place), outcome.as_ref())?;
-    let raised = ended.raised.map(|error| error.into_value(py).into_any());
+    let raised = finished.raised.map(|error| error.into_value(py).into_any());
     Ok((left, raised))
 }
 

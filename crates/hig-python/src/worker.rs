@@ -88,22 +88,22 @@ impl Caller {
     }
 }
 
-/// The waiting side.
-pub struct Desk {
+/// Work on a thread of its own, and the thread that waits for it.
+pub struct Worker {
     caller: Caller,
     events: Mutex<Receiver<Event>>,
 }
 
-/// How the work ended.
-pub struct Ended<R> {
+/// How the work finished.
+pub struct Finished<R> {
     /// Its result; none where it was left behind after Ctrl-C.
     pub result: Option<R>,
     /// What Python raised meanwhile: KeyboardInterrupt, or the exception of a call.
     pub raised: Option<PyErr>,
 }
 
-impl Desk {
-    /// A desk with nobody at it yet.
+impl Worker {
+    /// Nothing runs yet.
     pub fn new() -> Self {
         let (sender, events) = mpsc::channel();
         let ending = Arc::default();
@@ -125,15 +125,15 @@ impl Desk {
     ///
     /// # Errors
     /// A panic of the work.
-    pub fn attend<R: Send + 'static>(
+    pub fn run<R: Send + 'static>(
         self,
         py: Python<'_>,
         mut tick: impl FnMut(Python<'_>) -> PyResult<()>,
         work: impl FnOnce() -> R + Send + 'static,
-    ) -> PyResult<Ended<R>> {
+    ) -> PyResult<Finished<R>> {
         let ending = self.caller.ending.clone();
         let done = self.caller.events.clone();
-        let worker = std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             // Told also where the work panics.
             let _told = Told(done);
             work()
@@ -162,14 +162,14 @@ impl Desk {
                     .map(|_| Instant::now());
             }
             if patience.is_some_and(|since| since.elapsed() > GRACE) {
-                return Ok(Ended {
+                return Ok(Finished {
                     result: None,
                     raised,
                 });
             }
         }
-        let result = py.detach(|| worker.join()).map_err(panicked)?;
-        Ok(Ended {
+        let result = py.detach(|| thread.join()).map_err(panicked)?;
+        Ok(Finished {
             result: Some(result),
             raised: raised.or_else(|| ending.failure()),
         })
@@ -204,8 +204,8 @@ pub fn alone<R: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> PyResult<R> {
-    let ended = Desk::new().attend(py, |_| Ok(()), work)?;
-    match (ended.result, ended.raised) {
+    let finished = Worker::new().run(py, |_| Ok(()), work)?;
+    match (finished.result, finished.raised) {
         (Some(result), None) => Ok(result),
         (_, Some(error)) => Err(error),
         (None, None) => Err(PyRuntimeError::new_err("left behind")),
