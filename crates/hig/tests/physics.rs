@@ -2,17 +2,17 @@
 
 mod common;
 
+use common::oracle::Oracle;
 use common::*;
-use hig::linalg::Mat;
+use hig::linalg::{Mat, MatRef};
 use hig::network::Activation;
 use hig::physics::check::check;
 use hig::physics::{
-    Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Widths,
+    Differentiated, Equations, Real, Record, RungeKutta4, SampleFunction, Simulator, Widths,
 };
 use hig::systems::{
     CubicSpring, LinearOscillators, LinearSpring, OscillatorChain, Scaling, System, Toy,
 };
-use num_dual::Dual64;
 use proptest::prelude::*;
 
 /// A damped pendulum whose pivot shakes, driven by a torque and a change of its damping.
@@ -360,14 +360,14 @@ fn dual<E: Equations>(
     control: &[f64],
     tangent: &[f64],
 ) -> (Vec<f64>, Vec<f64>) {
-    let state: Vec<Dual64> = state.iter().map(|v| Dual64::from_re(*v)).collect();
+    let state: Vec<Oracle> = state.iter().map(|v| Oracle::constant(*v)).collect();
     let pairs = control.iter().zip(tangent);
-    let control: Vec<Dual64> = pairs.map(|(u, du)| Dual64::new(*u, *du)).collect();
+    let control: Vec<Oracle> = pairs.map(|(u, du)| Oracle::new(*u, *du)).collect();
     let states = method.trajectory(&state, &control);
     let last = states.last().unwrap();
     (
-        last.iter().map(|v| v.re).collect(),
-        last.iter().map(|v| v.eps).collect(),
+        last.iter().map(|v| v.0.re).collect(),
+        last.iter().map(|v| v.0.eps).collect(),
     )
 }
 
@@ -474,6 +474,59 @@ fn derivatives_of_every_operation_agree_with_formulas_by_hand() {
         let found = Mat::from_fn(3, 11, |i, j| rows[(i * 5 + s, j)]);
         assert!(relative_matrix(&found, &expected) <= 1e-14);
     }
+}
+
+/// A map whose derivative alone is not a number.
+#[derive(Debug, Clone)]
+struct Broken {
+    rows_only: bool,
+}
+
+impl Simulator for Broken {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 2,
+            output: 2,
+        }
+    }
+    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
+        Box::new(BrokenRecord(control.to_owned(), self.rows_only))
+    }
+}
+
+struct BrokenRecord(Mat<f64>, bool);
+
+impl Record for BrokenRecord {
+    fn y(&self) -> &Mat<f64> {
+        &self.0
+    }
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
+        let factor = if self.1 { 1.0 } else { f64::NAN };
+        Mat::from_fn(cotangent.nrows(), 2, |i, j| factor * cotangent[(i, j)])
+    }
+    fn rows(&self) -> Mat<f64> {
+        Mat::from_fn(2 * self.0.nrows(), 2, |i, j| match (i, j) {
+            (0, 1) => f64::NAN,
+            _ => f64::from(i / self.0.nrows() == j),
+        })
+    }
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
+        tangent.to_owned()
+    }
+}
+
+#[test]
+fn a_check_never_hides_what_is_not_a_number() {
+    let control = normal(3, 2, 91);
+    let state = Mat::zeros(3, 0);
+    let report =
+        |rows_only| check(&Broken { rows_only }, state.as_ref(), control.as_ref()).unwrap();
+    let rows = report(true);
+    assert!(rows.rows.is_nan(), "{rows:?}");
+    assert!(rows.adjoint_identity <= 1e-15 && rows.finite_difference <= 1e-9);
+    let products = report(false);
+    assert!(products.rows.is_nan() && products.adjoint_identity.is_nan());
 }
 
 #[test]

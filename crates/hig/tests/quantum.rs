@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::oracle::Oracle;
 use common::*;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss};
@@ -12,7 +13,6 @@ use hig::step::Spectral;
 use hig::systems::{Picture, QuantumDipole, System};
 use hig::trainer::{Budget, Training, train};
 use hig::{Linearization, Problem};
-use num_dual::Dual64;
 use proptest::prelude::*;
 
 const WELL: InfiniteWell = InfiniteWell { points: 16 };
@@ -248,10 +248,10 @@ fn products_and_rows_agree_with_dual_numbers_for_any_number_of_samples() {
         let (jvp, rows) = (at.jvp(tangent.as_ref()), at.rows());
         assert!(relative_matrix(&jvp, &rows_times(&rows, tangent.as_ref())) <= 1e-12);
         for s in 0..samples {
-            let pairs = (0..40).map(|k| Dual64::new(control[(s, k)], tangent[(s, k)]));
+            let pairs = (0..40).map(|k| Oracle::new(control[(s, k)], tangent[(s, k)]));
             let states = physics.trajectory(&pairs.collect::<Vec<_>>());
-            let y: Vec<f64> = states[40].iter().map(|z| z.re).collect();
-            let dy: Vec<f64> = states[40].iter().map(|z| z.eps).collect();
+            let y: Vec<f64> = states[40].iter().map(|z| z.0.re).collect();
+            let dy: Vec<f64> = states[40].iter().map(|z| z.0.eps).collect();
             assert!(relative(&row(at.y(), s), &y) <= 1e-13);
             assert!(relative(&row(&jvp, s), &dy) <= 1e-12);
         }

@@ -1,10 +1,10 @@
 //! Checks that a user can run on their own simulator.
 
-use super::Simulator;
+use super::{Real, Simulator};
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{Mat, MatRef};
 
-/// Largest relative errors that [`check`] found.
+/// Largest relative errors that [`check`] found; NaN where a derivative is NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report {
     /// Products J·v against central differences of the simulation, relative to their size.
@@ -70,13 +70,11 @@ pub fn check(
         let expected = record.vjp(unit.as_ref())?;
         let found = rows.as_ref().subrows(i * y.nrows(), y.nrows());
         let error = (found - &expected).norm_l2();
-        worst_row = worst_row.max(error / expected.norm_l2().max(f64::MIN_POSITIVE));
+        worst_row = Real::max(worst_row, error / divisor(expected.norm_l2()));
     }
     Ok(Report {
-        finite_difference: (&jv - &difference).norm_l2()
-            / difference.norm_l2().max(f64::MIN_POSITIVE),
-        adjoint_identity: (left - right).abs()
-            / (jv.norm_l2() * w.norm_l2()).max(f64::MIN_POSITIVE),
+        finite_difference: (&jv - &difference).norm_l2() / divisor(difference.norm_l2()),
+        adjoint_identity: (left - right).abs() / divisor(jv.norm_l2() * w.norm_l2()),
         rows: worst_row,
     })
 }
@@ -85,6 +83,11 @@ fn directions(rows: usize, columns: usize, phase: f64) -> Mat<f64> {
     Mat::from_fn(rows, columns, |i, j| {
         (phase + 1.3 * i as f64 + 0.37 * (j * j) as f64).sin()
     })
+}
+
+/// A size to divide by: not 0, and NaN where the size is.
+fn divisor(size: f64) -> f64 {
+    Real::max(size, f64::MIN_POSITIVE)
 }
 
 fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {

@@ -1,7 +1,6 @@
 //! Ordinary differential equations with a control, written once.
 
-use super::{Lanes, Real};
-use num_dual::DualSVec64;
+use super::{Dual, Lanes, Real};
 
 /// Equations of motion ẋ = f(t, x, u) for one sample.
 ///
@@ -96,25 +95,17 @@ fn jacobian_by_duals<E: Equations + ?Sized>(
     control: &[Lanes],
 ) -> Vec<Lanes> {
     const DIRECTIONS: usize = 8;
-    type Dual = DualSVec64<DIRECTIONS>;
     let (d, width) = (state.len(), state.len() + control.len());
     let mut jacobian = vec![Lanes::ZERO; d * width];
-    let mut point = vec![Dual::from(0.0); width];
-    let mut rate = vec![Dual::from(0.0); d];
+    let mut rate = vec![Dual::<DIRECTIONS>::constant(0.0); d];
     for lane in 0..Lanes::COUNT {
         for first in (0..width).step_by(DIRECTIONS) {
-            for (j, value) in state.iter().chain(control).enumerate() {
-                point[j] = Dual::from_re(value.0[lane]);
-                if (first..first + DIRECTIONS).contains(&j) {
-                    point[j] = point[j].derivative(j - first);
-                }
-            }
+            let values = state.iter().chain(control).map(|v| v.0[lane]);
+            let point = Dual::point(values, first);
             equations.rate(time, &point[..d], &point[d..], &mut rate);
             for (i, r) in rate.iter().enumerate() {
-                if let Some(slopes) = &r.eps.0 {
-                    for j in first..width.min(first + DIRECTIONS) {
-                        jacobian[i * width + j].0[lane] = slopes[j - first];
-                    }
+                for j in first..width.min(first + DIRECTIONS) {
+                    jacobian[i * width + j].0[lane] = r.slopes[j - first];
                 }
             }
         }

@@ -1,9 +1,8 @@
 //! Any differentiable function of one sample as a simulator.
 
-use super::{Real, Record, Simulator, Widths};
+use super::{Dual, Real, Record, Simulator, Widths};
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
-use num_dual::DualSVec64;
 
 /// A differentiable map of one sample, y = P(state, control), written once for any number type.
 pub trait SampleFunction: Send + Sync {
@@ -30,35 +29,20 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
 
     fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         const DIRECTIONS: usize = 8;
-        type Dual = DualSVec64<DIRECTIONS>;
         let widths = self.widths();
         let samples = control.nrows();
         let y = self.simulate(state, control)?;
         let mut rows = Mat::zeros(samples * widths.output, widths.control);
-        let mut value = vec![Dual::from(0.0); widths.output];
+        let mut value = vec![Dual::<DIRECTIONS>::constant(0.0); widths.output];
         for s in 0..samples {
             let start: Vec<f64> = state.row(s).iter().copied().collect();
             for first in (0..widths.control).step_by(DIRECTIONS) {
                 let last = widths.control.min(first + DIRECTIONS);
-                let point: Vec<Dual> = control
-                    .row(s)
-                    .iter()
-                    .enumerate()
-                    .map(|(j, u)| {
-                        let u = Dual::from_re(*u);
-                        if (first..last).contains(&j) {
-                            u.derivative(j - first)
-                        } else {
-                            u
-                        }
-                    })
-                    .collect();
+                let point = Dual::point(control.row(s).iter().copied(), first);
                 self.0.evaluate(&start, &point, &mut value);
                 for (i, v) in value.iter().enumerate() {
-                    if let Some(slopes) = &v.eps.0 {
-                        for j in first..last {
-                            rows[(i * samples + s, j)] = slopes[j - first];
-                        }
+                    for j in first..last {
+                        rows[(i * samples + s, j)] = v.slopes[j - first];
                     }
                 }
             }

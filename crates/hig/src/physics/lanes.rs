@@ -100,31 +100,63 @@ impl Real for Lanes {
     }
     #[inline(always)]
     fn sin(self) -> Self {
-        self.map(f64::sin)
+        self.map(Real::sin)
     }
     #[inline(always)]
     fn cos(self) -> Self {
-        self.map(f64::cos)
+        self.map(Real::cos)
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        self.map(f64::tanh)
+        self.map(Real::tanh)
     }
     #[inline(always)]
     fn exp(self) -> Self {
-        self.map(f64::exp)
+        self.map(Real::exp)
     }
     #[inline(always)]
     fn ln(self) -> Self {
-        self.map(f64::ln)
+        self.map(Real::ln)
     }
     #[inline(always)]
     fn sqrt(self) -> Self {
-        self.map(f64::sqrt)
+        self.map(Real::sqrt)
     }
     #[inline(always)]
     fn powi(self, exponent: i32) -> Self {
-        self.map(|a| a.powi(exponent))
+        self.map(|a| Real::powi(a, exponent))
+    }
+    #[inline(always)]
+    fn powf(self, exponent: f64) -> Self {
+        self.map(|a| Real::powf(a, exponent))
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.map(Real::abs)
+    }
+    #[inline(always)]
+    fn signum(self) -> Self {
+        self.map(Real::signum)
+    }
+    #[inline(always)]
+    fn hypot(self, other: Self) -> Self {
+        self.zip(other, Real::hypot)
+    }
+    #[inline(always)]
+    fn atan2(self, other: Self) -> Self {
+        self.zip(other, Real::atan2)
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.zip(other, Real::max)
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.zip(other, Real::min)
+    }
+    #[inline(always)]
+    fn chain(self, derivative: Self) -> Self {
+        self.zip(derivative, Real::chain)
     }
 }
 

@@ -9,6 +9,7 @@
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
 
 pub mod check;
+mod dual;
 mod equations;
 mod function;
 mod lanes;
@@ -16,6 +17,7 @@ mod real;
 mod runge_kutta;
 mod schroedinger;
 
+pub use dual::Dual;
 pub use equations::{Cotangent, Cotangents, Equations};
 pub use function::{Differentiated, SampleFunction};
 pub use lanes::Lanes;

@@ -1,6 +1,8 @@
 //! Oracles and matrices that the tests share; nothing here calls the code under test.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod oracle;
+
 use hig::data::{Dataset, Purpose, random};
 use hig::linalg::Mat;
 use hig::loss::SquaredError;
