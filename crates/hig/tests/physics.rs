@@ -7,11 +7,10 @@ use hig::linalg::Mat;
 use hig::network::Activation;
 use hig::physics::check::check;
 use hig::physics::{
-    Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Widths,
+    CubicSpring, Differentiated, Equations, LinearSpring, OscillatorChain, Real, RungeKutta4,
+    SampleFunction, Scaling, Simulator, Widths,
 };
-use hig::systems::{
-    CubicSpring, LinearOscillators, LinearSpring, OscillatorChain, Scaling, System, Toy,
-};
+use hig::systems::{LinearOscillators, System, Toy};
 use num_dual::Dual64;
 use proptest::prelude::*;
 

@@ -8,13 +8,11 @@ mod quantum_dipole;
 mod toy;
 
 pub use extent::{Content, Extent, check_memory};
-pub use oscillators::{
-    CubicSpring, LinearOscillators, LinearSpring, NonlinearOscillators, OscillatorChain, Spring,
-};
+pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use picture::Picture;
-pub use poisson::{Architecture, Laplacian, Poisson};
+pub use poisson::{Architecture, Poisson};
 pub use quantum_dipole::QuantumDipole;
-pub use toy::{Scaling, Toy};
+pub use toy::Toy;
 
 use crate::error::{Error, Result};
 use crate::problem::Problem;

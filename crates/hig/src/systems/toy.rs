@@ -8,7 +8,7 @@ use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
-use crate::physics::{Differentiated, Real, SampleFunction, Widths};
+use crate::physics::{Differentiated, Scaling};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, NON_ZERO, WIDTHS};
 use crate::trainer::Budget;
@@ -32,37 +32,11 @@ crate::settings! {
     }
 }
 
-/// y = (o₁, λ·o₂).
-#[derive(Debug, Clone, Copy)]
-pub struct Scaling {
-    /// λ.
-    pub lambda: f64,
-}
-
-impl SampleFunction for Scaling {
-    fn widths(&self) -> Widths {
-        Widths {
-            state: 0,
-            control: 2,
-            output: 2,
-        }
-    }
-
-    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
-        y[0] = control[0];
-        y[1] = control[1] * self.lambda;
-    }
-
-    fn inverse(&self, _: &[f64], y: &[f64]) -> Option<Vec<f64>> {
-        Some(vec![y[0], y[1] / self.lambda])
-    }
-}
-
 impl Toy {
     fn data(&self, samples: usize, seed: u64, purpose: Purpose) -> Dataset {
         let uniform = Uniform::new_inclusive(-1.0, 1.0).expect("finite bounds");
         let mut random = random(seed, purpose);
-        let input = Mat::from_fn(samples, 1, |_, _| uniform.sample(&mut random));
+        let input = Mat::<f64>::from_fn(samples, 1, |_, _| uniform.sample(&mut random));
         let target = Mat::from_fn(samples, 2, |i, j| match j {
             0 => (6.0 * input[(i, 0)]).sin(),
             _ => (9.0 * input[(i, 0)]).cos(),

@@ -2,8 +2,9 @@
 //! Physics-based Deep Learning book).
 
 use super::super::{Extent, Picture, System};
-use super::{LinearSpring, OscillatorChain, extents, motion, steering};
+use super::{extents, motion, steering};
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use crate::physics::{LinearSpring, OscillatorChain};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, WIDTHS};
 use crate::trainer::Budget;

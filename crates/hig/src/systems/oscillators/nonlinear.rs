@@ -2,8 +2,9 @@
 //! force (Δx)³ of the authors' program, without the factor 4 that their quartic Hamiltonian implies.
 
 use super::super::{Extent, Picture, System};
-use super::{CubicSpring, OscillatorChain, extents, motion, steering};
+use super::{extents, motion, steering};
 use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use crate::physics::{CubicSpring, OscillatorChain};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, POSITIVE, WIDTHS};
 use crate::trainer::Budget;
