@@ -98,7 +98,7 @@ pub fn spectral_step<'py>(
         check_gradient(&g, jacobian.rows())?;
         check_finite(transposed)?;
         let filter = spectral.filter();
-        let request = Request::new(spectral.route, spectral.accuracy, spectral.tolerance);
+        let request = Request::new(&spectral.decomposition);
         let parts = request.decompose(&jacobian, &g, &filter)?;
         Ok(parts.direction(&jacobian, &filter))
     })?;

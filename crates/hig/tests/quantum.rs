@@ -9,7 +9,7 @@ use hig::physics::check::check;
 use hig::physics::{InfiniteWell, Record, Schroedinger, Simulator, rows_times};
 use hig::settings::Settings;
 use hig::step::Spectral;
-use hig::systems::{Picture, QuantumDipole, System};
+use hig::systems::{MlpSettings, Picture, QuantumDipole, System};
 use hig::trainer::{Budget, Training, train};
 use hig::{Linearization, Problem};
 use num_dual::Dual64;
@@ -29,8 +29,7 @@ fn small() -> QuantumDipole {
         dt: 0.3,
         samples: 9,
         test_samples: 3,
-        hidden: vec![4],
-        ..QuantumDipole::default()
+        network: MlpSettings::tanh(vec![4]),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearization};
-use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
-use crate::spectral::{ANY_ROUTE, Decomposition, Request, Route};
+use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE, Settings};
+use crate::spectral::{Decomposition, DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
@@ -24,12 +24,8 @@ crate::settings! {
         pub damping: f64 = 1e-3, POSITIVE;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 10, AT_LEAST_ONE;
-        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
-        pub route: Route = Route::Auto, ANY_ROUTE;
-        /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-3, POSITIVE;
-        /// Estimated relative error of the step at which Lanczos stops.
-        pub tolerance: f64 = 0.1, POSITIVE;
+        /// How its Jacobian is decomposed.
+        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
 }
 
@@ -50,7 +46,7 @@ impl Method for LevenbergMarquardt {
         self.check()?;
         Ok(Box::new(Damped {
             settings: self.clone(),
-            request: Request::new(self.route, self.accuracy, self.tolerance),
+            request: Request::new(&self.decomposition),
             damping: None,
         }))
     }

@@ -21,8 +21,8 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::norm;
 use crate::objective::{Consumes, Linearization};
-use crate::settings::{FRACTION, POSITIVE, Settings};
-use crate::spectral::{ANY_ROUTE, Request, Route};
+use crate::settings::{FRACTION, GROUP, POSITIVE, Settings};
+use crate::spectral::{DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
@@ -36,12 +36,8 @@ crate::settings! {
         pub momentum: f64 = 0.8, FRACTION;
         /// The longest Δθ, as a fraction of |θ|, or of 1 where |θ| is smaller.
         pub norm_limit: f64 = 0.03, POSITIVE;
-        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
-        pub route: Route = Route::Auto, ANY_ROUTE;
-        /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-3, POSITIVE;
-        /// Estimated relative error of the step at which Lanczos stops.
-        pub tolerance: f64 = 0.1, POSITIVE;
+        /// How its Jacobian is decomposed.
+        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
 }
 
@@ -62,7 +58,7 @@ impl Method for Spring {
         self.check()?;
         Ok(Box::new(Running {
             settings: self.clone(),
-            request: Request::new(self.route, self.accuracy, self.tolerance),
+            request: Request::new(&self.decomposition),
             largest: None,
             last: None,
         }))

@@ -1,6 +1,7 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
 mod extent;
+mod network;
 mod oscillators;
 pub mod picture;
 mod poisson;
@@ -8,6 +9,7 @@ mod quantum_dipole;
 mod toy;
 
 pub use extent::{Content, Extent, check_memory};
+pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use picture::Picture;
 pub use poisson::{Architecture, Poisson};

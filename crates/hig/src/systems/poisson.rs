@@ -2,16 +2,14 @@
 //! side and answers the field whose Laplacian it is.
 
 use super::picture::Field;
-use super::{Content, Extent, Picture, System, extent};
+use super::{Content, Extent, LayerSettings, MlpSettings, Picture, System, extent};
 use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
-use crate::network::{
-    ANY_ACTIVATION, ANY_INITIALIZER, Activation, Boundary, Grid, Initializer, Network,
-};
+use crate::network::{Boundary, Grid, Network};
 use crate::physics::Laplacian;
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, POSITIVE, Rule, SettingType, Settings, Value, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE, Rule, Settings, WIDTHS};
 use crate::trainer::Budget;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
@@ -35,10 +33,8 @@ crate::settings! {
         pub hidden: Vec<usize> = vec![64, 128, 64], WIDTHS;
         /// Channels of each block of the resnet, or of each level of the unet from the full grid down.
         pub channels: Vec<usize> = vec![8, 8, 8], WIDTHS;
-        /// Activation of the hidden layers.
-        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
-        /// Distribution of the initial weights.
-        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+        /// Activation and initial weights.
+        pub layers: LayerSettings = LayerSettings::default(), GROUP;
     }
 }
 
@@ -53,29 +49,15 @@ pub enum Architecture {
     Unet,
 }
 
-impl Architecture {
-    const ALL: [(&'static str, Self); 3] = [
-        ("mlp", Self::Mlp),
-        ("resnet", Self::Resnet),
-        ("unet", Self::Unet),
-    ];
-}
-
-impl SettingType for Architecture {
-    fn parse(text: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        found.map(|(_, architecture)| *architecture)
-    }
-    fn value(&self) -> Value {
-        let found = Self::ALL.iter().find(|(_, a)| a == self);
-        Value::Word(found.map_or("", |(name, _)| name).into())
+crate::choices! {
+    Architecture, "architecture" {
+        Mlp = "mlp", "dense layers";
+        Resnet = "resnet", "residual blocks of convolutions";
+        Unet = "unet", "convolutions on grids of several sizes";
     }
 }
 
-const ANY_ARCHITECTURE: Rule<Architecture> = Rule {
-    text: "mlp, resnet or unet",
-    holds: |_| true,
-};
+const ANY_ARCHITECTURE: Rule<Architecture> = Rule::any();
 
 impl Poisson {
     fn network(&self) -> crate::Result<Network> {
@@ -85,16 +67,17 @@ impl Poisson {
             height: side,
             width: side,
         };
+        let layers = &self.layers;
         let make = match self.architecture {
             Architecture::Mlp => {
+                let (hidden, layers) = (self.hidden.clone(), layers.clone());
                 let width = grid.features();
-                let widths: Vec<usize> = [&[width], &self.hidden[..], &[width]].concat();
-                return Ok(Network::mlp(&widths, self.activation, self.initializer));
+                return Ok(MlpSettings { hidden, layers }.between(width, width));
             }
             Architecture::Resnet => Network::resnet,
             Architecture::Unet => Network::unet,
         };
-        let (activation, initializer) = (self.activation, self.initializer);
+        let (activation, initializer) = (layers.activation, layers.initializer);
         make(
             grid,
             &self.channels,

@@ -3,14 +3,13 @@
 //! A network learns (sin 6x, cos 9x); the physics scales its second output by λ, so that λ = 0.01
 //! makes the two outputs differ in sensitivity by a factor of a hundred.
 
-use super::{Extent, System, extent};
+use super::{Extent, MlpSettings, System, extent};
 use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
-use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
 use crate::physics::{Differentiated, Scaling};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, NON_ZERO, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, GROUP, NON_ZERO};
 use crate::trainer::Budget;
 use rand_distr::{Distribution, Uniform};
 
@@ -23,12 +22,8 @@ crate::settings! {
         pub samples: usize = 256, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 256, AT_LEAST_ONE;
-        /// Widths of the hidden layers.
-        pub hidden: Vec<usize> = vec![7], WIDTHS;
-        /// Activation of the hidden layers.
-        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
-        /// Distribution of the initial weights.
-        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+        /// The network.
+        pub network: MlpSettings = MlpSettings::tanh(vec![7]), GROUP;
     }
 }
 
@@ -59,14 +54,13 @@ impl System for Toy {
     }
 
     fn problem(&self, seed: u64) -> Problem {
-        let widths: Vec<usize> = [&[1], &self.hidden[..], &[2]].concat();
         let scaling = Scaling {
             lambda: self.lambda,
         };
         Problem::new(
             self.data(self.samples, seed, Purpose::Train),
             self.data(self.test_samples, seed, Purpose::Test),
-            Network::mlp(&widths, self.activation, self.initializer),
+            self.network.between(1, 2),
             Differentiated(scaling),
             SquaredError::half(),
         )
@@ -90,7 +84,7 @@ impl System for Toy {
 
     fn extents(&self) -> Vec<Extent> {
         let samples = extent::samples(self.samples, self.test_samples, &[("", 3.0)]);
-        let layers = extent::mlp(("", 1.0), &self.hidden, ("", 2.0));
+        let layers = extent::mlp(("", 1.0), &self.network.hidden, ("", 2.0));
         samples.into_iter().chain(layers).collect()
     }
 
