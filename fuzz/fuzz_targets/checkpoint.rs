@@ -3,7 +3,7 @@
 
 use hig::files::SavedState;
 use hig::step::methods;
-use hig::systems::{System, Toy};
+use hig::systems::{MlpSettings, System, Toy};
 use hig::trainer::{Budget, Start, Training, train};
 use libfuzzer_sys::fuzz_target;
 
@@ -49,7 +49,7 @@ fn go_on(memory: &SavedState) {
     let toy = Toy {
         samples: 4,
         test_samples: 2,
-        hidden: vec![2],
+        network: MlpSettings::tanh(vec![2]),
         ..Toy::default()
     };
     let training = Training {

@@ -77,7 +77,7 @@ fn settings(settings: &[Setting]) -> Json {
         json!({
             "name": setting.name,
             "default": value::json(&setting.value),
-            "allowed": setting.allowed,
+            "allowed": setting.allowed.to_string(),
             "about": setting.about,
         })
     };

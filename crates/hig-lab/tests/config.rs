@@ -636,6 +636,6 @@ fn the_schema_knows_every_setting_that_init_writes() {
     }
     let hig = &schema["$defs"]["method-hig"]["properties"];
     assert_eq!(hig["cutoff"]["default"], 1e-6);
-    assert_eq!(hig["cutoff"]["exclusiveMaximum"], 1);
+    assert_eq!(hig["cutoff"]["exclusiveMaximum"], 1.0);
     assert_eq!(hig["batch"]["minimum"], 1);
 }

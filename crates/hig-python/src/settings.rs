@@ -56,11 +56,11 @@ pub fn training(assignments: &Assignments) -> PyResult<Training> {
 }
 
 /// Name, value, rule and meaning of a setting.
-type Told = (&'static str, Py<PyAny>, &'static str, &'static str);
+type Told = (&'static str, Py<PyAny>, String, &'static str);
 
 fn told(py: Python<'_>, settings: Vec<Setting>) -> PyResult<Vec<Told>> {
     let each = settings.into_iter();
-    each.map(|s| Ok((s.name, value(py, s.value)?, s.allowed, s.about)))
+    each.map(|s| Ok((s.name, value(py, s.value)?, s.allowed.to_string(), s.about)))
         .collect()
 }
 

@@ -98,7 +98,7 @@ pub fn spectral_step<'py>(
         check_gradient(&g, jacobian.rows())?;
         check_finite(transposed)?;
         let filter = spectral.filter();
-        let request = spectral.request(usize::MAX);
+        let request = spectral.decomposition.request(usize::MAX);
         request
             .decompose(&jacobian, &g, &filter)?
             .direction(&filter)

@@ -86,7 +86,7 @@ mod stages {
         let (g, filter, matrix) = (at.cotangent(), case.filter(), case.condensed(&at));
         bencher
             .with_inputs(|| Condensed::new(&at, matrix.clone()))
-            .bench_local_refs(|j| j.decompose(&g, &filter, case.method.accuracy));
+            .bench_local_refs(|j| j.decompose(&g, &filter, case.method.decomposition.accuracy));
     }
 
     #[divan::bench(args = SYSTEMS)]
@@ -95,7 +95,7 @@ mod stages {
         let at = case.at_with_rows();
         let (g, filter) = (at.cotangent(), case.filter());
         let j = Condensed::new(&at, case.condensed(&at));
-        let parts = j.decompose(&g, &filter, case.method.accuracy);
+        let parts = j.decompose(&g, &filter, case.method.decomposition.accuracy);
         bencher.bench_local(|| parts.direction(&j, &filter));
     }
 
@@ -120,7 +120,7 @@ mod stages {
         let (g, filter, matrix) = (at.cotangent(), case.filter(), case.condensed(&at));
         bencher
             .with_inputs(|| Condensed::new(&at, matrix.clone()))
-            .bench_local_refs(|j| j.solve(&g, &filter, case.method.accuracy));
+            .bench_local_refs(|j| j.solve(&g, &filter, case.method.decomposition.accuracy));
     }
 
     #[divan::bench(args = SYSTEMS)]

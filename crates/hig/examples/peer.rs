@@ -167,7 +167,13 @@ impl Peer {
         let building = milliseconds(clock);
         let held = Held { at: &at, gram };
         let clock = Instant::now();
-        let parts = Decomposition::of(&held, &g, &filter, Route::Gram, self.method.accuracy)?;
+        let parts = Decomposition::of(
+            &held,
+            &g,
+            &filter,
+            Route::Gram,
+            self.method.decomposition.accuracy,
+        )?;
         std::hint::black_box(parts.sample_weights(&filter));
         Ok(vec![building, milliseconds(clock)])
     }

@@ -243,7 +243,8 @@ impl Measured {
         let gram = seconds(|| at.gram()) - rows_back;
         let matrix = at.gram();
         let fresh = || Condensed::new(&at, matrix.clone());
-        let decompose = |j: &Condensed<'_>| j.decompose(&g, &filter, case.method.accuracy);
+        let decompose =
+            |j: &Condensed<'_>| j.decompose(&g, &filter, case.method.decomposition.accuracy);
         let decomposition = seconds_on(fresh, |j| decompose(&j));
         let j = fresh();
         let parts = decompose(&j);

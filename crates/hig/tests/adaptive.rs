@@ -11,7 +11,7 @@ use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::spectral::{Decomposition, Filter, Route, Treatment};
 use hig::step::{AdaptiveHalfInverse, Method, Step};
 use hig::step::{Update, method};
-use hig::systems::{LinearOscillators, System, Toy};
+use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::trainer::{Budget, Outcome, Training, train};
 use hig::{Dataset, Problem};
 
@@ -133,7 +133,7 @@ fn at_an_optimum_and_without_a_jacobian_it_stays() {
     }
     // Dead units: K = 0, g is not.
     let mut problem = Toy {
-        activation: Activation::Relu,
+        network: MlpSettings::new(vec![7], Activation::Relu),
         samples: 4,
         ..Toy::default()
     }

@@ -9,12 +9,12 @@ use hig::loss::{Loss, SquaredError};
 use hig::network::{Activation, Initializer, Network};
 use hig::objective::{Consumes, Linearization};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
-use hig::spectral::Route;
+use hig::spectral::{DecompositionSettings, Route};
 use hig::step::{
     AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, RmsProp, Sgd,
     Spring, Step, Update, method,
 };
-use hig::systems::{System, Toy, systems};
+use hig::systems::{MlpSettings, System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};
 use hig::{Problem, Result};
 
@@ -251,7 +251,7 @@ fn bfgs(pairs: &[(Vec<f64>, Vec<f64>)], g: &[f64]) -> Vec<f64> {
 fn lbfgs_steps_along_the_direction_of_the_explicit_bfgs_matrix() {
     let problem = Toy {
         samples: 11,
-        hidden: vec![3],
+        network: MlpSettings::tanh(vec![3]),
         ..Toy::default()
     }
     .problem(2);
@@ -349,7 +349,7 @@ fn levenberg_marquardt_solves_the_damped_normal_equations() {
         for route in [Route::Auto, Route::Gram, Route::Normal, Route::Svd] {
             let settings = LevenbergMarquardt {
                 damping: fraction,
-                route,
+                decomposition: DecompositionSettings::by(route),
                 ..LevenbergMarquardt::default()
             };
             let mut step = settings.start().unwrap();
@@ -381,8 +381,11 @@ fn levenberg_marquardt_is_the_same_in_sample_space_and_in_parameter_space() {
         .problem(7);
         let paths = [Route::Gram, Route::Normal, Route::Svd].map(|route| {
             let settings = LevenbergMarquardt {
-                route,
-                accuracy: 1e-10,
+                decomposition: DecompositionSettings {
+                    route,
+                    accuracy: 1e-10,
+                    ..DecompositionSettings::default()
+                },
                 ..LevenbergMarquardt::default()
             };
             let mut step = settings.start().unwrap();
@@ -466,7 +469,7 @@ fn spring_without_momentum_is_the_damped_gauss_newton_step() {
             let settings = Spring {
                 damping: fraction,
                 momentum: 0.0,
-                route,
+                decomposition: DecompositionSettings::by(route),
                 ..unlimited()
             };
             let mut step = settings.start().unwrap();
@@ -533,7 +536,7 @@ fn an_undamped_spring_step_is_the_nearest_to_the_last_that_solves_the_batch() {
         let settings = Spring {
             damping: 1e-15,
             momentum: 0.9,
-            accuracy: 1e-9,
+            decomposition: DecompositionSettings::accurate(1e-9),
             ..unlimited()
         };
         let mut step = settings.start().unwrap();
@@ -598,7 +601,7 @@ fn gauss_newton_with_a_line_search_solves_least_squares_in_one_update() {
         let (problem, solution) = least_squares(40, loss_of);
         for route in [Route::Auto, Route::Gram, Route::Svd] {
             let settings = GaussNewtonLineSearch {
-                route,
+                decomposition: DecompositionSettings::by(route),
                 ..GaussNewtonLineSearch::default()
             };
             let mut at = problem.network.initial_parameters(1);

@@ -5,7 +5,7 @@ mod common;
 use common::{logarithmic, normal, reference_direction, relative, with_spectrum};
 use hig::linalg::{Mat, MatRef};
 use hig::objective::{Consumes, ExplicitJacobian, Jacobian};
-use hig::spectral::{Decomposition, Filter, Route, Treatment};
+use hig::spectral::{Decomposition, DecompositionSettings, Filter, Route, Treatment};
 use hig::step::{LevenbergMarquardt, Method, Spectral};
 use hig::systems::{Poisson, System};
 use hig::trainer::{Budget, Training, consumption, train};
@@ -285,17 +285,17 @@ fn every_spectral_method_trains_without_matrices() {
     let route = Route::Lanczos;
     let methods: [Box<dyn Method>; 3] = [
         Box::new(Spectral {
-            route,
+            decomposition: DecompositionSettings::by(route),
             learning_rate: 0.02,
             ..Spectral::half_inverse()
         }),
         Box::new(Spectral {
-            route,
+            decomposition: DecompositionSettings::by(route),
             learning_rate: 0.02,
             ..Spectral::gauss_newton()
         }),
         Box::new(LevenbergMarquardt {
-            route,
+            decomposition: DecompositionSettings::by(route),
             ..LevenbergMarquardt::default()
         }),
     ];

@@ -7,7 +7,8 @@ use hig::linalg::{Mat, stack};
 use hig::loss::{Loss, SquaredError};
 use hig::network::Activation;
 use hig::objective::{Model, Reduction};
-use hig::systems::{LinearOscillators, System, Toy};
+use hig::settings::Choice;
+use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::{Linearization, Problem};
 use proptest::prelude::*;
 
@@ -18,7 +19,8 @@ fn parameters(problem: &Problem, seed: u64) -> Vec<f64> {
 
 /// Calls `visit` with every small problem at parameters whose biases are not zero.
 fn everywhere(mut visit: impl FnMut(&str, &[usize], Activation, &Problem, &[f64])) {
-    for (name, activation) in Activation::ALL {
+    for &activation in Activation::VALUES {
+        let name = activation.name();
         for (widths, problem) in small_problems(activation) {
             let at = parameters(&problem, 17);
             visit(
@@ -123,7 +125,7 @@ fn the_gram_matrix_is_right_for_batches_that_do_not_fit_its_blocks() {
             masses,
             samples,
             steps: 4,
-            hidden: vec![5, 3],
+            network: MlpSettings::tanh(vec![5, 3]),
             test_samples: 1,
             ..LinearOscillators::default()
         }
@@ -338,10 +340,10 @@ proptest! {
     #[test]
     fn products_are_adjoint_to_each_other(
         seed in any::<u64>(),
-        activation in 0..Activation::ALL.len(),
+        activation in 0..Activation::VALUES.len(),
         which in 0_usize..4,
     ) {
-        let activation = Activation::ALL[activation].1;
+        let activation = Activation::VALUES[activation];
         let (_, problem) = small_problems(activation).swap_remove(which);
         let at = parameters(&problem, seed);
         let batch = Linearization::new(problem.model(), &problem.train, &at);

@@ -7,9 +7,9 @@ use hig::Problem;
 use hig::linalg::Mat;
 use hig::network::Activation;
 use hig::objective::Linearization;
-use hig::spectral::Route;
+use hig::spectral::{DecompositionSettings, Route};
 use hig::step::{Adam, Method, ScaleInvariant, Sgd, Spectral, Step, methods, physics_correction};
-use hig::systems::{LinearOscillators, System, Toy, systems};
+use hig::systems::{LinearOscillators, MlpSettings, System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};
 
 /// The update for all training samples at once.
@@ -162,7 +162,7 @@ fn the_spectral_gradient_step_is_the_gradient() {
         for route in [Route::Svd, Route::Gram, Route::Normal] {
             let method = Spectral {
                 cutoff: 1e-15,
-                route,
+                decomposition: DecompositionSettings::by(route),
                 ..Spectral::gradient_descent()
             };
             let found = update(method.start().unwrap().as_mut(), &problem, &at, 0.3);
@@ -190,7 +190,7 @@ fn spectral_updates_agree_with_the_jacobi_svd_of_the_jacobian() {
                 let method = Spectral {
                     exponent,
                     cutoff,
-                    route,
+                    decomposition: DecompositionSettings::by(route),
                     ..Spectral::default()
                 };
                 let found = update(method.start().unwrap().as_mut(), &problem, &at, 0.7);
@@ -206,7 +206,7 @@ fn one_full_gauss_newton_step_solves_a_linear_least_squares_problem() {
     let problem = LinearOscillators {
         samples,
         test_samples: 1,
-        hidden: vec![],
+        network: MlpSettings::tanh(vec![]),
         ..LinearOscillators::default()
     }
     .problem(4);
@@ -226,7 +226,7 @@ fn one_full_gauss_newton_step_solves_a_linear_least_squares_problem() {
 
     for route in [Route::Svd, Route::Gram, Route::Normal, Route::Auto] {
         let method = Spectral {
-            route,
+            decomposition: DecompositionSettings::by(route),
             ..Spectral::gauss_newton()
         };
         let mut at = start.clone();
@@ -469,7 +469,7 @@ fn training_on_a_linear_problem_contracts_each_mode_by_its_singular_value_to_the
         masses: 1,
         samples,
         test_samples: 1,
-        hidden: vec![],
+        network: MlpSettings::tanh(vec![]),
         ..LinearOscillators::default()
     }
     .problem(4);

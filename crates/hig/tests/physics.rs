@@ -8,11 +8,10 @@ use hig::linalg::{Mat, MatRef};
 use hig::network::Activation;
 use hig::physics::check::check;
 use hig::physics::{
-    Differentiated, Equations, Real, Record, RungeKutta4, SampleFunction, Simulator, Widths,
+    CubicSpring, Differentiated, Equations, LinearSpring, OscillatorChain, Real, Record,
+    RungeKutta4, SampleFunction, Scaling, Simulator, Widths,
 };
-use hig::systems::{
-    CubicSpring, LinearOscillators, LinearSpring, OscillatorChain, Scaling, System, Toy,
-};
+use hig::systems::{LinearOscillators, System, Toy};
 use proptest::prelude::*;
 
 /// A damped pendulum whose pivot shakes, driven by a torque and a change of its damping.

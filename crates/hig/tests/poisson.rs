@@ -5,8 +5,8 @@ mod common;
 use common::normal;
 use hig::Linearization;
 use hig::linalg::Mat;
-use hig::physics::{Simulator, check::check};
-use hig::systems::{Laplacian, Poisson, System};
+use hig::physics::{Laplacian, Simulator, check::check};
+use hig::systems::{Poisson, System};
 use std::f64::consts::PI;
 
 #[test]

@@ -10,7 +10,7 @@ use hig::physics::check::check;
 use hig::physics::{InfiniteWell, Record, Schroedinger, Simulator, rows_times};
 use hig::settings::Settings;
 use hig::step::Spectral;
-use hig::systems::{Picture, QuantumDipole, System};
+use hig::systems::{MlpSettings, Picture, QuantumDipole, System};
 use hig::trainer::{Budget, Training, train};
 use hig::{Linearization, Problem};
 use proptest::prelude::*;
@@ -29,8 +29,7 @@ fn small() -> QuantumDipole {
         dt: 0.3,
         samples: 9,
         test_samples: 3,
-        hidden: vec![4],
-        ..QuantumDipole::default()
+        network: MlpSettings::tanh(vec![4]),
     }
 }
 

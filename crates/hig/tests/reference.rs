@@ -6,8 +6,12 @@ mod common;
 use common::reference_direction;
 use hig::Problem;
 use hig::linalg::Mat;
+use hig::network::Activation;
+use hig::spectral::DecompositionSettings;
 use hig::step::Spectral;
-use hig::systems::{LinearOscillators, NonlinearOscillators, Poisson, QuantumDipole, System, Toy};
+use hig::systems::{
+    LinearOscillators, MlpSettings, NonlinearOscillators, Poisson, QuantumDipole, System, Toy,
+};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Order, Training, train};
 use num_dual::{DualNum, DualSVec64};
 
@@ -308,7 +312,7 @@ fn the_toy_problem_follows_the_reference_until_the_truncation_is_ambiguous() {
             loss: |y, target| squares(0.5, y, target),
             scale: 1.0 / 24.0,
             method: Spectral {
-                accuracy: 1e-9,
+                decomposition: DecompositionSettings::accurate(1e-9),
                 ..half_inverse(1.0, 1e-5)
             },
         };
@@ -320,7 +324,7 @@ fn the_toy_problem_follows_the_reference_until_the_truncation_is_ambiguous() {
 fn linear_oscillators_follow_the_reference() {
     let system = LinearOscillators {
         samples: 8,
-        hidden: vec![12, 12],
+        network: MlpSettings::tanh(vec![12, 12]),
         ..LinearOscillators::default()
     };
     let rate = two_masses(|stretch| stretch * 0.2, 1.0);
@@ -339,7 +343,7 @@ fn linear_oscillators_follow_the_reference() {
 fn nonlinear_oscillators_follow_the_reference() {
     let system = NonlinearOscillators {
         samples: 8,
-        hidden: vec![12, 12],
+        network: MlpSettings::new(vec![12, 12], Activation::Relu),
         steps: 48,
         ..NonlinearOscillators::default()
     };
@@ -393,7 +397,7 @@ fn the_quantum_dipole_follows_the_reference() {
         points: 8,
         steps: 24,
         samples: 4,
-        hidden: vec![10, 10],
+        network: MlpSettings::tanh(vec![10, 10]),
         ..QuantumDipole::default()
     };
     let reference = Reference {

@@ -5,7 +5,7 @@ mod common;
 use common::bits;
 use hig::files::SavedState;
 use hig::step::{Method, methods};
-use hig::systems::{LinearOscillators, Poisson, System, Toy};
+use hig::systems::{LinearOscillators, MlpSettings, Poisson, System, Toy};
 use hig::trainer::{
     Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Observer, Order, Outcome, ScheduleKind,
     Start, Training, recover, train,
@@ -120,7 +120,7 @@ fn oscillators(order: Order, schedule: ScheduleKind) -> Setup {
     let system = LinearOscillators {
         samples: 50,
         test_samples: 10,
-        hidden: vec![8, 8],
+        network: MlpSettings::tanh(vec![8, 8]),
         ..LinearOscillators::default()
     };
     Setup {

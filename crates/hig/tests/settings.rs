@@ -3,10 +3,13 @@
 mod common;
 
 use common::assert_message;
-use hig::settings::Settings;
+use hig::settings::{
+    ANY_COUNT, AT_LEAST_ONE, Allowed, EXPONENT, End, FLAG, FRACTION, NON_NEGATIVE, NON_ZERO,
+    POSITIVE, Rule, SettingType, Settings, WIDTHS,
+};
 use hig::step::{Spectral, method, methods};
 use hig::systems::{Toy, system, systems};
-use hig::trainer::Training;
+use hig::trainer::{Order, Training};
 use proptest::prelude::*;
 
 /// Everything that has settings, under a name for messages.
@@ -73,14 +76,12 @@ fn defaults_keep_their_own_rules() {
 fn every_setting_accepts_its_range_and_refuses_the_rest() {
     for (name, mut thing) in all() {
         for setting in thing.settings() {
-            let (right, wrong) = examples(setting.allowed);
+            let sentence = setting.allowed.to_string();
+            let (right, wrong) = examples(&sentence);
             for text in wrong {
                 let before = thing.settings();
                 let result = thing.set(setting.name, text);
-                assert_message(
-                    result,
-                    &[&format!("{} = {text}", setting.name), setting.allowed],
-                );
+                assert_message(result, &[&format!("{} = {text}", setting.name), &sentence]);
                 assert_eq!(thing.settings(), before, "{name}.{}", setting.name);
             }
             for text in right {
@@ -92,14 +93,86 @@ fn every_setting_accepts_its_range_and_refuses_the_rest() {
 }
 
 #[test]
+fn examples_of_a_rule_are_what_it_says() {
+    for (name, mut thing) in all() {
+        for setting in thing.settings() {
+            let examples = setting.allowed.examples();
+            assert!(examples.accepted.len() > 1 && !examples.refused.is_empty());
+            for text in &examples.accepted {
+                thing
+                    .set(setting.name, text)
+                    .unwrap_or_else(|e| panic!("{name}: {e}"));
+                assert!(thing.check().is_ok(), "{name}.{} = {text}", setting.name);
+            }
+            let before = thing.settings();
+            for text in &examples.refused {
+                let refused = thing.set(setting.name, text);
+                let shown = format!("{} = {text} is not possible", setting.name);
+                assert_message(refused, &[&shown, &setting.allowed.to_string()]);
+                assert_eq!(thing.settings(), before, "{name}.{} = {text}", setting.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_are_said_in_one_sentence() {
+    let between = |least, most| Rule::between(least, most).allowed;
+    let at = |end: f64| (End::included(end), End::excluded(end));
+    for (allowed, sentence) in [
+        (POSITIVE.allowed, "a finite number above 0"),
+        (NON_NEGATIVE.allowed, "a finite number of at least 0"),
+        (NON_ZERO.allowed, "a finite number other than 0"),
+        (FRACTION.allowed, "at least 0 and below 1"),
+        (
+            EXPONENT.allowed,
+            "between -1 (gradient descent) and 1 (Gauss-Newton)",
+        ),
+        (between(None, None), "a finite number"),
+        (between(None, at(2.5).0), "a finite number of at most 2.5"),
+        (between(None, at(2.5).1), "a finite number below 2.5"),
+        (between(at(0.0).1, at(1.0).0), "above 0 and at most 1"),
+        (between(at(0.0).1, at(1.0).1), "above 0 and below 1"),
+        (between(at(0.0).0, at(1.0).0), "between 0 and 1"),
+        (AT_LEAST_ONE.allowed, "a whole number of at least 1"),
+        (ANY_COUNT.allowed, "a whole number"),
+        (
+            WIDTHS.allowed,
+            "whole numbers of at least 1, separated by commas",
+        ),
+        (FLAG.allowed, "true or false"),
+        (Rule::<Order>::any().allowed, "shuffled, fixed or fresh"),
+    ] {
+        assert_eq!(allowed.to_string(), sentence);
+        for text in allowed.examples().accepted {
+            let value = match allowed {
+                Allowed::Number(_) | Allowed::NonZero => f64::parse(&text).unwrap().value(),
+                Allowed::Count(_) => usize::parse(&text).unwrap().value(),
+                Allowed::Counts(_) => Vec::<usize>::parse(&text).unwrap().value(),
+                Allowed::Flag => bool::parse(&text).unwrap().value(),
+                Allowed::Words(_) => Order::parse(&text).unwrap().value(),
+            };
+            assert!(allowed.holds(&value), "{sentence}: {text}");
+            let of_another_kind = match value {
+                hig::settings::Value::Flag(_) => hig::settings::Value::Count(1),
+                _ => hig::settings::Value::Flag(true),
+            };
+            assert!(!allowed.holds(&of_another_kind), "{sentence}");
+        }
+    }
+}
+
+#[test]
 fn every_word_offered_for_a_setting_is_accepted() {
     for (name, mut thing) in all() {
         for setting in thing.settings() {
             let hig::settings::Value::Word(_) = setting.value else {
                 continue;
             };
-            let offered = setting.allowed.replace(" or ", ", ");
-            for word in offered.split(", ") {
+            let words = setting.allowed.words();
+            let offered = setting.allowed.to_string().replace(" or ", ", ");
+            assert_eq!(words, offered.split(", ").collect::<Vec<_>>(), "{name}");
+            for word in words {
                 thing
                     .set(setting.name, word)
                     .unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -162,6 +235,21 @@ fn every_registered_name_leads_to_its_own_entry() {
     }
     for entry in methods() {
         assert_eq!(method(entry.name()).unwrap().name(), entry.name());
+    }
+}
+
+#[test]
+fn the_name_of_a_method_does_not_depend_on_its_settings() {
+    for entry in methods() {
+        let (name, about) = (entry.name(), entry.about());
+        for setting in entry.settings() {
+            for text in setting.allowed.examples().accepted {
+                let mut changed = entry.boxed();
+                changed.set(setting.name, &text).unwrap();
+                let place = format!("{name}.{} = {text}", setting.name);
+                assert_eq!((changed.name(), changed.about()), (name, about), "{place}");
+            }
+        }
     }
 }
 

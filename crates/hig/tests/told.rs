@@ -7,7 +7,7 @@ use hig::linalg::Mat;
 use hig::objective::ExplicitJacobian;
 use hig::spectral::{Decomposition, Filter, Route};
 use hig::step::methods;
-use hig::systems::{LinearOscillators, System, Toy};
+use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Progress, Training, train};
 use hig::{Linearization, Result};
 
@@ -56,7 +56,7 @@ fn steps_that_decompose_tell_the_spectrum_of_their_batch_and_the_others_none() {
     let system = LinearOscillators {
         samples: 6,
         test_samples: 4,
-        hidden: vec![4],
+        network: MlpSettings::tanh(vec![4]),
         ..LinearOscillators::default()
     };
     let problem = system.problem(0);

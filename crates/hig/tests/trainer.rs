@@ -11,7 +11,7 @@ use hig::network::{Activation, Initializer, Network};
 use hig::objective::{Consumes, Linearization};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
-use hig::systems::{LinearOscillators, System, Toy};
+use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::trainer::{
     Batches, Budget, Evaluation, Flow, Observer, Order, Outcome, Progress, Schedule, ScheduleKind,
     Start, Stop, Training, train,
@@ -174,7 +174,7 @@ fn results_have_the_same_bits_on_one_thread_and_on_two_and_when_repeated() {
     let problem = LinearOscillators {
         samples: 384,
         test_samples: 300,
-        hidden: vec![12, 12],
+        network: MlpSettings::tanh(vec![12, 12]),
         ..LinearOscillators::default()
     }
     .problem(0);

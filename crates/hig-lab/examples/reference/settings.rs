@@ -62,7 +62,7 @@ fn of(settings: &(impl Settings + ?Sized)) -> String {
             vec![
                 code(s.name),
                 code(&s.value.to_string()),
-                s.allowed.into(),
+                s.allowed.to_string(),
                 s.about.into(),
             ]
         })

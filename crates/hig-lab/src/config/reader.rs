@@ -1,7 +1,7 @@
 //! Reads a configuration file. What is wrong in it is refused with its place.
 
 use super::source::Source;
-use super::value::{text_of, words};
+use super::value::text_of;
 use super::{Assignment, Config, Scope};
 use crate::contender::{self, Phase};
 use anyhow::Result;
@@ -233,11 +233,11 @@ impl Reader<'_> {
             return Err(self.unknown(what, key, known.iter().map(|s| s.name)));
         };
         let Some(text) = text_of(item.get_ref(), &setting.value) else {
-            return Err(self.impossible(key, item, setting.allowed));
+            return Err(self.impossible(key, item, &setting.allowed.to_string()));
         };
         if let Err(error) = set(name, &text) {
             let error = match setting.value {
-                Value::Word(_) => Error::unknown(name, &text, words(setting.allowed)),
+                Value::Word(_) => Error::unknown(name, &text, setting.allowed.words()),
                 _ => error,
             };
             return Err(self.source.refuse(item.span(), error));

@@ -1,9 +1,7 @@
 //! The JSON schema of configuration files, by which editors check and complete them.
 
-use super::value::{self, words};
-use hig::settings::{
-    AT_LEAST_ONE, FRACTION, NON_NEGATIVE, POSITIVE, Setting, Settings, Value, WIDTHS,
-};
+use super::value;
+use hig::settings::{Allowed, LARGEST_COUNT, Setting, Settings};
 use hig::step::methods;
 use hig::systems::systems;
 use hig::trainer::Training;
@@ -136,36 +134,43 @@ fn object(about: &str, settings: &[Setting]) -> Json {
 }
 
 fn property(setting: &Setting) -> Json {
-    let mut property = match &setting.value {
-        Value::Number(_) => json!({ "type": "number" }),
-        Value::Count(_) => json!({ "type": "integer", "minimum": 0 }),
-        Value::Flag(_) => json!({ "type": "boolean" }),
-        Value::Counts(_) => {
-            json!({ "type": "array", "items": { "type": "integer", "minimum": 0 } })
-        }
-        Value::Word(_) => json!({ "enum": words(setting.allowed) }),
-    };
-    for (bound, value) in bounds(setting.allowed) {
-        property[bound] = value;
-    }
+    let mut property = allowed(setting.allowed);
     property["default"] = value::json(&setting.value);
     property["description"] = format!("{} Allowed: {}.", setting.about, setting.allowed).into();
     property
 }
 
-/// What the rules that most settings share say in terms of the schema.
-fn bounds(allowed: &str) -> Vec<(&'static str, Json)> {
-    if allowed == POSITIVE.text {
-        vec![("exclusiveMinimum", json!(0))]
-    } else if allowed == NON_NEGATIVE.text {
-        vec![("minimum", json!(0))]
-    } else if allowed == FRACTION.text {
-        vec![("minimum", json!(0)), ("exclusiveMaximum", json!(1))]
-    } else if allowed == AT_LEAST_ONE.text {
-        vec![("minimum", json!(1))]
-    } else if allowed == WIDTHS.text {
-        vec![("items", json!({ "type": "integer", "minimum": 1 }))]
-    } else {
-        Vec::new()
+/// What a rule says in terms of the schema.
+fn allowed(rule: Allowed) -> Json {
+    match rule {
+        Allowed::Number(interval) => {
+            let mut number = json!({ "type": "number" });
+            let ends = [
+                (interval.least, "minimum", "exclusiveMinimum"),
+                (interval.most, "maximum", "exclusiveMaximum"),
+            ];
+            for (end, included, excluded) in ends {
+                if let Some(end) = end {
+                    number[if end.included { included } else { excluded }] = json!(end.at);
+                }
+            }
+            number
+        }
+        Allowed::NonZero => json!({ "type": "number", "not": { "const": 0 } }),
+        Allowed::Count(least) => count(least),
+        Allowed::Counts(least) => json!({ "type": "array", "items": count(least) }),
+        Allowed::Flag => json!({ "type": "boolean" }),
+        Allowed::Words(words) => {
+            let meanings: Vec<&str> = words.iter().map(|word| word.meaning).collect();
+            json!({
+                "enum": rule.words(),
+                // Where editors that know TOML look for the meanings of words.
+                "x-taplo": { "docs": { "enumValues": meanings } },
+            })
+        }
     }
+}
+
+fn count(least: usize) -> Json {
+    json!({ "type": "integer", "minimum": least, "maximum": LARGEST_COUNT })
 }

@@ -1,14 +1,14 @@
 //! Reading what was written, and what nobody would write.
 
 use super::Config;
-use super::value::words;
 use super::write::{Record, template};
 use crate::contender::{self, Contender};
-use hig::settings::{Setting, Value};
+use hig::settings::{Allowed, Setting, Settings, Value};
 use hig::step::methods;
 use hig::systems::{System, systems};
 use hig::trainer::{Budget, Training};
 use proptest::prelude::*;
+use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
 
@@ -106,7 +106,7 @@ fn the_words_of_a_range_are_what_the_setting_takes() {
     let mut check = |settings: &mut dyn hig::settings::Settings| {
         for setting in settings.settings() {
             if matches!(setting.value, Value::Word(_)) {
-                for word in words(setting.allowed) {
+                for word in setting.allowed.words() {
                     settings.set(setting.name, word).unwrap();
                     count += 1;
                 }
@@ -117,6 +117,90 @@ fn the_words_of_a_range_are_what_the_setting_takes() {
     methods().iter_mut().for_each(|m| check(m.as_mut()));
     check(&mut Training::default());
     assert!(count > 20);
+}
+
+/// The text of a setting as a file of JSON would have it.
+fn as_json(text: &str, allowed: Allowed) -> Json {
+    let number = |text: &str| text.parse::<f64>().ok().filter(|v| v.is_finite());
+    let whole = |text: &str| match text.trim().parse::<u64>() {
+        Ok(count) => Some(Json::from(count)),
+        Err(_) => number(text).map(Json::from),
+    };
+    let string = || Json::from(text);
+    match allowed {
+        Allowed::Number(_) | Allowed::NonZero => number(text).map_or_else(string, Json::from),
+        Allowed::Count(_) => whole(text).unwrap_or_else(string),
+        Allowed::Counts(_) => {
+            let parts = text.trim_matches(['[', ']']).split(',');
+            let parts = parts.filter(|part| !part.is_empty());
+            let parts = parts.map(|part| whole(part).unwrap_or_else(string));
+            parts.collect()
+        }
+        Allowed::Flag => text.parse::<bool>().map_or_else(|_| string(), Json::from),
+        Allowed::Words(_) => string(),
+    }
+}
+
+/// Whether a value is what a property of the schema asks for.
+fn fits(value: &Json, property: &Json) -> bool {
+    let number = value.as_f64();
+    property.as_object().unwrap().iter().all(|(key, asked)| {
+        let compare = |holds: fn(&f64, &f64) -> bool| {
+            number.is_some_and(|number| holds(&number, &asked.as_f64().unwrap()))
+        };
+        match (key.as_str(), asked.as_str()) {
+            ("type", Some("number")) => value.is_number(),
+            ("type", Some("integer")) => value.is_i64() || value.is_u64(),
+            ("type", Some("array")) => value.is_array(),
+            ("type", Some("boolean")) => value.is_boolean(),
+            ("minimum", _) => compare(f64::ge),
+            ("exclusiveMinimum", _) => compare(f64::gt),
+            ("maximum", _) if value.is_u64() => value.as_u64() <= asked.as_u64(),
+            ("maximum", _) => compare(f64::le),
+            ("exclusiveMaximum", _) => compare(f64::lt),
+            ("not", _) => number != asked["const"].as_f64(),
+            ("enum", _) => asked.as_array().unwrap().contains(value),
+            ("items", _) => value
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|part| fits(part, asked)),
+            ("default" | "description" | "x-taplo", _) => true,
+            unknown => panic!("{unknown:?}"),
+        }
+    })
+}
+
+#[test]
+fn the_schema_takes_and_refuses_what_the_settings_do() {
+    let schema = super::schema::schema();
+    let mut of_all: Vec<(String, Vec<Setting>)> = Vec::new();
+    of_all.extend(
+        systems()
+            .iter()
+            .map(|s| (format!("system-{}", s.name()), s.settings())),
+    );
+    of_all.extend(
+        methods()
+            .iter()
+            .map(|m| (format!("method-{}", m.name()), m.settings())),
+    );
+    of_all.push(("training".into(), Training::default().settings()));
+    for (definition, settings) in of_all {
+        for Setting { name, allowed, .. } in settings {
+            let property = &schema["$defs"][&definition]["properties"][name];
+            let examples = allowed.examples();
+            for text in &examples.accepted {
+                let value = as_json(text, allowed);
+                assert!(fits(&value, property), "{definition}: {name} = {value}");
+            }
+            // A list of nothing is written as the empty text, and so is nothing else.
+            for text in examples.refused.iter().filter(|text| !text.is_empty()) {
+                let value = as_json(text, allowed);
+                assert!(!fits(&value, property), "{definition}: {name} = {value}");
+            }
+        }
+    }
 }
 
 /// A system, methods and chains of them, with settings changed at random; what a setting does not
@@ -149,7 +233,7 @@ fn changed(
             Value::Flag(_) => (count % 2 == 0).to_string(),
             Value::Counts(_) => vec![(count % 99 + 1).to_string(); count % 4].join(","),
             Value::Word(_) => {
-                let words = words(setting.allowed);
+                let words = setting.allowed.words();
                 words[count % words.len()].to_owned()
             }
         };

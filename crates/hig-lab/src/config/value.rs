@@ -66,11 +66,3 @@ pub fn key(name: &str) -> String {
         quoted(name)
     }
 }
-
-/// The words of "a, b or c".
-pub fn words(allowed: &str) -> Vec<&str> {
-    allowed
-        .split(", ")
-        .flat_map(|part| part.split(" or "))
-        .collect()
-}

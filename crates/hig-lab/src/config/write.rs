@@ -220,7 +220,7 @@ impl Page {
 
     fn described(&mut self, setting: &Setting) {
         self.comment(setting.about);
-        self.allowed(setting.allowed);
+        self.allowed(&setting.allowed.to_string());
         self.entry(setting.name, literal(&setting.value));
     }
 

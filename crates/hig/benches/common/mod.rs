@@ -67,7 +67,7 @@ impl Case {
 
     /// The same by another route.
     pub fn by(mut self, route: Route) -> Self {
-        self.method.route = route;
+        self.method.decomposition.route = route;
         self
     }
 

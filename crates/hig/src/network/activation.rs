@@ -1,11 +1,9 @@
 //! Elementwise nonlinearities.
 
 use super::layer::Layer;
-use crate::error::Error;
 use crate::linalg::matrix::{Mat, MatRef};
 use crate::linalg::simd;
-use crate::settings::{SettingType, Value};
-use std::str::FromStr;
+use crate::settings::Rule;
 
 /// An elementwise nonlinearity σ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,23 +22,6 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// All activations with their names.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("tanh", Self::Tanh),
-        ("relu", Self::Relu),
-        ("sine", Self::Sine),
-        ("gelu", Self::Gelu),
-        ("identity", Self::Identity),
-    ];
-
-    /// The name in settings.
-    pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, a)| *a == self)
-            .map_or("", |(n, _)| n)
-    }
-
     /// σ(x).
     pub fn apply(self, x: f64) -> f64 {
         match self {
@@ -71,32 +52,18 @@ fn normal_distribution(x: f64) -> f64 {
     0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-impl FromStr for Activation {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, activation)| *activation)
-            .ok_or_else(|| Error::unknown("activation", name, Self::ALL.map(|(n, _)| n)))
-    }
-}
-
-impl SettingType for Activation {
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-    fn value(&self) -> Value {
-        Value::Word(self.name().into())
+crate::choices! {
+    Activation, "activation" {
+        Tanh = "tanh", "tanh x";
+        Relu = "relu", "max(0, x)";
+        Sine = "sine", "sin x";
+        Gelu = "gelu", "x·Φ(x) with the normal distribution Φ";
+        Identity = "identity", "x, no nonlinearity";
     }
 }
 
 /// Any activation, as a setting.
-pub const ANY_ACTIVATION: crate::settings::Rule<Activation> = crate::settings::Rule {
-    text: "tanh, relu, sine, gelu or identity",
-    holds: |_| true,
-};
+pub const ANY_ACTIVATION: Rule<Activation> = Rule::any();
 
 impl Layer for Activation {
     fn outputs(&self, inputs: usize) -> Result<usize, String> {

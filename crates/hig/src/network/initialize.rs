@@ -1,7 +1,6 @@
 //! Random initial weights.
 
-use crate::error::Error;
-use crate::settings::{Rule, SettingType, Value};
+use crate::settings::Rule;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_pcg::Pcg64;
@@ -19,13 +18,6 @@ pub enum Initializer {
 }
 
 impl Initializer {
-    /// All initializers with their names.
-    pub const ALL: [(&'static str, Self); 3] = [
-        ("glorot", Self::Glorot),
-        ("he", Self::He),
-        ("lecun", Self::Lecun),
-    ];
-
     /// Draws `count` weights of a layer with that fan-in and fan-out.
     pub fn draw(self, count: usize, inputs: usize, outputs: usize, random: &mut Pcg64) -> Vec<f64> {
         let normal = |variance: f64, random: &mut Pcg64| -> Vec<f64> {
@@ -44,33 +36,13 @@ impl Initializer {
     }
 }
 
-impl SettingType for Initializer {
-    fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, i)| *i)
-    }
-    fn value(&self) -> Value {
-        let name = Self::ALL
-            .iter()
-            .find(|(_, i)| i == self)
-            .map_or("", |(n, _)| n);
-        Value::Word(name.into())
-    }
-}
-
-impl std::str::FromStr for Initializer {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::parse(name)
-            .ok_or_else(|| Error::unknown("initializer", name, Self::ALL.map(|(n, _)| n)))
+crate::choices! {
+    Initializer, "initializer" {
+        Glorot = "glorot", "uniform in ±√(6 / (inputs + outputs))";
+        He = "he", "normal with variance 2 / inputs";
+        Lecun = "lecun", "normal with variance 1 / inputs";
     }
 }
 
 /// Any initializer, as a setting.
-pub const ANY_INITIALIZER: Rule<Initializer> = Rule {
-    text: "glorot, he or lecun",
-    holds: |_| true,
-};
+pub const ANY_INITIALIZER: Rule<Initializer> = Rule::any();

@@ -7,22 +7,31 @@
 //! - an ordinary differential equation: its right-hand side as [`Equations`], wrapped in
 //!   [`RungeKutta4`];
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
+//!
+//! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
+//! [`Laplacian`], [`Schroedinger`] and [`Scaling`].
 
 pub mod check;
 mod dual;
 mod equations;
 mod function;
 mod lanes;
+mod laplacian;
+mod oscillator_chain;
 mod real;
 mod runge_kutta;
+mod scaling;
 mod schroedinger;
 
 pub use dual::Dual;
 pub use equations::{Cotangent, Cotangents, Equations};
 pub use function::{Differentiated, SampleFunction};
 pub use lanes::Lanes;
+pub use laplacian::Laplacian;
+pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
+pub use scaling::Scaling;
 pub use schroedinger::{InfiniteWell, Schroedinger};
 
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! The spectral filter f(σ): what a step does with each singular value of J.
 
-use crate::settings::{Rule, SettingType, Value};
+use crate::settings::Rule;
 
 /// How small singular values are treated.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,27 +122,13 @@ pub enum TreatmentKind {
     Damp,
 }
 
-impl SettingType for TreatmentKind {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "truncate" => Some(Self::Truncate),
-            "clamp" => Some(Self::Clamp),
-            "damp" => Some(Self::Damp),
-            _ => None,
-        }
-    }
-    fn value(&self) -> Value {
-        let name = match self {
-            Self::Truncate => "truncate",
-            Self::Clamp => "clamp",
-            Self::Damp => "damp",
-        };
-        Value::Word(name.into())
+crate::choices! {
+    TreatmentKind, "treatment" {
+        Truncate = "truncate", "singular values up to the cut-off get no weight";
+        Clamp = "clamp", "singular values below the cut-off are raised to it";
+        Damp = "damp", "λ is added to the squared singular values";
     }
 }
 
 /// Any treatment, as a setting.
-pub const ANY_TREATMENT: Rule<TreatmentKind> = Rule {
-    text: "truncate, clamp or damp",
-    holds: |_| true,
-};
+pub const ANY_TREATMENT: Rule<TreatmentKind> = Rule::any();

@@ -2,7 +2,7 @@
 
 use super::{Filter, Treatment};
 use crate::objective::Consumes;
-use crate::settings::{Rule, SettingType, Value};
+use crate::settings::Rule;
 
 /// How J is decomposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +27,6 @@ const AUTO_CUTOFF: f64 = 1e-12;
 const LARGEST_EXACT: usize = 8192;
 
 impl Route {
-    /// All routes with their names.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("auto", Self::Auto),
-        ("gram", Self::Gram),
-        ("normal", Self::Normal),
-        ("lanczos", Self::Lanczos),
-        ("svd", Self::Svd),
-    ];
-
     /// The route taken for a filter and a Jacobian of n rows and p columns, where an update may hold
     /// `memory` numbers.
     pub fn resolve(self, filter: &Filter, rows: usize, columns: usize, memory: usize) -> Self {
@@ -65,25 +56,15 @@ impl Route {
     }
 }
 
-impl std::fmt::Display for Route {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let found = Self::ALL.iter().find(|(_, route)| route == self);
-        f.pad(found.map_or("", |(name, _)| name))
-    }
-}
-
-impl SettingType for Route {
-    fn parse(text: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        found.map(|(_, route)| *route)
-    }
-    fn value(&self) -> Value {
-        Value::Word(self.to_string())
+crate::choices! {
+    Route, "route" {
+        Auto = "auto", "the cheapest route that is accurate enough and fits into memory";
+        Gram = "gram", "eigendecomposition of J·Jᵀ (n × n)";
+        Normal = "normal", "eigendecomposition of JᵀJ (p × p), the normal equations";
+        Lanczos = "lanczos", "products with J alone, no matrix";
+        Svd = "svd", "singular value decomposition of J (n × p)";
     }
 }
 
 /// Any route, as a setting.
-pub const ANY_ROUTE: Rule<Route> = Rule {
-    text: "auto, gram, normal, lanczos or svd",
-    holds: |_| true,
-};
+pub const ANY_ROUTE: Rule<Route> = Rule::any();

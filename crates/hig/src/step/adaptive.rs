@@ -28,8 +28,8 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Jacobian, Linearized, rayleigh, whitened};
-use crate::settings::{AT_LEAST_ONE, FRACTION, POSITIVE, Rule, Settings};
-use crate::spectral::{ANY_ROUTE, Decomposition, Request, Route};
+use crate::settings::{AT_LEAST_ONE, End, FRACTION, GROUP, POSITIVE, Rule, Settings};
+use crate::spectral::{Decomposition, DecompositionSettings, Request};
 use iterates::Iterates;
 use momentum::Momentum;
 use place::{Place, Probe};
@@ -50,31 +50,19 @@ crate::settings! {
         pub momentum: f64 = 0.5, FRACTION;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 8, AT_LEAST_ONE;
-        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
-        pub route: Route = Route::Auto, ANY_ROUTE;
-        /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-3, POSITIVE;
-        /// Estimated relative error of the step at which Lanczos stops.
-        pub tolerance: f64 = 0.1, POSITIVE;
+        /// How its Jacobian is decomposed.
+        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
 }
 
-const FAMILY: Rule<f64> = Rule {
-    text: "between 0 (orthogonalised) and 1 (Gauss-Newton)",
-    holds: |v| (0.0..=1.0).contains(v),
-};
+const FAMILY: Rule<f64> = Rule::between(
+    End::meaning(0.0, "orthogonalised"),
+    End::meaning(1.0, "Gauss-Newton"),
+);
 
-const DAMPING: Rule<f64> = Rule {
-    text: "above 0 and at most 1",
-    holds: |v| *v > 0.0 && *v <= 1.0,
-};
+const DAMPING: Rule<f64> = Rule::between(End::excluded(0.0), End::included(1.0));
 
 impl AdaptiveHalfInverse {
-    /// How J is decomposed where an update may hold so many numbers.
-    fn request(&self, memory: usize) -> Request {
-        Request::new(self.route, self.accuracy, self.tolerance, memory)
-    }
-
     /// Where the search begins.
     fn first(&self) -> Place {
         Place {
@@ -99,7 +87,7 @@ impl Method for AdaptiveHalfInverse {
     }
 
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
-        let request = self.request(memory);
+        let request = self.decomposition.request(memory);
         request.consumes(&self.first().filter(1.0), rows, columns)
     }
 
@@ -107,7 +95,7 @@ impl Method for AdaptiveHalfInverse {
         self.check()?;
         Ok(Box::new(Searching {
             settings: self.clone(),
-            request: self.request(memory),
+            request: self.decomposition.request(memory),
             place: self.first(),
             probe: Probe::new(),
             momentum: Momentum::new(self.momentum),

@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, whitened};
-use crate::settings::{ANY_COUNT, FRACTION, POSITIVE, Settings};
+use crate::settings::{ANY_COUNT, FRACTION, GROUP, POSITIVE, Settings};
 use crate::spectral::Filter;
-use crate::spectral::{ANY_ROUTE, Request, Route};
+use crate::spectral::{DecompositionSettings, Request};
 
 crate::settings! {
     /// Gauss-Newton with a backtracking line search on the loss of the batch.
@@ -25,19 +25,8 @@ crate::settings! {
         pub cutoff: f64 = 5e-4, FRACTION;
         /// Halvings of the length on one batch before it is left with no update.
         pub halvings: usize = 20, ANY_COUNT;
-        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
-        pub route: Route = Route::Auto, ANY_ROUTE;
-        /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-3, POSITIVE;
-        /// Estimated relative error of the step at which Lanczos stops.
-        pub tolerance: f64 = 0.1, POSITIVE;
-    }
-}
-
-impl GaussNewtonLineSearch {
-    /// How J is decomposed where an update may hold so many numbers.
-    fn request(&self, memory: usize) -> Request {
-        Request::new(self.route, self.accuracy, self.tolerance, memory)
+        /// How its Jacobian is decomposed.
+        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
 }
 
@@ -56,7 +45,9 @@ impl Method for GaussNewtonLineSearch {
 
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
         let filter = Filter::truncated(1.0, self.cutoff);
-        self.request(memory).consumes(&filter, rows, columns)
+        self.decomposition
+            .request(memory)
+            .consumes(&filter, rows, columns)
     }
 
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
@@ -64,7 +55,7 @@ impl Method for GaussNewtonLineSearch {
         Ok(Box::new(Searching {
             filter: Filter::truncated(1.0, self.cutoff),
             halvings: self.halvings,
-            request: self.request(memory),
+            request: self.decomposition.request(memory),
         }))
     }
 

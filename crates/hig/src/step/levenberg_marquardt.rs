@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, rayleigh, whitened};
-use crate::settings::{AT_LEAST_ONE, POSITIVE, Settings};
-use crate::spectral::{ANY_ROUTE, Decomposition, Request, Route};
+use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE, Settings};
+use crate::spectral::{Decomposition, DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
@@ -23,19 +23,8 @@ crate::settings! {
         pub damping: f64 = 1e-3, POSITIVE;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 10, AT_LEAST_ONE;
-        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
-        pub route: Route = Route::Auto, ANY_ROUTE;
-        /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-3, POSITIVE;
-        /// Estimated relative error of the step at which Lanczos stops.
-        pub tolerance: f64 = 0.1, POSITIVE;
-    }
-}
-
-impl LevenbergMarquardt {
-    /// How J is decomposed where an update may hold so many numbers.
-    fn request(&self, memory: usize) -> Request {
-        Request::new(self.route, self.accuracy, self.tolerance, memory)
+        /// How its Jacobian is decomposed.
+        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
 }
 
@@ -53,7 +42,7 @@ impl Method for LevenbergMarquardt {
     }
 
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
-        let request = self.request(memory);
+        let request = self.decomposition.request(memory);
         request.consumes(&filter(1.0), rows, columns)
     }
 
@@ -61,7 +50,7 @@ impl Method for LevenbergMarquardt {
         self.check()?;
         Ok(Box::new(Damped {
             settings: self.clone(),
-            request: self.request(memory),
+            request: self.decomposition.request(memory),
             damping: None,
         }))
     }

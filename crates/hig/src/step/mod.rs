@@ -133,9 +133,19 @@ pub(crate) fn no_parts(method: &str) -> Error {
     Error::setting("method", method, expected)
 }
 
+/// Under what a method is registered, for settings that serve several methods: which of them it is
+/// does not depend on what is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registered {
+    /// [`Method::name`].
+    pub name: &'static str,
+    /// [`Method::about`].
+    pub about: &'static str,
+}
+
 /// An optimizer's settings, and how to set it to work.
 pub trait Method: Settings + Send + Sync {
-    /// The name under which it is registered.
+    /// The name under which it is registered, whatever its settings are.
     fn name(&self) -> &'static str;
 
     /// What it is, in one line, with its source.

@@ -1,15 +1,17 @@
 //! Stochastic gradient descent, with heavy-ball momentum where asked
 //! (Polyak 1964, doi 10.1016/0041-5553(64)90137-5; in the form of Sutskever et al. 2013, equation 1).
 
-use super::{Method, Step, Update, finite_gradient};
+use super::{Method, Registered, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized};
-use crate::settings::{FRACTION, POSITIVE, Settings};
+use crate::settings::{FRACTION, NO_SETTING, POSITIVE, Settings};
 
 crate::settings! {
     /// Stochastic gradient descent: velocity ← μ·velocity - η·gradient; Δθ = velocity.
     pub struct Sgd {
+        /// Whether it is gradient descent without or with momentum.
+        pub registered: Registered = PLAIN, NO_SETTING;
         /// Learning rate η.
         pub learning_rate: f64 = 1e-2, POSITIVE;
         /// Momentum μ; 0 is plain gradient descent.
@@ -17,10 +19,21 @@ crate::settings! {
     }
 }
 
+const PLAIN: Registered = Registered {
+    name: "sgd",
+    about: "stochastic gradient descent, with momentum where asked",
+};
+
+const HEAVY_BALL: Registered = Registered {
+    name: "momentum",
+    about: "gradient descent with heavy-ball momentum (Polyak 1964)",
+};
+
 impl Sgd {
     /// Heavy-ball momentum, μ = 0.9.
     pub fn with_momentum() -> Self {
         Self {
+            registered: HEAVY_BALL,
             momentum: 0.9,
             ..Self::default()
         }
@@ -29,17 +42,11 @@ impl Sgd {
 
 impl Method for Sgd {
     fn name(&self) -> &'static str {
-        match self.momentum {
-            0.0 => "sgd",
-            _ => "momentum",
-        }
+        self.registered.name
     }
 
     fn about(&self) -> &'static str {
-        match self.momentum {
-            0.0 => "stochastic gradient descent, with momentum where asked",
-            _ => "gradient descent with heavy-ball momentum (Polyak 1964)",
-        }
+        self.registered.about
     }
 
     fn learning_rate(&self) -> f64 {

@@ -1,16 +1,18 @@
 //! The spectral family Δθ = -η·V·f(Σ)·Uᵀ·g: gradient descent, half-inverse gradients, Gauss-Newton.
 
-use super::{Method, Step, Update, finite_gradient};
+use super::{Method, Registered, Step, Update, finite_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized};
-use crate::settings::{EXPONENT, FRACTION, NON_NEGATIVE, POSITIVE, Settings};
-use crate::spectral::{ANY_ROUTE, Request, Route};
+use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, POSITIVE, Settings};
 use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
+use crate::spectral::{DecompositionSettings, Request};
 
 crate::settings! {
     /// A step of the spectral family. Gradient descent, HIG and GN are its settings.
     pub struct Spectral {
+        /// Which of the family's methods it is.
+        pub registered: Registered = HALF_INVERSE, NO_SETTING;
         /// Learning rate η, for g of the batch-mean loss: a full Gauss-Newton step on the sum of squares is η = batch / 2.
         pub learning_rate: f64 = 1.0, POSITIVE;
         /// κ in f(σ) = σ^(-κ): -1 gradient descent, 0 orthogonalised, 0.5 HIG, 1 Gauss-Newton.
@@ -21,14 +23,25 @@ crate::settings! {
         pub cutoff: f64 = 1e-6, FRACTION;
         /// λ of treatment = damp, in the units of σ².
         pub damping: f64 = 1e-6, NON_NEGATIVE;
-        /// How J is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
-        pub route: Route = Route::Auto, ANY_ROUTE;
-        /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-3, POSITIVE;
-        /// Estimated relative error of the step at which Lanczos stops.
-        pub tolerance: f64 = 0.1, POSITIVE;
+        /// How its Jacobian is decomposed.
+        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
 }
+
+const GRADIENT_DESCENT: Registered = Registered {
+    name: "gd",
+    about: "gradient descent as a member of the spectral family (exponent -1)",
+};
+
+const HALF_INVERSE: Registered = Registered {
+    name: "hig",
+    about: "half-inverse gradients (Schnell, Holl, Thuerey 2022, arXiv 2203.10131)",
+};
+
+const GAUSS_NEWTON: Registered = Registered {
+    name: "gn",
+    about: "Gauss-Newton with truncation (exponent 1)",
+};
 
 impl Spectral {
     /// Half-inverse gradients, κ = 1/2.
@@ -39,6 +52,7 @@ impl Spectral {
     /// Gauss-Newton, κ = 1.
     pub fn gauss_newton() -> Self {
         Self {
+            registered: GAUSS_NEWTON,
             exponent: 1.0,
             ..Self::default()
         }
@@ -47,6 +61,7 @@ impl Spectral {
     /// Gradient descent, κ = -1 and nothing truncated.
     pub fn gradient_descent() -> Self {
         Self {
+            registered: GRADIENT_DESCENT,
             exponent: -1.0,
             cutoff: 0.0,
             learning_rate: 1e-2,
@@ -69,11 +84,6 @@ impl Spectral {
         }
     }
 
-    /// How J is decomposed where an update may hold so many numbers.
-    pub fn request(&self, memory: usize) -> Request {
-        Request::new(self.route, self.accuracy, self.tolerance, memory)
-    }
-
     /// κ = -1 with nothing truncated is the gradient itself: no spectrum is needed.
     fn is_gradient(&self) -> bool {
         self.exponent == -1.0
@@ -87,19 +97,11 @@ impl Spectral {
 
 impl Method for Spectral {
     fn name(&self) -> &'static str {
-        match self.exponent {
-            -1.0 => "gd",
-            1.0 => "gn",
-            _ => "hig",
-        }
+        self.registered.name
     }
 
     fn about(&self) -> &'static str {
-        match self.exponent {
-            -1.0 => "gradient descent as a member of the spectral family (exponent -1)",
-            1.0 => "Gauss-Newton with truncation (exponent 1)",
-            _ => "half-inverse gradients (Schnell, Holl, Thuerey 2022, arXiv 2203.10131)",
-        }
+        self.registered.about
     }
 
     fn learning_rate(&self) -> f64 {
@@ -110,7 +112,7 @@ impl Method for Spectral {
         match self.is_gradient() {
             true => Consumes::Gradient,
             false => {
-                let request = self.request(memory);
+                let request = self.decomposition.request(memory);
                 request.consumes(&self.filter(), rows, columns)
             }
         }
@@ -120,7 +122,7 @@ impl Method for Spectral {
         self.check()?;
         Ok(Box::new(Running {
             filter: self.filter(),
-            request: self.request(memory),
+            request: self.decomposition.request(memory),
             is_gradient: self.is_gradient(),
         }))
     }

@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::norm;
 use crate::objective::{Consumes, Linearized, rayleigh, whitened};
-use crate::settings::{FRACTION, POSITIVE, Settings};
-use crate::spectral::{ANY_ROUTE, Request, Route};
+use crate::settings::{FRACTION, GROUP, POSITIVE, Settings};
+use crate::spectral::{DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
@@ -35,21 +35,12 @@ crate::settings! {
         pub momentum: f64 = 0.8, FRACTION;
         /// The longest Δθ, as a fraction of |θ|, or of 1 where |θ| is smaller.
         pub norm_limit: f64 = 0.03, POSITIVE;
-        /// How the Jacobian is decomposed: auto, gram (n × n), normal (p × p normal equations), lanczos (no matrix) or svd.
-        pub route: Route = Route::Auto, ANY_ROUTE;
-        /// Relative accuracy asked of the step on the Gram routes.
-        pub accuracy: f64 = 1e-3, POSITIVE;
-        /// Estimated relative error of the step at which Lanczos stops.
-        pub tolerance: f64 = 0.1, POSITIVE;
+        /// How its Jacobian is decomposed.
+        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
 }
 
 impl Spring {
-    /// How J is decomposed where an update may hold so many numbers.
-    fn request(&self, memory: usize) -> Request {
-        Request::new(self.route, self.accuracy, self.tolerance, memory)
-    }
-
     /// For a spectrum whose largest singular value is `largest`.
     fn filter(&self, largest: f64) -> Filter {
         let damping = self.damping * largest * largest;
@@ -76,7 +67,7 @@ impl Method for Spring {
     }
 
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
-        let request = self.request(memory);
+        let request = self.decomposition.request(memory);
         request.consumes(&self.filter(1.0), rows, columns)
     }
 
@@ -84,7 +75,7 @@ impl Method for Spring {
         self.check()?;
         Ok(Box::new(Running {
             settings: self.clone(),
-            request: self.request(memory),
+            request: self.decomposition.request(memory),
             largest: None,
             last: None,
         }))

@@ -1,6 +1,7 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
 mod extent;
+mod network;
 mod oscillators;
 pub mod picture;
 mod poisson;
@@ -8,13 +9,12 @@ mod quantum_dipole;
 mod toy;
 
 pub use extent::{Content, Extent, check_memory};
-pub use oscillators::{
-    CubicSpring, LinearOscillators, LinearSpring, NonlinearOscillators, OscillatorChain, Spring,
-};
+pub use network::{LayerSettings, MlpSettings};
+pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use picture::Picture;
-pub use poisson::{Architecture, Laplacian, Poisson};
+pub use poisson::{Architecture, Poisson};
 pub use quantum_dipole::QuantumDipole;
-pub use toy::{Scaling, Toy};
+pub use toy::Toy;
 
 use crate::error::{Error, Result};
 use crate::problem::Problem;

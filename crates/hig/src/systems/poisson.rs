@@ -2,21 +2,18 @@
 //! side and answers the field whose Laplacian it is.
 
 use super::picture::Field;
-use super::{Content, Extent, Picture, System, extent};
+use super::{Content, Extent, LayerSettings, MlpSettings, Picture, System, extent};
 use crate::data::{Dataset, Purpose, random};
-use crate::linalg::matrix::{self, Mat, MatRef};
+use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
-use crate::network::{
-    ANY_ACTIVATION, ANY_INITIALIZER, Activation, Boundary, Grid, Initializer, Network,
-};
+use crate::network::{Boundary, Grid, Network};
 use crate::objective::ThroughPhysics;
-use crate::physics::{Record, Simulator, Widths};
+use crate::physics::Laplacian;
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, POSITIVE, Rule, SettingType, Settings, Value, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE, Rule, Settings, WIDTHS};
 use crate::trainer::Budget;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
-use std::f64::consts::PI;
 
 crate::settings! {
     /// Solve Δu = f on a square grid with zero boundary.
@@ -37,10 +34,8 @@ crate::settings! {
         pub hidden: Vec<usize> = vec![64, 128, 64], WIDTHS;
         /// Channels of each block of the resnet, or of each level of the unet from the full grid down.
         pub channels: Vec<usize> = vec![8, 8, 8], WIDTHS;
-        /// Activation of the hidden layers.
-        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
-        /// Distribution of the initial weights.
-        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+        /// Activation and initial weights.
+        pub layers: LayerSettings = LayerSettings::default(), GROUP;
     }
 }
 
@@ -55,29 +50,15 @@ pub enum Architecture {
     Unet,
 }
 
-impl Architecture {
-    const ALL: [(&'static str, Self); 3] = [
-        ("mlp", Self::Mlp),
-        ("resnet", Self::Resnet),
-        ("unet", Self::Unet),
-    ];
-}
-
-impl SettingType for Architecture {
-    fn parse(text: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        found.map(|(_, architecture)| *architecture)
-    }
-    fn value(&self) -> Value {
-        let found = Self::ALL.iter().find(|(_, a)| a == self);
-        Value::Word(found.map_or("", |(name, _)| name).into())
+crate::choices! {
+    Architecture, "architecture" {
+        Mlp = "mlp", "dense layers";
+        Resnet = "resnet", "residual blocks of convolutions";
+        Unet = "unet", "convolutions on grids of several sizes";
     }
 }
 
-const ANY_ARCHITECTURE: Rule<Architecture> = Rule {
-    text: "mlp, resnet or unet",
-    holds: |_| true,
-};
+const ANY_ARCHITECTURE: Rule<Architecture> = Rule::any();
 
 impl Poisson {
     fn network(&self) -> crate::Result<Network> {
@@ -87,16 +68,17 @@ impl Poisson {
             height: side,
             width: side,
         };
+        let layers = &self.layers;
         let make = match self.architecture {
             Architecture::Mlp => {
+                let (hidden, layers) = (self.hidden.clone(), layers.clone());
                 let width = grid.features();
-                let widths: Vec<usize> = [&[width], &self.hidden[..], &[width]].concat();
-                return Ok(Network::mlp(&widths, self.activation, self.initializer));
+                return Ok(MlpSettings { hidden, layers }.between(width, width));
             }
             Architecture::Resnet => Network::resnet,
             Architecture::Unet => Network::unet,
         };
-        let (activation, initializer) = (self.activation, self.initializer);
+        let (activation, initializer) = (layers.activation, layers.initializer);
         make(
             grid,
             &self.channels,
@@ -150,101 +132,12 @@ impl Poisson {
     }
 }
 
-/// The five-point Laplacian of a field on a square grid with zero boundary, y = Δu.
-#[derive(Debug, Clone)]
-pub struct Laplacian {
-    grid: usize,
-    spacing: f64,
-    /// Orthonormal sine modes of one side; its own inverse.
-    sines: Mat<f64>,
-}
-
-impl Laplacian {
-    /// On `grid` × `grid` points with the given spacing.
-    pub fn new(grid: usize, spacing: f64) -> Self {
-        let sides = (grid + 1) as f64;
-        let sines = Mat::from_fn(grid, grid, |i, k| {
-            let phase = PI * ((i + 1) * (k + 1)) as f64 / sides;
-            (2.0 / sides).sqrt() * phase.sin()
-        });
-        Self {
-            grid,
-            spacing,
-            sines,
-        }
-    }
-
-    /// Eigenvalue of the sine mode with k + 1 and l + 1 half waves along the sides.
-    fn eigenvalue(&self, k: usize, l: usize) -> f64 {
-        let sides = (self.grid + 1) as f64;
-        let cosine = |m: usize| (PI * (m + 1) as f64 / sides).cos();
-        (2.0 * cosine(k) + 2.0 * cosine(l) - 4.0) / (self.spacing * self.spacing)
-    }
-
-    /// Δu of every sample (samples × grid²; grid point (i, j) is column i·grid + j).
-    pub fn apply(&self, fields: MatRef<'_, f64>) -> Mat<f64> {
-        let (g, scale) = (self.grid, 1.0 / (self.spacing * self.spacing));
-        let mut result = Mat::zeros(fields.nrows(), g * g);
-        for i in 0..g {
-            for j in 0..g {
-                let here = i * g + j;
-                let column = result.col_as_slice_mut(here);
-                let mut add = |from: usize, weight: f64| {
-                    for (t, v) in column.iter_mut().zip(fields.col(from).iter()) {
-                        *t += weight * v;
-                    }
-                };
-                add(here, -4.0 * scale);
-                if i > 0 {
-                    add(here - g, scale);
-                }
-                if i + 1 < g {
-                    add(here + g, scale);
-                }
-                if j > 0 {
-                    add(here - 1, scale);
-                }
-                if j + 1 < g {
-                    add(here + 1, scale);
-                }
-            }
-        }
-        result
-    }
-
-    /// The field whose Laplacian is given, for every sample: exact, by the discrete sine transform.
-    pub fn solve(&self, right_hand_sides: MatRef<'_, f64>) -> Mat<f64> {
-        let g = self.grid;
-        let mut fields = Mat::zeros(right_hand_sides.nrows(), g * g);
-        for s in 0..right_hand_sides.nrows() {
-            let values = Mat::from_fn(g, g, |i, j| right_hand_sides[(s, i * g + j)]);
-            let mut modes = self.transform(&values);
-            for k in 0..g {
-                for l in 0..g {
-                    modes[(k, l)] /= self.eigenvalue(k, l);
-                }
-            }
-            let field = self.transform(&modes);
-            for i in 0..g {
-                for j in 0..g {
-                    fields[(s, i * g + j)] = field[(i, j)];
-                }
-            }
-        }
-        fields
-    }
-
-    /// The orthonormal sine transform along both sides.
-    fn transform(&self, values: &Mat<f64>) -> Mat<f64> {
-        let half = matrix::product(self.sines.as_ref(), values.as_ref());
-        matrix::product(half.as_ref(), self.sines.as_ref())
-    }
-
+/// Where the samples come from.
+impl Poisson {
     /// Random smooth fields: independent normal amplitudes of the lowest `modes` sine modes of each
     /// side, scaled to a mean variance of 1.
-    fn smooth_fields(&self, samples: usize, modes: usize, random: &mut Pcg64) -> Mat<f64> {
-        let g = self.grid;
-        let modes = modes.min(g);
+    fn smooth_fields(&self, laplacian: &Laplacian, samples: usize, random: &mut Pcg64) -> Mat<f64> {
+        let (g, modes) = (self.grid, self.modes.min(self.grid));
         let scale = g as f64 / modes as f64;
         let mut fields = Mat::zeros(samples, g * g);
         for s in 0..samples {
@@ -255,7 +148,7 @@ impl Laplacian {
                     amplitudes[(k, l)] = scale * normal;
                 }
             }
-            let field = self.transform(&amplitudes);
+            let field = laplacian.transform(&amplitudes);
             for i in 0..g {
                 for j in 0..g {
                     fields[(s, i * g + j)] = field[(i, j)];
@@ -266,77 +159,14 @@ impl Laplacian {
     }
 
     /// Samples whose input and target are the Laplacian of random smooth fields.
-    fn draw(&self, samples: usize, modes: usize, random: &mut Pcg64) -> Dataset {
-        let right = self.apply(self.smooth_fields(samples, modes, random).as_ref());
+    fn draw(&self, laplacian: &Laplacian, samples: usize, random: &mut Pcg64) -> Dataset {
+        let fields = self.smooth_fields(laplacian, samples, random);
+        let right = laplacian.apply(fields.as_ref());
         Dataset {
             input: right.clone(),
             state: Mat::zeros(samples, 0),
             target: right,
         }
-    }
-}
-
-impl Simulator for Laplacian {
-    fn widths(&self) -> Widths {
-        Widths {
-            state: 0,
-            control: self.grid * self.grid,
-            output: self.grid * self.grid,
-        }
-    }
-
-    fn record(
-        &self,
-        _: MatRef<'_, f64>,
-        control: MatRef<'_, f64>,
-    ) -> crate::Result<Box<dyn Record>> {
-        Ok(Box::new(Applied {
-            y: self.apply(control),
-            laplacian: self.clone(),
-        }))
-    }
-
-    fn simulate(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> crate::Result<Mat<f64>> {
-        Ok(self.apply(control))
-    }
-
-    fn inverse(
-        &self,
-        _: MatRef<'_, f64>,
-        _: MatRef<'_, f64>,
-        y: MatRef<'_, f64>,
-    ) -> crate::Result<Option<Mat<f64>>> {
-        Ok(Some(self.solve(y)))
-    }
-}
-
-/// A linear and symmetric map is its own derivative, everywhere.
-struct Applied {
-    y: Mat<f64>,
-    laplacian: Laplacian,
-}
-
-impl Record for Applied {
-    fn y(&self) -> &Mat<f64> {
-        &self.y
-    }
-
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> crate::Result<Mat<f64>> {
-        Ok(self.laplacian.apply(cotangent))
-    }
-
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> crate::Result<Mat<f64>> {
-        Ok(self.laplacian.apply(tangent))
-    }
-
-    fn rows(&self) -> crate::Result<Mat<f64>> {
-        let width = self.y.ncols();
-        let unit = Mat::<f64>::identity(width, width);
-        let one_sample = self.laplacian.apply(unit.as_ref());
-        let samples = self.y.nrows();
-        Ok(Mat::from_fn(samples * width, width, |r, j| {
-            one_sample[(r / samples, j)]
-        }))
     }
 }
 
@@ -366,18 +196,17 @@ impl System for Poisson {
 
     fn problem(&self, seed: u64) -> Problem {
         let laplacian = Laplacian::new(self.grid, self.spacing);
-        let modes = self.modes;
         let data = |samples: usize, purpose: Purpose| {
-            laplacian.draw(samples, modes, &mut random(seed, purpose))
+            self.draw(&laplacian, samples, &mut random(seed, purpose))
         };
-        let sampler = laplacian.clone();
+        let (settings, source) = (self.clone(), laplacian.clone());
         let network = self.network().expect("the settings were checked together");
         Problem::of(
             data(self.samples, Purpose::Train),
             data(self.test_samples, Purpose::Test),
             ThroughPhysics::new(network, laplacian, SquaredError::half()).summed(),
         )
-        .with_sampler(move |samples, random| sampler.draw(samples, modes, random))
+        .with_sampler(move |samples, random| settings.draw(&source, samples, random))
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {

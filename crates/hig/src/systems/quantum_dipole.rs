@@ -3,22 +3,18 @@
 //! A particle starts in the ground state of an infinite well; the network reads the state that is
 //! wanted at the end and answers the strength over time of a uniform field that should lead there.
 
-use super::{Extent, Picture, System, extent, picture};
+use super::{Extent, MlpSettings, Picture, System, extent, picture};
 use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::Infidelity;
-use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
 use crate::physics::{InfiniteWell, Schroedinger};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, POSITIVE, Rule, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE, Rule};
 use crate::trainer::Budget;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Three points inside, as many as the eigenstates that the task speaks of.
-const AT_LEAST_FIVE: Rule<usize> = Rule {
-    text: "a whole number of at least 5",
-    holds: |v| *v >= 5,
-};
+const AT_LEAST_FIVE: Rule<usize> = Rule::at_least(5);
 
 crate::settings! {
     /// From the ground state of a well to mixtures of its second and third eigenstate.
@@ -33,12 +29,8 @@ crate::settings! {
         pub samples: usize = 1024, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 1024, AT_LEAST_ONE;
-        /// Widths of the hidden layers.
-        pub hidden: Vec<usize> = vec![20, 20, 20], WIDTHS;
-        /// Activation of the hidden layers.
-        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
-        /// Distribution of the initial weights.
-        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+        /// The network.
+        pub network: MlpSettings = MlpSettings::default(), GROUP;
     }
 }
 
@@ -139,11 +131,10 @@ impl System for QuantumDipole {
 
     fn problem(&self, seed: u64) -> Problem {
         let state = 2 * self.well().inside();
-        let widths: Vec<usize> = [&[state], &self.hidden[..], &[self.steps]].concat();
         Problem::new(
             self.data(self.samples, seed, Purpose::Train),
             self.data(self.test_samples, seed, Purpose::Test),
-            Network::mlp(&widths, self.activation, self.initializer),
+            self.network.between(state, self.steps),
             self.physics(),
             Infidelity,
         )
@@ -186,7 +177,7 @@ impl System for QuantumDipole {
         let inside = ("points", self.well().inside() as f64);
         let samples = extent::samples(self.samples, self.test_samples, &[("", 4.0), inside]);
         let state = ("points", 2.0 * inside.1);
-        let layers = extent::mlp(state, &self.hidden, ("steps", self.steps as f64));
+        let layers = extent::mlp(state, &self.network.hidden, ("steps", self.steps as f64));
         samples.into_iter().chain(layers).collect()
     }
 

@@ -3,14 +3,13 @@
 //! A network learns (sin 6x, cos 9x); the physics scales its second output by λ, so that λ = 0.01
 //! makes the two outputs differ in sensitivity by a factor of a hundred.
 
-use super::{Extent, System, extent};
+use super::{Extent, MlpSettings, System, extent};
 use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
-use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
-use crate::physics::{Differentiated, Real, SampleFunction, Widths};
+use crate::physics::{Differentiated, Scaling};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, NON_ZERO, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, GROUP, NON_ZERO};
 use crate::trainer::Budget;
 use rand_distr::{Distribution, Uniform};
 
@@ -23,38 +22,8 @@ crate::settings! {
         pub samples: usize = 256, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 256, AT_LEAST_ONE;
-        /// Widths of the hidden layers.
-        pub hidden: Vec<usize> = vec![7], WIDTHS;
-        /// Activation of the hidden layers.
-        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
-        /// Distribution of the initial weights.
-        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
-    }
-}
-
-/// y = (o₁, λ·o₂).
-#[derive(Debug, Clone, Copy)]
-pub struct Scaling {
-    /// λ.
-    pub lambda: f64,
-}
-
-impl SampleFunction for Scaling {
-    fn widths(&self) -> Widths {
-        Widths {
-            state: 0,
-            control: 2,
-            output: 2,
-        }
-    }
-
-    fn evaluate<T: Real>(&self, _: &[f64], control: &[T], y: &mut [T]) {
-        y[0] = control[0];
-        y[1] = control[1] * self.lambda;
-    }
-
-    fn inverse(&self, _: &[f64], y: &[f64]) -> Option<Vec<f64>> {
-        Some(vec![y[0], y[1] / self.lambda])
+        /// The network.
+        pub network: MlpSettings = MlpSettings::tanh(vec![7]), GROUP;
     }
 }
 
@@ -62,7 +31,7 @@ impl Toy {
     fn data(&self, samples: usize, seed: u64, purpose: Purpose) -> Dataset {
         let uniform = Uniform::new_inclusive(-1.0, 1.0).expect("finite bounds");
         let mut random = random(seed, purpose);
-        let input = Mat::from_fn(samples, 1, |_, _| uniform.sample(&mut random));
+        let input = Mat::<f64>::from_fn(samples, 1, |_, _| uniform.sample(&mut random));
         let target = Mat::from_fn(samples, 2, |i, j| match j {
             0 => (6.0 * input[(i, 0)]).sin(),
             _ => (9.0 * input[(i, 0)]).cos(),
@@ -85,14 +54,13 @@ impl System for Toy {
     }
 
     fn problem(&self, seed: u64) -> Problem {
-        let widths: Vec<usize> = [&[1], &self.hidden[..], &[2]].concat();
         let scaling = Scaling {
             lambda: self.lambda,
         };
         Problem::new(
             self.data(self.samples, seed, Purpose::Train),
             self.data(self.test_samples, seed, Purpose::Test),
-            Network::mlp(&widths, self.activation, self.initializer),
+            self.network.between(1, 2),
             Differentiated(scaling),
             SquaredError::half(),
         )
@@ -116,7 +84,7 @@ impl System for Toy {
 
     fn extents(&self) -> Vec<Extent> {
         let samples = extent::samples(self.samples, self.test_samples, &[("", 3.0)]);
-        let layers = extent::mlp(("", 1.0), &self.hidden, ("", 2.0));
+        let layers = extent::mlp(("", 1.0), &self.network.hidden, ("", 2.0));
         samples.into_iter().chain(layers).collect()
     }
 

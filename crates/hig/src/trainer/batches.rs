@@ -4,7 +4,7 @@ use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::problem::{Problem, Sampler};
-use crate::settings::{Rule, SettingType, Value};
+use crate::settings::Rule;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 
@@ -20,30 +20,16 @@ pub enum Order {
     Fresh,
 }
 
-impl SettingType for Order {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "shuffled" => Some(Self::Shuffled),
-            "fixed" => Some(Self::Fixed),
-            "fresh" => Some(Self::Fresh),
-            _ => None,
-        }
-    }
-    fn value(&self) -> Value {
-        let name = match self {
-            Self::Shuffled => "shuffled",
-            Self::Fixed => "fixed",
-            Self::Fresh => "fresh",
-        };
-        Value::Word(name.into())
+crate::choices! {
+    Order, "order" {
+        Shuffled = "shuffled", "a new random order each epoch, from the seed";
+        Fixed = "fixed", "as stored, every epoch";
+        Fresh = "fresh", "new samples for every update, where the system can draw them";
     }
 }
 
 /// Any order, as a setting.
-pub const ANY_ORDER: Rule<Order> = Rule {
-    text: "shuffled, fixed or fresh",
-    holds: |_| true,
-};
+pub const ANY_ORDER: Rule<Order> = Rule::any();
 
 /// An endless sequence of mini-batches; every epoch has each sample once, so that its last batch
 /// may be smaller.

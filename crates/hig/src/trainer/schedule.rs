@@ -1,6 +1,6 @@
 //! Learning-rate schedules over the used fraction of the budget.
 
-use crate::settings::{Rule, SettingType, Value};
+use crate::settings::Rule;
 
 /// Shape of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,32 +16,17 @@ pub enum ScheduleKind {
     Step,
 }
 
-impl SettingType for ScheduleKind {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "constant" => Some(Self::Constant),
-            "cosine" => Some(Self::Cosine),
-            "exponential" => Some(Self::Exponential),
-            "step" => Some(Self::Step),
-            _ => None,
-        }
-    }
-    fn value(&self) -> Value {
-        let name = match self {
-            Self::Constant => "constant",
-            Self::Cosine => "cosine",
-            Self::Exponential => "exponential",
-            Self::Step => "step",
-        };
-        Value::Word(name.into())
+crate::choices! {
+    ScheduleKind, "schedule" {
+        Constant = "constant", "the learning rate stays";
+        Cosine = "cosine", "half a cosine down to the final fraction";
+        Exponential = "exponential", "a constant factor a unit of budget";
+        Step = "step", "three equal drops, after each quarter of the budget";
     }
 }
 
 /// Any schedule, as a setting.
-pub const ANY_SCHEDULE: Rule<ScheduleKind> = Rule {
-    text: "constant, cosine, exponential or step",
-    holds: |_| true,
-};
+pub const ANY_SCHEDULE: Rule<ScheduleKind> = Rule::any();
 
 /// A factor of the learning rate that goes from 1 to `final_fraction` over the budget.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,7 +8,7 @@ use hig::linalg::Mat;
 use hig::loss::SquaredError;
 use hig::network::{Activation, Initializer, Network};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
-use hig::systems::{LinearOscillators, System, Toy};
+use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::{Error, Problem};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -296,17 +296,14 @@ pub fn small_problems(activation: Activation) -> Vec<(Vec<usize>, Problem)> {
         lambda: 0.1,
         samples: 7,
         test_samples: 3,
-        hidden: vec![5],
-        activation,
-        ..Toy::default()
+        network: MlpSettings::new(vec![5], activation),
     };
     let chain = |masses: usize, samples: usize, hidden: Vec<usize>| LinearOscillators {
         masses,
         steps: 6,
         samples,
         test_samples: 3,
-        hidden,
-        activation,
+        network: MlpSettings::new(hidden, activation),
         ..LinearOscillators::default()
     };
     vec![
@@ -324,8 +321,7 @@ pub fn quadratic(lambda: f64, a: f64) -> (Problem, Vec<f64>, Vec<f64>) {
         lambda,
         samples: 2,
         test_samples: 2,
-        hidden: vec![],
-        ..Toy::default()
+        network: MlpSettings::tanh(vec![]),
     }
     .problem(0);
     let ahead = [1.3, -0.4];

@@ -47,7 +47,7 @@ fn duplicates_change_the_length_of_a_step_as_mathematics_says() {
                     let deviation = relative(&found, &expected);
                     let told = told(&once);
                     // Without deflation Lanczos takes the rounding of small singular values along.
-                    let accuracy = if once.route == Route::Lanczos {
+                    let accuracy = if once.decomposition.route == Route::Lanczos {
                         1e-6
                     } else {
                         1e-9

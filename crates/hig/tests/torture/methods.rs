@@ -3,7 +3,7 @@
 use hig::Result;
 use hig::objective::Linearization;
 use hig::settings::Settings;
-use hig::spectral::TreatmentKind;
+use hig::spectral::{DecompositionSettings, TreatmentKind};
 use hig::step::{Method, Spectral, methods};
 
 pub const ROUTES: [&str; 4] = ["gram", "normal", "lanczos", "svd"];
@@ -48,8 +48,7 @@ pub fn family(exponent: f64, damping: f64) -> Vec<Spectral> {
                 exponent,
                 cutoff: 1e-2,
                 damping,
-                accuracy: 1e-12,
-                tolerance: 1e-12,
+                decomposition: DecompositionSettings::accurate(1e-12),
                 ..Spectral::default()
             };
             method.set("route", route).unwrap();

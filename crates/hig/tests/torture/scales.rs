@@ -36,7 +36,7 @@ fn deviation(place: usize, exponent: f64, scale: f64) -> (f64, String) {
         .map(|v| v * scale.powf(-0.5 * (1.0 - exponent)) * scale.powf(-0.5 * (1.0 - exponent)))
         .collect();
     // Without deflation Lanczos takes the rounding of small singular values along.
-    let accuracy = if ordinary.route == Route::Lanczos {
+    let accuracy = if ordinary.decomposition.route == Route::Lanczos {
         1e-6
     } else {
         1e-8

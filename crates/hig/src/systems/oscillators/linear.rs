@@ -1,11 +1,11 @@
 //! Control of coupled linear oscillators (arXiv 2203.10131, section 4.1 and appendix, and the
 //! Physics-based Deep Learning book).
 
-use super::super::{Extent, Picture, System};
-use super::{LinearSpring, OscillatorChain, extents, motion, steering};
-use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use super::super::{Extent, MlpSettings, Picture, System};
+use super::{extents, motion, steering};
+use crate::physics::{LinearSpring, OscillatorChain};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, NON_NEGATIVE, POSITIVE, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, POSITIVE};
 use crate::trainer::Budget;
 
 crate::settings! {
@@ -25,12 +25,8 @@ crate::settings! {
         pub samples: usize = 4096, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 4096, AT_LEAST_ONE;
-        /// Widths of the hidden layers.
-        pub hidden: Vec<usize> = vec![20, 20, 20], WIDTHS;
-        /// Activation of the hidden layers.
-        pub activation: Activation = Activation::Tanh, ANY_ACTIVATION;
-        /// Distribution of the initial weights.
-        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+        /// The network.
+        pub network: MlpSettings = MlpSettings::default(), GROUP;
     }
 }
 
@@ -55,9 +51,7 @@ impl System for LinearOscillators {
     }
 
     fn problem(&self, seed: u64) -> Problem {
-        let state = 2 * self.masses;
-        let widths: Vec<usize> = [&[state], &self.hidden[..], &[self.steps]].concat();
-        let network = Network::mlp(&widths, self.activation, self.initializer);
+        let network = self.network.between(2 * self.masses, self.steps);
         let samples = (self.samples, self.test_samples);
         steering(
             self.equations(),
@@ -93,7 +87,7 @@ impl System for LinearOscillators {
 
     fn extents(&self) -> Vec<Extent> {
         let samples = (self.samples, self.test_samples);
-        extents(self.masses, samples, &self.hidden, self.steps)
+        extents(self.masses, samples, &self.network.hidden, self.steps)
     }
 
     fn boxed(&self) -> Box<dyn System> {

@@ -1,11 +1,9 @@
 //! Control of coupled oscillators: the network reads the initial state and answers a force over
 //! time on the last mass; the state at the end should be the initial one.
 
-mod chain;
 mod linear;
 mod nonlinear;
 
-pub use chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
 pub use linear::LinearOscillators;
 pub use nonlinear::NonlinearOscillators;
 
@@ -15,7 +13,7 @@ use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
 use crate::network::Network;
-use crate::physics::{Equations, RungeKutta4};
+use crate::physics::{Equations, OscillatorChain, RungeKutta4, Spring};
 use crate::problem::Problem;
 use rand_distr::{Distribution, Uniform};
 

@@ -1,11 +1,12 @@
 //! Control of coupled nonlinear oscillators (arXiv 2203.10131, section 4.1 and appendix), with the
 //! force (Δx)³ of the authors' program, without the factor 4 that their quartic Hamiltonian implies.
 
-use super::super::{Extent, Picture, System};
-use super::{CubicSpring, OscillatorChain, extents, motion, steering};
-use crate::network::{ANY_ACTIVATION, ANY_INITIALIZER, Activation, Initializer, Network};
+use super::super::{Extent, MlpSettings, Picture, System};
+use super::{extents, motion, steering};
+use crate::network::Activation;
+use crate::physics::{CubicSpring, OscillatorChain};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, POSITIVE, WIDTHS};
+use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE};
 use crate::trainer::Budget;
 
 crate::settings! {
@@ -23,12 +24,8 @@ crate::settings! {
         pub samples: usize = 4096, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 4096, AT_LEAST_ONE;
-        /// Widths of the hidden layers.
-        pub hidden: Vec<usize> = vec![20, 20, 20], WIDTHS;
-        /// Activation of the hidden layers.
-        pub activation: Activation = Activation::Relu, ANY_ACTIVATION;
-        /// Distribution of the initial weights.
-        pub initializer: Initializer = Initializer::Glorot, ANY_INITIALIZER;
+        /// The network.
+        pub network: MlpSettings = MlpSettings::new(vec![20, 20, 20], Activation::Relu), GROUP;
     }
 }
 
@@ -53,9 +50,7 @@ impl System for NonlinearOscillators {
     }
 
     fn problem(&self, seed: u64) -> Problem {
-        let state = 2 * self.masses;
-        let widths: Vec<usize> = [&[state], &self.hidden[..], &[self.steps]].concat();
-        let network = Network::mlp(&widths, self.activation, self.initializer);
+        let network = self.network.between(2 * self.masses, self.steps);
         let samples = (self.samples, self.test_samples);
         steering(
             self.equations(),
@@ -87,7 +82,7 @@ impl System for NonlinearOscillators {
 
     fn extents(&self) -> Vec<Extent> {
         let samples = (self.samples, self.test_samples);
-        extents(self.masses, samples, &self.hidden, self.steps)
+        extents(self.masses, samples, &self.network.hidden, self.steps)
     }
 
     fn boxed(&self) -> Box<dyn System> {

@@ -1,6 +1,6 @@
 //! A chain of masses on springs, each also held to its place, with a force on the last one.
 
-use crate::physics::{Cotangents, Equations, Lanes, Real};
+use super::{Cotangents, Equations, Lanes, Real};
 
 /// The law of the springs between neighbours.
 pub trait Spring: Copy + Send + Sync {
