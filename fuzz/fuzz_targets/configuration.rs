@@ -2,7 +2,7 @@
 #![no_main]
 
 use hig::trainer::Training;
-use hig_lab::config::{Config, Record};
+use hig_lab::configuration::{Config, Record};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 

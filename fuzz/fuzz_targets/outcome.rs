@@ -1,8 +1,8 @@
 //! `outcome.toml`: what is read is printed, and what is printed reads as the same.
 #![no_main]
 
-use hig_lab::ended::Ended;
-use hig_lab::record::State;
+use hig_lab::run_folder::outcome::Ended;
+use hig_lab::run_folder::State;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

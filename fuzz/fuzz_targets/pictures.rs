@@ -1,7 +1,7 @@
 //! `pictures.json`, as the page passes it on.
 #![no_main]
 
-use hig_lab::record::method::parse_pictures;
+use hig_lab::run_folder::method::parse_pictures;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

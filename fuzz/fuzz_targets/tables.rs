@@ -1,12 +1,13 @@
 //! The tables of a run folder, and the page that is made of them.
 #![no_main]
 
-use hig_lab::record::{Columns, Method, Run, State, long, outcome, run_json, spectrum, warnings};
+use hig_lab::run_folder::tables::series;
+use hig_lab::run_folder::{Columns, Method, Run, State, run_json, spectrum, summary, warnings};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let columns = Columns::of(bytes).unwrap_or_default();
-    let outcomes = outcome::parse_summary(bytes).unwrap_or_default();
+    let outcomes = summary::parse_summary(bytes).unwrap_or_default();
     let outcome = outcomes.into_iter().next().map(|(_, outcome)| outcome);
     let method = Method {
         name: "adam:5+hig".into(),
@@ -14,9 +15,9 @@ fuzz_target!(|bytes: &[u8]| {
         outcome,
         metrics: columns.clone(),
         diagnostics: columns,
-        steps: long::parse(bytes, "quantity", "value").unwrap_or_default(),
+        steps: series::parse(bytes, "quantity", "value").unwrap_or_default(),
         spectrum: spectrum::parse(bytes).unwrap_or_default(),
-        timing: long::parse(bytes, "part", "seconds").unwrap_or_default(),
+        timing: series::parse(bytes, "part", "seconds").unwrap_or_default(),
         warnings: warnings::parse(bytes).unwrap_or_default(),
         phases: Vec::new(),
         pictures: None,

@@ -4,11 +4,13 @@ use hig::Dataset;
 use hig::memory::Memory;
 use hig::network::{Activation, Initializer, Network};
 use hig::tensors::Tensors;
-use hig_lab::config::Config;
-use hig_lab::ended::Ended;
-use hig_lab::record::method::parse_pictures;
-use hig_lab::record::{Columns, long, outcome, spectrum, warnings};
-use hig_lab::{contender, sweep};
+use hig_lab::commands::sweep;
+use hig_lab::configuration::Config;
+use hig_lab::method_chain;
+use hig_lab::run_folder::method::parse_pictures;
+use hig_lab::run_folder::outcome::Ended;
+use hig_lab::run_folder::tables::series;
+use hig_lab::run_folder::{Columns, spectrum, summary, warnings};
 use peak_alloc::PeakAlloc;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -83,9 +85,9 @@ fn assignments(bytes: &[u8]) {
     let Ok(mut system) = hig::systems::system(name) else {
         return;
     };
-    if let Ok(mut contenders) = contender::contenders(system.as_ref(), &[chain]) {
+    if let Ok(mut contenders) = method_chain::contenders(system.as_ref(), &[chain]) {
         for assignment in lines {
-            let _ = contender::set(system.as_mut(), &mut contenders, assignment);
+            let _ = method_chain::set(system.as_mut(), &mut contenders, assignment);
         }
     }
 }
@@ -104,11 +106,11 @@ fn checkpoint(bytes: &[u8]) {
 
 fn tables(bytes: &[u8]) {
     let _ = Columns::of(bytes);
-    let _ = long::parse(bytes, "quantity", "value");
-    let _ = long::parse(bytes, "part", "seconds");
+    let _ = series::parse(bytes, "quantity", "value");
+    let _ = series::parse(bytes, "part", "seconds");
     let _ = spectrum::parse(bytes);
     let _ = warnings::parse(bytes);
-    let _ = outcome::parse_summary(bytes);
+    let _ = summary::parse_summary(bytes);
 }
 
 fn outcome(bytes: &[u8]) {

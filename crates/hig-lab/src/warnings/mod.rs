@@ -15,15 +15,14 @@ mod rank;
 mod saturation;
 mod setup;
 mod still;
-mod warning;
 
-use crate::contender::Phase;
-use crate::record::warnings;
+use crate::method_chain::Phase;
+use crate::run_folder::warnings;
 use hig::trainer::{Evaluation, Outcome, Progress, Saturation};
 use setup::Setup;
 use std::path::Path;
 
-pub use warning::Warning;
+pub use crate::run_folder::warning::Warning;
 
 /// The file of the warnings of a training.
 pub const FILE: &str = "warnings.csv";

@@ -1,7 +1,7 @@
 //! The method that is watched, so that advice names its own settings.
 
 use super::Finding;
-use crate::contender::Phase;
+use crate::method_chain::Phase;
 use hig::settings::{Setting, Value};
 
 /// A method with its settings and those of its training.

@@ -1,7 +1,7 @@
 //! Real trainings that go wrong in one way each, and others that do not.
 
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::commands::cli::{Cli, Command};
 use crate::experiment::Experiment;
 use clap::Parser;
 use hig::Result;
