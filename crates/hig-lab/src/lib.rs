@@ -1,9 +1,21 @@
 //! The lab around the library `hig`: everything that the program of the same name does.
 //!
+//! Its modules stand in this order; each imports only those before it, which `tests/order.rs` holds:
+//!
+//! 1. `error`: refusals of what the user gave
+//! 2. `run_folder`: the folder that a run leaves behind, a module for each of its files
+//! 3. `method_chain`: methods with their settings, one or several after each other
+//! 4. `configuration`: configuration files, and the options that go before them
+//! 5. `warnings`: what a training does that it should not, a file for each cause
+//! 6. `console`: bars, lines, JSON, the log, faults, interrupts
+//! 7. `experiment`: what is trained, the one loop that trains it, and many trainings
+//! 8. `figures`: the drawing layer, and the figures of a run
+//! 9. `page`: the page of `hig report` and `hig watch`
+//! 10. `commands`: the command line, and a file or folder for each command
+//!
 //! What is public here is what the program's neighbours in this repository need: [`main`] for the
-//! program itself, [`cli`] for its manual, [`config`], [`options`], [`contender`], [`experiment`],
-//! [`sweep`], [`ended`] and [`record`] for those who try to break what it reads. It is no library for
-//! others and promises no stability.
+//! program itself, the command line for its manual, and whatever reads files for those who try to break
+//! it. It is no library for others and promises no stability.
 #![forbid(unsafe_code)]
 
 pub mod commands;
@@ -13,13 +25,15 @@ mod error;
 pub mod experiment;
 mod figures;
 pub mod method_chain;
-mod page;
+pub mod page;
 pub mod run_folder;
 mod warnings;
 
 use clap::{CommandFactory, Parser};
 use commands::cli::{Cli, Command};
-use commands::{compare, export, init, list, manual, report, reproduce, run, study, sweep, watch};
+use commands::{
+    compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
+};
 use console::{fault, interrupt, output};
 use error::Refused;
 use std::process::ExitCode;
@@ -43,7 +57,7 @@ fn work() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Run(options) => run::run(&options),
-        Command::Resume(options) => run::resume(&options),
+        Command::Resume(options) => resume::resume(&options),
         Command::Init(options) => init::init(&options),
         Command::Study(options) => study::study(&options),
         Command::Reproduce(options) => reproduce::reproduce(&options),

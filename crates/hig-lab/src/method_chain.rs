@@ -1,12 +1,13 @@
-//! What is compared: methods with their settings, one or several after each other.
+//! Methods with their settings, one or several after each other.
 
 use crate::error::Refused;
 use anyhow::Result;
+use hig::Problem;
 use hig::linearization::Consumes;
 use hig::settings::{Setting, Settings};
 use hig::step::{self, Method};
 use hig::systems::System;
-use hig::trainer::Training;
+use hig::trainer::{self, Budget, Training};
 
 /// A method with its training settings.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub struct Phase {
 
 /// A training to compare: one method, or several one after the other from the same weights on.
 #[derive(Debug)]
-pub struct Contender {
+pub struct MethodChain {
     /// The name it was asked by.
     pub name: String,
     /// Its methods in order.
@@ -48,22 +49,21 @@ pub fn compared(system: &dyn System) -> Vec<&'static str> {
 
 /// The methods asked for (those compared by default if none), with the settings that the system's
 /// source recommends for them.
-pub fn contenders(system: &dyn System, names: &[String]) -> Result<Vec<Contender>> {
+pub fn chains(system: &dyn System, names: &[String]) -> Result<Vec<MethodChain>> {
     let names: Vec<String> = match names {
         [] => compared(system).into_iter().map(str::to_owned).collect(),
         names => names.to_vec(),
     };
-    let mut contenders: Vec<Contender> = Vec::new();
+    let mut chains: Vec<MethodChain> = Vec::new();
     for name in names {
-        if contenders.iter().any(|c| c.name == name) {
+        if chains.iter().any(|c| c.name == name) {
             return Err(Refused::because(format_args!(
                 "method `{name}` is named twice"
             )));
         }
-        let phases = phases(system, &name)?;
-        contenders.push(Contender { name, phases });
+        chains.push(MethodChain::new(system, &name)?);
     }
-    Ok(contenders)
+    Ok(chains)
 }
 
 /// Reads `hig`, or `adam:500+hig`: Adam for 500 updates, then HIG from those weights.
@@ -124,6 +124,39 @@ pub fn recommended(system: &dyn System, name: &str) -> Result<Phase> {
     Ok(phase)
 }
 
+impl MethodChain {
+    /// A method or a chain by its name, with the settings that the system's source recommends.
+    pub fn new(system: &dyn System, name: &str) -> Result<Self> {
+        let phases = phases(system, name)?;
+        let name = name.to_owned();
+        Ok(Self { name, phases })
+    }
+
+    /// Refuses what can be known to be wrong before training, with the method that it is about.
+    pub fn check(
+        &self,
+        problem: &Problem,
+        weights: &[f64],
+        budget: &Budget,
+    ) -> std::result::Result<(), (&Phase, hig::Error)> {
+        for phase in &self.phases {
+            let method = phase.method.as_ref();
+            trainer::check(problem, method, weights, &phase.training, budget)
+                .map_err(|error| (phase, error))?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Phase> for MethodChain {
+    fn from(phase: Phase) -> Self {
+        Self {
+            name: phase.name.clone(),
+            phases: vec![phase],
+        }
+    }
+}
+
 impl Phase {
     /// Whether the method or its training has a setting of that name.
     pub fn has(&self, key: &str) -> bool {
@@ -151,14 +184,14 @@ impl Phase {
 
 /// Applies one `key=value` of `--set` wherever the key is a setting; `method.key=value` reaches
 /// that method only.
-pub fn set(system: &mut dyn System, contenders: &mut [Contender], assignment: &str) -> Result<()> {
+pub fn set(system: &mut dyn System, chains: &mut [MethodChain], assignment: &str) -> Result<()> {
     let Some((key, value)) = assignment.split_once('=') else {
         return Err(Refused::because(format_args!(
             "--set {assignment}: expected KEY=VALUE, such as lambda=0.01"
         )));
     };
     let (key, value) = (key.trim(), value.trim());
-    let phases = || contenders.iter().flat_map(|c| &c.phases);
+    let phases = || chains.iter().flat_map(|c| &c.phases);
     let (method, key) = match key.split_once('.') {
         Some((method, key)) => (Some(method), key),
         None => (None, key),
@@ -190,7 +223,7 @@ pub fn set(system: &mut dyn System, contenders: &mut [Contender], assignment: &s
     if method.is_none() && system.has(key) {
         system.set(key, value).map_err(Refused::because)?;
     }
-    let phases = contenders.iter_mut().flat_map(|c| &mut c.phases);
+    let phases = chains.iter_mut().flat_map(|c| &mut c.phases);
     for phase in phases.filter(|phase| method.is_none_or(|name| phase.name == name)) {
         if phase.has(key) {
             phase.set(key, value).map_err(Refused::because)?;

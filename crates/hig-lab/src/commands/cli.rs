@@ -8,7 +8,7 @@ use crate::commands::manual::{CompletionsOptions, ManOptions};
 use crate::commands::options::RunOptions;
 use crate::commands::report::ReportOptions;
 use crate::commands::reproduce::ReproduceOptions;
-use crate::commands::run::ResumeOptions;
+use crate::commands::resume::ResumeOptions;
 use crate::commands::study::StudyOptions;
 use crate::commands::sweep::SweepOptions;
 use crate::commands::watch::WatchOptions;
@@ -66,11 +66,11 @@ impl Command {
     /// Whether standard output is for machines.
     pub fn tells_objects(&self) -> bool {
         match self {
-            Self::Run(options) => options.output.telling.json,
-            Self::Resume(options) => options.telling.json,
-            Self::Study(options) => options.output.telling.json,
-            Self::Reproduce(options) => options.output.telling.json,
-            Self::Sweep(options) => options.output.telling.json,
+            Self::Run(options) => options.output.console.json,
+            Self::Resume(options) => options.console.json,
+            Self::Study(options) => options.output.console.json,
+            Self::Reproduce(options) => options.output.console.json,
+            Self::Sweep(options) => options.output.console.json,
             _ => false,
         }
     }

@@ -9,6 +9,7 @@ pub mod manual;
 pub mod options;
 pub mod report;
 pub mod reproduce;
+pub mod resume;
 pub mod run;
 pub mod statistics;
 pub mod study;

@@ -1,10 +1,10 @@
 //! Options that several commands share.
 
+use crate::configuration::Overrides;
 use crate::console::Manner;
 use crate::error::Refused;
 use anyhow::Result;
 use clap::Args;
-use hig::trainer::Budget;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,28 +15,9 @@ pub struct RunOptions {
     /// writes; the options override it.
     #[arg(value_name = "SYSTEM|FILE.toml")]
     pub system: String,
-    /// Method to train with; repeat for several. `adam:500+hig` is Adam for 500 updates, then HIG
-    /// from those weights [default: the comparison of the system's source, and adaptive-hig].
-    #[arg(long = "method", value_name = "NAME")]
-    pub methods: Vec<String>,
-    /// Seed of data, initial weights and order of samples [default: 0].
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// How long to train.
+    /// What goes before the file.
     #[command(flatten)]
-    pub budget: BudgetOptions,
-    /// Any setting, such as `lambda=0.01`, `cutoff=1e-5` or, for one method, `hig.cutoff=1e-5`.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Order of the samples: shuffled or fixed.
-    #[arg(long, value_name = "ORDER")]
-    pub order: Option<String>,
-    /// Initial weights to start from (safetensors, `layers.{i}.weight` and `layers.{i}.bias`).
-    #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
-    /// Training samples (safetensors, `input`, `target` and, where it differs, `state`).
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
+    pub overrides: Overrides,
     /// Write the initial weights, in the form that --weights reads.
     #[arg(long, value_name = "FILE")]
     pub save_weights: Option<PathBuf>,
@@ -52,37 +33,6 @@ pub struct RunOptions {
     /// Where the results go, and how the work is done.
     #[command(flatten)]
     pub output: OutputOptions,
-}
-
-/// How long to train; the first limit that is reached ends a training.
-#[derive(Debug, Default, Clone, Copy, Args)]
-pub struct BudgetOptions {
-    /// Updates to train for [default: the system's own budget].
-    #[arg(long, value_name = "N")]
-    pub updates: Option<usize>,
-    /// Passes over the training samples to train for.
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<f64>,
-    /// Seconds of training, without evaluation.
-    #[arg(long, value_name = "S")]
-    pub seconds: Option<f64>,
-}
-
-impl BudgetOptions {
-    /// The limits given, if any is.
-    pub fn given(self) -> Option<Budget> {
-        let Self {
-            updates,
-            epochs,
-            seconds,
-        } = self;
-        let budget = Budget {
-            updates,
-            epochs,
-            seconds,
-        };
-        (budget != Budget::default()).then_some(budget)
-    }
 }
 
 /// How often the state is kept.
@@ -113,7 +63,7 @@ impl CheckpointOptions {
 
 /// How work tells of itself: by bars in a terminal, by a line from time to time where there is none.
 #[derive(Debug, Default, Clone, Copy, Args)]
-pub struct TellingOptions {
+pub struct ConsoleOptions {
     /// Results only: no bars, no lines about progress.
     #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
@@ -122,7 +72,7 @@ pub struct TellingOptions {
     pub json: bool,
 }
 
-impl TellingOptions {
+impl ConsoleOptions {
     /// What the options ask for.
     pub fn manner(self) -> Manner {
         match (self.json, self.quiet) {
@@ -148,5 +98,16 @@ pub struct OutputOptions {
     pub threads: Option<usize>,
     /// How the work tells of itself.
     #[command(flatten)]
-    pub telling: TellingOptions,
+    pub console: ConsoleOptions,
+}
+
+/// Sets the number of threads of everything that follows.
+pub fn use_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        None => Ok(()),
+        Some(0) => Err(Refused::because("--threads 0: expected at least 1")),
+        Some(count) => Ok(rayon::ThreadPoolBuilder::new()
+            .num_threads(count)
+            .build_global()?),
+    }
 }

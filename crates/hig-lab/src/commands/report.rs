@@ -30,9 +30,9 @@ pub fn report(options: &ReportOptions) -> Result<()> {
     }
     let runs: Vec<String> = run_folder::read_all(&options.runs)?
         .iter()
-        .map(run_folder::run_json)
+        .map(page::run_json)
         .collect();
-    let data = run_folder::data(runs.iter().map(String::as_str), false);
+    let data = page::data(runs.iter().map(String::as_str), false);
     let page = page::page(&data);
     write_whole(&options.out, page.as_bytes()).map_err(Refused::because)?;
     say!("{out}  ({} kB)", page.len().div_ceil(1000));

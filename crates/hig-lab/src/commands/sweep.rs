@@ -1,18 +1,18 @@
 //! `hig sweep`: every combination of given settings, over several seeds.
 
-use crate::commands::options::{BudgetOptions, OutputOptions};
-use crate::commands::run::use_threads;
+use crate::commands::options::OutputOptions;
+use crate::commands::options::use_threads;
 use crate::commands::statistics::quantile;
-use crate::configuration::Config;
+use crate::configuration::{BudgetOptions, Config, Overrides};
 use crate::console::interrupt;
 use crate::console::output::say;
 use crate::console::table;
 use crate::error::Refused;
 use crate::experiment::LARGEST_SEED;
-use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan, Trial};
+use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
-use crate::method_chain::set;
 use crate::run_folder::folder::Folder;
+use crate::run_folder::trial::Trial;
 use anyhow::{Result, bail};
 use clap::Args;
 use hig::settings::Value;
@@ -76,7 +76,7 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
         seeds: &seeds,
         parallel: cases.iter().all(|case| case.budget.seconds.is_none()),
         cache: folder.trials(),
-        manner: options.output.telling.manner(),
+        manner: options.output.console.manner(),
     }
     .run()?;
     if trials.iter().any(|t| t.len() < seeds.len()) {
@@ -109,7 +109,7 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
             1,
         )?);
     }
-    let manner = options.output.telling.manner();
+    let manner = options.output.console.manner();
     manner.drawn(folder.path(), &files);
     say!("{}", folder.path().display());
     Ok(())
@@ -207,23 +207,16 @@ fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> R
     let mut cells = Vec::new();
     for method in methods {
         for values in &grid {
-            let mut system = config.system.boxed();
-            let mut contenders = config.contenders(std::slice::from_ref(method))?;
-            for (axis, value) in axes.iter().zip(values) {
-                let assignment = format!("{}={value}", axis.key);
-                set(system.as_mut(), &mut contenders, &assignment)?;
-            }
-            let mut name = method.clone();
-            for (axis, value) in axes.iter().zip(values) {
-                name += &format!(" {}={value}", axis.key);
-            }
-            let phases = contenders.remove(0).phases;
-            let case = Case {
-                name,
-                budget: config.budget_or(options.budget, system.as_ref()),
-                system,
-                phases,
+            let assignments = axes.iter().zip(values);
+            let assignments = assignments.map(|(axis, value)| format!("{}={value}", axis.key));
+            let overrides = Overrides {
+                methods: vec![method.clone()],
+                set: assignments.collect(),
+                budget: options.budget,
+                ..Overrides::default()
             };
+            let name = [&[method.clone()], &overrides.set[..]].concat().join(" ");
+            let case = Case::new(name, config.resolve(&overrides)?);
             case.check(seed)?;
             cells.push(Cell {
                 case,
@@ -251,7 +244,7 @@ fn summary(swept: &[&Axes], rows: &[Row<'_>]) -> String {
             .trials
             .iter()
             .map(|t| {
-                let (seconds, updates) = (t.seconds.last(), t.updates.last());
+                let (seconds, updates) = (t.history.seconds.last(), t.history.updates.last());
                 1e3 * seconds.unwrap_or(&0.0) / updates.unwrap_or(&1.0).max(1.0)
             })
             .collect();
@@ -285,10 +278,10 @@ fn csv(swept: &[&Axes], rows: &[Row<'_>]) -> String {
             text += &format!(
                 "{},{},{:.6},{:e},{:e},\"{}\"\n",
                 t.seed,
-                last(&t.updates),
-                last(&t.seconds),
-                last(&t.train_loss),
-                last(&t.test_loss),
+                last(&t.history.updates),
+                last(&t.history.seconds),
+                last(&t.history.train_loss),
+                last(&t.history.test_loss),
                 t.stop.replace('"', "'")
             );
         }

@@ -1,5 +1,6 @@
 //! Configuration files: what `hig init` writes, `hig run` reads, and every run leaves behind.
 
+mod overrides;
 mod reader;
 mod schema;
 mod source;
@@ -8,13 +9,14 @@ mod tests;
 pub mod value;
 mod write;
 
+pub use overrides::{BudgetOptions, Overrides};
 pub use schema::schema;
-pub use write::{GIVEN_DATA, GIVEN_WEIGHTS, Record, template};
+pub use write::{Record, template};
 
-use crate::commands::options::{BudgetOptions, RunOptions};
 use crate::error::Refused;
-use crate::method_chain::{self, Contender};
+use crate::method_chain::{self, MethodChain};
 use anyhow::Result;
+use hig::settings::Settings;
 use hig::systems::{self, System};
 use hig::trainer::Budget;
 use source::Source;
@@ -46,6 +48,17 @@ pub struct Config {
     tables: Vec<(Scope, Range<usize>)>,
 }
 
+/// What is to be trained, once a file and the command line have had their say.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The system with its settings.
+    pub system: Box<dyn System>,
+    /// The methods in order.
+    pub chains: Vec<MethodChain>,
+    /// How long each is trained.
+    pub budget: Budget,
+}
+
 /// One line of a file that sets something.
 #[derive(Debug)]
 struct Assignment {
@@ -71,13 +84,13 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether it reaches a method of a contender.
-    pub fn reaches(&self, contender: &str, method: &str) -> bool {
+    /// Whether it reaches a method of a chain.
+    pub fn reaches(&self, chain: &str, method: &str) -> bool {
         match self {
             Self::System => false,
             Self::Training => true,
             Self::Method(name) => name == method,
-            Self::Link(chain, name) => chain == contender && name == method,
+            Self::Link(whole, name) => whole == chain && name == method,
         }
     }
 }
@@ -117,18 +130,18 @@ impl Config {
     }
 
     /// The methods of the file, or rather `names` if there are any, with the file's settings.
-    pub fn contenders(&self, names: &[String]) -> Result<Vec<Contender>> {
+    pub fn chains(&self, names: &[String]) -> Result<Vec<MethodChain>> {
         let asked = if names.is_empty() {
             &self.methods
         } else {
             names
         };
-        let mut contenders = method_chain::contenders(self.system.as_ref(), asked)?;
+        let mut chains = method_chain::chains(self.system.as_ref(), asked)?;
         if names.is_empty() {
-            self.check_tables(&contenders)?;
+            self.check_tables(&chains)?;
         }
         for assignment in &self.assignments {
-            for Contender { name, phases } in &mut contenders {
+            for MethodChain { name, phases } in &mut chains {
                 for phase in phases {
                     if assignment.scope.reaches(name, &phase.name) && phase.has(&assignment.name) {
                         phase
@@ -138,7 +151,7 @@ impl Config {
                 }
             }
         }
-        Ok(contenders)
+        Ok(chains)
     }
 
     /// The methods that the file names; none where it leaves them to the command.
@@ -146,10 +159,25 @@ impl Config {
         &self.methods
     }
 
-    /// How long to train: by the options, or else the file, or else the system.
-    pub fn budget_or(&self, options: BudgetOptions, system: &dyn System) -> Budget {
-        let asked = options.given().or(self.budget);
-        asked.unwrap_or_else(|| system.budget())
+    /// What is to be trained, with the options of the command line, which go before the file.
+    pub fn resolve(&self, overrides: &Overrides) -> Result<Resolved> {
+        let mut chains = self.chains(&overrides.methods)?;
+        let mut system = self.system.boxed();
+        for assignment in &overrides.set {
+            method_chain::set(system.as_mut(), &mut chains, assignment)?;
+        }
+        if let Some(order) = &overrides.order {
+            for phase in chains.iter_mut().flat_map(|c| &mut c.phases) {
+                let training = &mut phase.training;
+                training.set("order", order).map_err(Refused::because)?;
+            }
+        }
+        let budget = overrides.budget.given().or(self.budget);
+        Ok(Resolved {
+            budget: budget.unwrap_or_else(|| system.budget()),
+            system,
+            chains,
+        })
     }
 
     /// Refuses given weights and samples where every seed is to have its own.
@@ -164,14 +192,15 @@ impl Config {
     }
 
     /// Refuses settings of a method that is not trained: they would do nothing.
-    fn check_tables(&self, contenders: &[Contender]) -> Result<()> {
+    fn check_tables(&self, chains: &[MethodChain]) -> Result<()> {
         let Some(source) = &self.source else {
             return Ok(());
         };
         for (scope, span) in &self.tables {
-            let reaches = |c: &Contender| c.phases.iter().any(|p| scope.reaches(&c.name, &p.name));
-            if !contenders.iter().any(reaches) {
-                let names: Vec<&str> = contenders.iter().map(|c| c.name.as_str()).collect();
+            let reaches =
+                |c: &MethodChain| c.phases.iter().any(|p| scope.reaches(&c.name, &p.name));
+            if !chains.iter().any(reaches) {
+                let names: Vec<&str> = chains.iter().map(|c| c.name.as_str()).collect();
                 let name = source.quote(span.clone());
                 return Err(source.refuse(
                     span.clone(),
@@ -191,7 +220,7 @@ impl Config {
     /// command line overrides it.
     pub fn refuse(
         &self,
-        options: &RunOptions,
+        overrides: &Overrides,
         of: &str,
         error: &hig::Error,
         reaches: impl Fn(&Scope) -> bool,
@@ -206,7 +235,7 @@ impl Config {
         };
         let named = |path: &Path| self.files.iter().find(|(named, _)| named == path);
         let span = match error {
-            hig::Error::Setting { field, .. } if !overridden(options, field) => written(field),
+            hig::Error::Setting { field, .. } if !overrides.reaches(field) => written(field),
             hig::Error::File { path, .. } => match named(path) {
                 Some((_, span)) => Some(span.clone()),
                 None => return Refused::because(error),
@@ -218,11 +247,4 @@ impl Config {
             None => Refused::because(format_args!("{}: {of}{error}", source.path().display())),
         }
     }
-}
-
-fn overridden(options: &RunOptions, field: &str) -> bool {
-    let names = options.set.iter().filter_map(|set| set.split_once('='));
-    let mut names = names.map(|(name, _)| name.trim());
-    names.any(|name| name.rsplit('.').next() == Some(field))
-        || (field == "order" && options.order.is_some())
 }

@@ -3,7 +3,7 @@
 use super::Config;
 use super::value::words;
 use super::write::{Record, template};
-use crate::method_chain::{self, Contender};
+use crate::method_chain::{self, MethodChain};
 use hig::settings::{Setting, Value};
 use hig::step::methods;
 use hig::systems::{System, systems};
@@ -18,10 +18,10 @@ fn parse(text: &str) -> anyhow::Result<Config> {
     Config::parse(Path::new(FILE), text.into())
 }
 
-fn print(system: &dyn System, contenders: &[Contender], budget: Budget, seed: u64) -> String {
+fn print(system: &dyn System, chains: &[MethodChain], budget: Budget, seed: u64) -> String {
     Record {
         system,
-        contenders,
+        chains,
         budget,
         seed,
         weights: None,
@@ -32,14 +32,14 @@ fn print(system: &dyn System, contenders: &[Contender], budget: Budget, seed: u6
 
 fn print_again(config: &Config) -> String {
     let budget = config.budget.unwrap_or_else(|| config.system.budget());
-    let contenders = config.contenders(&[]).unwrap();
+    let chains = config.chains(&[]).unwrap();
     let seed = config.seed.unwrap_or(0);
-    print(config.system.as_ref(), &contenders, budget, seed)
+    print(config.system.as_ref(), &chains, budget, seed)
 }
 
-fn settings(contenders: &[Contender]) -> Vec<(&str, &str, Option<usize>, Vec<Setting>)> {
+fn settings(chains: &[MethodChain]) -> Vec<(&str, &str, Option<usize>, Vec<Setting>)> {
     let mut all = Vec::new();
-    for Contender { name, phases } in contenders {
+    for MethodChain { name, phases } in chains {
         let phases = phases.iter();
         all.extend(phases.map(|p| (name.as_str(), p.name.as_str(), p.until, p.settings())));
     }
@@ -50,8 +50,8 @@ fn settings(contenders: &[Contender]) -> Vec<(&str, &str, Option<usize>, Vec<Set
 fn a_template_says_what_a_run_by_name_has() {
     for system in systems() {
         let name = system.name();
-        let contenders = method_chain::contenders(system.as_ref(), &[]).unwrap();
-        let by_name = print(system.as_ref(), &contenders, system.budget(), 0);
+        let chains = method_chain::chains(system.as_ref(), &[]).unwrap();
+        let by_name = print(system.as_ref(), &chains, system.budget(), 0);
         let whole = template(system.as_ref()).unwrap();
         let short = format!("run.system = \"{name}\"");
         assert_eq!(print_again(&parse(&whole).unwrap()), by_name);
@@ -59,8 +59,8 @@ fn a_template_says_what_a_run_by_name_has() {
 
         // Whatever line is left out, and for methods that the file does not name.
         let others: Vec<String> = ["lm", "sgd", "spring"].map(str::to_owned).to_vec();
-        let by_name_too = method_chain::contenders(system.as_ref(), &others).unwrap();
-        let with_file = parse(&whole).unwrap().contenders(&others).unwrap();
+        let by_name_too = method_chain::chains(system.as_ref(), &others).unwrap();
+        let with_file = parse(&whole).unwrap().chains(&others).unwrap();
         assert_eq!(settings(&with_file), settings(&by_name_too));
         let lines: Vec<&str> = whole.lines().collect();
         for (i, line) in lines.iter().enumerate() {
@@ -125,7 +125,7 @@ fn changed(
     place: usize,
     trained: &[usize],
     changes: &[(usize, f64, usize)],
-) -> (Box<dyn System>, Vec<Contender>) {
+) -> (Box<dyn System>, Vec<MethodChain>) {
     let mut system = systems().swap_remove(place % systems().len());
     let methods = methods();
     let chains = [
@@ -141,7 +141,7 @@ fn changed(
             names.push(name.to_owned());
         }
     }
-    let mut contenders = method_chain::contenders(system.as_ref(), &names).unwrap();
+    let mut chains = method_chain::chains(system.as_ref(), &names).unwrap();
     for (place, number, count) in changes {
         let text = |setting: &Setting| match &setting.value {
             Value::Number(_) => number.to_string(),
@@ -153,7 +153,7 @@ fn changed(
                 words[count % words.len()].to_owned()
             }
         };
-        let mut phases: Vec<_> = contenders.iter_mut().flat_map(|c| &mut c.phases).collect();
+        let mut phases: Vec<_> = chains.iter_mut().flat_map(|c| &mut c.phases).collect();
         let of_system = system.settings();
         let place = place % (of_system.len() + 8 * phases.len());
         if let Some(setting) = of_system.get(place) {
@@ -168,7 +168,7 @@ fn changed(
             let _ = phase.set(setting.name, &text(setting));
         }
     }
-    (system, contenders)
+    (system, chains)
 }
 
 fn trained() -> impl Strategy<Value = Vec<usize>> {
@@ -187,16 +187,16 @@ proptest! {
         (seed, updates) in (any::<u64>(), any::<Option<usize>>()),
         (epochs, seconds) in (proptest::option::of(0.0..1e9), proptest::option::of(0.0..1e-9)),
     ) {
-        let (system, contenders) = changed(place, &methods, &changes);
+        let (system, chains) = changed(place, &methods, &changes);
         let budget = Budget { updates, epochs, seconds };
         let budget = if budget == Budget::default() { system.budget() } else { budget };
-        let text = print(system.as_ref(), &contenders, budget, seed);
+        let text = print(system.as_ref(), &chains, budget, seed);
         let config = parse(&text).unwrap();
         prop_assert_eq!(config.system.settings(), system.settings());
         prop_assert_eq!(config.seed, Some(seed));
         prop_assert_eq!(config.budget, Some(budget));
-        let read = config.contenders(&[]).unwrap();
-        prop_assert_eq!(settings(&read), settings(&contenders));
+        let read = config.chains(&[]).unwrap();
+        prop_assert_eq!(settings(&read), settings(&chains));
         prop_assert_eq!(print_again(&config), text);
     }
 
@@ -233,7 +233,7 @@ proptest! {
         let start = text.floor_char_boundary(start.index(text.len()));
         let end = text.floor_char_boundary(start + length);
         let damaged = [&text[..start], &put, &text[end..]].concat();
-        if let Err(error) = parse(&damaged).and_then(|config| config.contenders(&[])) {
+        if let Err(error) = parse(&damaged).and_then(|config| config.chains(&[])) {
             let message = error.to_string();
             prop_assert!(message.contains("--> experiment.toml:"), "{}", message);
             prop_assert!(message.ends_with('^'), "{}", message);

@@ -1,24 +1,20 @@
 //! Writes configuration files: the record that a run leaves, and the template of `hig init`.
 
 use super::value::{key, literal, quoted};
-use crate::method_chain::{Contender, Phase, contenders};
+use crate::method_chain::{MethodChain, Phase, chains};
+use crate::run_folder::given;
 use anyhow::Result;
 use hig::settings::{Setting, Settings, Value};
 use hig::systems::{System, systems};
 use hig::trainer::Budget;
 use std::path::Path;
 
-/// The initial weights that a run was given, in its folder.
-pub const GIVEN_WEIGHTS: &str = "given-weights.safetensors";
-/// The training samples that a run was given, in its folder.
-pub const GIVEN_DATA: &str = "given-data.safetensors";
-
 /// Everything that the numbers of a run depend on.
 pub struct Record<'a> {
     /// The system's settings.
     pub system: &'a dyn System,
     /// The methods in order.
-    pub contenders: &'a [Contender],
+    pub chains: &'a [MethodChain],
     /// How long each may train.
     pub budget: Budget,
     /// Seed of data, weights and order.
@@ -37,10 +33,10 @@ impl Record<'_> {
         page.entry("version", quoted(env!("CARGO_PKG_VERSION")));
         page.entry("system", quoted(self.system.name()));
         page.entry("seed", self.seed);
-        page.entry("methods", names(self.contenders));
+        page.entry("methods", names(self.chains));
         for (name, given, copy) in [
-            ("weights", self.weights, GIVEN_WEIGHTS),
-            ("data", self.data, GIVEN_DATA),
+            ("weights", self.weights, given::WEIGHTS),
+            ("data", self.data, given::DATA),
         ] {
             if let Some(path) = given {
                 page.entry(name, format!("{} # a copy of {path:?}", quoted(copy)));
@@ -54,15 +50,15 @@ impl Record<'_> {
         }
         page.section("system");
         page.settings(&self.system.settings());
-        for contender in self.contenders {
-            let name = key(&contender.name);
-            if let [only] = &contender.phases[..] {
+        for chain in self.chains {
+            let name = key(&chain.name);
+            if let [only] = &chain.phases[..] {
                 page.section(&format!("method.{name}"));
                 page.settings(&only.settings());
                 continue;
             }
             let mut written: Vec<&str> = Vec::new();
-            for phase in &contender.phases {
+            for phase in &chain.phases {
                 // The settings of a method are the same wherever it stands in a chain.
                 if !written.contains(&phase.name.as_str()) {
                     page.section(&format!("method.{name}.{}", key(&phase.name)));
@@ -78,7 +74,7 @@ impl Record<'_> {
 /// A file with every setting of a system and of the methods that are compared on it, each with its
 /// meaning, as a run by the name of the system has them.
 pub fn template(system: &dyn System) -> Result<String> {
-    let contenders = contenders(system, &[])?;
+    let chains = chains(system, &[])?;
     let mut page = Page::default();
     let name = system.name();
     page.comment(&format!("{name}: {}", system.about()));
@@ -89,13 +85,13 @@ pub fn template(system: &dyn System) -> Result<String> {
          completes settings: `hig init --schema > hig.schema.json`, and the line \
          `#:schema ./hig.schema.json` at the top.",
     );
-    head(&mut page, system, &contenders);
+    head(&mut page, system, &chains);
 
     page.section("system");
     for setting in system.settings() {
         page.described(&setting);
     }
-    let phases: Vec<&Phase> = contenders.iter().flat_map(|c| &c.phases).collect();
+    let phases: Vec<&Phase> = chains.iter().flat_map(|c| &c.phases).collect();
     let (common, own) = shared(&phases);
     page.section("training");
     page.comment("For every method that does not say otherwise in its own table.");
@@ -131,7 +127,7 @@ fn shared(phases: &[&Phase]) -> (Vec<Setting>, Vec<&'static str>) {
 }
 
 /// The sections `[run]` and `[budget]` of the template.
-fn head(page: &mut Page, system: &dyn System, contenders: &[Contender]) {
+fn head(page: &mut Page, system: &dyn System, chains: &[MethodChain]) {
     page.section("run");
     let all = systems();
     let all: Vec<&str> = all.iter().map(|s| s.name()).collect();
@@ -145,7 +141,7 @@ fn head(page: &mut Page, system: &dyn System, contenders: &[Contender]) {
          updates, then HIG from those weights; its settings are in [method.\"adam:500+hig\".adam] \
          and [method.\"adam:500+hig\".hig].",
     );
-    page.entry("methods", names(contenders));
+    page.entry("methods", names(chains));
     page.comment(
         "Initial weights and training samples of your own (safetensors), by paths that start from \
          the folder of this file.",
@@ -176,8 +172,8 @@ fn head(page: &mut Page, system: &dyn System, contenders: &[Contender]) {
     }
 }
 
-fn names(contenders: &[Contender]) -> String {
-    let names: Vec<String> = contenders.iter().map(|c| quoted(&c.name)).collect();
+fn names(chains: &[MethodChain]) -> String {
+    let names: Vec<String> = chains.iter().map(|c| quoted(&c.name)).collect();
     format!("[{}]", names.join(", "))
 }
 

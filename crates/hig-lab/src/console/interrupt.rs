@@ -53,7 +53,7 @@ pub fn asked() -> bool {
 }
 
 /// Ends a training when the user asked for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Interrupt;
 
 impl Observer for Interrupt {

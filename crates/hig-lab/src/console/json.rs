@@ -2,8 +2,8 @@
 
 use super::pace::Pace;
 use crate::console::output::write_object;
-use crate::run_folder::outcome::Ended;
-use crate::warnings::Warning;
+use crate::run_folder::outcome::Outcome;
+use crate::run_folder::warnings::Warning;
 use hig::Result;
 use hig::trainer::{Evaluation, Flow, Observer, Progress};
 use serde_json::{Value, json};
@@ -68,17 +68,17 @@ impl Observer for Objects {
 }
 
 /// The end of a training.
-pub fn ended(method: &str, ended: &Ended) {
+pub fn ended(method: &str, outcome: &Outcome) {
     let fields = json!({
         "method": method,
-        "updates": ended.updates,
-        "epochs": ended.epochs,
-        "seconds": ended.seconds,
-        "train_loss": ended.train_loss,
-        "test_loss": ended.test_loss,
-        "consumed": ended.consumed,
-        "ended": ended.kind.name(),
-        "stop": ended.stop,
+        "updates": outcome.updates,
+        "epochs": outcome.epochs,
+        "seconds": outcome.seconds,
+        "train_loss": outcome.train_loss,
+        "test_loss": outcome.test_loss,
+        "consumed": outcome.consumed,
+        "ended": outcome.reason.name(),
+        "stop": outcome.stop,
     });
     tell("end", fields);
 }

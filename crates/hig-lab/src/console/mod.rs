@@ -14,8 +14,8 @@ pub mod log;
 mod pace;
 mod together;
 
-use crate::run_folder::outcome::Ended;
-use crate::warnings::Warning;
+use crate::run_folder::outcome::Outcome;
+use crate::run_folder::warnings::Warning;
 use hig::trainer::Observer;
 use output::{note, say};
 use serde_json::{Value, json};
@@ -64,10 +64,10 @@ impl Manner {
     }
 
     /// Tells that a training has ended.
-    pub fn ended(self, method: &str, ended: &Ended) {
+    pub fn ended(self, method: &str, outcome: &Outcome) {
         match self {
-            Self::Bars | Self::Lines => note!("{}", ended.line(method)),
-            Self::Json => json::ended(method, ended),
+            Self::Bars | Self::Lines => note!("{}", outcome.line(method)),
+            Self::Json => json::ended(method, outcome),
             Self::Quiet => {}
         }
     }

@@ -1,15 +1,19 @@
-//! What a run consists of, resolved and checked before any work starts.
+//! What is trained, resolved and checked before any work starts, and the trainings themselves: one loop
+//! over a chain of methods ([`training`]), a run in its folder ([`run`]), many trainings ([`trials`]).
 
+mod fingerprint;
 pub mod recorder;
-pub mod resume;
+mod resume;
+pub mod run;
+pub mod training;
 pub mod trials;
 
-use crate::commands::options::RunOptions;
-use crate::configuration::{Config, Record, Scope};
-use crate::error::Refused;
-use crate::method_chain::{Contender, memory_limit, set};
+pub use run::{Finished, Work};
+
+use crate::configuration::{Config, Overrides, Record, Resolved, Scope};
+use crate::method_chain::{MethodChain, memory_limit};
 use anyhow::Result;
-use hig::settings::{LARGEST_COUNT, Settings};
+use hig::settings::LARGEST_COUNT;
 use hig::systems::{System, check_memory};
 use hig::trainer::{Budget, Order};
 use hig::{Dataset, Problem};
@@ -24,7 +28,7 @@ pub struct Experiment {
     /// Initial weights that all methods share.
     pub weights: Vec<f64>,
     /// The methods in order.
-    pub contenders: Vec<Contender>,
+    pub chains: Vec<MethodChain>,
     /// How long each may train.
     pub budget: Budget,
     /// Seed of data, weights and order.
@@ -36,51 +40,42 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Resolves the options of `hig run`, and the file that they may name.
-    pub fn new(options: &RunOptions) -> Result<Self> {
-        let config = Config::named(&options.system)?;
-        let mut contenders = config.contenders(&options.methods)?;
-        let mut system = config.system.boxed();
-        for assignment in &options.set {
-            set(system.as_mut(), &mut contenders, assignment)?;
-        }
-        if let Some(order) = &options.order {
-            for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
-                phase
-                    .training
-                    .set("order", order)
-                    .map_err(Refused::because)?;
-            }
-        }
-        let budget = config.budget_or(options.budget, system.as_ref());
-        let limit = memory_limit(contenders.iter().flat_map(|c| &c.phases));
+    /// Resolves a system or a configuration file, and what goes before it.
+    pub fn new(named: &str, overrides: &Overrides) -> Result<Self> {
+        let config = Config::named(named)?;
+        let Resolved {
+            system,
+            mut chains,
+            budget,
+        } = config.resolve(overrides)?;
+        let limit = memory_limit(chains.iter().flat_map(|c| &c.phases));
         system
             .check_together()
             .and_then(|()| check_memory(system.as_ref(), limit))
-            .map_err(|e| config.refuse(options, "", &e, |scope| *scope == Scope::System))?;
-        let seed = options.seed.or(config.seed).unwrap_or(0);
-        check_counts(seed, &budget).map_err(|e| config.refuse(options, "", &e, |_| false))?;
+            .map_err(|e| config.refuse(overrides, "", &e, |scope| *scope == Scope::System))?;
+        let seed = overrides.seed.or(config.seed).unwrap_or(0);
+        check_counts(seed, &budget).map_err(|e| config.refuse(overrides, "", &e, |_| false))?;
         let mut problem = system.problem(seed);
-        let given_data = options.data.as_ref().or(config.data.as_ref());
+        let given_data = overrides.data.as_ref().or(config.data.as_ref());
         if let Some(path) = given_data {
             tracing::info!("training samples from {}", path.display());
             let states = problem.physics.widths().state;
             problem.train = Dataset::load(path, states)
-                .map_err(|e| config.refuse(options, "", &e, |_| false))?;
+                .map_err(|e| config.refuse(overrides, "", &e, |_| false))?;
             // Fresh samples would pass the given ones by.
             problem.sampler = None;
-            for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
+            for phase in chains.iter_mut().flat_map(|c| &mut c.phases) {
                 if phase.training.order == Order::Fresh {
                     phase.training.order = Order::Shuffled;
                 }
             }
         }
-        let given_weights = options.weights.as_ref().or(config.weights.as_ref());
+        let given_weights = overrides.weights.as_ref().or(config.weights.as_ref());
         let weights = match given_weights {
             Some(path) => {
                 tracing::info!("initial weights from {}", path.display());
                 let read = problem.network.load_parameters(path);
-                read.map_err(|e| config.refuse(options, "", &e, |_| false))?
+                read.map_err(|e| config.refuse(overrides, "", &e, |_| false))?
             }
             None => problem.network.initial_parameters(seed),
         };
@@ -88,31 +83,23 @@ impl Experiment {
             system,
             problem,
             weights,
-            contenders,
+            chains,
             budget,
             seed,
             given_weights: given_weights.cloned(),
             given_data: given_data.cloned(),
         };
-        experiment.check(&config, options)?;
+        experiment.check(&config, overrides)?;
         Ok(experiment)
     }
 
-    fn check(&self, config: &Config, options: &RunOptions) -> Result<()> {
-        for Contender { name, phases } in &self.contenders {
-            for phase in phases {
-                hig::trainer::check(
-                    &self.problem,
-                    phase.method.as_ref(),
-                    &self.weights,
-                    &phase.training,
-                    &self.budget,
-                )
-                .map_err(|e| {
-                    let reaches = |scope: &Scope| scope.reaches(name, &phase.name);
-                    config.refuse(options, &format!("{name}: "), &e, reaches)
-                })?;
-            }
+    fn check(&self, config: &Config, overrides: &Overrides) -> Result<()> {
+        for chain in &self.chains {
+            let checked = chain.check(&self.problem, &self.weights, &self.budget);
+            checked.map_err(|(phase, error)| {
+                let reaches = |scope: &Scope| scope.reaches(&chain.name, &phase.name);
+                config.refuse(overrides, &format!("{}: ", chain.name), &error, reaches)
+            })?;
         }
         Ok(())
     }
@@ -121,7 +108,7 @@ impl Experiment {
     pub fn configuration(&self) -> String {
         Record {
             system: self.system.as_ref(),
-            contenders: &self.contenders,
+            chains: &self.chains,
             budget: self.budget,
             seed: self.seed,
             weights: self.given_weights.as_deref(),

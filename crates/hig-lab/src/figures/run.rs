@@ -1,7 +1,8 @@
 //! The figures of a run.
 
 use crate::experiment::Experiment;
-use crate::experiment::recorder::{Finished, PROBE};
+use crate::experiment::Finished;
+use crate::experiment::recorder::PROBE;
 use crate::figures::chart::{self, Axis, Chart, Curve, HeatMap, Marker, Panel};
 use anyhow::Result;
 use hig::systems::Picture;
@@ -29,12 +30,16 @@ pub fn draw(experiment: &Experiment, finished: &[Finished], folder: &Path) -> Re
 
 /// Test loss, and what else the system measures, over wall-clock time and over updates.
 fn loss(finished: &[Finished]) -> Vec<Panel> {
-    let mut panels = over_time_and_updates(finished, "test loss", |f| f.curves.test_loss.clone());
-    let first = finished.first().and_then(|f| f.curves.measures.first());
+    let mut panels = over_time_and_updates(finished, "test loss", |f| {
+        f.curves.history.test_loss.clone()
+    });
+    let first = finished
+        .first()
+        .and_then(|f| f.curves.observed.measures.first());
     for (i, (name, _)) in first.into_iter().flatten().enumerate() {
         let label = name.replace('_', " ");
         panels.extend(over_time_and_updates(finished, &label, |f| {
-            f.curves.measures.iter().map(|m| m[i].1).collect()
+            f.curves.observed.measures.iter().map(|m| m[i].1).collect()
         }));
     }
     panels
@@ -78,20 +83,26 @@ fn over_time_and_updates(
         panel(
             "over wall-clock time",
             Axis::linear("training time (s)"),
-            |f| &f.curves.seconds,
+            |f| &f.curves.history.seconds,
         ),
-        panel("over updates", Axis::log("updates"), |f| &f.curves.updates),
+        panel("over updates", Axis::log("updates"), |f| {
+            &f.curves.history.updates
+        }),
     ]
 }
 
 /// Mean of |activation| with a band of one standard deviation, a panel a method, where the network
 /// can saturate.
 fn saturation(finished: &[Finished]) -> Vec<Panel> {
-    let known = |f: &&Finished| f.curves.saturation.iter().any(|v| v.is_finite());
+    let known = |f: &&Finished| f.curves.observed.saturation.iter().any(|v| v.is_finite());
     let panel = |(style, f): (usize, &Finished)| {
         let c = &f.curves;
         let edge = |sign: f64| {
-            let pairs = c.saturation.iter().zip(&c.saturation_deviation);
+            let pairs = c
+                .observed
+                .saturation
+                .iter()
+                .zip(&c.observed.saturation_deviation);
             pairs.map(|(m, d)| m + sign * d).collect()
         };
         Panel::Chart(Chart {
@@ -100,8 +111,8 @@ fn saturation(finished: &[Finished]) -> Vec<Panel> {
             y: Axis::linear("mean and standard deviation of |activation|"),
             curves: vec![Curve {
                 label: f.name.clone(),
-                x: c.updates.clone(),
-                y: c.saturation.clone(),
+                x: c.history.updates.clone(),
+                y: c.observed.saturation.clone(),
                 band: Some((edge(-1.0), edge(1.0))),
                 style,
             }],
@@ -125,7 +136,10 @@ fn path(experiment: &Experiment, finished: &[Finished]) -> Panel {
         y: target[(PROBE, 1)],
         style: finished.len(),
     }];
-    if let Some(start) = finished.first().and_then(|f| f.curves.probe.first()) {
+    if let Some(start) = finished
+        .first()
+        .and_then(|f| f.curves.observed.probe.first())
+    {
         points.push(Marker {
             label: "start".into(),
             x: start[0],
@@ -136,7 +150,7 @@ fn path(experiment: &Experiment, finished: &[Finished]) -> Panel {
     // A diverged method would shrink all others to a point.
     let near = |y: &&Vec<f64>| y.iter().all(|v| v.abs() < 2.0);
     let curve = |(style, f): (usize, &Finished)| {
-        let visible: Vec<&Vec<f64>> = f.curves.probe.iter().filter(near).collect();
+        let visible: Vec<&Vec<f64>> = f.curves.observed.probe.iter().filter(near).collect();
         Curve {
             label: f.name.clone(),
             x: visible.iter().map(|y| y[0]).collect(),

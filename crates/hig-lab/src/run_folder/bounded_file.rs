@@ -24,11 +24,24 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
 }
 
+/// The text of a small file for people, in which what is no UTF-8 is replaced; none where there is no
+/// file.
+///
+/// # Errors
+/// It is there and cannot be read, or has more bytes than [`TEXT`].
+pub fn text_if_any(path: &Path) -> io::Result<Option<String>> {
+    match read(path, TEXT) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The bytes of a source.
 ///
 /// # Errors
 /// As [`read`].
-pub fn bounded(source: impl Read, most: u64) -> io::Result<Vec<u8>> {
+fn bounded(source: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {

@@ -1,7 +1,7 @@
 //! Runs by the paths that a user gives.
 
+use super::{config, metrics, provenance};
 use crate::error::Refused;
-use crate::run_folder::folder::{ABOUT, CONFIG};
 use anyhow::Result;
 use std::cmp::Ordering;
 use std::fs;
@@ -12,16 +12,9 @@ const MOST: usize = 1000;
 
 /// Whether a folder is that of a run: it has a `run.toml`, a configuration, or a method's metrics.
 pub fn is_run(folder: &Path) -> bool {
-    folder.join(ABOUT).is_file()
-        || configures(&folder.join(CONFIG))
-        || subfolders(folder).any(|method| method.join("metrics.csv").is_file())
-}
-
-/// Whether a file is the configuration of a run, and not another program's of the same name.
-fn configures(path: &Path) -> bool {
-    let text = super::run::small_text(path).ok().flatten();
-    let table = text.and_then(|text| text.parse::<toml::Table>().ok());
-    table.is_some_and(|table| table.get("run").and_then(|run| run.get("system")).is_some())
+    folder.join(provenance::FILE).is_file()
+        || config::is_of_a_run(&folder.join(config::FILE))
+        || subfolders(folder).any(|method| method.join(metrics::FILE).is_file())
 }
 
 /// The runs that the paths name, each the folder of a run or a folder of such folders.
@@ -71,8 +64,10 @@ fn no_run(path: &Path) -> anyhow::Error {
             .to_owned()
     } else {
         format!(
-            "no run is here: expected {ABOUT}, {CONFIG} or METHOD/metrics.csv in it, or folders \
-             with these"
+            "no run is here: expected {}, {} or METHOD/{} in it, or folders with these",
+            provenance::FILE,
+            config::FILE,
+            metrics::FILE
         )
     };
     Refused::because(format_args!("{}: {reason}", path.display()))
@@ -129,7 +124,7 @@ mod tests {
     #[test]
     fn a_foreign_configuration_makes_no_run() {
         let folder = tempfile::TempDir::new().unwrap();
-        let config = folder.path().join(CONFIG);
+        let config = folder.path().join(config::FILE);
         fs::write(&config, "baseURL = 'a page'\n").unwrap();
         assert!(!is_run(folder.path()));
         fs::write(&config, "[run]\nsystem = \"toy\"\n").unwrap();

@@ -1,36 +1,29 @@
-//! The folder that a run leaves behind.
+//! The folder of a run, or of another command that leaves results, and its lock.
 
-use crate::configuration::{GIVEN_DATA, GIVEN_WEIGHTS};
+use super::{config, given, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::{Context, Result};
 use hig::tensors::write_whole;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// The files that commands of this program leave at the top of a folder.
 const RESULTS: [&str; 9] = [
-    CONFIG,
-    ABOUT,
-    GIVEN_WEIGHTS,
-    GIVEN_DATA,
-    "summary.csv",
+    config::FILE,
+    provenance::FILE,
+    given::WEIGHTS,
+    given::DATA,
+    summary::FILE,
     "table.md",
     "trials.csv",
     "statements.md",
     "results.md",
 ];
 
-/// The configuration that a run was made with.
-pub const CONFIG: &str = "config.toml";
-
-/// Where, when and by what a run was made.
-pub const ABOUT: &str = "run.toml";
-
 /// Held by the process that works in a folder. The lock goes with the process, however it ends.
-pub const LOCK: &str = ".lock";
+const LOCK: &str = ".lock";
 
 /// The folder of finished trainings of a command that can go on.
 const TRIALS: &str = "trials";
@@ -55,10 +48,11 @@ impl Folder {
 
     /// Opens the folder of a run to go on with it.
     pub fn reopen(root: &Path) -> Result<Self> {
-        if !root.join(CONFIG).is_file() {
+        if !root.join(config::FILE).is_file() {
             return Err(Refused::because(format_args!(
-                "{}: it has no {CONFIG}, expected the folder of a run",
-                root.display()
+                "{}: it has no {}, expected the folder of a run",
+                root.display(),
+                config::FILE
             )));
         }
         Self::prepare(root.to_owned(), false, |_| true)
@@ -177,7 +171,7 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
         if path.is_dir()
-            && (path.join("metrics.csv").is_file() || name == "figures" || name == TRIALS)
+            && (path.join(metrics::FILE).is_file() || name == "figures" || name == TRIALS)
         {
             fs::remove_dir_all(&path)?;
         } else if RESULTS.iter().any(|known| name == *known) {
@@ -187,30 +181,9 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Date, machine and commit of a table.
-pub fn provenance() -> String {
-    format!(
-        "{}, {} cores, commit {}, hig {}",
-        chrono::Local::now().format("%Y-%m-%d"),
-        cores(),
-        commit(),
-        env!("CARGO_PKG_VERSION"),
-    )
-}
-
-/// The commit of the folder that the program was started in.
-pub fn commit() -> String {
-    let output = Command::new("git")
-        .args(["describe", "--always", "--dirty"])
-        .output();
-    output
-        .ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
-}
-
-/// Cores that the program may use.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(0, usize::from)
+/// Whether a process works in the folder. The lock is shared, so that readers do not take each other
+/// for the run, and is let go at once.
+pub fn held(path: &Path) -> bool {
+    File::open(path.join(LOCK))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -1,12 +1,20 @@
 //! `pictures.json`: what a test sample looks like under the weights of the moment.
 
+use super::tables::csv_rows;
 use hig::Result;
 use hig::systems::Picture;
 use hig::systems::picture::{Field, Lines};
 use hig::tensors::write_whole;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// The file in the folder of a method.
+pub const FILE: &str = "pictures.json";
+
+/// Bytes of it; a field of 256 × 256 values has one million.
+const LARGEST: u64 = 1 << 24;
 
 /// Nobody watches closer, and a simulation of one sample may take as long as an update.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -22,9 +30,9 @@ pub struct Live {
 
 impl Live {
     /// Nothing is written before the first pictures.
-    pub fn new(path: PathBuf, sample: usize) -> Self {
+    pub fn new(folder: &Path, sample: usize) -> Self {
         Self {
-            path,
+            path: folder.join(FILE),
             sample,
             last: None,
         }
@@ -96,6 +104,29 @@ fn value(picture: &Picture) -> Value {
     }
 }
 
+/// Reads the file; none where there is none, or where it holds something else.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn read(path: &Path) -> io::Result<Option<Value>> {
+    match csv_rows::open(path)? {
+        Some(file) => parse(file),
+        None => Ok(None),
+    }
+}
+
+/// Reads the text of such a file; none where it holds something else.
+///
+/// # Errors
+/// It is no JSON, or of more than 16 MiB.
+pub fn parse(source: impl Read) -> io::Result<Option<Value>> {
+    let value: Value = serde_json::from_reader(source.take(LARGEST))?;
+    Ok(value
+        .get("pictures")
+        .is_some_and(Value::is_array)
+        .then_some(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,12 +144,12 @@ mod tests {
     #[test]
     fn pictures_are_written_first_and_last_and_seldom_between() {
         let folder = tempfile::TempDir::new().unwrap();
-        let path = folder.path().join("pictures.json");
+        let path = folder.path().join(FILE);
         let update = || {
             let text = std::fs::read_to_string(&path).unwrap();
             serde_json::from_str::<Value>(&text).unwrap()["update"].clone()
         };
-        let mut live = Live::new(path.clone(), 0);
+        let mut live = Live::new(folder.path(), 0);
         live.offer(0, false, || field(vec![vec![1.0, 2.0]]))
             .unwrap();
         assert_eq!(update(), 0);
@@ -133,8 +164,8 @@ mod tests {
     #[test]
     fn a_system_without_pictures_leaves_no_file() {
         let folder = tempfile::TempDir::new().unwrap();
-        let path = folder.path().join("pictures.json");
-        Live::new(path.clone(), 0)
+        let path = folder.path().join(FILE);
+        Live::new(folder.path(), 0)
             .offer(0, false, Vec::new)
             .unwrap();
         assert!(!path.exists());
@@ -158,5 +189,8 @@ mod tests {
               "points": [{ "label": "b", "x": 0.5, "y": null }] },
         ] });
         assert_eq!(read, expected);
+        let text = expected.to_string();
+        assert_eq!(parse(text.as_bytes()).unwrap(), Some(expected));
+        assert_eq!(parse("[1]".as_bytes()).unwrap(), None);
     }
 }

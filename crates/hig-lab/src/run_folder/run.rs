@@ -4,15 +4,14 @@
 //! version: whatever is missing is empty, and what cannot be read is noted.
 
 use super::find::find;
-use super::folder::{ABOUT, CONFIG, LOCK, folder_of};
+use super::folder::{folder_of, held};
 use super::method::Method;
-use super::tables::rows;
-use super::{bounded_file, summary};
+use super::{bounded_file, config, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::Result;
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -42,12 +41,13 @@ impl Run {
     /// Reads the folder of a run, as far as it is there.
     pub fn read(path: &Path) -> Self {
         let mut notes = Notes::new(path);
-        let about = notes.table(ABOUT);
-        let configuration = notes.table(CONFIG);
-        let config = small_text(&path.join(CONFIG)).ok().flatten();
-        let mut settings = Vec::new();
-        flatten("", &configuration, &mut settings);
-        let summary = notes.take("summary.csv", summary::summary);
+        let about = notes.table(provenance::FILE);
+        let configuration = notes.table(config::FILE);
+        let config = bounded_file::text_if_any(&path.join(config::FILE))
+            .ok()
+            .flatten();
+        let settings = config::settings(&configuration);
+        let summary = notes.take(summary::FILE, summary::read);
         let held = held(path);
         let methods = methods(path, &about, &configuration);
         let methods = methods
@@ -152,7 +152,7 @@ impl Notes {
     }
 
     pub(super) fn maybe_table(&mut self, file: &str) -> Option<toml::Table> {
-        let text = self.take(file, small_text)?;
+        let text = self.take(file, bounded_file::text_if_any)?;
         match text.parse() {
             Ok(table) => Some(table),
             Err(error) => {
@@ -161,22 +161,6 @@ impl Notes {
             }
         }
     }
-}
-
-/// The text of a small file, or none where there is none.
-pub(super) fn small_text(path: &Path) -> io::Result<Option<String>> {
-    let Some(file) = rows::open(path)? else {
-        return Ok(None);
-    };
-    let bytes = bounded_file::bounded(file, bounded_file::TEXT)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// Whether a process works in the folder. The lock is shared, so that readers do not take each other
-/// for the run, and is let go at once.
-pub fn held(path: &Path) -> bool {
-    File::open(path.join(LOCK))
-        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The methods as the run tells them; where it does not, the folders with metrics.
@@ -193,7 +177,7 @@ fn methods(path: &Path, about: &toml::Table, configuration: &toml::Table) -> Vec
     }
     let entries = fs::read_dir(path).into_iter().flatten();
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let begun = paths.filter(|path| path.join("metrics.csv").is_file());
+    let begun = paths.filter(|path| path.join(metrics::FILE).is_file());
     let mut names: Vec<String> = begun.map(|path| name(&path)).collect();
     names.sort();
     names
@@ -210,18 +194,4 @@ fn name(path: &Path) -> String {
     let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = whole.file_name().unwrap_or(whole.as_os_str());
     name.to_string_lossy().into_owned()
-}
-
-fn flatten(prefix: &str, table: &toml::Table, settings: &mut Vec<(String, toml::Value)>) {
-    for (key, value) in table {
-        let key = if prefix.is_empty() {
-            key.clone()
-        } else {
-            format!("{prefix}.{key}")
-        };
-        match value {
-            toml::Value::Table(inner) => flatten(&key, inner, settings),
-            value => settings.push((key, value.clone())),
-        }
-    }
 }

@@ -1,8 +1,35 @@
-//! `spectrum.csv`: singular values of J, a group of rows an evaluation.
+//! `spectrum.csv`: the largest singular values of J and some of the others, a group of rows an evaluation.
 
-use super::tables::rows::{Table, number, open};
+use super::tables::csv_rows::{Table, number, open};
 use std::io::{self, BufRead};
 use std::path::Path;
+
+/// The file in the folder of a method.
+pub const FILE: &str = "spectrum.csv";
+
+/// The first line.
+pub const HEADER: &str = "update,index,singular_value";
+
+/// Singular values told at one evaluation; a spectrum of thousands is as smooth as its figure.
+const TOLD: usize = 64;
+
+/// The lines of one evaluation, none without a spectrum.
+pub fn rows(update: usize, spectrum: &[f64]) -> String {
+    let row = |i: usize| format!("{update},{i},{:e}\n", spectrum[i]);
+    places(spectrum.len()).into_iter().map(row).collect()
+}
+
+/// At most [`TOLD`] places of `count`, the first and the last among them, their distances growing
+/// geometrically: the largest values, which matter most, are all there.
+fn places(count: usize) -> Vec<usize> {
+    if count <= TOLD {
+        return (0..count).collect();
+    }
+    let place = |k: usize| (count as f64).powf(k as f64 / (TOLD - 1) as f64).round() as usize - 1;
+    let mut places: Vec<usize> = (0..TOLD).map(place).collect();
+    places.dedup();
+    places
+}
 
 /// Groups that are kept, spread evenly over the file.
 const GROUPS: usize = 40;
@@ -25,7 +52,7 @@ pub struct Spectrum {
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub fn spectra(path: &Path) -> io::Result<Vec<Spectrum>> {
+pub fn read(path: &Path) -> io::Result<Vec<Spectrum>> {
     match open(path)? {
         Some(file) => parse(file),
         None => Ok(Vec::new()),
@@ -104,6 +131,7 @@ impl Chosen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn file(groups: usize) -> String {
         let mut text = "update,index,singular_value\n".to_owned();
@@ -133,6 +161,37 @@ mod tests {
             assert!(spectra.is_sorted_by(|a, b| a.update < b.update), "{groups}");
             assert_eq!(spectra[0].update, 0.0);
             assert_eq!(spectra[39].update, (groups - 1) as f64);
+        }
+    }
+
+    #[test]
+    fn small_spectra_are_told_whole_and_large_ones_from_first_to_last() {
+        assert_eq!(rows(7, &[2.0, 0.5]), "7,0,2e0\n7,1,5e-1\n");
+        assert_eq!(rows(7, &[]), "");
+        assert_eq!(places(64), (0..64).collect::<Vec<_>>());
+        for count in [65, 100, 512, 30_000] {
+            let places = places(count);
+            assert!(places.len() <= TOLD && places.len() > TOLD / 2, "{count}");
+            assert_eq!((places[0], *places.last().unwrap()), (0, count - 1));
+            assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{count}");
+            assert_eq!(places[..8], [0, 1, 2, 3, 4, 5, 6, 7], "{count}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(
+            spectra in prop::collection::vec(prop::collection::vec(0.0..1e9, 1..=TOLD), 0..6),
+        ) {
+            let spectra: Vec<Vec<f64>> = spectra;
+            let rows = spectra.iter().enumerate().map(|(update, s)| rows(update, s));
+            let text = format!("{HEADER}\n{}", rows.collect::<String>());
+            let read = parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(read.len(), spectra.len());
+            for (update, (read, written)) in read.iter().zip(&spectra).enumerate() {
+                prop_assert_eq!(read.update, update as f64);
+                prop_assert_eq!(&read.value, written);
+            }
         }
     }
 }

@@ -1,67 +1,46 @@
-//! How a training ended, as far as it has.
+//! `summary.csv`: how the trainings of all methods of a run ended.
 
+use super::bounded_file::TEXT;
+use super::outcome::{Outcome, Reason};
 use super::run::METHODS;
-use super::tables::rows::{Table, number, open, text};
-use crate::run_folder::bounded_file::TEXT;
+use super::tables::csv_rows::{Table, number, open, text};
 use std::io::{self, BufRead};
 use std::path::Path;
 
-/// How a training stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Not begun.
-    Waiting,
-    /// A process is at work in the run's folder.
-    Running,
-    /// Ended by its budget.
-    Finished,
-    /// Stopped before its end; `hig resume` goes on.
-    Interrupted,
-    /// Ended by an error.
-    Failed,
-    /// Ended by a loss that is no number.
-    Diverged,
+/// The file in the folder of a run.
+pub const FILE: &str = "summary.csv";
+
+const COLUMNS: [&str; 7] = [
+    "method",
+    "updates",
+    "seconds",
+    "train_loss",
+    "test_loss",
+    "consumes",
+    "stop",
+];
+
+/// The text of the file.
+pub fn csv<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> String {
+    let mut text = COLUMNS.join(",") + "\n";
+    for (method, o) in outcomes {
+        let stop = o.stop.replace('"', "'");
+        text += &format!(
+            "{method},{},{:.6},{:e},{:e},\"{}\",\"{stop}\"\n",
+            o.updates, o.seconds, o.train_loss, o.test_loss, o.consumed
+        );
+    }
+    text
 }
 
-impl State {
-    /// In a word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Interrupted => "interrupted",
-            Self::Failed => "failed",
-            Self::Diverged => "diverged",
-        }
-    }
-
-    /// By the outcome that was written, whether there are metrics, and whether a process holds the
-    /// lock of the run.
-    pub fn of(outcome: Option<&toml::Table>, begun: bool, held: bool) -> Self {
-        if let Some(outcome) = outcome {
-            return match outcome.get("ended").and_then(toml::Value::as_str) {
-                Some("interrupted") => Self::Interrupted,
-                Some("failed") => Self::Failed,
-                Some("diverged") => Self::Diverged,
-                _ => Self::Finished,
-            };
-        }
-        match (begun, held) {
-            (false, _) => Self::Waiting,
-            (true, true) => Self::Running,
-            (true, false) => Self::Interrupted,
-        }
-    }
-}
-
-/// The outcomes in a `summary.csv`, by method: all that runs of older versions left of them.
+/// The outcomes in the file, by method: all that runs of older versions left of them. Epochs and phases
+/// are not in it.
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub fn summary(path: &Path) -> io::Result<Vec<(String, toml::Table)>> {
+pub fn read(path: &Path) -> io::Result<Vec<(String, Outcome)>> {
     match open(path)? {
-        Some(file) => parse_summary(file),
+        Some(file) => parse(file),
         None => Ok(Vec::new()),
     }
 }
@@ -70,46 +49,60 @@ pub fn summary(path: &Path) -> io::Result<Vec<(String, toml::Table)>> {
 ///
 /// # Errors
 /// None.
-pub fn parse_summary(source: impl BufRead) -> io::Result<Vec<(String, toml::Table)>> {
+pub fn parse(source: impl BufRead) -> io::Result<Vec<(String, Outcome)>> {
     let mut outcomes = Vec::new();
     let mut table = Table::of(source.take(TEXT))?;
-    let names = [
-        "method",
-        "updates",
-        "seconds",
-        "train_loss",
-        "test_loss",
-        "consumes",
-        "stop",
-    ];
-    let Some([method, updates, seconds, train, test, consumes, stop]) = table.places(names) else {
+    let Some([method, updates, seconds, train, test, consumes, stop]) = table.places(COLUMNS)
+    else {
         return Ok(outcomes);
     };
     while let (true, Some(row)) = (outcomes.len() < METHODS, table.next_row()?) {
-        let mut outcome = toml::Table::new();
         let stop = text(&row[stop]);
-        outcome.insert("updates".into(), (number(&row[updates]) as i64).into());
-        for (key, place) in [
-            ("seconds", seconds),
-            ("train_loss", train),
-            ("test_loss", test),
-        ] {
-            outcome.insert(key.into(), number(&row[place]).into());
-        }
-        outcome.insert("consumed".into(), text(&row[consumes]).into());
-        outcome.insert("ended".into(), ended(&stop).into());
-        outcome.insert("stop".into(), stop.into());
+        let outcome = Outcome {
+            updates: number(&row[updates]) as usize,
+            epochs: f64::NAN,
+            seconds: number(&row[seconds]),
+            train_loss: number(&row[train]),
+            test_loss: number(&row[test]),
+            reason: Reason::of_words(&stop),
+            stop,
+            consumed: text(&row[consumes]),
+            phases: Vec::new(),
+        };
         outcomes.push((text(&row[method]), outcome));
     }
     Ok(outcomes)
 }
 
-/// The kind of an end that is only told in words.
-fn ended(stop: &str) -> &'static str {
-    match stop {
-        "interrupted" => "interrupted",
-        stop if stop.starts_with("failed after") => "failed",
-        stop if stop.starts_with("loss is") || stop.contains("is not finite") => "diverged",
-        _ => "budget",
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let outcome = |stop: &str, reason: Reason| Outcome {
+            updates: 7,
+            epochs: f64::NAN,
+            seconds: 0.5,
+            train_loss: 1.0 / 3.0,
+            test_loss: f64::INFINITY,
+            stop: stop.into(),
+            reason,
+            consumed: "Gram matrix, 512 x 2956".into(),
+            phases: Vec::new(),
+        };
+        let written = [
+            ("hig", outcome("budget used", Reason::Budget)),
+            ("adam:5+hig", outcome("interrupted", Reason::Interrupted)),
+            (
+                "gn",
+                outcome("loss is NaN after update 6", Reason::Diverged),
+            ),
+            ("lm", outcome("failed after update 7: disk", Reason::Failed)),
+        ];
+        let text = csv(written.iter().map(|(name, outcome)| (*name, outcome)));
+        let read = parse(text.as_bytes()).unwrap();
+        let written = written.map(|(name, outcome)| (name.to_owned(), outcome));
+        assert_eq!(format!("{read:?}"), format!("{written:?}"));
     }
 }

@@ -2,10 +2,14 @@
 
 use super::spans::{Seconds, spent};
 use super::tables::WholeLines;
+use super::tables::series::{self, Series};
 use hig::timing::PARTS;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
+
+/// The file in the folder of a method.
+pub const FILE: &str = "timing.csv";
 
 /// The first line.
 pub const HEADER: &str = "update,part,seconds";
@@ -19,10 +23,10 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts now, from what an earlier program has left in the file, or from zero without one.
-    pub fn resume(file: &Path) -> Self {
+    /// Starts now, from what an earlier program has left in the file of a folder, or from zero without one.
+    pub fn resume(folder: &Path) -> Self {
         let mut zero = spent();
-        let rows = File::open(file).map(|file| WholeLines::of(BufReader::new(file)));
+        let rows = File::open(folder.join(FILE)).map(|file| WholeLines::of(BufReader::new(file)));
         let rows = rows
             .into_iter()
             .flat_map(|rows| BufReader::new(rows).lines());
@@ -52,6 +56,22 @@ impl Clock {
     }
 }
 
+/// Reads the file. No file, or another table, gives nothing.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<Series>> {
+    series::read(path, "part", "seconds")
+}
+
+/// Reads the text of such a file.
+///
+/// # Errors
+/// A line that is too long for a table.
+pub fn parse(source: impl BufRead) -> io::Result<Vec<Series>> {
+    series::parse(source, "part", "seconds")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,10 +79,9 @@ mod tests {
     #[test]
     fn a_clock_goes_on_from_the_last_rows_of_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("timing.csv");
         let text = "update,part,seconds\n1,gram,0.5\n2,gram,1.5\n2,record,0.25\n2,step,";
-        std::fs::write(&file, text).unwrap();
-        let told = Clock::resume(&file).rows(9);
+        std::fs::write(folder.path().join(FILE), text).unwrap();
+        let told = Clock::resume(folder.path()).rows(9);
         let of = |part: &str| {
             let row = told.lines().find(|row| row.split(',').nth(1) == Some(part));
             row.unwrap()
@@ -75,5 +94,8 @@ mod tests {
         assert!((of("gram") - 1.5).abs() < 0.2 && (of("record") - 0.25).abs() < 0.2);
         assert_eq!(told.lines().count(), PARTS.len());
         assert!(told.starts_with("9,forward,"));
+        let read = parse(format!("{HEADER}\n{told}").as_bytes()).unwrap();
+        let names: Vec<&str> = read.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!(names, PARTS);
     }
 }

@@ -16,19 +16,11 @@ mod saturation;
 mod setup;
 mod still;
 
-use crate::method_chain::Phase;
-use crate::run_folder::warnings;
+use crate::run_folder::history::Losses;
+use crate::run_folder::warnings::Warning;
+use hig::settings::Setting;
 use hig::trainer::{Evaluation, Outcome, Progress, Saturation};
 use setup::Setup;
-use std::path::Path;
-
-pub use crate::run_folder::warning::Warning;
-
-/// The file of the warnings of a training.
-pub const FILE: &str = "warnings.csv";
-
-/// Its first line.
-pub const HEADER: &str = "update,name,message,advice";
 
 /// All causes. To add one, write its file and add its line.
 fn causes() -> Vec<Box<dyn Cause>> {
@@ -79,17 +71,6 @@ impl View<'_> {
     }
 }
 
-/// What `metrics.csv` keeps of an evaluation.
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// Updates done.
-    pub update: usize,
-    /// Mean loss of the training samples.
-    pub train: f64,
-    /// Mean loss of the test samples.
-    pub test: f64,
-}
-
 /// Something that can go wrong.
 trait Cause: Send {
     /// Its name in files.
@@ -99,7 +80,7 @@ trait Cause: Send {
     fn update(&mut self, _: &Progress<'_>) {}
 
     /// Hears of an evaluation of an earlier process.
-    fn remember(&mut self, _: &Row) {}
+    fn remember(&mut self, _: &Losses) {}
 
     /// What an evaluation shows.
     fn look(&mut self, view: &View<'_>) -> Option<Finding>;
@@ -108,19 +89,6 @@ trait Cause: Send {
     fn end(&mut self, _: &Outcome, _: &Setup) -> Option<Finding> {
         None
     }
-}
-
-/// The warnings in the folder of a training, none where there is no file of them.
-pub fn read(folder: &Path) -> Vec<Warning> {
-    let rows = warnings::warnings(&folder.join(FILE)).unwrap_or_default();
-    let warning = |row: warnings::Warning| Warning {
-        update: row.update as usize,
-        name: row.name,
-        message: row.message,
-        advice: row.advice,
-    };
-    let rows = rows.into_iter().filter(|row| !row.update.is_nan());
-    rows.map(warning).collect()
 }
 
 /// A cause with what was said of it.
@@ -155,8 +123,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of a training that begins with a method, or goes on with it after some warnings.
-    pub fn new(phase: &Phase, before: &[Warning]) -> Self {
+    /// Of a training that begins with a method of these settings, or goes on with it after some warnings.
+    pub fn new(settings: Vec<Setting>, before: &[Warning]) -> Self {
         let watched = |cause: Box<dyn Cause>| Watched {
             raised: before.iter().filter(|w| w.name == cause.name()).count(),
             active: false,
@@ -164,21 +132,21 @@ impl Watch {
             cause,
         };
         Self {
-            setup: Setup::of(phase),
+            setup: Setup::of(settings),
             watched: causes().into_iter().map(watched).collect(),
         }
     }
 
-    /// Another method goes on: what was said stays said, what was measured begins anew.
-    pub fn go_on_with(&mut self, phase: &Phase) {
-        self.setup = Setup::of(phase);
+    /// Another method goes on, with its settings: what was said stays said, what was measured begins anew.
+    pub fn go_on_with(&mut self, settings: Vec<Setting>) {
+        self.setup = Setup::of(settings);
         for (watched, cause) in self.watched.iter_mut().zip(causes()) {
             watched.cause = cause;
         }
     }
 
     /// Hears of an evaluation of an earlier process.
-    pub fn remember(&mut self, row: &Row) {
+    pub fn remember(&mut self, row: &Losses) {
         for watched in &mut self.watched {
             watched.cause.remember(row);
         }

@@ -15,7 +15,11 @@ impl Common {
     pub fn of(runs: &[Run], asked: Option<f64>) -> Self {
         let mut losses = BTreeMap::new();
         for run in runs {
-            for best in run.methods.iter().filter_map(|m| m.best_test_loss()) {
+            for best in run
+                .methods
+                .iter()
+                .filter_map(|m| m.history.best_test_loss())
+            {
                 let loss = losses.entry(run.system().to_owned()).or_insert(best);
                 *loss = best.max(*loss);
             }

@@ -1,7 +1,8 @@
 //! A row of the table: one method of one run.
 
 use super::Column;
-use crate::run_folder::{Method, Run, State};
+use crate::run_folder::outcome::State;
+use crate::run_folder::{Method, Run};
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
 use std::path::PathBuf;
@@ -37,8 +38,8 @@ impl Row {
 
     /// Of a method, with its seconds to a test loss.
     pub fn of(run: &Run, method: &Method, loss: Option<f64>) -> Self {
-        let updates = method.last("updates", "update");
-        let seconds = method.last("seconds", "seconds");
+        let updates = method.updates();
+        let seconds = method.seconds();
         let pace = updates.zip(seconds).filter(|(updates, _)| *updates > 0.0);
         Self {
             run: run.name.clone(),
@@ -49,10 +50,10 @@ impl Row {
                 updates,
                 seconds,
                 pace.map(|(updates, seconds)| 1e3 * seconds / updates),
-                method.last("train_loss", "train_loss"),
-                method.last("test_loss", "test_loss"),
-                method.best_test_loss(),
-                loss.and_then(|loss| method.seconds_to(loss)),
+                method.train_loss(),
+                method.test_loss(),
+                method.history.best_test_loss(),
+                loss.and_then(|loss| method.history.seconds_to(loss)),
             ],
         }
     }

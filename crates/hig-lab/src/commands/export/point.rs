@@ -1,6 +1,7 @@
 //! Every number of a run as one row.
 
-use crate::run_folder::{Columns, Method, Run};
+use crate::run_folder::history::History;
+use crate::run_folder::{Method, Run};
 use anyhow::Result;
 
 /// The columns of the table.
@@ -31,12 +32,11 @@ pub struct Point<'a> {
 pub fn points(runs: &[Run], mut each: impl FnMut(Point<'_>) -> Result<()>) -> Result<()> {
     for run in runs {
         for method in &run.methods {
-            let clock = Clock::of(&method.metrics);
             let mut tell = |quantity: &str, update: f64, value: f64| {
                 if !update.is_finite() {
                     return Ok(());
                 }
-                let (epoch, seconds) = clock.at(update);
+                let (epoch, seconds) = clock(&method.history, update);
                 each(Point {
                     run: &run.name,
                     method: &method.name,
@@ -54,19 +54,24 @@ pub fn points(runs: &[Run], mut each: impl FnMut(Point<'_>) -> Result<()>) -> Re
 }
 
 fn of_method(method: &Method, tell: &mut impl FnMut(&str, f64, f64) -> Result<()>) -> Result<()> {
-    const AXES: [&str; 3] = ["update", "epoch", "seconds"];
-    for (table, observed) in [(&method.metrics, false), (&method.diagnostics, true)] {
-        let updates = table.get("update").unwrap_or_default();
-        for (name, values) in table.iter().filter(|(name, _)| !AXES.contains(name)) {
-            // The steps tell it, too, and more often.
-            if observed && method.steps.iter().any(|step| step.name == name) {
-                continue;
-            }
-            for (update, value) in updates.iter().zip(values) {
-                if !(observed && value.is_nan()) {
-                    tell(name, *update, *value)?;
-                }
-            }
+    let history = &method.history;
+    for (name, losses) in [
+        ("train_loss", &history.train_loss),
+        ("test_loss", &history.test_loss),
+    ] {
+        for (update, loss) in history.updates.iter().zip(losses) {
+            tell(name, *update, *loss)?;
+        }
+    }
+    let updates = method.diagnostics.get("update").unwrap_or_default();
+    for (name, values) in method.diagnostics.iter() {
+        // The steps tell it, too, and more often.
+        let told = method.steps.iter().any(|step| step.name == name);
+        if told || ["update", "epoch", "seconds"].contains(&name) {
+            continue;
+        }
+        for (update, value) in updates.iter().zip(values).filter(|(_, v)| !v.is_nan()) {
+            tell(name, *update, *value)?;
         }
     }
     for (prefix, all) in [("", &method.steps), ("timing.", &method.timing)] {
@@ -85,28 +90,12 @@ fn of_method(method: &Method, tell: &mut impl FnMut(&str, f64, f64) -> Result<()
     Ok(())
 }
 
-/// Epochs and seconds at the evaluations.
-struct Clock<'a> {
-    updates: &'a [f64],
-    epochs: &'a [f64],
-    seconds: &'a [f64],
-}
-
-impl<'a> Clock<'a> {
-    fn of(metrics: &'a Columns) -> Self {
-        let column = |name| metrics.get(name).unwrap_or_default();
-        Self {
-            updates: column("update"),
-            epochs: column("epoch"),
-            seconds: column("seconds"),
-        }
-    }
-
-    fn at(&self, update: f64) -> (Option<f64>, Option<f64>) {
-        let Ok(place) = self.updates.binary_search_by(|u| u.total_cmp(&update)) else {
-            return (None, None);
-        };
-        let known = |values: &[f64]| values.get(place).copied().filter(|v| !v.is_nan());
-        (known(self.epochs), known(self.seconds))
-    }
+/// Epochs and seconds of the evaluation at an update, if there was one.
+fn clock(history: &History, update: f64) -> (Option<f64>, Option<f64>) {
+    let updates = &history.updates;
+    let Ok(place) = updates.binary_search_by(|u| u.total_cmp(&update)) else {
+        return (None, None);
+    };
+    let known = |values: &[f64]| values.get(place).copied().filter(|v| !v.is_nan());
+    (known(&history.epochs), known(&history.seconds))
 }

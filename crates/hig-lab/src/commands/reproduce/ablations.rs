@@ -3,9 +3,10 @@
 use super::race::{Runner, race, spread};
 use super::{Context, Exhibit};
 use crate::commands::statistics::quantile;
-use crate::experiment::trials::{Case, Plan, Trial};
+use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
 use crate::method_chain::recommended;
+use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use hig::systems::{LinearOscillators, System};
 use hig::trainer::Budget;
@@ -143,7 +144,7 @@ fn case(
     Ok(Case {
         name,
         system: system.boxed(),
-        phases: vec![phase],
+        chain: phase.into(),
         budget: Budget::updates(updates),
     })
 }
@@ -154,7 +155,7 @@ fn train(context: &Context<'_>, cases: &[Case]) -> Result<Vec<Vec<Trial>>> {
         seeds: &context.seeds(),
         parallel: true,
         cache: context.trials.clone(),
-        manner: context.options.output.telling.manner(),
+        manner: context.options.output.console.manner(),
     }
     .run()
 }

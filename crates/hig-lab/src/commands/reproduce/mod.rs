@@ -5,18 +5,20 @@ mod costs;
 mod paper;
 mod race;
 
-use crate::commands::options::{BudgetOptions, OutputOptions, RunOptions};
+use crate::commands::options::use_threads;
+use crate::commands::options::{OutputOptions, RunOptions};
 use crate::commands::run;
-use crate::commands::run::use_threads;
 use crate::commands::study;
 use crate::commands::study::StudyOptions;
+use crate::configuration::{BudgetOptions, Overrides};
 use crate::console::interrupt;
 use crate::console::output::say;
 use crate::console::table;
 use crate::error::Refused;
 use crate::experiment::trials::MOST_SEEDS;
 use crate::figures::chart::{self, Panel};
-use crate::run_folder::folder::{Folder, provenance};
+use crate::run_folder::folder::Folder;
+use crate::run_folder::provenance;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -138,7 +140,7 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
     } else {
         ""
     };
-    let (provenance, seeds) = (provenance(), options.seeds);
+    let (provenance, seeds) = (provenance::line(), options.seeds);
     let mut report = format!("# Results\n\n{provenance}, {seeds} seeds{budgets}.\n");
     let mut drawn = Vec::new();
     let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
@@ -164,7 +166,7 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
         folder.write("results.md", &report)?;
     }
     say!("{}", folder.path().join("results.md").display());
-    let manner = options.output.telling.manner();
+    let manner = options.output.console.manner();
     manner.results(folder.path(), &drawn);
     Ok(())
 }
@@ -203,10 +205,13 @@ fn chapter(options: &ReproduceOptions) -> Result<()> {
         say!("{part}\n");
         let outcome = run::run(&RunOptions {
             system: system.into(),
-            set: set.iter().map(|s| (*s).to_owned()).collect(),
-            budget: BudgetOptions {
-                seconds,
-                ..BudgetOptions::default()
+            overrides: Overrides {
+                set: set.iter().map(|s| (*s).to_owned()).collect(),
+                budget: BudgetOptions {
+                    seconds,
+                    ..BudgetOptions::default()
+                },
+                ..Overrides::default()
             },
             output: within(part),
             ..RunOptions::default()

@@ -3,11 +3,11 @@
 
 use super::{Context, Exhibit};
 use crate::commands::statistics::{interpolated, quantile};
-use crate::experiment::trials::{Case, Plan, Trial};
+use crate::configuration::{Config, Overrides};
+use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart::{Axis, Chart, Curve, Marker, Panel};
-use crate::method_chain::{contenders, set};
+use crate::run_folder::trial::Trial;
 use anyhow::Result;
-use hig::systems;
 use hig::trainer::Budget;
 
 /// One method of a race.
@@ -65,7 +65,7 @@ pub fn race(
         seeds: &seeds,
         parallel: false,
         cache: context.trials.clone(),
-        manner: context.options.output.telling.manner(),
+        manner: context.options.output.console.manner(),
     }
     .run()?;
     let mut rows = Vec::new();
@@ -75,7 +75,7 @@ pub fn race(
             rows.push(mark.row(label, &trials[mark.runner]));
         }
         for (case, trials) in cases.iter().zip(&trials) {
-            let seconds = median_of(trials, |t| *t.seconds.last().unwrap_or(&0.0));
+            let seconds = median_of(trials, |t| *t.history.seconds.last().unwrap_or(&0.0));
             let diverged = trials.iter().filter(|t| !t.test_loss().is_finite()).count();
             let note = match diverged {
                 0 => String::new(),
@@ -107,19 +107,17 @@ pub fn race(
 }
 
 fn cases(system: &str, runners: &[Runner]) -> Result<Vec<Case>> {
+    let config = Config::named(system)?;
     let mut cases = Vec::new();
     for runner in runners {
-        let mut system = systems::system(system)?;
-        let mut found = contenders(system.as_ref(), &[runner.method.to_owned()])?;
-        for assignment in runner.set {
-            set(system.as_mut(), &mut found, assignment)?;
-        }
-        let phases = found.remove(0).phases;
+        let overrides = Overrides {
+            methods: vec![runner.method.to_owned()],
+            set: runner.set.iter().map(|set| (*set).to_owned()).collect(),
+            ..Overrides::default()
+        };
         cases.push(Case {
-            name: runner.label(),
-            system,
-            phases,
             budget: runner.budget,
+            ..Case::new(runner.label(), config.resolve(&overrides)?)
         });
     }
     Ok(cases)
@@ -132,19 +130,22 @@ impl Mark {
                 format!("training loss after {epochs} epochs"),
                 trials
                     .iter()
-                    .filter_map(|t| interpolated(&t.epochs, &t.train_loss, epochs))
+                    .filter_map(|t| interpolated(&t.history.epochs, &t.history.train_loss, epochs))
                     .collect(),
             ),
             What::TestAfterUpdates(updates) => (
                 format!("test loss after {updates} updates"),
                 trials
                     .iter()
-                    .filter_map(|t| interpolated(&t.updates, &t.test_loss, updates))
+                    .filter_map(|t| interpolated(&t.history.updates, &t.history.test_loss, updates))
                     .collect(),
             ),
             What::SecondsToTest(loss) => (
                 format!("seconds to a test loss of {loss}"),
-                trials.iter().filter_map(|t| t.seconds_to(loss)).collect(),
+                trials
+                    .iter()
+                    .filter_map(|t| t.history.seconds_to(loss))
+                    .collect(),
             ),
         };
         let ours = if ours.len() < trials.len() {
@@ -193,7 +194,7 @@ pub fn panels(cases: &[Case], trials: &[Vec<Trial>]) -> Vec<Panel> {
                 points.push(Marker {
                     label: "method changes".into(),
                     x: x(&trials[0])[*place],
-                    y: trials[0].test_loss[*place],
+                    y: trials[0].history.test_loss[*place],
                     style,
                 });
             }
@@ -211,21 +212,29 @@ pub fn panels(cases: &[Case], trials: &[Vec<Trial>]) -> Vec<Panel> {
         panel(
             "over wall-clock time",
             Axis::log("training time (s)"),
-            |t| &t.seconds,
+            |t| &t.history.seconds,
         ),
-        panel("over updates", Axis::log("updates"), |t| &t.updates),
+        panel("over updates", Axis::log("updates"), |t| &t.history.updates),
     ]
 }
 
 /// Median and range of the seeds; evaluations of the same place stand at the same update, so that
 /// the curves are compared place by place.
 fn banded(label: &str, trials: &[Trial], x: fn(&Trial) -> &Vec<f64>, style: usize) -> Curve {
-    let shortest = trials.iter().map(|t| t.updates.len()).min().unwrap_or(0);
+    let shortest = trials
+        .iter()
+        .map(|t| t.history.updates.len())
+        .min()
+        .unwrap_or(0);
     let at = |i: usize, q: f64, values: fn(&Trial) -> &Vec<f64>| {
         let values: Vec<f64> = trials.iter().map(|t| values(t)[i]).collect();
         quantile(&values, q)
     };
-    let losses = |q: f64| (0..shortest).map(|i| at(i, q, |t| &t.test_loss)).collect();
+    let losses = |q: f64| {
+        (0..shortest)
+            .map(|i| at(i, q, |t| &t.history.test_loss))
+            .collect()
+    };
     Curve {
         label: label.into(),
         x: (0..shortest).map(|i| at(i, 0.5, x)).collect(),

@@ -5,10 +5,11 @@ use crate::commands::statistics::{Estimate, median, quantile, share};
 use crate::commands::study::StudyOptions;
 use crate::console::output::say;
 use crate::console::table;
-use crate::experiment::trials::{Case, Plan, Trial};
+use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
 use crate::method_chain::recommended;
 use crate::run_folder::folder::Folder;
+use crate::run_folder::trial::Trial;
 use anyhow::{Result, bail};
 use hig::systems::Toy;
 use hig::trainer::Budget;
@@ -34,7 +35,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         seeds: &seeds,
         parallel: true,
         cache: folder.trials(),
-        manner: options.output.telling.manner(),
+        manner: options.output.console.manner(),
     }
     .run()?;
     folder.write("trials.csv", &csv(&cases, &trials))?;
@@ -56,7 +57,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         2,
     )?;
     say!("{count} seeds, {updates} updates\n\n{table}\n{statements}");
-    let manner = options.output.telling.manner();
+    let manner = options.output.console.manner();
     manner.drawn(folder.path(), &figures);
     Ok(())
 }
@@ -84,7 +85,7 @@ fn cases(updates: usize) -> Result<Vec<Case>> {
             cases.push(Case {
                 name,
                 system: Box::new(system),
-                phases: vec![phase],
+                chain: phase.into(),
                 budget: Budget::updates(updates),
             });
             Ok(())
@@ -135,8 +136,11 @@ impl Results {
     /// Losses at the last evaluation up to `update`.
     fn losses_at(&self, name: &str, update: usize) -> Vec<f64> {
         let at = |trial: &Trial| {
-            let until = trial.updates.partition_point(|u| *u <= update as f64);
-            trial.train_loss[until - 1]
+            let until = trial
+                .history
+                .updates
+                .partition_point(|u| *u <= update as f64);
+            trial.history.train_loss[until - 1]
         };
         self.of(name).iter().map(at).collect()
     }
@@ -223,6 +227,7 @@ impl Results {
         );
         let (adam, hig) = ("adam λ=0.01 η=1e-2", "hig λ=0.01 τ=1e-5");
         let last = self.of(hig)[0]
+            .history
             .updates
             .last()
             .map_or(0, |update| *update as usize);
@@ -350,13 +355,22 @@ impl Results {
 
     fn band(&self, name: &str, label: &str, style: usize) -> Curve {
         let trials = self.of(name);
-        let longest = trials.iter().map(|t| &t.updates).max_by_key(|u| u.len());
+        let longest = trials
+            .iter()
+            .map(|t| &t.history.updates)
+            .max_by_key(|u| u.len());
         let longest = longest.expect("there is a trial");
         // A training that diverged has no loss any more: it counts as infinitely large.
         let at = |i: usize, q: f64| {
             let losses: Vec<f64> = trials
                 .iter()
-                .map(|t| t.train_loss.get(i).copied().unwrap_or(f64::INFINITY))
+                .map(|t| {
+                    t.history
+                        .train_loss
+                        .get(i)
+                        .copied()
+                        .unwrap_or(f64::INFINITY)
+                })
                 .collect();
             quantile(&losses, q)
         };

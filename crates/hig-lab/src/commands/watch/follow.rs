@@ -1,5 +1,7 @@
 //! Runs as JSON, read again when their files have changed.
 
+use crate::page;
+use crate::run_folder::folder::held;
 use crate::run_folder::{self, Run};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,11 +64,11 @@ impl Follower {
             let known = before.runs.iter().position(|run| run.path == path);
             let known = known.map(|place| before.runs.swap_remove(place));
             // A run that is killed changes no file: its lock tells.
-            let files = (run_folder::held(&path), traces(&path));
+            let files = (held(&path), traces(&path));
             let run = match known {
                 Some(run) if run.files == files => run,
                 known => {
-                    let json: Arc<str> = run_folder::run_json(&Run::read(&path)).into();
+                    let json: Arc<str> = page::run_json(&Run::read(&path)).into();
                     match known {
                         Some(run) if run.json == json => Known { files, ..run },
                         _ => Known {
@@ -91,7 +93,7 @@ impl Follower {
     pub fn since(&self, version: u64) -> (String, u64) {
         let held = self.held();
         let changed = held.runs.iter().filter(|run| run.version > version);
-        let data = run_folder::data(changed.map(|run| &*run.json), true);
+        let data = page::data(changed.map(|run| &*run.json), true);
         (data, held.version)
     }
 }

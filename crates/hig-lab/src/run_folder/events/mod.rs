@@ -1,6 +1,6 @@
 //! Event files, by which TensorBoard shows a training while it runs.
 //!
-//! A file is a sequence of records ([`tf_record`]), each a message of protocol buffers ([`event`]). Every
+//! A file is a sequence of records (`tf_record`), each a message of protocol buffers (`event`). Every
 //! process writes a file of its own: TensorBoard reads those of a folder in the order of their names,
 //! and what a later one begins with takes the place of what an earlier one has from that update on.
 

@@ -1,7 +1,7 @@
 //! A table of numbers in a CSV file, by the names of its columns.
 
 use super::bounded_rows::Bounded;
-use super::rows::{Table, number, open};
+use super::csv_rows::{Table, number, open};
 use std::io::{self, BufRead};
 use std::path::Path;
 

@@ -1,11 +1,14 @@
-//! CSV files: read in bounded memory while another process may be writing them.
+//! CSV files: written line by line, and read in bounded memory while another process may be writing them.
 
 mod bounded_rows;
 mod columns;
-pub mod rows;
+pub mod csv_rows;
+mod cut;
+mod growing;
 pub mod series;
-pub mod thinned;
 mod whole_lines;
 
 pub use columns::Columns;
+pub use cut::cut_tables;
+pub use growing::Lines;
 pub use whole_lines::WholeLines;

@@ -1,7 +1,7 @@
 //! Tables with a name in every row: `update,quantity,value`.
 
 use super::bounded_rows::Bounded;
-use super::rows::{Table, number, open, text};
+use super::csv_rows::{Table, number, open, text};
 use std::io::{self, BufRead};
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub struct Series {
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub fn series(path: &Path, name: &str, value: &str) -> io::Result<Vec<Series>> {
+pub fn read(path: &Path, name: &str, value: &str) -> io::Result<Vec<Series>> {
     match open(path)? {
         Some(file) => parse(file, name, value),
         None => Ok(Vec::new()),

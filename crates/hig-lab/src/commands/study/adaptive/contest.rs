@@ -2,8 +2,9 @@
 
 use super::Trainings;
 use crate::commands::statistics::quantile;
-use crate::experiment::trials::{Case, Trial};
+use crate::experiment::trials::Case;
 use crate::method_chain::recommended;
+use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use hig::systems::{self, System};
 use hig::trainer::Budget;
@@ -151,7 +152,7 @@ impl Stage<'_> {
         Ok(Case {
             name: format!("{} {label}", self.course.name),
             system: self.system.boxed(),
-            phases: vec![phase],
+            chain: phase.into(),
             budget: self.budget,
         })
     }
@@ -171,7 +172,7 @@ impl Stage<'_> {
         let trials = self.trainings.run(&cases, seeds, false)?;
         let entry = |(case, trials): (&Case, Vec<Trial>)| Entry {
             label: case.name[self.course.name.len() + 1..].into(),
-            rate: case.phases[0].method.learning_rate(),
+            rate: case.chain.phases[0].method.learning_rate(),
             trials,
         };
         Ok(cases.iter().zip(trials).map(entry).collect())

@@ -2,8 +2,8 @@
 
 use super::contest::{ADAPTIVE, Contest, Entry};
 use crate::commands::statistics::{interpolated, quantile};
-use crate::experiment::trials::Trial;
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
+use crate::run_folder::trial::Trial;
 
 /// Points of the common grid of times.
 const POINTS: usize = 120;
@@ -24,7 +24,7 @@ pub fn over_time(contest: &Contest) -> Panel {
 /// Times from the first evaluation after the start, of any training, to the end of the budget.
 fn grid(contest: &Contest) -> Vec<f64> {
     let trials = contest.entries.iter().flat_map(|entry| &entry.trials);
-    let times = trials.flat_map(|t| t.seconds.iter().copied());
+    let times = trials.flat_map(|t| t.history.seconds.iter().copied());
     let first = times.filter(|s| *s > 0.0).fold(contest.seconds, f64::min);
     let ratio = contest.seconds / first;
     let fraction = |i: usize| i as f64 / (POINTS - 1) as f64;
@@ -50,7 +50,7 @@ fn band(entry: &Entry, grid: &[f64], style: usize) -> Curve {
 
 /// A training that ends within its last update stays where it is, one that diverged is lost.
 fn loss_at(trial: &Trial, time: f64) -> f64 {
-    let between = interpolated(&trial.seconds, &trial.test_loss, time);
+    let between = interpolated(&trial.history.seconds, &trial.history.test_loss, time);
     between.unwrap_or_else(|| trial.test_loss())
 }
 
@@ -67,7 +67,7 @@ pub fn choices(contest: &Contest) -> Vec<Panel> {
             y: axis(&name, values),
             curves: vec![Curve {
                 label: ADAPTIVE.into(),
-                x: trial.updates.clone(),
+                x: trial.history.updates.clone(),
                 y: values.clone(),
                 ..Curve::default()
             }],
@@ -93,12 +93,16 @@ fn axis(name: &str, values: &[f64]) -> Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run_folder::history::History;
 
     #[test]
     fn every_seed_is_read_at_the_same_times() {
         let trial = |seconds: Vec<f64>, test_loss: Vec<f64>, stop: &str| Trial {
-            seconds,
-            test_loss,
+            history: History {
+                seconds,
+                test_loss,
+                ..History::default()
+            },
             stop: stop.into(),
             ..Trial::default()
         };

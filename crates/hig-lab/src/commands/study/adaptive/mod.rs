@@ -9,9 +9,11 @@ mod score;
 
 use crate::commands::study::StudyOptions;
 use crate::console::output::say;
-use crate::experiment::trials::{Case, Plan, Trial};
+use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart;
-use crate::run_folder::folder::{Folder, provenance};
+use crate::run_folder::folder::Folder;
+use crate::run_folder::provenance;
+use crate::run_folder::trial::Trial;
 use anyhow::{Result, bail};
 use contest::{CONTESTS, Contest};
 use robustness::Robustness;
@@ -39,7 +41,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     let seeds = options.seeds.unwrap_or(SEEDS) as u64;
     let mut report = format!(
         "# adaptive-hig against its competitors\n\n{}, {seeds} seeds, --scale {}.\n",
-        provenance(),
+        provenance::line(),
         options.scale
     );
     let mut csv = report::CSV_HEADER.to_owned();
@@ -74,7 +76,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     }
     folder.write("table.md", &report)?;
     folder.write("summary.csv", &csv)?;
-    let manner = options.output.telling.manner();
+    let manner = options.output.console.manner();
     manner.drawn(folder.path(), &figures);
     say!("{}", folder.path().join("table.md").display());
     Ok(())
@@ -94,7 +96,7 @@ impl Trainings<'_> {
             seeds,
             parallel,
             cache: self.folder.trials(),
-            manner: self.options.output.telling.manner(),
+            manner: self.options.output.console.manner(),
         };
         let trials = plan.run()?;
         if trials.iter().any(|t| t.len() < seeds.len()) {

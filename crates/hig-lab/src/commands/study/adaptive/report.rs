@@ -4,7 +4,7 @@ use super::contest::{ADAPTIVE, Contest, Entry};
 use super::score::{Score, ratio};
 use crate::commands::statistics::quantile;
 use crate::console::table;
-use crate::experiment::trials::Trial;
+use crate::run_folder::trial::Trial;
 
 /// The first line of `summary.csv`.
 pub const CSV_HEADER: &str =
@@ -14,7 +14,11 @@ pub const CSV_HEADER: &str =
 pub fn section(contest: &Contest) -> String {
     let best = contest.best_competitor().loss();
     let row = |entry: &Entry| {
-        let updates: Vec<f64> = entry.trials.iter().map(|t| last(&t.updates)).collect();
+        let updates: Vec<f64> = entry
+            .trials
+            .iter()
+            .map(|t| last(&t.history.updates))
+            .collect();
         let losses = entry.losses();
         let diverged = losses.iter().filter(|loss| !loss.is_finite()).count();
         vec![
@@ -147,8 +151,8 @@ pub fn csv_row(case: &str, label: &str, rate: f64, trial: &Trial, reached: f64) 
     format!(
         "{case},\"{label}\",{rate},{},{},{:.6},{:e},{:e},{reached},\"{}\"\n",
         trial.seed,
-        last(&trial.updates),
-        last(&trial.seconds),
+        last(&trial.history.updates),
+        last(&trial.history.seconds),
         trial.train_loss(),
         trial.test_loss(),
         trial.stop.replace('"', "'")

@@ -4,8 +4,9 @@ use super::contest::ADAPTIVE;
 use super::report::{csv_row, spread};
 use super::{ROBUSTNESS, Trainings};
 use crate::commands::statistics::share;
-use crate::experiment::trials::{Case, Trial};
+use crate::experiment::trials::Case;
 use crate::method_chain::recommended;
+use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use hig::systems::{System, Toy};
 use hig::trainer::Budget;
@@ -24,7 +25,12 @@ pub struct Robustness {
 /// Not finite, or above where it started.
 fn diverged(trial: &Trial) -> bool {
     let loss = trial.test_loss();
-    !loss.is_finite() || trial.test_loss.first().is_none_or(|start| loss > *start)
+    !loss.is_finite()
+        || trial
+            .history
+            .test_loss
+            .first()
+            .is_none_or(|start| loss > *start)
 }
 
 impl Robustness {
@@ -40,7 +46,7 @@ impl Robustness {
         let case = Case {
             name: format!("{ROBUSTNESS} {ADAPTIVE}"),
             system: system.boxed(),
-            phases: vec![phase],
+            chain: phase.into(),
             budget: Budget::updates(updates),
         };
         let seeds: Vec<u64> = (0..SEEDS).collect();
@@ -79,11 +85,15 @@ impl Robustness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run_folder::history::History;
 
     #[test]
     fn a_training_diverged_if_it_ends_above_its_start_or_with_no_number() {
         let trial = |last: f64, stop: &str| Trial {
-            test_loss: vec![1.0, last],
+            history: History {
+                test_loss: vec![1.0, last],
+                ..History::default()
+            },
             stop: stop.into(),
             ..Trial::default()
         };

@@ -7,7 +7,7 @@
 
 use super::contest::{ADAPTIVE, AUTHORS, Contest, Entry};
 use crate::commands::statistics::quantile;
-use crate::experiment::trials::Trial;
+use crate::run_folder::trial::Trial;
 
 /// What `adaptive-hig` came to in a contest.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Contest {
     pub fn seconds_to_authors(&self, entry: &Entry) -> Vec<f64> {
         let pairs = entry.trials.iter().zip(self.authors().losses());
         pairs
-            .map(|(trial, loss)| trial.seconds_to(loss).unwrap_or(f64::INFINITY))
+            .map(|(trial, loss)| trial.history.seconds_to(loss).unwrap_or(f64::INFINITY))
             .collect()
     }
 
@@ -101,12 +101,16 @@ pub fn ratio(a: f64, b: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run_folder::history::History;
 
     fn entry(label: &str, trainings: &[&[(f64, f64)]]) -> Entry {
         let trial = |curve: &&[(f64, f64)]| Trial {
             stop: "budget used".into(),
-            seconds: curve.iter().map(|(s, _)| *s).collect(),
-            test_loss: curve.iter().map(|(_, l)| *l).collect(),
+            history: History {
+                seconds: curve.iter().map(|(s, _)| *s).collect(),
+                test_loss: curve.iter().map(|(_, l)| *l).collect(),
+                ..History::default()
+            },
             ..Trial::default()
         };
         Entry {

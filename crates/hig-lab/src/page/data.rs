@@ -1,8 +1,11 @@
 //! Runs as the JSON that the pages read.
 
-use super::tables::series::Series;
-use super::tables::thinned;
-use super::{Columns, Method, Run};
+use super::thinned;
+use crate::run_folder::history::History;
+use crate::run_folder::metrics::COLUMNS;
+use crate::run_folder::tables::Columns;
+use crate::run_folder::tables::series::Series;
+use crate::run_folder::{Method, Run};
 use serde_json::{Map, Value, json};
 
 /// Rows of a curve that are passed on.
@@ -41,18 +44,6 @@ pub fn run_json(run: &Run) -> String {
 }
 
 fn method(method: &Method) -> Value {
-    let metrics = &method.metrics;
-    let losses: Vec<&[f64]> = ["train_loss", "test_loss"]
-        .iter()
-        .filter_map(|name| metrics.get(name))
-        .collect();
-    let rows = thinned::rows(metrics.rows(), ROWS, &losses);
-    let mut metrics = columns(&metrics.select(&rows));
-    for name in ["update", "epoch", "seconds", "train_loss", "test_loss"] {
-        // A foreign table may lack columns; all are there, and of one length.
-        let missing = || Value::Array(vec![Value::Null; rows.len()]);
-        metrics.entry(name).or_insert_with(missing);
-    }
     let diagnostics = &method.diagnostics;
     let width = diagnostics.names().len().max(1);
     let rows = thinned::rows(diagnostics.rows(), ROWS.min(NUMBERS / width), &[]);
@@ -65,14 +56,14 @@ fn method(method: &Method) -> Value {
         .warnings
         .iter()
         .map(|w| {
-            json!({"update": w.update, "name": w.name, "message": w.message, "advice": w.advice})
+            json!({"update": w.update as f64, "name": w.name, "message": w.message, "advice": w.advice})
         })
         .collect();
     json!({
         "name": method.name,
         "state": method.state.name(),
-        "outcome": method.outcome.as_ref().map_or(Value::Null, table),
-        "metrics": metrics,
+        "outcome": method.outcome.as_ref().map_or(Value::Null, |o| table(&o.to_toml())),
+        "metrics": metrics(&method.history),
         "diagnostics": columns(&diagnostics.select(&rows)),
         "steps": series(&method.steps, "value"),
         "spectrum": spectrum,
@@ -81,6 +72,22 @@ fn method(method: &Method) -> Value {
         "phases": method.phases,
         "pictures": method.pictures,
     })
+}
+
+/// The evaluations; all series are there, and of one length, also those that a foreign table lacks.
+fn metrics(history: &History) -> Map<String, Value> {
+    let losses = [&history.train_loss, &history.test_loss];
+    let losses = losses.into_iter().filter(|losses| !losses.is_empty());
+    let losses: Vec<&[f64]> = losses.map(Vec::as_slice).collect();
+    let rows = thinned::rows(history.len(), ROWS, &losses);
+    let pick = |series: &[f64]| -> Value {
+        let values = rows.iter().map(|i| series.get(*i));
+        json!(values.collect::<Vec<_>>())
+    };
+    let series = COLUMNS.into_iter().zip(history.series());
+    series
+        .map(|(name, values)| (name.to_owned(), pick(values)))
+        .collect()
 }
 
 fn columns(columns: &Columns) -> Map<String, Value> {
