@@ -1,7 +1,8 @@
 //! What options of the command line name: a system, seeds, a chain of methods, and a `--set` a line.
 #![no_main]
 
-use hig_lab::{contender, sweep};
+use hig_lab::commands::sweep;
+use hig_lab::method_chain;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -16,11 +17,11 @@ fuzz_target!(|text: &str| {
     let Ok(mut system) = hig::systems::system(name) else {
         return;
     };
-    let Ok(mut contenders) = contender::contenders(system.as_ref(), &[chain.to_owned()]) else {
+    let Ok(mut chains) = method_chain::chains(system.as_ref(), &[chain.to_owned()]) else {
         return;
     };
     for assignment in lines {
-        let _ = contender::set(system.as_mut(), &mut contenders, assignment);
+        let _ = method_chain::set(system.as_mut(), &mut chains, assignment);
     }
     for setting in system.settings() {
         system
@@ -28,7 +29,7 @@ fuzz_target!(|text: &str| {
             .expect("what is shown can be set");
         assert!(system.settings().contains(&setting));
     }
-    for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
+    for phase in chains.iter_mut().flat_map(|c| &mut c.phases) {
         for setting in phase.settings() {
             phase
                 .set(setting.name, &setting.value.to_string())

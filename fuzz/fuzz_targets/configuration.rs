@@ -2,7 +2,7 @@
 #![no_main]
 
 use hig::trainer::Training;
-use hig_lab::config::{Config, Record};
+use hig_lab::configuration::{Config, Record};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 
@@ -20,10 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn read(bytes: &[u8]) -> anyhow::Result<(Config, String)> {
     let config = Config::parse(Path::new("fuzz.toml"), bytes.to_vec())?;
-    let contenders = config.contenders(&[])?;
+    let chains = config.chains(&[])?;
     let text = Record {
         system: config.system.as_ref(),
-        contenders: &contenders,
+        chains: &chains,
         budget: config.budget.unwrap_or_else(|| config.system.budget()),
         seed: config.seed.unwrap_or(0),
         weights: None,
@@ -45,10 +45,10 @@ fn check(config: &Config) {
         return;
     }
     let problem = system.problem(config.seed.unwrap_or(0));
-    let weights = problem.network.initial_parameters(0);
+    let weights = problem.initial_parameters(0);
     let budget = config.budget.unwrap_or_else(|| system.budget());
-    for contender in config.contenders(&[]).expect("it was read before") {
-        for phase in contender.phases {
+    for chain in config.chains(&[]).expect("it was read before") {
+        for phase in chain.phases {
             let method = phase.method.as_ref();
             let _ = hig::trainer::check(&problem, method, &weights, &phase.training, &budget);
         }

@@ -1,30 +1,35 @@
 //! The tables of a run folder, and the page that is made of them.
 #![no_main]
 
-use hig_lab::record::{Columns, Method, Run, State, long, outcome, run_json, spectrum, warnings};
+use hig_lab::page::run_json;
+use hig_lab::run_folder::outcome::State;
+use hig_lab::run_folder::tables::Columns;
+use hig_lab::run_folder::{Method, Run, metrics, spectrum, steps, summary, timing, warnings};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let columns = Columns::of(bytes).unwrap_or_default();
-    let outcomes = outcome::parse_summary(bytes).unwrap_or_default();
+    let history = metrics::parse(bytes).unwrap_or_default();
+    let outcomes = summary::parse(bytes).unwrap_or_default();
     let outcome = outcomes.into_iter().next().map(|(_, outcome)| outcome);
+    let ended = outcome.as_ref().map(|outcome| outcome.reason);
     let method = Method {
         name: "adam:5+hig".into(),
-        state: State::of(outcome.as_ref(), columns.rows() > 0, false),
+        state: State::of(ended, history.len() > 0, false),
         outcome,
-        metrics: columns.clone(),
-        diagnostics: columns,
-        steps: long::parse(bytes, "quantity", "value").unwrap_or_default(),
+        history,
+        diagnostics: Columns::of(bytes).unwrap_or_default(),
+        steps: steps::parse(bytes).unwrap_or_default(),
         spectrum: spectrum::parse(bytes).unwrap_or_default(),
-        timing: long::parse(bytes, "part", "seconds").unwrap_or_default(),
+        timing: timing::parse(bytes).unwrap_or_default(),
         warnings: warnings::parse(bytes).unwrap_or_default(),
         phases: Vec::new(),
         pictures: None,
     };
-    let _ = method.last("test_loss", "test_loss");
-    let _ = method
+    let _ = method.test_loss();
+    let history = &method.history;
+    let _ = history
         .best_test_loss()
-        .and_then(|loss| method.seconds_to(loss));
+        .and_then(|loss| history.seconds_to(loss));
     let run = Run {
         methods: vec![method],
         ..Run::default()

@@ -1,52 +1,42 @@
 //! The lab around the library `hig`: everything that the program of the same name does.
 //!
+//! Its modules stand in this order; each imports only those before it, which `tests/order.rs` holds:
+//!
+//! 1. `error`: refusals of what the user gave
+//! 2. `run_folder`: the folder that a run leaves behind, a module for each of its files
+//! 3. `method_chain`: methods with their settings, one or several after each other
+//! 4. `configuration`: configuration files, and the options that go before them
+//! 5. `warnings`: what a training does that it should not, a file for each cause
+//! 6. `console`: bars, lines, JSON, the log, faults, interrupts
+//! 7. `experiment`: what is trained, the one loop that trains it, and many trainings
+//! 8. `figures`: the drawing layer, and the figures of a run
+//! 9. `page`: the page of `hig report` and `hig watch`
+//! 10. `commands`: the command line, and a file or folder for each command
+//!
 //! What is public here is what the program's neighbours in this repository need: [`main`] for the
-//! program itself, [`cli`] for its manual, [`config`], [`options`], [`contender`], [`experiment`],
-//! [`sweep`], [`ended`] and [`record`] for those who try to break what it reads. It is no library for
-//! others and promises no stability.
+//! program itself, the command line for its manual, and whatever reads files for those who try to break
+//! it. It is no library for others and promises no stability.
 #![forbid(unsafe_code)]
 
-mod about;
-mod chart;
-pub mod cli;
-mod compare;
-pub mod config;
-pub mod contender;
-pub mod ended;
+pub mod commands;
+pub mod configuration;
+mod console;
+mod error;
 pub mod experiment;
-mod export;
 mod figures;
-mod folder;
-mod interrupt;
-mod list;
-mod manual;
-mod observers;
-pub mod options;
-mod output;
-mod page;
-pub mod record;
-mod recorder;
-mod report;
-mod reproduce;
-mod run;
-mod small;
-mod standing;
-mod statistics;
-mod study;
-pub mod sweep;
-mod table;
-mod telling;
-mod tensorboard;
-mod terminal;
-mod timing;
-mod trials;
+pub mod method_chain;
+pub mod page;
+pub mod run_folder;
 mod warnings;
-mod watch;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command};
+use commands::cli::{Cli, Command};
+use commands::{
+    compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
+};
+use console::{fault, interrupt, output};
+use error::Refused;
 use std::process::ExitCode;
-use telling::fault;
 
 /// Bad input, found before any work.
 const EXIT_INPUT: u8 = 2;
@@ -61,14 +51,14 @@ pub fn main() -> ExitCode {
 
 fn work() -> ExitCode {
     let cli = Cli::parse();
-    telling::log::listen(cli.verbose);
+    console::log::listen(cli.verbose);
     if cli.command.tells_objects() {
         output::reserve();
     }
     let outcome = match cli.command {
         Command::Run(options) => run::run(&options),
-        Command::Resume(options) => run::resume(&options),
-        Command::Init(options) => config::init(&options),
+        Command::Resume(options) => resume::resume(&options),
+        Command::Init(options) => init::init(&options),
         Command::Study(options) => study::study(&options),
         Command::Reproduce(options) => reproduce::reproduce(&options),
         Command::Sweep(options) => sweep::sweep(&options),
@@ -86,27 +76,8 @@ fn work() -> ExitCode {
         Err(error) => {
             let refused = error.downcast_ref::<Refused>().is_some();
             let code = if refused { EXIT_INPUT } else { EXIT_FAILURE };
-            telling::failure(&error, code);
+            console::failure(&error, code);
             ExitCode::from(code)
         }
     }
 }
-
-/// An error in what the user gave; nothing has been computed or written yet.
-#[derive(Debug)]
-pub struct Refused(String);
-
-impl Refused {
-    /// With its message.
-    pub fn because(message: impl std::fmt::Display) -> anyhow::Error {
-        anyhow::Error::new(Self(message.to_string()))
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}

@@ -4,11 +4,12 @@ use hig::Dataset;
 use hig::files::SavedState;
 use hig::files::Tensors;
 use hig::network::{Activation, Initializer, Network};
-use hig_lab::config::Config;
-use hig_lab::ended::Ended;
-use hig_lab::record::method::parse_pictures;
-use hig_lab::record::{Columns, long, outcome, spectrum, warnings};
-use hig_lab::{contender, sweep};
+use hig_lab::commands::sweep;
+use hig_lab::configuration::Config;
+use hig_lab::method_chain;
+use hig_lab::run_folder::outcome::Outcome;
+use hig_lab::run_folder::tables::Columns;
+use hig_lab::run_folder::{self, metrics, spectrum, steps, summary, timing, warnings};
 use peak_alloc::PeakAlloc;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -71,7 +72,7 @@ const PARSERS: [Parser; 7] = [
 
 fn configuration(bytes: &[u8]) {
     let config = Config::parse(Path::new("any.toml"), bytes.to_vec());
-    let _ = config.and_then(|config| config.contenders(&[]));
+    let _ = config.and_then(|config| config.chains(&[]));
 }
 
 fn assignments(bytes: &[u8]) {
@@ -83,9 +84,9 @@ fn assignments(bytes: &[u8]) {
     let Ok(mut system) = hig::systems::system(name) else {
         return;
     };
-    if let Ok(mut contenders) = contender::contenders(system.as_ref(), &[chain]) {
+    if let Ok(mut chains) = method_chain::chains(system.as_ref(), &[chain]) {
         for assignment in lines {
-            let _ = contender::set(system.as_mut(), &mut contenders, assignment);
+            let _ = method_chain::set(system.as_mut(), &mut chains, assignment);
         }
     }
 }
@@ -104,19 +105,20 @@ fn checkpoint(bytes: &[u8]) {
 
 fn tables(bytes: &[u8]) {
     let _ = Columns::of(bytes);
-    let _ = long::parse(bytes, "quantity", "value");
-    let _ = long::parse(bytes, "part", "seconds");
+    let _ = metrics::parse(bytes);
+    let _ = steps::parse(bytes);
+    let _ = timing::parse(bytes);
     let _ = spectrum::parse(bytes);
     let _ = warnings::parse(bytes);
-    let _ = outcome::parse_summary(bytes);
+    let _ = summary::parse(bytes);
 }
 
 fn outcome(bytes: &[u8]) {
-    let _ = Ended::parse(&String::from_utf8_lossy(bytes));
+    let _ = Outcome::parse(&String::from_utf8_lossy(bytes));
 }
 
 fn pictures(bytes: &[u8]) {
-    let _ = parse_pictures(bytes);
+    let _ = run_folder::pictures::parse(bytes);
 }
 
 impl Parser {

@@ -2,7 +2,7 @@
 
 use crate::tables::{code, table};
 use clap::{Arg, ArgAction, Command, CommandFactory};
-use hig_lab::cli::Cli;
+use hig_lab::commands::cli::Cli;
 
 /// The page in Markdown.
 pub fn page() -> String {

@@ -5,7 +5,7 @@ use hig::settings::Settings;
 use hig::step::{Method, methods};
 use hig::systems::{System, systems};
 use hig::trainer::{Budget, Training};
-use hig_lab::contender::OURS;
+use hig_lab::method_chain::OURS;
 
 /// The page in Markdown.
 pub fn page() -> String {

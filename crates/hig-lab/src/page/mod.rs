@@ -1,5 +1,10 @@
 //! The page that a report is and that a watched run shows: one HTML file that needs nothing else.
 
+mod data;
+mod thinned;
+
+pub use data::{data, run_json};
+
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 /// In this order: what is used comes before what uses it.

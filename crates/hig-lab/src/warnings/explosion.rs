@@ -1,6 +1,6 @@
 //! The loss explodes.
 
-use super::{Cause, Finding, Recent, Row, Setup, View};
+use super::{Cause, Finding, Losses, Recent, Setup, View};
 use hig::trainer::{Outcome, Stop};
 
 pub const NAME: &str = "explosion";
@@ -47,7 +47,7 @@ impl Cause for Explosion {
         NAME
     }
 
-    fn remember(&mut self, row: &Row) {
+    fn remember(&mut self, row: &Losses) {
         self.hear(row.train);
     }
 

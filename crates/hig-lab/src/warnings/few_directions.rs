@@ -4,7 +4,7 @@
 //! along one direction. But where the loss rises as well, a direction that the batch hardly determines
 //! has taken over, as in Gauss-Newton steps with too small a cut-off.
 
-use super::{Cause, Finding, Recent, Row, View, median};
+use super::{Cause, Finding, Losses, Recent, View, median};
 
 /// Evaluations over which medians are taken.
 const WINDOW: usize = 10;
@@ -42,7 +42,7 @@ impl Cause for FewDirections {
         "few-directions"
     }
 
-    fn remember(&mut self, row: &Row) {
+    fn remember(&mut self, row: &Losses) {
         self.best = self.best.min(row.train);
     }
 

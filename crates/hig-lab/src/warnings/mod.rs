@@ -15,21 +15,13 @@ mod rank;
 mod saturation;
 mod setup;
 mod still;
-mod warning;
 
-use crate::contender::Phase;
-use crate::record::warnings;
-use hig::trainer::{Evaluation, Outcome, Progress, Saturation};
+use crate::run_folder::history::Losses;
+use crate::run_folder::warnings::Warning;
+use hig::objective::Saturation;
+use hig::settings::Setting;
+use hig::trainer::{Evaluation, Outcome, Progress};
 use setup::Setup;
-use std::path::Path;
-
-pub use warning::Warning;
-
-/// The file of the warnings of a training.
-pub const FILE: &str = "warnings.csv";
-
-/// Its first line.
-pub const HEADER: &str = "update,name,message,advice";
 
 /// All causes. To add one, write its file and add its line.
 fn causes() -> Vec<Box<dyn Cause>> {
@@ -80,17 +72,6 @@ impl View<'_> {
     }
 }
 
-/// What `metrics.csv` keeps of an evaluation.
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// Updates done.
-    pub update: usize,
-    /// Mean loss of the training samples.
-    pub train: f64,
-    /// Mean loss of the test samples.
-    pub test: f64,
-}
-
 /// Something that can go wrong.
 trait Cause: Send {
     /// Its name in files.
@@ -100,7 +81,7 @@ trait Cause: Send {
     fn update(&mut self, _: &Progress<'_>) {}
 
     /// Hears of an evaluation of an earlier process.
-    fn remember(&mut self, _: &Row) {}
+    fn remember(&mut self, _: &Losses) {}
 
     /// What an evaluation shows.
     fn look(&mut self, view: &View<'_>) -> Option<Finding>;
@@ -109,19 +90,6 @@ trait Cause: Send {
     fn end(&mut self, _: &Outcome, _: &Setup) -> Option<Finding> {
         None
     }
-}
-
-/// The warnings in the folder of a training, none where there is no file of them.
-pub fn read(folder: &Path) -> Vec<Warning> {
-    let rows = warnings::warnings(&folder.join(FILE)).unwrap_or_default();
-    let warning = |row: warnings::Warning| Warning {
-        update: row.update as usize,
-        name: row.name,
-        message: row.message,
-        advice: row.advice,
-    };
-    let rows = rows.into_iter().filter(|row| !row.update.is_nan());
-    rows.map(warning).collect()
 }
 
 /// A cause with what was said of it.
@@ -156,8 +124,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of a training that begins with a method, or goes on with it after some warnings.
-    pub fn new(phase: &Phase, before: &[Warning]) -> Self {
+    /// Of a training that begins with a method of these settings, or goes on with it after some warnings.
+    pub fn new(settings: Vec<Setting>, before: &[Warning]) -> Self {
         let watched = |cause: Box<dyn Cause>| Watched {
             raised: before.iter().filter(|w| w.name == cause.name()).count(),
             active: false,
@@ -165,21 +133,21 @@ impl Watch {
             cause,
         };
         Self {
-            setup: Setup::of(phase),
+            setup: Setup::of(settings),
             watched: causes().into_iter().map(watched).collect(),
         }
     }
 
-    /// Another method goes on: what was said stays said, what was measured begins anew.
-    pub fn go_on_with(&mut self, phase: &Phase) {
-        self.setup = Setup::of(phase);
+    /// Another method goes on, with its settings: what was said stays said, what was measured begins anew.
+    pub fn go_on_with(&mut self, settings: Vec<Setting>) {
+        self.setup = Setup::of(settings);
         for (watched, cause) in self.watched.iter_mut().zip(causes()) {
             watched.cause = cause;
         }
     }
 
     /// Hears of an evaluation of an earlier process.
-    pub fn remember(&mut self, row: &Row) {
+    pub fn remember(&mut self, row: &Losses) {
         for watched in &mut self.watched {
             watched.cause.remember(row);
         }

@@ -1,6 +1,6 @@
 //! The training loss falls while the test loss rises, or stays where it began.
 
-use super::{Cause, Finding, Recent, Row, View};
+use super::{Cause, Finding, Losses, Recent, View};
 
 /// Evaluations in a row, a fifth of all updates so far where they are 2 % apart.
 const IN_A_ROW: usize = 10;
@@ -24,9 +24,9 @@ const KNOWS: f64 = 1e-3;
 
 #[derive(Debug)]
 pub struct Overfitting {
-    start: Option<Row>,
+    start: Option<Losses>,
     /// Where the test loss was least.
-    best: Option<Row>,
+    best: Option<Losses>,
     apart: Recent,
 }
 
@@ -42,7 +42,7 @@ impl Default for Overfitting {
 
 impl Overfitting {
     /// The start and the best, with a new evaluation.
-    fn hear(&mut self, now: Row) -> (Row, Row) {
+    fn hear(&mut self, now: Losses) -> (Losses, Losses) {
         let best = self.best.filter(|best| best.test <= now.test);
         let best = *self.best.insert(best.unwrap_or(now));
         (*self.start.get_or_insert(now), best)
@@ -54,12 +54,12 @@ impl Cause for Overfitting {
         "overfitting"
     }
 
-    fn remember(&mut self, row: &Row) {
+    fn remember(&mut self, row: &Losses) {
         self.hear(*row);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
-        let now = Row {
+        let now = Losses {
             update: view.now.update,
             train: view.now.train_loss,
             test: view.now.test_loss,

@@ -1,6 +1,6 @@
 //! The loss has not fallen for long.
 
-use super::{Cause, Finding, Row, View};
+use super::{Cause, Finding, Losses, View};
 use hig::trainer::Progress;
 
 /// Part of the budget without progress.
@@ -62,7 +62,7 @@ impl Cause for Plateau {
         }
     }
 
-    fn remember(&mut self, row: &Row) {
+    fn remember(&mut self, row: &Losses) {
         self.used = f64::NAN;
         self.hear(row.train, row.update);
     }

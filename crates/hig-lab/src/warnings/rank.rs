@@ -47,7 +47,7 @@ impl Cause for Collapse {
         if view.exploded {
             return None;
         }
-        let outputs = view.now.problem.physics.widths().output;
+        let outputs = view.now.problem.objective.rows(1);
         let rows = view.now.rows.min(view.now.parameters.len());
         let alike = usual <= outputs as f64 && rows >= SAMPLES * outputs;
         let message = if alike {

@@ -1,7 +1,6 @@
 //! The method that is watched, so that advice names its own settings.
 
 use super::Finding;
-use crate::contender::Phase;
 use hig::settings::{Setting, Value};
 
 /// A method with its settings and those of its training.
@@ -10,11 +9,9 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Of a phase.
-    pub fn of(phase: &Phase) -> Self {
-        Self {
-            settings: phase.settings(),
-        }
+    /// By its settings.
+    pub fn of(settings: Vec<Setting>) -> Self {
+        Self { settings }
     }
 
     /// A setting, where the method or its training has it.

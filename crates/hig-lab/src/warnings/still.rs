@@ -1,6 +1,6 @@
 //! Updates change nothing.
 
-use super::{Cause, Finding, Row, View};
+use super::{Cause, Finding, Losses, View};
 use hig::trainer::Progress;
 use std::collections::VecDeque;
 
@@ -31,7 +31,7 @@ impl Cause for Still {
         self.recent.push_back(now.unchanged);
     }
 
-    fn remember(&mut self, row: &Row) {
+    fn remember(&mut self, row: &Losses) {
         self.start.get_or_insert(row.train);
     }
 

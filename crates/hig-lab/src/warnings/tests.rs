@@ -1,12 +1,11 @@
 //! Real trainings that go wrong in one way each, and others that do not.
 
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::commands::cli::{Cli, Command};
 use crate::experiment::Experiment;
 use clap::Parser;
 use hig::Result;
-use hig::trainer::{Flow, Observer, Start, saturation, train};
-use proptest::prelude::*;
+use hig::trainer::{Flow, Observer, Start, train};
 
 /// The watch, as an observer of its own.
 struct Watching {
@@ -20,7 +19,8 @@ impl Observer for Watching {
         Ok(Flow::Continue)
     }
     fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
-        let saturation = saturation(&now.problem.network, now.parameters, &now.problem.test);
+        let objective = &now.problem.objective;
+        let saturation = objective.saturation(now.parameters, &now.problem.test)?;
         self.told.extend(self.watch.evaluation(now, saturation));
         Ok(Flow::Continue)
     }
@@ -31,14 +31,14 @@ fn experiment(arguments: &str) -> Experiment {
     let Command::Run(options) = Cli::parse_from(words).command else {
         panic!("it is a run");
     };
-    Experiment::new(&options).unwrap()
+    Experiment::new(&options.system, &options.overrides).unwrap()
 }
 
 /// What the first method of an experiment is warned of.
 fn warnings(experiment: &Experiment) -> Vec<Warning> {
-    let phase = &experiment.contenders[0].phases[0];
+    let phase = &experiment.chains[0].phases[0];
     let mut watching = Watching {
-        watch: Watch::new(phase, &[]),
+        watch: Watch::new(phase.settings(), &[]),
         told: Vec::new(),
     };
     let outcome = train(
@@ -223,7 +223,7 @@ struct Script {
 impl Script {
     fn new(method: &str) -> Self {
         let experiment = experiment(&format!("toy --method {method}"));
-        let watch = Watch::new(&experiment.contenders[0].phases[0], &[]);
+        let watch = Watch::new(experiment.chains[0].phases[0].settings(), &[]);
         Self {
             experiment,
             watch,
@@ -290,7 +290,7 @@ fn what_an_earlier_process_has_told_counts() {
         },
     );
     let before = vec![warning; MOST];
-    script.watch = Watch::new(&script.experiment.contenders[0].phases[0], &before);
+    script.watch = Watch::new(script.experiment.chains[0].phases[0].settings(), &before);
     let told: usize = (0..20)
         .map(|_| script.evaluation(1.0, &[], 0.99).len())
         .sum();
@@ -300,7 +300,7 @@ fn what_an_earlier_process_has_told_counts() {
 #[test]
 fn what_an_earlier_process_has_seen_counts() {
     let rows = |script: &mut Script, loss: f64| {
-        script.watch.remember(&Row {
+        script.watch.remember(&Losses {
             update: 0,
             train: loss,
             test: loss,
@@ -347,43 +347,8 @@ fn a_jump_is_no_explosion_and_a_new_method_begins_anew() {
     script.times(5, 1.0, &[]);
     assert_eq!(script.times(3, 1e3, &[]), 0);
     assert_eq!(script.times(5, 1.0, &[]), 0);
-    let phase = script.experiment.contenders[0].phases.remove(0);
-    script.watch.go_on_with(&phase);
+    let phase = script.experiment.chains[0].phases.remove(0);
+    script.watch.go_on_with(phase.settings());
     assert_eq!(script.times(8, 1e3, &[]), 0);
     assert_eq!(script.times(8, 1e5, &[]), 1);
-}
-
-#[test]
-fn rows_are_quoted_and_read_again() {
-    let warning = Warning {
-        update: 3,
-        name: "rank".into(),
-        message: "a \"b\", c".into(),
-        advice: "try d".into(),
-    };
-    assert_eq!(warning.row(), "3,rank,\"a \"\"b\"\", c\",\"try d\"\n");
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(read(folder.path()), []);
-    let text = format!("{HEADER}\n{}{}", warning.row(), warning.row());
-    std::fs::write(folder.path().join(FILE), text).unwrap();
-    assert_eq!(read(folder.path()), [warning.clone(), warning]);
-}
-
-proptest! {
-    #[test]
-    fn whatever_a_warning_says_is_read_again(
-        update in 0..1_usize << 53,
-        (message, advice) in any::<(String, String)>(),
-    ) {
-        let warning = Warning { update, name: "rank".into(), message, advice };
-        let text = format!("{HEADER}\n{}{}", warning.row(), warning.row());
-        let read = warnings::parse(text.as_bytes()).unwrap();
-        prop_assert_eq!(read.len(), 2);
-        for read in read {
-            prop_assert_eq!(read.update, update as f64);
-            prop_assert_eq!(&read.name, &warning.name);
-            prop_assert_eq!(&read.message, &warning.message);
-            prop_assert_eq!(&read.advice, &warning.advice);
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use super::{Jacobian, Linearization, ThroughPhysics};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::linalg;
+use crate::linalg::{self, Mat};
 use crate::network::ParameterView;
 
 /// A loss of samples under parameters θ, and what stands between the two.
@@ -34,6 +34,12 @@ pub trait Objective: Send + Sync {
     /// # Errors
     /// The first array that does not fit, by name.
     fn check_samples(&self, samples: &Dataset) -> Result<()>;
+
+    /// y of samples (samples × dim(y)).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>>;
 
     /// Mean loss of any number of samples, in bounded memory.
     ///

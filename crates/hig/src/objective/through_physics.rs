@@ -52,15 +52,6 @@ impl ThroughPhysics {
     pub fn control(&self, parameters: &[f64], data: &Dataset) -> Mat<f64> {
         self.network.predict(parameters, data.input.as_ref())
     }
-
-    /// y of a data set (samples × dim(y)).
-    ///
-    /// # Errors
-    /// A simulation that fails.
-    pub fn simulate(&self, parameters: &[f64], data: &Dataset) -> Result<Mat<f64>> {
-        let control = self.control(parameters, data);
-        self.physics.simulate(data.state.as_ref(), control.as_ref())
-    }
 }
 
 impl Objective for ThroughPhysics {
@@ -96,6 +87,12 @@ impl Objective for ThroughPhysics {
     fn check_samples(&self, samples: &Dataset) -> Result<()> {
         let widths = self.physics.widths();
         samples.check(self.network.inputs(), widths.state, widths.output)
+    }
+
+    fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
+        let control = self.control(at, samples);
+        let state = samples.state.as_ref();
+        self.physics.simulate(state, control.as_ref())
     }
 
     /// In chunks as the physics asks.

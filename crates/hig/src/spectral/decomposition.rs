@@ -23,13 +23,13 @@
 //! and for smaller τ, where σ itself is rounding.
 
 use super::deflation::{Eigenbasis, Floor, resolve};
-use super::filter::Filter;
 use super::lanczos::{Krylov, Ritz, lanczos};
 use super::svd::ThinSvd;
 use super::{Route, unit};
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{self, Mat, MatRef, power_of_two};
 use crate::objective::Jacobian;
+use crate::spectral::Filter;
 use crate::threads::in_pool;
 use crate::timing::part;
 

@@ -1,0 +1,124 @@
+//! `hig export`: the curves of several runs as one long table, for pandas, polars and others.
+
+mod arrow;
+mod point;
+
+use crate::console::output;
+use crate::error::Refused;
+use crate::run_folder::{Run, read_all};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum, ValueHint};
+use point::{NAMES, Point, points};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Options of `hig export`.
+#[derive(Debug, Args)]
+pub struct ExportOptions {
+    /// Folders of runs, or folders of such folders.
+    #[arg(value_name = "RUN", required = true, value_hint = ValueHint::DirPath)]
+    pub runs: Vec<PathBuf>,
+    /// Form of the table.
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    pub format: Format,
+    /// The file that is written; one that is there is replaced [default: standard output].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+}
+
+/// Form of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Comma-separated values.
+    Csv,
+    /// Arrow IPC file, also known as Feather version 2.
+    Arrow,
+}
+
+/// Runs the command.
+pub fn export(options: &ExportOptions) -> Result<()> {
+    let Some(out) = &options.out else {
+        if options.format == Format::Arrow && io::stdout().is_terminal() {
+            return Err(Refused::because(
+                "--format arrow: its bytes are not for a terminal; name a file with --out",
+            ));
+        }
+        let runs = read_all(&options.runs)?;
+        let mut stdout = BufWriter::new(Patient(io::stdout().lock()));
+        write(&runs, options.format, &mut stdout)?;
+        return Ok(stdout.flush()?);
+    };
+    if out.is_dir() {
+        return Err(Refused::because(format_args!(
+            "--out {}: it is a folder, expected a file",
+            out.display()
+        )));
+    }
+    let runs = read_all(&options.runs)?;
+    write_file(&runs, options.format, out)?;
+    output::say!("{}", out.display());
+    Ok(())
+}
+
+/// Takes everything, also after its reader has left, as in `hig export … | head`.
+struct Patient<W>(W);
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
+/// Writes under another name first, so that the file is whole or not there.
+fn write_file(runs: &[Run], format: Format, out: &Path) -> Result<()> {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let temporary = out.with_file_name(name);
+    let file = File::create(&temporary)
+        .map_err(|e| Refused::because(format_args!("--out {}: {e}", out.display())))?;
+    let mut file = BufWriter::new(file);
+    let written = write(runs, format, &mut file)
+        .and_then(|()| Ok(file.into_inner()?.sync_all()?))
+        .and_then(|()| Ok(fs::rename(&temporary, out)?));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("{}", out.display()))
+}
+
+fn write(runs: &[Run], format: Format, to: &mut dyn Write) -> Result<()> {
+    match format {
+        Format::Csv => write_csv(runs, to),
+        Format::Arrow => arrow::write(runs, to),
+    }
+}
+
+fn write_csv(runs: &[Run], to: &mut dyn Write) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(to);
+    writer.write_record(NAMES)?;
+    let number = |value: Option<f64>| value.map_or(String::new(), |v| format!("{v:e}"));
+    points(runs, |point: Point<'_>| {
+        writer.write_record([
+            point.run,
+            point.method,
+            &point.update.to_string(),
+            &number(point.epoch),
+            &number(point.seconds),
+            point.quantity,
+            &format!("{:e}", point.value),
+        ])?;
+        Ok(())
+    })?;
+    Ok(writer.flush()?)
+}

@@ -1,0 +1,40 @@
+//! `hig report`: runs in one HTML file that needs nothing else.
+
+use crate::console::output::say;
+use crate::error::Refused;
+use crate::page;
+use crate::run_folder;
+use anyhow::Result;
+use clap::{Args, ValueHint};
+use hig::files::write_whole;
+use std::path::PathBuf;
+
+/// Options of `hig report`.
+#[derive(Debug, Args)]
+pub struct ReportOptions {
+    /// Folders of runs, or folders of such folders.
+    #[arg(value_name = "RUN", required = true, value_hint = ValueHint::DirPath)]
+    pub runs: Vec<PathBuf>,
+    /// The file that is written; one that is there is replaced.
+    #[arg(long, value_name = "FILE", default_value = "report.html", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+}
+
+/// Runs the command.
+pub fn report(options: &ReportOptions) -> Result<()> {
+    let out = options.out.display();
+    if options.out.is_dir() {
+        return Err(Refused::because(format_args!(
+            "--out {out}: it is a folder, expected a file such as report.html"
+        )));
+    }
+    let runs: Vec<String> = run_folder::read_all(&options.runs)?
+        .iter()
+        .map(page::run_json)
+        .collect();
+    let data = page::data(runs.iter().map(String::as_str), false);
+    let page = page::page(&data);
+    write_whole(&options.out, page.as_bytes()).map_err(Refused::because)?;
+    say!("{out}  ({} kB)", page.len().div_ceil(1000));
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Loss over wall-clock time, and what `adaptive-hig` chose on the way.
+
+use super::contest::{ADAPTIVE, Contest, Entry};
+use crate::commands::statistics::{interpolated, quantile};
+use crate::figures::chart::{Axis, Chart, Curve, Panel};
+use crate::run_folder::trial::Trial;
+
+/// Points of the common grid of times.
+const POINTS: usize = 120;
+
+/// Test loss over training time of all methods, median and range of the seeds.
+pub fn over_time(contest: &Contest) -> Panel {
+    let grid = grid(contest);
+    let curves = contest.entries.iter().enumerate();
+    Panel::Chart(Chart {
+        title: format!("{}: median and range of the seeds", contest.name),
+        x: Axis::log("training time (s)"),
+        y: Axis::log("test loss"),
+        curves: curves.map(|(i, entry)| band(entry, &grid, i)).collect(),
+        points: Vec::new(),
+    })
+}
+
+/// Times from the first evaluation after the start, of any training, to the end of the budget.
+fn grid(contest: &Contest) -> Vec<f64> {
+    let trials = contest.entries.iter().flat_map(|entry| &entry.trials);
+    let times = trials.flat_map(|t| t.history.seconds.iter().copied());
+    let first = times.filter(|s| *s > 0.0).fold(contest.seconds, f64::min);
+    let ratio = contest.seconds / first;
+    let fraction = |i: usize| i as f64 / (POINTS - 1) as f64;
+    (0..POINTS)
+        .map(|i| first * ratio.powf(fraction(i)))
+        .collect()
+}
+
+fn band(entry: &Entry, grid: &[f64], style: usize) -> Curve {
+    let losses: Vec<Vec<f64>> = grid
+        .iter()
+        .map(|time| entry.trials.iter().map(|t| loss_at(t, *time)).collect())
+        .collect();
+    let line = |q: f64| losses.iter().map(|losses| quantile(losses, q)).collect();
+    Curve {
+        label: entry.label.clone(),
+        x: grid.to_vec(),
+        y: line(0.5),
+        band: Some((line(0.0), line(1.0))),
+        style,
+    }
+}
+
+/// A training that ends within its last update stays where it is, one that diverged is lost.
+fn loss_at(trial: &Trial, time: f64) -> f64 {
+    let between = interpolated(&trial.history.seconds, &trial.history.test_loss, time);
+    between.unwrap_or_else(|| trial.test_loss())
+}
+
+/// What `adaptive-hig` told of its updates on the first seed, a panel a quantity.
+pub fn choices(contest: &Contest) -> Vec<Panel> {
+    let Some(trial) = contest.shown() else {
+        return Vec::new();
+    };
+    let panel = |(name, values): (&String, &Vec<f64>)| {
+        let name = name.replace('_', " ");
+        Panel::Chart(Chart {
+            title: format!("{}, seed {}: {name}", contest.name, trial.seed),
+            x: Axis::log("updates"),
+            y: axis(&name, values),
+            curves: vec![Curve {
+                label: ADAPTIVE.into(),
+                x: trial.history.updates.clone(),
+                y: values.clone(),
+                ..Curve::default()
+            }],
+            points: Vec::new(),
+        })
+    };
+    trial.diagnostics.iter().map(panel).collect()
+}
+
+/// In decades where the positive values cover more than one.
+fn axis(name: &str, values: &[f64]) -> Axis {
+    let positive = || values.iter().copied().filter(|v| *v > 0.0);
+    let (low, high) = (
+        positive().fold(f64::INFINITY, f64::min),
+        positive().fold(0.0, f64::max),
+    );
+    match high > 10.0 * low {
+        true => Axis::log(name),
+        false => Axis::linear(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run_folder::history::History;
+
+    #[test]
+    fn every_seed_is_read_at_the_same_times() {
+        let trial = |seconds: Vec<f64>, test_loss: Vec<f64>, stop: &str| Trial {
+            history: History {
+                seconds,
+                test_loss,
+                ..History::default()
+            },
+            stop: stop.into(),
+            ..Trial::default()
+        };
+        let ended = trial(vec![0.0, 1.0, 3.0], vec![1.0, 1e-2, 1e-4], "budget used");
+        assert_eq!(loss_at(&ended, 1.0), 1e-2);
+        assert!((loss_at(&ended, 2.0) / 1e-3 - 1.0).abs() < 1e-12);
+        assert_eq!(loss_at(&ended, 3.5), 1e-4);
+        let lost = trial(vec![0.0, 1.0], vec![1.0, 7.0], "loss is NaN after update 1");
+        assert_eq!(loss_at(&lost, 0.0), 1.0);
+        assert_eq!(loss_at(&lost, 2.0), f64::INFINITY);
+    }
+}

@@ -1,0 +1,108 @@
+//! The method `adaptive-hig` against its competitors, in equal wall-clock time, and over many seeds
+//! of the problem on which long steps end a training.
+
+mod contest;
+mod figures;
+mod report;
+mod robustness;
+mod score;
+
+use crate::commands::study::StudyOptions;
+use crate::console::output::say;
+use crate::experiment::trials::{Case, Plan};
+use crate::figures::chart;
+use crate::run_folder::folder::Folder;
+use crate::run_folder::provenance;
+use crate::run_folder::trial::Trial;
+use anyhow::{Result, bail};
+use contest::{CONTESTS, Contest};
+use robustness::Robustness;
+
+/// Seeds of every training of a contest.
+const SEEDS: usize = 5;
+
+const ROBUSTNESS: &str = "ill-conditioned-seeds";
+
+/// What `--only` can name.
+pub const CASES: [&str; 7] = [
+    CONTESTS[0].name,
+    CONTESTS[1].name,
+    CONTESTS[2].name,
+    CONTESTS[3].name,
+    CONTESTS[4].name,
+    CONTESTS[5].name,
+    ROBUSTNESS,
+];
+
+/// Runs the study and writes `table.md`, `summary.csv` and the figures.
+pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
+    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
+    let trainings = Trainings { options, folder };
+    let seeds = options.seeds.unwrap_or(SEEDS) as u64;
+    let mut report = format!(
+        "# adaptive-hig against its competitors\n\n{}, {seeds} seeds, --scale {}.\n",
+        provenance::line(),
+        options.scale
+    );
+    let mut csv = report::CSV_HEADER.to_owned();
+    let mut figures = Vec::new();
+    let mut tell = |text: String| {
+        say!("{text}");
+        report += &format!("\n{text}");
+    };
+    let mut contests = Vec::new();
+    for course in CONTESTS.iter().filter(|course| chosen(course.name)) {
+        let contest = Contest::hold(course, &trainings, &(0..seeds).collect::<Vec<u64>>())?;
+        tell(report::section(&contest));
+        csv += &report::csv(&contest);
+        let drawings = folder.subfolder("figures")?;
+        for (suffix, panels) in [
+            ("", vec![figures::over_time(&contest)]),
+            ("-choices", figures::choices(&contest)),
+        ] {
+            let name = format!("{}{suffix}", course.name);
+            figures.extend(chart::save(&drawings, &name, &panels, 2)?);
+        }
+        contests.push(contest);
+    }
+    if !contests.is_empty() {
+        tell(report::choices(&contests));
+        tell(report::verdict(&contests));
+    }
+    if chosen(ROBUSTNESS) {
+        let robustness = Robustness::measure(&trainings)?;
+        tell(robustness.section());
+        csv += &robustness.csv();
+    }
+    folder.write("table.md", &report)?;
+    folder.write("summary.csv", &csv)?;
+    let manner = options.output.console.manner();
+    manner.drawn(folder.path(), &figures);
+    say!("{}", folder.path().join("table.md").display());
+    Ok(())
+}
+
+/// How the trainings of this study are run.
+struct Trainings<'a> {
+    options: &'a StudyOptions,
+    folder: &'a Folder,
+}
+
+impl Trainings<'_> {
+    /// All trials of all cases, or an error after an interrupt.
+    fn run(&self, cases: &[Case], seeds: &[u64], parallel: bool) -> Result<Vec<Vec<Trial>>> {
+        let plan = Plan {
+            cases,
+            seeds,
+            parallel,
+            cache: self.folder.trials(),
+            manner: self.options.output.console.manner(),
+        };
+        let trials = plan.run()?;
+        if trials.iter().any(|t| t.len() < seeds.len()) {
+            let path = self.folder.path().display();
+            bail!("interrupted; the same command goes on from the finished trainings in {path}");
+        }
+        Ok(trials)
+    }
+}

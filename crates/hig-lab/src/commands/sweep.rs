@@ -1,0 +1,357 @@
+//! `hig sweep`: every combination of given settings, over several seeds.
+
+use crate::commands::options::OutputOptions;
+use crate::commands::options::use_threads;
+use crate::commands::statistics::quantile;
+use crate::configuration::{BudgetOptions, Config, Overrides};
+use crate::console::interrupt;
+use crate::console::output::say;
+use crate::console::table;
+use crate::error::Refused;
+use crate::experiment::LARGEST_SEED;
+use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan};
+use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
+use crate::run_folder::folder::Folder;
+use crate::run_folder::trial::Trial;
+use anyhow::{Result, bail};
+use clap::Args;
+use hig::settings::Value;
+
+/// Options of `hig sweep`.
+#[derive(Debug, Args)]
+pub struct SweepOptions {
+    /// System to train on (see `hig list`), or a configuration file, of which everything but the seed
+    /// is taken.
+    #[arg(value_name = "SYSTEM|FILE.toml")]
+    pub system: String,
+    /// Method to train with; repeat for several [default: those of the file, or hig].
+    #[arg(long = "method", value_name = "NAME")]
+    pub methods: Vec<String>,
+    /// A setting with one value, or several separated by commas (lists such as `hidden` by
+    /// semicolons): `cutoff=1e-4,1e-5,1e-6`. Repeat for a grid.
+    #[arg(long = "set", value_name = "KEY=VALUES")]
+    pub set: Vec<String>,
+    /// Seeds, as in 1..5 (both ends included) or 1,2,7.
+    #[arg(long, default_value = "0..4")]
+    pub seeds: String,
+    /// How long to train; against seconds, trainings run one after the other.
+    #[command(flatten)]
+    pub budget: BudgetOptions,
+    /// Where the results go, and how the work is done.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// A case with the values that it takes in the grid.
+struct Cell {
+    case: Case,
+    method: String,
+    values: Vec<String>,
+}
+
+/// A swept setting.
+struct Axes {
+    key: String,
+    values: Vec<String>,
+}
+
+/// Runs the command.
+pub fn sweep(options: &SweepOptions) -> Result<()> {
+    use_threads(options.output.threads)?;
+    let seeds = seeds(&options.seeds)?;
+    let config = Config::named(&options.system)?;
+    config.draws_anew()?;
+    let axes = axes(options, &config)?;
+    let cells = cells(options, &config, &axes, seeds[0])?;
+    let name = format!("sweep-{}", config.system.name());
+    let folder =
+        Folder::open_to_continue(options.output.out.as_deref(), &name, options.output.force)?;
+    interrupt::listen();
+    let (cases, labels): (Vec<Case>, Vec<(String, Vec<String>)>) = cells
+        .into_iter()
+        .map(|cell| (cell.case, (cell.method, cell.values)))
+        .unzip();
+    let trials = Plan {
+        cases: &cases,
+        seeds: &seeds,
+        parallel: cases.iter().all(|case| case.budget.seconds.is_none()),
+        cache: folder.trials(),
+        manner: options.output.console.manner(),
+    }
+    .run()?;
+    if trials.iter().any(|t| t.len() < seeds.len()) {
+        let path = folder.path().display();
+        bail!("interrupted; the same command goes on from the finished trainings in {path}");
+    }
+    let swept: Vec<&Axes> = axes.iter().filter(|axis| axis.values.len() > 1).collect();
+    let shown: Vec<usize> = (0..axes.len())
+        .filter(|i| axes[*i].values.len() > 1)
+        .collect();
+    let results: Vec<Row> = labels
+        .iter()
+        .zip(&trials)
+        .map(|((method, values), trials)| Row {
+            method,
+            values: shown.iter().map(|i| values[*i].as_str()).collect(),
+            trials,
+        })
+        .collect();
+    let text = summary(&swept, &results);
+    folder.write("table.md", &format!("```text\n{text}```\n"))?;
+    folder.write("summary.csv", &csv(&swept, &results))?;
+    say!("{} seeds\n\n{text}", seeds.len());
+    let mut files = Vec::new();
+    if let Some(panel) = panel(&swept, &results) {
+        files.extend(chart::save(
+            &folder.subfolder("figures")?,
+            "sweep",
+            &[panel],
+            1,
+        )?);
+    }
+    let manner = options.output.console.manner();
+    manner.drawn(folder.path(), &files);
+    say!("{}", folder.path().display());
+    Ok(())
+}
+
+struct Row<'a> {
+    method: &'a str,
+    values: Vec<&'a str>,
+    trials: &'a [Trial],
+}
+
+impl Row<'_> {
+    fn losses(&self) -> Vec<f64> {
+        self.trials.iter().map(Trial::test_loss).collect()
+    }
+}
+
+/// Reads 1..5 or 1,2,7.
+pub fn seeds(text: &str) -> Result<Vec<u64>> {
+    let parsed = match text.split_once("..") {
+        Some((first, last)) => match (first.parse::<u64>(), last.parse::<u64>()) {
+            (Ok(first), Ok(last)) if first <= last && last - first < MOST_SEEDS as u64 => {
+                Some((first..=last).collect::<Vec<_>>())
+            }
+            _ => None,
+        },
+        None => text.split(',').map(|s| s.trim().parse().ok()).collect(),
+    };
+    match parsed {
+        Some(seeds) if seeds.len() <= MOST_SEEDS && seeds.iter().all(|s| *s <= LARGEST_SEED) => {
+            Ok(seeds)
+        }
+        _ => Err(Refused::because(hig::Error::setting(
+            "seeds",
+            text,
+            format_args!(
+                "a range such as 1..5 or a list such as 1,2,7, of at most {MOST_SEEDS} seeds up to \
+                 {LARGEST_SEED}"
+            ),
+        ))),
+    }
+}
+
+fn axes(options: &SweepOptions, config: &Config) -> Result<Vec<Axes>> {
+    let mut axes = Vec::new();
+    for assignment in &options.set {
+        let Some((key, values)) = assignment.split_once('=') else {
+            return Err(Refused::because(format_args!(
+                "--set {assignment}: expected KEY=VALUES, such as cutoff=1e-4,1e-5"
+            )));
+        };
+        let is_list = config
+            .system
+            .settings()
+            .iter()
+            .any(|s| s.name == key && matches!(s.value, Value::Counts(_)));
+        let separator = if is_list { ';' } else { ',' };
+        axes.push(Axes {
+            key: key.trim().to_owned(),
+            values: values
+                .split(separator)
+                .map(|v| v.trim().to_owned())
+                .collect(),
+        });
+    }
+    Ok(axes)
+}
+
+/// The grid, checked with the first seed before anything is trained.
+fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> Result<Vec<Cell>> {
+    let usual = ["hig".to_owned()];
+    let asked = [&options.methods[..], config.methods(), &usual];
+    let methods = asked.into_iter().find(|names| !names.is_empty());
+    let methods = methods.unwrap_or_default();
+    let counts = axes.iter().map(|axis| axis.values.len());
+    let count = counts.fold(methods.len(), usize::saturating_mul);
+    if count > MOST_CASES {
+        return Err(Refused::because(format_args!(
+            "{count} combinations of methods and settings: expected at most {MOST_CASES}"
+        )));
+    }
+    let mut grid: Vec<Vec<String>> = vec![Vec::new()];
+    for axis in axes {
+        grid = grid
+            .iter()
+            .flat_map(|prefix| {
+                axis.values.iter().map(move |value| {
+                    let mut values = prefix.clone();
+                    values.push(value.clone());
+                    values
+                })
+            })
+            .collect();
+    }
+    let mut cells = Vec::new();
+    for method in methods {
+        for values in &grid {
+            let assignments = axes.iter().zip(values);
+            let assignments = assignments.map(|(axis, value)| format!("{}={value}", axis.key));
+            let overrides = Overrides {
+                methods: vec![method.clone()],
+                set: assignments.collect(),
+                budget: options.budget,
+                ..Overrides::default()
+            };
+            let name = [&[method.clone()], &overrides.set[..]].concat().join(" ");
+            let case = Case::new(name, config.resolve(&overrides)?);
+            case.check(seed)?;
+            cells.push(Cell {
+                case,
+                method: method.clone(),
+                values: values.clone(),
+            });
+        }
+    }
+    Ok(cells)
+}
+
+fn summary(swept: &[&Axes], rows: &[Row<'_>]) -> String {
+    let mut header = vec!["method"];
+    header.extend(swept.iter().map(|axis| axis.key.as_str()));
+    header.extend([
+        "test loss, median",
+        "best seed",
+        "worst seed",
+        "ms/update",
+        "diverged",
+    ]);
+    let cells = |row: &Row<'_>| {
+        let losses = row.losses();
+        let per_update: Vec<f64> = row
+            .trials
+            .iter()
+            .map(|t| {
+                let (seconds, updates) = (t.history.seconds.last(), t.history.updates.last());
+                1e3 * seconds.unwrap_or(&0.0) / updates.unwrap_or(&1.0).max(1.0)
+            })
+            .collect();
+        let diverged = losses.iter().filter(|loss| !loss.is_finite()).count();
+        let mut cells = vec![row.method.to_owned()];
+        cells.extend(row.values.iter().map(|v| (*v).to_owned()));
+        cells.push(format!("{:.2e}", quantile(&losses, 0.5)));
+        cells.push(format!("{:.2e}", quantile(&losses, 0.0)));
+        cells.push(format!("{:.2e}", quantile(&losses, 1.0)));
+        cells.push(format!("{:.3}", quantile(&per_update, 0.5)));
+        cells.push(format!("{diverged}/{}", losses.len()));
+        cells
+    };
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    table::layout(&header, &cells)
+}
+
+fn csv(swept: &[&Axes], rows: &[Row<'_>]) -> String {
+    let mut text = "method,".to_owned();
+    for axis in swept {
+        text += &format!("{},", axis.key);
+    }
+    text += "seed,updates,seconds,train_loss,test_loss,stop\n";
+    for row in rows {
+        for t in row.trials {
+            text += &format!("{},", row.method);
+            for value in &row.values {
+                text += &format!("\"{value}\",");
+            }
+            let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
+            text += &format!(
+                "{},{},{:.6},{:e},{:e},\"{}\"\n",
+                t.seed,
+                last(&t.history.updates),
+                last(&t.history.seconds),
+                last(&t.history.train_loss),
+                last(&t.history.test_loss),
+                t.stop.replace('"', "'")
+            );
+        }
+    }
+    text
+}
+
+/// Test loss over the first swept setting that is a number, a curve for each combination of the
+/// others, with the range of the seeds.
+fn panel(swept: &[&Axes], rows: &[Row<'_>]) -> Option<Panel> {
+    let numbers = |axis: &&&Axes| axis.values.iter().all(|v| v.parse::<f64>().is_ok());
+    let place = swept.iter().position(|axis| numbers(&axis))?;
+    let label = |row: &Row<'_>| {
+        let mut label = row.method.to_owned();
+        for (i, axis) in swept.iter().enumerate().filter(|(i, _)| *i != place) {
+            label += &format!(" {}={}", axis.key, row.values[i]);
+        }
+        label
+    };
+    let mut curves: Vec<Curve> = Vec::new();
+    for row in rows {
+        let label = label(row);
+        let known = curves.iter().position(|curve| curve.label == label);
+        let i = known.unwrap_or_else(|| {
+            curves.push(Curve {
+                label,
+                band: Some((Vec::new(), Vec::new())),
+                style: curves.len(),
+                ..Curve::default()
+            });
+            curves.len() - 1
+        });
+        let losses = row.losses();
+        let curve = &mut curves[i];
+        curve.x.push(row.values[place].parse().unwrap_or(f64::NAN));
+        curve.y.push(quantile(&losses, 0.5));
+        if let Some((low, high)) = &mut curve.band {
+            low.push(quantile(&losses, 0.0));
+            high.push(quantile(&losses, 1.0));
+        }
+    }
+    for curve in &mut curves {
+        sort_by_x(curve);
+    }
+    let values: Vec<f64> = curves.iter().flat_map(|curve| curve.x.clone()).collect();
+    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let largest = values.iter().copied().fold(0.0, f64::max);
+    let key = &swept[place].key;
+    let x = if smallest > 0.0 && largest / smallest > 20.0 {
+        Axis::log(key)
+    } else {
+        Axis::linear(key)
+    };
+    Some(Panel::Chart(Chart {
+        title: "median and range of the seeds".into(),
+        x,
+        y: Axis::log("test loss"),
+        curves,
+        points: Vec::new(),
+    }))
+}
+
+fn sort_by_x(curve: &mut Curve) {
+    let mut order: Vec<usize> = (0..curve.x.len()).collect();
+    order.sort_by(|a, b| curve.x[*a].total_cmp(&curve.x[*b]));
+    let sorted = |values: &[f64]| -> Vec<f64> { order.iter().map(|i| values[*i]).collect() };
+    curve.x = sorted(&curve.x);
+    curve.y = sorted(&curve.y);
+    if let Some((low, high)) = &mut curve.band {
+        *low = sorted(low);
+        *high = sorted(high);
+    }
+}

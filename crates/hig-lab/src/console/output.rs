@@ -1,0 +1,60 @@
+//! Standard output and standard error, whose readers may leave before the end, as in
+//! `hig list | head`. Work goes on whatever becomes of them: results are in files.
+
+use crate::console::terminal::aside;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether standard output is kept for JSON objects.
+static RESERVED: AtomicBool = AtomicBool::new(false);
+
+/// Keeps standard output for JSON objects; all other text is dropped.
+pub fn reserve() {
+    RESERVED.store(true, Ordering::Relaxed);
+}
+
+/// Whether it is kept for them.
+pub fn reserved() -> bool {
+    RESERVED.load(Ordering::Relaxed)
+}
+
+/// Writes to standard output.
+pub fn write(text: Arguments<'_>) {
+    if !reserved() {
+        write_object(text);
+    }
+}
+
+/// Writes a JSON object to standard output.
+pub fn write_object(text: Arguments<'_>) {
+    // One write a line, so that lines of several threads do not mix.
+    let text = text.to_string();
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            note!("error: standard output: {error}");
+        }
+        _ => {}
+    }
+}
+
+/// Writes a line to standard error, between the bars.
+pub fn write_note(text: Arguments<'_>) {
+    let text = format!("{text}\n");
+    aside(|| {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    });
+}
+
+/// `println!` for a reader that may leave.
+macro_rules! say {
+    () => { $crate::console::output::write(format_args!("\n")) };
+    ($($part:tt)*) => { $crate::console::output::write(format_args!("{}\n", format_args!($($part)*))) };
+}
+pub(crate) use say;
+
+/// `eprintln!` for a reader that may leave.
+macro_rules! note {
+    ($($part:tt)*) => { $crate::console::output::write_note(format_args!($($part)*)) };
+}
+pub(crate) use note;

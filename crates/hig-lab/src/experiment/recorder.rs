@@ -1,0 +1,221 @@
+//! What is recorded of a training: the numbers that the figures show, what is written beside the
+//! metrics, and what is warned of.
+
+use super::Experiment;
+use crate::console::Manner;
+use crate::method_chain::{MethodChain, Phase};
+use crate::run_folder::diagnostics::{self, Observation, Observations};
+use crate::run_folder::events::Board;
+use crate::run_folder::events::scalars::scalars;
+use crate::run_folder::history::History;
+use crate::run_folder::pictures::Live;
+use crate::run_folder::tables::Lines;
+use crate::run_folder::warnings::{self, Warning};
+use crate::run_folder::{metrics, spectrum, steps, timing};
+use crate::warnings::Watch;
+use hig::systems::System;
+use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress};
+use hig::{Problem, Result};
+use std::path::Path;
+
+/// A test sample whose way is recorded and drawn.
+pub const PROBE: usize = 0;
+
+/// Everything that the figures of one method show.
+#[derive(Debug, Clone, Default)]
+pub struct Curves {
+    /// The evaluations.
+    pub history: History,
+    /// What was observed at them.
+    pub observed: Observations,
+    /// Places (evaluations) where another method took over, with its name.
+    pub changes: Vec<(usize, String)>,
+}
+
+impl Curves {
+    /// What the files of a folder hold, as far as they go together; nothing where there are none.
+    pub fn read(folder: &Path, experiment: &Experiment) -> Self {
+        let Experiment {
+            system,
+            problem,
+            weights,
+            ..
+        } = experiment;
+        let history = metrics::read(&folder.join(metrics::FILE)).unwrap_or_default();
+        let observed = diagnostics::read(&folder.join(diagnostics::FILE)).unwrap_or_default();
+        let (mut history, observed) = (history.unwrap_or_default(), observed.unwrap_or_default());
+        let rows = history.len().min(observed.rows());
+        history.truncate(rows);
+        let measures = system.measures(problem, weights);
+        let outputs = problem.objective.rows(1);
+        Self {
+            history,
+            observed: Observations::of(&observed, rows, &measures, outputs),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Notes that another method goes on after an update.
+    pub fn mark(&mut self, update: usize, method: &str) {
+        if let Some(place) = self.history.place(update) {
+            self.changes.push((place, method.to_owned()));
+        }
+    }
+}
+
+/// Records [`Curves`], writes them and what the steps tell of themselves as they come, and warns.
+pub struct Recorder<'a> {
+    /// What was recorded.
+    pub curves: Curves,
+    /// What was warned of.
+    pub warned: Vec<Warning>,
+    system: &'a dyn System,
+    chain: &'a MethodChain,
+    /// The place of the method at work in its chain.
+    place: usize,
+    sample: usize,
+    diagnostics: Lines,
+    steps: Lines,
+    spectrum: Lines,
+    timing: Lines,
+    clock: timing::Clock,
+    pictures: Live,
+    watch: Watch,
+    warnings: Lines,
+    manner: Manner,
+    board: Option<Board>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Records a training that goes on with a phase of a chain, the test sample `sample` among the
+    /// rest, in files of a folder; goes on with those that are there. Warnings are told in a manner.
+    pub fn open(
+        folder: &Path,
+        experiment: &'a Experiment,
+        (chain, place): (&'a MethodChain, usize),
+        sample: usize,
+        manner: Manner,
+    ) -> Result<Self> {
+        let problem = &experiment.problem;
+        let measures = experiment.system.measures(problem, &experiment.weights);
+        let header = diagnostics::header(&measures, problem.objective.rows(1));
+        let curves = Curves::read(folder, experiment);
+        let warned = warnings::read(&folder.join(warnings::FILE)).unwrap_or_default();
+        let mut watch = Watch::new(chain.phases[place].settings(), &warned);
+        let before = place.checked_sub(1);
+        let begun = before.and_then(|before| chain.phases[before].until);
+        for losses in curves.history.losses() {
+            if losses.update >= begun.unwrap_or(0) {
+                watch.remember(&losses);
+            }
+        }
+        let board = Board::found(folder).then(|| Board::create(folder));
+        let lines = |file: &str, header: &str| Lines::open(folder.join(file), header);
+        Ok(Self {
+            curves,
+            clock: timing::Clock::resume(folder),
+            watch,
+            warned,
+            system: experiment.system.as_ref(),
+            chain,
+            place,
+            sample,
+            diagnostics: lines(diagnostics::FILE, &header)?,
+            steps: lines(steps::FILE, steps::HEADER)?,
+            spectrum: lines(spectrum::FILE, spectrum::HEADER)?,
+            timing: lines(timing::FILE, timing::HEADER)?,
+            pictures: Live::new(folder, sample),
+            warnings: lines(warnings::FILE, warnings::HEADER)?,
+            manner,
+            board: board.transpose()?,
+        })
+    }
+
+    /// The method at a place of the chain begins, or goes on, after some updates.
+    pub fn begin(&mut self, place: usize, updates: usize) {
+        if place != self.place {
+            self.place = place;
+            let next: &Phase = &self.chain.phases[place];
+            self.curves.mark(updates, &next.name);
+            self.watch.go_on_with(next.settings());
+        }
+    }
+
+    /// Writes an event file of TensorBoard as well.
+    pub fn tell_tensorboard(&mut self, folder: &Path) -> Result<()> {
+        if self.board.is_none() {
+            self.board = Some(Board::create(folder)?);
+        }
+        Ok(())
+    }
+
+    /// Records what a training ended with.
+    pub fn end(&mut self, problem: &Problem, outcome: &Outcome) -> Result<()> {
+        let warnings = self.watch.end(outcome);
+        self.warn(warnings)?;
+        self.pictures.offer(outcome.updates, true, || {
+            let parameters = &outcome.parameters;
+            self.system.pictures(problem, parameters, self.sample)
+        })
+    }
+
+    fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
+        for warning in warnings {
+            self.manner.warning(&self.chain.name, &warning);
+            self.warnings.write(&warning.row())?;
+            self.warned.push(warning);
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn progress(&mut self, now: &Progress<'_>) -> Result<Flow> {
+        self.watch.update(now);
+        Ok(Flow::Continue)
+    }
+
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
+        let problem = now.problem;
+        let probe = problem.test.select(&[self.sample]);
+        let y = problem.objective.outputs(now.parameters, &probe)?;
+        let seen = Observation {
+            update: now.update,
+            seconds: now.seconds,
+            saturation: problem
+                .objective
+                .saturation(now.parameters, &problem.test)?,
+            rank: told(now, "rank"),
+            measures: self.system.measures(problem, now.parameters),
+            y: y.row(0).iter().copied().collect(),
+        };
+        let saturation = seen.saturation;
+        if let Some(board) = &mut self.board {
+            let seconds = self.clock.seconds();
+            let values = scalars(now, saturation, &seen.measures, &seconds);
+            board.tell(now.update, values)?;
+        }
+        let row = seen.row();
+        self.curves.history.push(now);
+        self.curves.observed.push(seen);
+        self.diagnostics.write(&row)?;
+        self.steps
+            .write(&steps::rows(now.update, now.diagnostics))?;
+        self.spectrum
+            .write(&spectrum::rows(now.update, now.spectrum))?;
+        self.timing.write(&self.clock.rows(now.update))?;
+        self.pictures.offer(now.update, false, || {
+            self.system.pictures(problem, now.parameters, self.sample)
+        })?;
+        let warnings = self.watch.evaluation(now, saturation);
+        self.warn(warnings)?;
+        Ok(Flow::Continue)
+    }
+}
+
+/// A number that the last step told.
+fn told(now: &Evaluation<'_>, quantity: &str) -> Option<f64> {
+    let mut told = now.diagnostics.iter();
+    told.find(|(name, _)| *name == quantity)
+        .map(|(_, value)| *value)
+}

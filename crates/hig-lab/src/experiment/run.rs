@@ -1,0 +1,278 @@
+//! A run: every method of an experiment, trained in the folder of the run from where it stands.
+
+use super::recorder::{Curves, PROBE, Recorder};
+use super::resume::Standing;
+use super::training::{Trained, Training, Watching};
+use super::{Experiment, fingerprint};
+use crate::console::Manner;
+use crate::console::interrupt::{self, Interrupt};
+use crate::method_chain::MethodChain;
+use crate::run_folder::folder::{Folder, folder_of};
+use crate::run_folder::outcome::Outcome;
+use crate::run_folder::tables::cut_tables;
+use crate::run_folder::warnings::{self, Warning};
+use crate::run_folder::weights::{self, WeightsWriter};
+use crate::run_folder::{checkpoint, metrics};
+use anyhow::Result;
+use hig::Problem;
+use hig::trainer::{CheckpointWriter, MetricsWriter, Observer, Start, Stop, consumption};
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// An experiment in its folder, begun or not.
+pub struct Work<'a> {
+    /// What is trained.
+    pub experiment: &'a Experiment,
+    /// Where.
+    pub folder: &'a Folder,
+    /// Time between two checkpoints.
+    pub interval: Duration,
+    /// How the work tells of itself.
+    pub manner: Manner,
+    /// Whether event files are asked for. Where there are some, they go on.
+    pub tensorboard: bool,
+}
+
+/// A finished training with what was recorded on the way.
+#[derive(Debug)]
+pub struct Finished {
+    /// The method's name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The last parameters.
+    pub parameters: Vec<f64>,
+    /// What failed in the middle of it, such as a full disk.
+    pub failure: Option<String>,
+    /// What the figures show.
+    pub curves: Curves,
+    /// What was warned of.
+    pub warnings: Vec<Warning>,
+}
+
+/// The files of a training, and all else that watches it.
+struct Files<'a> {
+    progress: Box<dyn Observer>,
+    metrics: MetricsWriter,
+    recorder: Recorder<'a>,
+    weights: WeightsWriter,
+    checkpoints: CheckpointWriter,
+    interrupt: Interrupt,
+}
+
+impl Watching for Files<'_> {
+    fn begin(&mut self, place: usize, updates: usize) {
+        checkpoint::note_phase(&mut self.checkpoints, place);
+        self.recorder.begin(place, updates);
+    }
+
+    fn observers(&mut self) -> Vec<&mut dyn Observer> {
+        vec![
+            self.progress.as_mut(),
+            &mut self.metrics,
+            &mut self.recorder,
+            &mut self.weights,
+            &mut self.checkpoints,
+            &mut self.interrupt,
+        ]
+    }
+}
+
+impl Work<'_> {
+    /// Trains what is not yet trained. After a failure or an interrupt the methods that follow are
+    /// missing.
+    pub fn train(&self) -> Result<Vec<Finished>> {
+        interrupt::listen();
+        let chains = &self.experiment.chains;
+        self.tell_begin();
+        let standings = chains.iter().map(|chain| {
+            let own = self.folder.path().join(folder_of(&chain.name));
+            Standing::of(self.experiment, chain, &own)
+        });
+        let standings = standings.collect::<Result<Vec<_>>>()?;
+        let mut finished = Vec::new();
+        for (chain, standing) in chains.iter().zip(standings) {
+            finished.push(self.train_chain(chain, standing)?);
+            let failed = finished.last().is_some_and(|f| f.failure.is_some());
+            if failed || interrupt::asked() {
+                break;
+            }
+        }
+        Ok(finished)
+    }
+
+    fn tell_begin(&self) {
+        let Experiment {
+            system,
+            seed,
+            chains,
+            ..
+        } = self.experiment;
+        let methods: Vec<&str> = chains.iter().map(|c| c.name.as_str()).collect();
+        let folder = self.folder.path().display();
+        tracing::info!("{}, seed {seed}, in {folder}", system.name());
+        self.manner.event("run", || {
+            json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "folder": folder.to_string(),
+                "system": system.name(),
+                "seed": seed,
+                "methods": methods,
+            })
+        });
+    }
+
+    /// Trains a chain from where it stands.
+    fn train_chain(&self, chain: &MethodChain, standing: Standing) -> Result<Finished> {
+        let own = self.folder.subfolder(&folder_of(&chain.name))?;
+        let name = &chain.name;
+        let (start, phase, evaluated) = match standing {
+            Standing::Ended(outcome, parameters) => {
+                tracing::info!("{name}: has ended before");
+                return Ok(self.ended_before(chain, &own, outcome, parameters));
+            }
+            Standing::Fresh => {
+                tracing::info!("{name}: begins");
+                (Start::from(self.experiment.weights.clone()), 0, None)
+            }
+            Standing::Stopped(stopped) => {
+                let update = stopped.start.updates;
+                tracing::info!("{name}: goes on after update {update}");
+                (stopped.start, stopped.phase, stopped.evaluated)
+            }
+        };
+        Outcome::forget(&own)?;
+        cut_tables(&own, evaluated)?;
+        let mut files = self.open(chain, &own, phase, evaluated)?;
+        let experiment = self.experiment;
+        let training = Training {
+            problem: &experiment.problem,
+            phases: &chain.phases,
+            budget: experiment.budget,
+            seed: experiment.seed,
+        };
+        let trained = training.run(start, phase, &mut files)?;
+        self.end(chain, &own, files, trained)
+    }
+
+    /// What the folder of a training that has ended tells.
+    fn ended_before(
+        &self,
+        chain: &MethodChain,
+        own: &Path,
+        outcome: Outcome,
+        parameters: Vec<f64>,
+    ) -> Finished {
+        let mut curves = Curves::read(own, self.experiment);
+        for (update, name) in outcome.phases.iter().skip(1) {
+            curves.mark(*update, name);
+        }
+        self.manner.ended(&chain.name, &outcome);
+        Finished {
+            name: chain.name.clone(),
+            outcome,
+            parameters,
+            failure: None,
+            curves,
+            warnings: warnings::read(&own.join(warnings::FILE)).unwrap_or_default(),
+        }
+    }
+
+    /// Opens the files of a training that goes on with the method at a place of its chain.
+    fn open<'a>(
+        &'a self,
+        chain: &'a MethodChain,
+        own: &Path,
+        first: usize,
+        evaluated: Option<usize>,
+    ) -> Result<Files<'a>> {
+        let experiment = self.experiment;
+        let metrics = metrics::writer(own)?;
+        let mut recorder = Recorder::open(own, experiment, (chain, first), PROBE, self.manner)?;
+        if self.tensorboard {
+            recorder.tell_tensorboard(own)?;
+        }
+        for (update, name) in begun(chain, first).iter().skip(1) {
+            recorder.curves.mark(*update, name);
+        }
+        let training = fingerprint::of_training(experiment, chain);
+        let mut checkpoints = checkpoint::writer(own, self.interval, &training);
+        if let Some(update) = evaluated {
+            checkpoints.evaluated(update);
+        }
+        Ok(Files {
+            progress: self.manner.progress(&chain.name),
+            metrics,
+            recorder,
+            weights: WeightsWriter::new(own, self.interval),
+            checkpoints,
+            interrupt: Interrupt,
+        })
+    }
+
+    /// Writes what a training ended with. What cannot be written is told, and costs nothing else.
+    fn end(
+        &self,
+        chain: &MethodChain,
+        own: &Path,
+        files: Files<'_>,
+        trained: Trained,
+    ) -> Result<Finished> {
+        let Files {
+            progress,
+            mut recorder,
+            ..
+        } = files;
+        drop(progress);
+        let name = &chain.name;
+        let problem = &self.experiment.problem;
+        let Trained { outcome, place } = trained;
+        let mut failure = match &outcome.stop {
+            Stop::Failed { .. } => Some(format!("{name}: {}", outcome.stop)),
+            _ => None,
+        };
+        if let Err(error) = weights::write(problem, &outcome.parameters, own) {
+            failure = Some(rescue(problem, &outcome.parameters, &error));
+        }
+        if let Err(error) = recorder.end(problem, &outcome) {
+            failure.get_or_insert(error.to_string());
+        }
+        let last = &chain.phases[place];
+        let (consumes, rows, columns) = consumption(problem, last.method.as_ref(), &last.training);
+        let consumed = format!("{consumes}, {rows} x {columns}");
+        let told = Outcome::new(&outcome, consumed, begun(chain, place));
+        if let Err(error) = told.write(own) {
+            failure.get_or_insert(error.to_string());
+        }
+        self.manner.ended(name, &told);
+        Ok(Finished {
+            name: name.clone(),
+            outcome: told,
+            parameters: outcome.parameters,
+            failure,
+            curves: recorder.curves,
+            warnings: recorder.warned,
+        })
+    }
+}
+
+/// The methods up to a place of a chain, each with the update that it begins after.
+fn begun(chain: &MethodChain, place: usize) -> Vec<(usize, String)> {
+    let untils = chain.phases.iter().map(|phase| phase.until.unwrap_or(0));
+    let after = std::iter::once(0).chain(untils);
+    let phases = after.zip(&chain.phases).take(place + 1);
+    phases
+        .map(|(after, phase)| (after, phase.name.clone()))
+        .collect()
+}
+
+/// Weights that cannot be written where they belong, on a full disk, go to the temporary folder.
+fn rescue(problem: &Problem, parameters: &[f64], error: &hig::Error) -> String {
+    let name = format!("hig-weights-{}.safetensors", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    match problem.save_parameters(parameters, &path) {
+        Ok(()) => format!("{error}; the weights are in {}", path.display()),
+        Err(second) => format!("{error}; the weights are lost ({second})"),
+    }
+}

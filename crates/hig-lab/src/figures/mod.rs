@@ -1,0 +1,4 @@
+//! Figures as SVG and PNG files.
+
+pub mod chart;
+pub mod run;

@@ -1,0 +1,189 @@
+//! The folder of a run, or of another command that leaves results, and its lock.
+
+use super::{config, given, metrics, provenance, summary};
+use crate::error::Refused;
+use anyhow::{Context, Result};
+use hig::files::write_whole;
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The files that commands of this program leave at the top of a folder.
+const RESULTS: [&str; 9] = [
+    config::FILE,
+    provenance::FILE,
+    given::WEIGHTS,
+    given::DATA,
+    summary::FILE,
+    "table.md",
+    "trials.csv",
+    "statements.md",
+    "results.md",
+];
+
+/// Held by the process that works in a folder. The lock goes with the process, however it ends.
+const LOCK: &str = ".lock";
+
+/// The folder of finished trainings of a command that can go on.
+const TRIALS: &str = "trials";
+
+/// A writable folder for results, in which no other process works.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens `out`, or the next free `runs/NAME-N`. Existing results are refused unless `force`
+    /// says to replace them.
+    pub fn open(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
+        let root = match out {
+            Some(path) => path.to_owned(),
+            None => next_free(name)?,
+        };
+        Self::prepare(root, force, |_| false)
+    }
+
+    /// Opens the folder of a run to go on with it.
+    pub fn reopen(root: &Path) -> Result<Self> {
+        if !root.join(config::FILE).is_file() {
+            return Err(Refused::because(format_args!(
+                "{}: it has no {}, expected the folder of a run",
+                root.display(),
+                config::FILE
+            )));
+        }
+        Self::prepare(root.to_owned(), false, |_| true)
+    }
+
+    /// Opens `out`, or `runs/NAME`, for a command that goes on from the trainings finished there;
+    /// `force` starts anew.
+    pub fn open_to_continue(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
+        let root = out.map_or_else(|| Path::new("runs").join(name), Path::to_owned);
+        Self::prepare(root, force, |root| root.join(TRIALS).is_dir())
+    }
+
+    fn prepare(root: PathBuf, force: bool, may_continue: fn(&Path) -> bool) -> Result<Self> {
+        let refuse =
+            |reason: String| Refused::because(format_args!("--out {}: {reason}", root.display()));
+        if root.exists() && !root.is_dir() {
+            return Err(refuse("it is a file, expected a folder".into()));
+        }
+        let occupied = root.is_dir()
+            && fs::read_dir(&root)
+                .map_err(|e| refuse(format!("cannot be read ({e})")))?
+                .any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOCK));
+        if occupied && !force && !may_continue(&root) {
+            return Err(refuse(
+                "there are results already; name another folder or replace them with --force"
+                    .into(),
+            ));
+        }
+        fs::create_dir_all(&root).map_err(|e| refuse(format!("cannot be created ({e})")))?;
+        let path = root.join(LOCK);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path);
+        let lock = lock.map_err(|e| refuse(format!("is not writable ({e})")))?;
+        if !taken(&lock) {
+            let holder = fs::read_to_string(root.join(LOCK)).unwrap_or_default();
+            let holder = holder.trim();
+            return Err(refuse(format!(
+                "another process ({holder}) works in this folder"
+            )));
+        }
+        if occupied && force {
+            remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
+        }
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder in it, created.
+    pub fn subfolder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.root.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The folder of finished trainings.
+    pub fn trials(&self) -> PathBuf {
+        self.root.join(TRIALS)
+    }
+
+    /// Writes a file whole.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        write_whole(&self.root.join(name), text.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Takes the lock of a folder, and writes into it who did.
+fn taken(lock: &File) -> bool {
+    // Whoever only looks whether it is held holds it for a moment.
+    for _ in 0..20 {
+        match lock.try_lock() {
+            Ok(()) => {
+                let _ = lock.set_len(0);
+                let _ = (&*lock).write_all(std::process::id().to_string().as_bytes());
+                return true;
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(25)),
+            // Some network file systems have no locks; work there goes on as it did without.
+            Err(TryLockError::Error(_)) => return true,
+        }
+    }
+    false
+}
+
+/// The folder of a method, or of a chain such as `adam:500+hig`.
+pub fn folder_of(method: &str) -> String {
+    method.replace(':', "-")
+}
+
+/// Creates the next free `runs/NAME-N`, so that no other process takes it meanwhile.
+fn next_free(name: &str) -> Result<PathBuf> {
+    let runs = Path::new("runs");
+    let refuse = |e| Refused::because(format_args!("{}: cannot be created ({e})", runs.display()));
+    fs::create_dir_all(runs).map_err(refuse)?;
+    for n in 1.. {
+        let path = runs.join(format!("{name}-{n}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(refuse(e)),
+        }
+    }
+    unreachable!("there is always a next number")
+}
+
+/// Removes what an earlier run left, and nothing else that may lie in the folder.
+fn remove_results(root: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir()
+            && (path.join(metrics::FILE).is_file() || name == "figures" || name == TRIALS)
+        {
+            fs::remove_dir_all(&path)?;
+        } else if RESULTS.iter().any(|known| name == *known) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a process works in the folder. The lock is shared, so that readers do not take each other
+/// for the run, and is let go at once.
+pub fn held(path: &Path) -> bool {
+    File::open(path.join(LOCK))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}

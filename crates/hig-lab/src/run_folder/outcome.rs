@@ -1,0 +1,290 @@
+//! How the training of a method ended, as `outcome.toml` in its folder tells.
+
+use super::bounded_file;
+use anyhow::{Context, Result};
+use hig::files::write_whole;
+use hig::trainer::{self, Stop};
+use std::path::Path;
+
+/// The file.
+pub const FILE: &str = "outcome.toml";
+
+/// The end of a training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Updates done.
+    pub updates: usize,
+    /// Passes over the training samples.
+    pub epochs: f64,
+    /// Time of the updates alone.
+    pub seconds: f64,
+    /// Mean loss of the training samples.
+    pub train_loss: f64,
+    /// Mean loss of the test samples.
+    pub test_loss: f64,
+    /// Why it ended, in words.
+    pub stop: String,
+    /// Why it ended, as one of a few reasons.
+    pub reason: Reason,
+    /// What an update consumed, in words: "Gram matrix, 512 x 2956".
+    pub consumed: String,
+    /// The methods in order, each with the update that it began after.
+    pub phases: Vec<(usize, String)>,
+}
+
+/// Reasons to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The budget is used up.
+    Budget,
+    /// The user asked for it.
+    Interrupted,
+    /// Something failed, such as a full disk.
+    Failed,
+    /// A loss or a parameter would not be finite.
+    Diverged,
+}
+
+impl Reason {
+    const NAMES: [(&'static str, Self); 4] = [
+        ("budget", Self::Budget),
+        ("interrupted", Self::Interrupted),
+        ("diverged", Self::Diverged),
+        ("failed", Self::Failed),
+    ];
+
+    /// By its name in files; the budget where it is another.
+    pub fn named(name: &str) -> Self {
+        let mut names = Self::NAMES.iter();
+        let found = names.find(|(known, _)| *known == name);
+        found.map_or(Self::Budget, |(_, reason)| *reason)
+    }
+
+    /// By the words of a [`Stop`], where nothing else tells.
+    pub fn of_words(stop: &str) -> Self {
+        match stop {
+            "interrupted" => Self::Interrupted,
+            stop if stop.starts_with("failed after") => Self::Failed,
+            stop if stop.starts_with("loss is") || stop.contains("is not finite") => Self::Diverged,
+            _ => Self::Budget,
+        }
+    }
+
+    fn of(stop: &Stop) -> Self {
+        match stop {
+            Stop::Budget => Self::Budget,
+            Stop::Asked => Self::Interrupted,
+            Stop::LossNotFinite { .. } | Stop::ParametersNotFinite { .. } => Self::Diverged,
+            Stop::Failed { .. } => Self::Failed,
+        }
+    }
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        let names = Self::NAMES.iter();
+        names
+            .clone()
+            .find(|(_, reason)| *reason == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// How a training stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Not begun.
+    Waiting,
+    /// A process is at work in the run's folder.
+    Running,
+    /// It has ended. After an interruption or a failure `hig resume` goes on.
+    Ended(Reason),
+}
+
+impl State {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Ended(Reason::Budget) => "finished",
+            Self::Ended(reason) => reason.name(),
+        }
+    }
+
+    /// By the reason that an outcome tells, whether there are metrics, and whether a process holds the
+    /// lock of the run.
+    pub fn of(ended: Option<Reason>, begun: bool, held: bool) -> Self {
+        match (ended, begun, held) {
+            (Some(reason), _, _) => Self::Ended(reason),
+            (None, false, _) => Self::Waiting,
+            (None, true, true) => Self::Running,
+            (None, true, false) => Self::Ended(Reason::Interrupted),
+        }
+    }
+}
+
+impl Outcome {
+    /// The end of a training, with what its updates consumed and its phases.
+    pub fn new(outcome: &trainer::Outcome, consumed: String, phases: Vec<(usize, String)>) -> Self {
+        Self {
+            updates: outcome.updates,
+            epochs: outcome.epochs,
+            seconds: outcome.seconds,
+            train_loss: outcome.train_loss,
+            test_loss: outcome.test_loss,
+            stop: outcome.stop.to_string(),
+            reason: Reason::of(&outcome.stop),
+            consumed,
+            phases,
+        }
+    }
+
+    /// One line for a training that has just ended.
+    pub fn line(&self, method: &str) -> String {
+        format!(
+            "{method:<6} {:>8} updates in {:.1} s: train loss {:.2e}, test loss {:.2e} ({})",
+            self.updates, self.seconds, self.train_loss, self.test_loss, self.stop
+        )
+    }
+
+    /// Writes the file whole.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_whole(&folder.join(FILE), self.text().as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads the file; none where it is missing or damaged, as after a training that did not end.
+    pub fn read(folder: &Path) -> Option<Self> {
+        Self::parse(&bounded_file::read_text(&folder.join(FILE), bounded_file::TEXT).ok()?)
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> String {
+        self.to_toml().to_string()
+    }
+
+    /// Reads the text of the file; none where it is damaged.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::from_toml(&text.parse().ok()?)
+    }
+
+    /// Removes the file: the training goes on.
+    pub fn forget(folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).with_context(|| path.display().to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As the table of the file.
+    pub fn to_toml(&self) -> toml::Table {
+        let phases = self
+            .phases
+            .iter()
+            .map(|(update, name)| toml::Value::Array(vec![count(*update), name.clone().into()]));
+        toml::Table::from_iter([
+            ("updates".into(), count(self.updates)),
+            ("epochs".into(), self.epochs.into()),
+            ("seconds".into(), self.seconds.into()),
+            ("train_loss".into(), self.train_loss.into()),
+            ("test_loss".into(), self.test_loss.into()),
+            ("stop".into(), self.stop.clone().into()),
+            ("ended".into(), self.reason.name().into()),
+            ("consumed".into(), self.consumed.clone().into()),
+            ("phases".into(), toml::Value::Array(phases.collect())),
+        ])
+    }
+
+    /// Reads the table of the file; none where something is missing.
+    pub fn from_toml(table: &toml::Table) -> Option<Self> {
+        let float = |name: &str| table.get(name)?.as_float();
+        let text = |name: &str| Some(table.get(name)?.as_str()?.to_owned());
+        let count = |value: &toml::Value| usize::try_from(value.as_integer()?).ok();
+        let ended = text("ended")?;
+        let phases = table.get("phases")?.as_array()?.iter().map(|phase| {
+            let [update, name] = &phase.as_array()?[..] else {
+                return None;
+            };
+            Some((count(update)?, name.as_str()?.to_owned()))
+        });
+        Some(Self {
+            updates: count(table.get("updates")?)?,
+            epochs: float("epochs")?,
+            seconds: float("seconds")?,
+            train_loss: float("train_loss")?,
+            test_loss: float("test_loss")?,
+            stop: text("stop")?,
+            reason: Reason::NAMES.iter().find(|(name, _)| *name == ended)?.1,
+            consumed: text("consumed")?,
+            phases: phases.collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// The reason that the table of such a file tells, even one in which other things are missing.
+pub fn reason(table: &toml::Table) -> Reason {
+    let name = table.get("ended").and_then(toml::Value::as_str);
+    Reason::named(name.unwrap_or_default())
+}
+
+fn count(number: usize) -> toml::Value {
+    toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_end_travels_through_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Outcome::read(folder.path()), None);
+        for (_, reason) in Reason::NAMES {
+            let outcome = Outcome {
+                updates: 7,
+                epochs: 0.1 + 0.2,
+                seconds: 1e-9,
+                train_loss: 1e-300,
+                test_loss: f64::INFINITY,
+                stop: "failed after update 7: \"x\"".into(),
+                reason,
+                consumed: "gradient, 1 x 2".into(),
+                phases: vec![(0, "adam".into()), (5, "hig".into())],
+            };
+            outcome.write(folder.path()).unwrap();
+            assert_eq!(Outcome::read(folder.path()), Some(outcome));
+        }
+        std::fs::write(folder.path().join(FILE), "updates = 7").unwrap();
+        assert_eq!(Outcome::read(folder.path()), None);
+        Outcome::forget(folder.path()).unwrap();
+        Outcome::forget(folder.path()).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(
+            (updates, reason) in (0..=i64::MAX as usize, 0..4_usize),
+            numbers in prop::array::uniform4(any::<f64>()),
+            texts in prop::array::uniform2(any::<String>()),
+            phases in prop::collection::vec((0..=i64::MAX as usize, any::<String>()), 0..4),
+        ) {
+            let [epochs, seconds, train_loss, test_loss] = numbers;
+            let [stop, consumed] = texts;
+            let reason = Reason::NAMES[reason].1;
+            let outcome = Outcome {
+                updates, epochs, seconds, train_loss, test_loss, stop, reason, consumed, phases,
+            };
+            let text = outcome.text();
+            let read = Outcome::parse(&text).unwrap();
+            prop_assert_eq!(read.text(), text);
+            // Of NaN only that it is one is written.
+            if numbers.iter().all(|number| !number.is_nan()) {
+                prop_assert_eq!(read, outcome);
+            }
+        }
+    }
+}

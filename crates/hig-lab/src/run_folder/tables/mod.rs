@@ -1,0 +1,14 @@
+//! CSV files: written line by line, and read in bounded memory while another process may be writing them.
+
+mod bounded_rows;
+mod columns;
+pub mod csv_rows;
+mod cut;
+mod growing;
+pub mod series;
+mod whole_lines;
+
+pub use columns::Columns;
+pub use cut::cut_tables;
+pub use growing::Lines;
+pub use whole_lines::WholeLines;
