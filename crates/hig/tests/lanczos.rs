@@ -146,9 +146,7 @@ fn what_is_not_finite_is_an_error() {
     j[(2, 2)] = f64::NAN;
     let filter = Filter::truncated(0.5, 1e-6);
     let jacobian = ExplicitJacobian::new(&j);
-    let error = Decomposition::of(&jacobian, &[1.0; 5], &filter, Route::Lanczos, 1e-3)
-        .map(|_| ())
-        .unwrap_err();
+    let error = Decomposition::of(&jacobian, &[1.0; 5], &filter, Route::Lanczos, 1e-3).unwrap_err();
     assert!(matches!(error, Error::Decomposition { .. }), "{error}");
     assert!(error.to_string().contains("not finite"), "{error}");
 }

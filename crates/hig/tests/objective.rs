@@ -93,7 +93,8 @@ fn assert_order(name: &str, problem: &Problem, at: &[f64], alone: &[Vec<u64>], o
     let batch = Batch::new(parts(problem), &problem.train, at);
     for &q in order {
         let (question, ask) = QUESTIONS[q];
-        assert_eq!(ask(&batch), alone[q], "{name}: {question} in {order:?}");
+        let same = ask(&batch) == alone[q];
+        assert!(same, "{name}: {question} in {order:?}");
     }
 }
 
@@ -423,13 +424,9 @@ fn every_method_that_sees_the_whole_objective_trains_one_without_network_and_phy
     for problem in [plane(), growth()] {
         let start = problem.initial_parameters(0);
         let before = loss_of(&problem, &start, &problem.train);
-        for mut method in methods() {
+        for method in methods() {
             if method.name() == "sip" {
                 continue;
-            }
-            if ["hig", "gn"].contains(&method.name()) {
-                // A half-inverse step of a mean is long in units of a loss this flat.
-                method.set("learning_rate", "0.5").unwrap();
             }
             let outcome = trained(&problem, method.as_ref(), SAMPLES, 60);
             let name = method.name();
