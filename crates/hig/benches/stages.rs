@@ -10,11 +10,11 @@ mod common;
 #[path = "../tests/common/mod.rs"]
 mod oracles;
 
-use common::{Case, Condensed};
+use common::{Case, Condensed, done};
 use divan::Bencher;
 use faer::Side;
 use hig::linalg::Mat;
-use hig::objective::{ExplicitJacobian, Jacobian};
+use hig::objective::{ExplicitJacobian, Jacobian, Linearized};
 use hig::spectral::{Filter, Route};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ mod stages {
     fn physics_rows(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         bencher.with_inputs(|| case.at()).bench_local_refs(|at| {
-            at.physics_rows();
+            done(at.physics_rows());
         });
     }
 
@@ -59,7 +59,7 @@ mod stages {
     fn rows_back(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
-        let (network, rows) = (&case.problem.network, at.physics_rows());
+        let (network, rows) = (&case.parts().network, done(at.physics_rows()));
         bencher.bench_local(|| {
             network.backward(
                 &case.parameters,
@@ -86,7 +86,10 @@ mod stages {
         let (g, filter, matrix) = (at.cotangent(), case.filter(), case.condensed(&at));
         bencher
             .with_inputs(|| Condensed::new(&at, matrix.clone()))
-            .bench_local_refs(|j| j.decompose(&g, &filter, case.method.decomposition.accuracy));
+            .bench_local_refs(|j| {
+                let parts = j.decompose(g, &filter, case.method.decomposition.accuracy);
+                parts.into_spectrum()
+            });
     }
 
     #[divan::bench(args = SYSTEMS)]
@@ -95,8 +98,8 @@ mod stages {
         let at = case.at_with_rows();
         let (g, filter) = (at.cotangent(), case.filter());
         let j = Condensed::new(&at, case.condensed(&at));
-        let parts = j.decompose(&g, &filter, case.method.decomposition.accuracy);
-        bencher.bench_local(|| parts.direction(&j, &filter));
+        let parts = j.decompose(g, &filter, case.method.decomposition.accuracy);
+        bencher.bench_local(|| parts.direction(&filter));
     }
 
     #[divan::bench(args = SYSTEMS)]
@@ -104,7 +107,7 @@ mod stages {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         let g = at.cotangent();
-        bencher.bench_local(|| at.vjp(&g));
+        bencher.bench_local(|| at.vjp(g));
     }
 
     #[divan::bench(args = SYSTEMS)]
@@ -120,13 +123,13 @@ mod stages {
         let (g, filter, matrix) = (at.cotangent(), case.filter(), case.condensed(&at));
         bencher
             .with_inputs(|| Condensed::new(&at, matrix.clone()))
-            .bench_local_refs(|j| j.solve(&g, &filter, case.method.decomposition.accuracy));
+            .bench_local_refs(|j| j.solve(g, &filter, case.method.decomposition.accuracy));
     }
 
     #[divan::bench(args = SYSTEMS)]
     fn faer(bencher: Bencher<'_, '_>, system: &str) {
         let case = Case::of_system(system);
-        super::faer(bencher, &case.condensed(&case.at()));
+        super::faer(bencher, &case.condensed(&case.at()).into_lower());
     }
 }
 
@@ -151,7 +154,7 @@ mod growth_with_n {
     #[divan::bench(args = SIZES)]
     fn solve(bencher: Bencher<'_, '_>, n: usize) {
         let (jacobian, g) = graded(n);
-        let (matrix, filter) = (jacobian.gram(), Filter::truncated(0.5, 1e-5));
+        let (matrix, filter) = (done(jacobian.gram()), Filter::truncated(0.5, 1e-5));
         bencher
             .with_inputs(|| Condensed::new(&jacobian, matrix.clone()))
             .bench_local_refs(|j| j.solve(&g, &filter, 1e-3));
@@ -159,7 +162,7 @@ mod growth_with_n {
 
     #[divan::bench(args = SIZES)]
     fn faer(bencher: Bencher<'_, '_>, n: usize) {
-        super::faer(bencher, &graded(n).0.gram());
+        super::faer(bencher, &done(graded(n).0.gram()).into_lower());
     }
 }
 
@@ -171,8 +174,7 @@ fn gram(bencher: Bencher<'_, '_>, case: &Case) {
 
 fn product(bencher: Bencher<'_, '_>, case: &Case) {
     let at = case.at_with_rows();
-    let v = at.cotangent();
-    bencher.bench_local(|| at.gram_times(&v));
+    bencher.bench_local(|| at.jvp(&done(at.vjp(at.cotangent()))));
 }
 
 /// Poisson, n = 512, two hidden layers of a width.

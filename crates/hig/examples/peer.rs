@@ -19,8 +19,8 @@
 //! training samples every EVERY updates and ends below LOSS or after MOST updates.
 
 use hig::files::Tensors;
-use hig::linalg::{Mat, MatRef};
-use hig::objective::{Jacobian, Linearization, Model};
+use hig::linalg::{Mat, MatRef, Symmetric};
+use hig::objective::{Jacobian, Linearized, Objective, Reduction};
 use hig::settings::{Settings, Value};
 use hig::spectral::{Decomposition, Route, TreatmentKind};
 use hig::step::{Method, Spectral, Step};
@@ -70,7 +70,7 @@ impl Peer {
             }
         }
         let problem = system.problem(SEED);
-        let weights = problem.network.initial_parameters(SEED);
+        let weights = problem.initial_parameters(SEED);
         let batch = Batches::new(&problem, training.batch, Order::Fixed, SEED).next_batch();
         Ok(Self {
             system,
@@ -102,7 +102,8 @@ impl Peer {
     }
 
     fn describe(&self) -> String {
-        let widths = self.problem.physics.widths();
+        let parts = self.problem.through_physics();
+        let summed = parts.is_some_and(|parts| parts.reduction == Reduction::Sum);
         format!(
             "{{\"system\":{},\"method\":{},\"batch\":{},\"parameters\":{},\"outputs\":{},\
              \"summed\":{}}}",
@@ -110,27 +111,33 @@ impl Peer {
             json(self.method.settings().iter().map(|s| (s.name, &s.value))),
             self.batch.len(),
             self.weights.len(),
-            widths.output,
-            self.problem.reduction.scale(2) > 1.0,
+            self.problem.train.target.ncols(),
+            summed,
         )
     }
 
     fn export(&self, file: &Path) -> Outcome<String> {
-        let at = Linearization::new(self.problem.model(), &self.batch, &self.weights);
+        let at = self.at()?;
         let mut tensors = Tensors::default();
-        for view in self.problem.network.views() {
+        for view in self.problem.parameters() {
             tensors.insert(&view.name, view.shape, self.weights[view.range].to_vec());
         }
         let train = &self.problem.train;
         tensors.insert_matrix("train.input", &train.input);
         tensors.insert_matrix("train.target", &train.target);
-        tensors.insert_matrix("y", at.y());
-        let g = at.cotangent();
+        let parts = at.through_physics().ok_or("no physics")?;
+        tensors.insert_matrix("y", parts.y());
+        let g = at.cotangent().to_vec();
         tensors.insert("g", vec![g.len()], g);
-        let all = self.problem.model().loss(&self.weights, train);
+        let all = self.problem.objective.loss(&self.weights, train)?;
         tensors.insert("loss", vec![2], vec![at.loss(), all]);
         tensors.save(file)?;
         Ok("written".into())
+    }
+
+    /// The first batch at the initial weights.
+    fn at(&self) -> hig::Result<Box<dyn Linearized + '_>> {
+        self.problem.objective.linearize(&self.batch, &self.weights)
     }
 
     /// Milliseconds of one update, forward pass to new weights, with these.
@@ -138,7 +145,7 @@ impl Peer {
         let mut step = method.start()?;
         let clock = Instant::now();
         let delta = delta(
-            self.problem.model(),
+            self.problem.objective.as_ref(),
             &self.batch,
             weights,
             step.as_mut(),
@@ -150,8 +157,11 @@ impl Peer {
     }
 
     fn save_step(&self, method: &Spectral, file: &str) -> Outcome<String> {
-        let at = Linearization::new(self.problem.model(), &self.batch, &self.weights);
-        let delta = method.start()?.step(&at, method.learning_rate)?.delta;
+        let at = self.at()?;
+        let delta = method
+            .start()?
+            .step(at.as_ref(), method.learning_rate)?
+            .delta;
         let mut tensors = Tensors::default();
         tensors.insert("delta", vec![delta.len()], delta);
         tensors.save(Path::new(file))?;
@@ -160,16 +170,19 @@ impl Peer {
 
     /// Milliseconds of K (with physics rows), then of the decomposition with f(K)·g.
     fn decompose(&self) -> Outcome<Vec<f64>> {
-        let at = Linearization::new(self.problem.model(), &self.batch, &self.weights);
+        let at = self.at()?;
         let (g, filter) = (at.cotangent(), self.method.filter());
         let clock = Instant::now();
-        let gram = at.gram();
+        let gram = at.gram()?;
         let building = milliseconds(clock);
-        let held = Held { at: &at, gram };
+        let held = Held {
+            at: at.as_ref(),
+            gram,
+        };
         let clock = Instant::now();
         let parts = Decomposition::of(
             &held,
-            &g,
+            g,
             &filter,
             Route::Gram,
             self.method.decomposition.accuracy,
@@ -179,13 +192,13 @@ impl Peer {
     }
 
     fn train(&self, goal: f64, every: usize, most: usize) -> Outcome<String> {
-        let model = self.problem.model();
+        let objective = self.problem.objective.as_ref();
         let mut batches = Batches::new(&self.problem, self.training.batch, Order::Fixed, 0);
         let mut weights = self.weights.clone();
         let mut step = self.method.start()?;
         let (mut seconds, mut updates) = (0.0, 0);
         loop {
-            let loss = model.loss(&weights, &self.problem.train);
+            let loss = objective.loss(&weights, &self.problem.train)?;
             // A loss that is not a number ends the training too.
             let above = loss.partial_cmp(&goal) == Some(std::cmp::Ordering::Greater);
             if !above || updates >= most {
@@ -194,7 +207,7 @@ impl Peer {
             let clock = Instant::now();
             for _ in 0..every {
                 let batch = batches.next_batch();
-                let delta = delta(model, &batch, &weights, step.as_mut(), &self.method)?;
+                let delta = delta(objective, &batch, &weights, step.as_mut(), &self.method)?;
                 for (weight, d) in weights.iter_mut().zip(delta) {
                     *weight += d;
                 }
@@ -207,13 +220,13 @@ impl Peer {
 
 /// The change of the weights by one batch, as a training computes it.
 fn delta(
-    model: Model<'_>,
+    objective: &dyn Objective,
     batch: &Dataset,
     weights: &[f64],
     step: &mut dyn Step,
     method: &Spectral,
 ) -> Outcome<Vec<f64>> {
-    let (loss, update) = compute(model, batch, weights, step, method.learning_rate)?;
+    let (loss, update) = compute(objective, batch, weights, step, method.learning_rate)?;
     let update = update.ok_or_else(|| format!("the loss is {loss}"))?;
     Ok(update.delta)
 }
@@ -251,8 +264,8 @@ fn json<'a>(settings: impl Iterator<Item = (&'static str, &'a Value)>) -> String
 
 /// A linearization whose K is already there.
 struct Held<'a> {
-    at: &'a Linearization<'a>,
-    gram: Mat<f64>,
+    at: &'a dyn Linearized,
+    gram: Symmetric,
 }
 
 impl Jacobian for Held<'_> {
@@ -262,25 +275,28 @@ impl Jacobian for Held<'_> {
     fn columns(&self) -> usize {
         self.at.columns()
     }
-    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+    fn vjp(&self, w: &[f64]) -> hig::Result<Vec<f64>> {
         self.at.vjp(w)
     }
-    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+    fn jvp(&self, v: &[f64]) -> hig::Result<Vec<f64>> {
         self.at.jvp(v)
     }
-    fn gram(&self) -> Mat<f64> {
-        self.gram.clone()
+    fn gram(&self) -> hig::Result<Symmetric> {
+        Ok(self.gram.clone())
     }
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+    fn image_gram(&self, w: MatRef<'_, f64>) -> hig::Result<Symmetric> {
         self.at.image_gram(w)
     }
-    fn normal(&self) -> Mat<f64> {
+    fn normal(&self) -> hig::Result<Symmetric> {
         self.at.normal()
     }
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> hig::Result<Symmetric> {
         self.at.normal_image_gram(v)
     }
-    fn transposed(&self) -> Mat<f64> {
-        self.at.transposed_jacobian()
+    fn transposed(&self) -> hig::Result<Mat<f64>> {
+        self.at.transposed()
+    }
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> hig::Result<Box<dyn Jacobian + 's>> {
+        self.at.scaled_rows(factors)
     }
 }

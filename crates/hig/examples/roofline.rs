@@ -14,9 +14,10 @@
 #[path = "../benches/common/mod.rs"]
 mod common;
 
-use common::{Case, Condensed, headline, seconds, seconds_on};
+use common::{Case, Condensed, done, headline, seconds, seconds_on};
 use faer::{Accum, Side};
 use hig::linalg::{self, Mat, MatMut};
+use hig::objective::{Jacobian, Linearized};
 use hig::spectral::Route;
 use rayon::prelude::*;
 
@@ -136,7 +137,7 @@ struct Sizes {
 
 impl Sizes {
     fn of(case: &Case) -> Self {
-        let network = &case.problem.network;
+        let network = &case.parts().network;
         let views = network.views();
         let weights = views.iter().filter(|view| view.shape.len() == 2);
         let samples = case.batch.len();
@@ -230,26 +231,27 @@ impl Measured {
         let sizes = Sizes::of(case);
         let at = case.at_with_rows();
         let (g, filter) = (at.cotangent(), case.filter());
-        let (network, parameters) = (&case.problem.network, &case.parameters);
-        let (physics, batch) = (case.problem.physics.as_ref(), &case.batch);
-        let simulate = || physics.record(batch.state.as_ref(), at.control().as_ref());
+        let (network, parameters) = (&case.parts().network, &case.parameters);
+        let (physics, batch) = (case.parts().physics.as_ref(), &case.batch);
+        let simulate = || done(physics.record(batch.state.as_ref(), at.control().as_ref()));
         let forward = seconds(|| network.forward(parameters, batch.input.as_ref()));
         let simulation = seconds(simulate);
         let rows = seconds_on(simulate, |record| record.rows());
         let rows_back = seconds(|| {
-            let (values, rows) = (at.activations(), at.physics_rows());
+            let (values, rows) = (at.activations(), done(at.physics_rows()));
             network.backward(parameters, values, rows, |_, _, _, _| ());
         });
         let gram = seconds(|| at.gram()) - rows_back;
-        let matrix = at.gram();
+        let matrix = done(at.gram());
         let fresh = || Condensed::new(&at, matrix.clone());
-        let decompose =
-            |j: &Condensed<'_>| j.decompose(&g, &filter, case.method.decomposition.accuracy);
-        let decomposition = seconds_on(fresh, |j| decompose(&j));
+        let accuracy = case.method.decomposition.accuracy;
+        let decomposition =
+            seconds_on(fresh, |j| j.decompose(g, &filter, accuracy).into_spectrum());
+        let lower = matrix.clone().into_lower();
         let j = fresh();
-        let parts = decompose(&j);
-        let combination = seconds(|| parts.direction(&j, &filter));
-        let backward = seconds(|| at.vjp(&g));
+        let parts = j.decompose(g, &filter, accuracy);
+        let combination = seconds(|| parts.direction(&filter));
+        let backward = seconds(|| at.vjp(g));
         Self {
             stages: vec![
                 ("network, forward", Some(sizes.forward()), forward),
@@ -263,7 +265,7 @@ impl Measured {
             ],
             update: seconds(|| case.update()),
             solve: decomposition + combination,
-            eigenvectors: seconds(|| matrix.self_adjoint_eigen(Side::Lower)),
+            eigenvectors: seconds(|| lower.self_adjoint_eigen(Side::Lower)),
             deflated: j.deflated(),
         }
     }

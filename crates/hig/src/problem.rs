@@ -92,6 +92,11 @@ impl Problem {
         self.objective.through_physics()
     }
 
+    /// The same, to replace one of them: another loss, network or physics for the samples of a system.
+    pub fn through_physics_mut(&mut self) -> Option<&mut ThroughPhysics> {
+        self.objective.through_physics_mut()
+    }
+
     /// Checks that samples and objective fit together and that all samples are finite.
     ///
     /// # Errors

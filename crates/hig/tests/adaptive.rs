@@ -6,7 +6,7 @@ use common::*;
 use hig::linalg::Mat;
 use hig::loss::SquaredError;
 use hig::network::{Activation, Initializer, Network};
-use hig::objective::{Consumes, Linearization};
+use hig::objective::Consumes;
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::spectral::{Decomposition, Filter, Route, Treatment};
 use hig::step::{AdaptiveHalfInverse, Method, Step};
@@ -17,8 +17,8 @@ use hig::{Dataset, Problem};
 
 /// The update for all training samples at once.
 fn update(step: &mut dyn Step, problem: &Problem, at: &[f64]) -> Update {
-    let batch = Linearization::new(problem.model(), &problem.train, at);
-    step.step(&batch, 1.0).unwrap()
+    let batch = Batch::new(parts(problem), &problem.train, at);
+    step.step(&*batch, 1.0).unwrap()
 }
 
 fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64]) -> Update {
@@ -30,7 +30,7 @@ fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64]) -> Update {
 }
 
 fn loss(problem: &Problem, at: &[f64]) -> f64 {
-    problem.model().loss(at, &problem.train)
+    loss_of(problem, at, &problem.train)
 }
 
 fn diagnostic(update: &Update, name: &str) -> f64 {
@@ -43,7 +43,7 @@ fn trained(problem: &Problem, method: &dyn Method, batch: usize, budget: Budget)
         batch,
         ..Training::default()
     };
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     train(problem, method, start, &training, budget, 0, &mut []).unwrap()
 }
 
@@ -55,17 +55,18 @@ fn the_model_along_a_direction_is_that_of_the_products_with_the_jacobian() {
             ..Toy::default()
         }
         .problem(0);
-        let at = problem.network.initial_parameters(0);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = problem.initial_parameters(0);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let filter = Filter {
             exponent: 0.3,
             treatment: Treatment::Damp { damping: 1e-4 },
         };
-        let parts = Decomposition::new(&batch, &filter, route, 1e-9).unwrap();
-        let direction = parts.direction(&batch, &filter);
+        let g = batch.cotangent();
+        let parts = Decomposition::of(&*batch, g, &filter, route, 1e-9).unwrap();
+        let direction = parts.direction(&filter).unwrap();
         let image = batch.jvp(&direction);
         let (length, decrease) = parts.line_minimum(&filter);
-        let (slope, square) = (dot(&batch.cotangent(), &image), dot(&image, &image));
+        let (slope, square) = (dot(g, &image), dot(&image, &image));
         assert!((length / (slope / square) - 1.0).abs() <= 1e-9, "{route}");
         assert!(
             (decrease / (0.5 * slope * slope / square) - 1.0).abs() <= 1e-9,
@@ -100,7 +101,7 @@ fn the_loss_of_the_samples_that_it_judges_by_never_rises() {
             ..AdaptiveHalfInverse::default()
         };
         let mut step = settings.start().unwrap();
-        let mut at = problem.network.initial_parameters(1);
+        let mut at = problem.initial_parameters(1);
         let mut last = loss(&problem, &at);
         for _ in 0..60 {
             let done = advance(step.as_mut(), &problem, &mut at);
@@ -138,8 +139,8 @@ fn at_an_optimum_and_without_a_jacobian_it_stays() {
         ..Toy::default()
     }
     .problem(0);
-    problem.physics = Box::new(Differentiated(Nothing));
-    let at = problem.network.initial_parameters(0);
+    parts_mut(&mut problem).physics = Box::new(Differentiated(Nothing));
+    let at = problem.initial_parameters(0);
     let delta = update(step.as_mut(), &problem, &at).delta;
     assert!(delta.iter().all(|d| *d == 0.0));
 }
@@ -191,7 +192,7 @@ fn it_never_diverges_on_the_toy() {
                 ..Toy::default()
             }
             .problem(seed);
-            let start = loss(&problem, &problem.network.initial_parameters(0));
+            let start = loss(&problem, &problem.initial_parameters(0));
             for batch in [64, 16] {
                 let method = AdaptiveHalfInverse::default();
                 let outcome = trained(&problem, &method, batch, Budget::updates(300));
@@ -290,9 +291,10 @@ fn after_equal_updates_it_is_below_plain_half_inverse_gradients() {
 
 #[test]
 fn a_large_batch_is_left_to_lanczos() {
-    let step = AdaptiveHalfInverse::default().start().unwrap();
-    assert_eq!(step.consumes(100, 200), Consumes::Gram);
-    assert_eq!(step.consumes(20_000, 30_000), Consumes::Products);
+    let method = AdaptiveHalfInverse::default();
+    let consumed = |n, p| method.consumes(n, p, usize::MAX);
+    assert_eq!(consumed(100, 200), Consumes::Gram);
+    assert_eq!(consumed(20_000, 30_000), Consumes::Products);
 }
 
 #[test]

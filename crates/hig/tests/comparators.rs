@@ -7,7 +7,7 @@ use hig::data::Dataset;
 use hig::linalg::Mat;
 use hig::loss::{Loss, SquaredError};
 use hig::network::{Activation, Initializer, Network};
-use hig::objective::{Consumes, Linearization};
+use hig::objective::{Consumes, Reduction};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::spectral::{DecompositionSettings, Route};
 use hig::step::{
@@ -31,8 +31,8 @@ const NAMES: [&str; 8] = [
 
 /// The update for all training samples at once.
 fn update(step: &mut dyn Step, problem: &Problem, at: &[f64]) -> Update {
-    let batch = Linearization::new(problem.model(), &problem.train, at);
-    step.step(&batch, 1.0).unwrap()
+    let batch = Batch::new(parts(problem), &problem.train, at);
+    step.step(&*batch, 1.0).unwrap()
 }
 
 fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64]) -> Update {
@@ -44,11 +44,11 @@ fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64]) -> Update {
 }
 
 fn gradient(problem: &Problem, at: &[f64]) -> Vec<f64> {
-    Linearization::new(problem.model(), &problem.train, at).gradient()
+    Batch::new(parts(problem), &problem.train, at).gradient()
 }
 
 fn loss(problem: &Problem, at: &[f64]) -> f64 {
-    problem.model().loss(at, &problem.train)
+    loss_of(problem, at, &problem.train)
 }
 
 fn diagnostic(update: &Update, name: &str) -> f64 {
@@ -132,9 +132,9 @@ fn the_means_of_adadelta_do_not_see_its_learning_rate() {
     let at = [0.4, -1.0, 0.2, 2.0];
     let [slow, full] = [0.1, 1.0].map(|rate| {
         let mut step = Adadelta::default().start().unwrap();
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
-        step.step(&batch, rate).unwrap();
-        step.step(&batch, rate).unwrap().delta
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
+        step.step(&*batch, rate).unwrap();
+        step.step(&*batch, rate).unwrap().delta
     });
     let scaled: Vec<f64> = full.iter().map(|d| 0.1 * d).collect();
     assert!(relative(&slow, &scaled) <= 1e-15);
@@ -183,7 +183,7 @@ fn least_squares(samples: usize, loss: SquaredError) -> (Problem, Vec<f64>) {
     };
     let network = Network::mlp(&[4, 3], Activation::Tanh, Initializer::Glorot);
     let problem = Problem::new(data(), data(), network, Differentiated(Mix), loss);
-    let start = vec![0.0; problem.network.parameter_count()];
+    let start = vec![0.0; problem.parameter_count()];
     let (hessian, gradient) = gauss_newton(&problem, &start);
     let solution = solve(&hessian, &gradient).iter().map(|x| -x).collect();
     (problem, solution)
@@ -191,11 +191,17 @@ fn least_squares(samples: usize, loss: SquaredError) -> (Problem, Vec<f64>) {
 
 /// JᵀCJ from the dense J, with C from differences of the loss's own gradient, and Jᵀg.
 fn gauss_newton(problem: &Problem, at: &[f64]) -> (Mat<f64>, Vec<f64>) {
-    let batch = Linearization::new(problem.model(), &problem.train, at);
+    let batch = Batch::new(parts(problem), &problem.train, at);
     let (j, y, target) = (batch.jacobian(), batch.y(), &problem.train.target);
-    let slope = |y: &Mat<f64>| problem.loss.cotangent(y.as_ref(), target.as_ref());
+    let loss = &parts(problem).loss;
+    let slope = |y: &Mat<f64>| loss.cotangents(y.as_ref(), target.as_ref());
     let ones = Mat::full(y.nrows(), y.ncols(), 1.0);
-    let c = entries(&(slope(&(y + &ones)) - slope(y)));
+    let of_samples = slope(&(y + &ones)) - slope(y);
+    let weight = match parts(problem).reduction {
+        Reduction::Mean => 1.0 / y.nrows() as f64,
+        Reduction::Sum => 1.0,
+    };
+    let c = entries(&(faer::Scale(weight) * of_samples));
     let scaled = Mat::from_fn(j.nrows(), j.ncols(), |r, k| c[r] * j[(r, k)]);
     (multiply(&transpose(&j), &scaled), batch.gradient())
 }
@@ -210,7 +216,7 @@ fn the_curvature_of_a_loss_is_the_difference_of_its_gradients() {
     let (y, target) = (normal(5, 3, 1), normal(5, 3, 2));
     let ones = Mat::full(5, 3, 1.0);
     for loss in losses() {
-        let slope = |y: &Mat<f64>| loss.cotangent(y.as_ref(), target.as_ref());
+        let slope = |y: &Mat<f64>| loss.cotangents(y.as_ref(), target.as_ref());
         let expected = slope(&(&y + &ones)) - slope(&y);
         let found = loss.curvature(y.as_ref(), target.as_ref());
         assert!(relative_matrix(&found, &expected) <= 1e-14);
@@ -222,7 +228,7 @@ fn lbfgs_reaches_the_solution_of_the_normal_equations() {
     // The weights make the last problem much worse conditioned than the others.
     for (loss, updates) in losses().into_iter().zip([30, 30, 130]) {
         let (problem, solution) = least_squares(40, loss);
-        let mut at = problem.network.initial_parameters(1);
+        let mut at = problem.initial_parameters(1);
         let mut step = Lbfgs::default().start().unwrap();
         for _ in 0..updates {
             advance(step.as_mut(), &problem, &mut at);
@@ -261,7 +267,7 @@ fn lbfgs_steps_along_the_direction_of_the_explicit_bfgs_matrix() {
             ..Lbfgs::default()
         };
         let (mut step, mut pairs) = (settings.start().unwrap(), Vec::new());
-        let mut at = problem.network.initial_parameters(2);
+        let mut at = problem.initial_parameters(2);
         for _ in 0..8 {
             let before = gradient(&problem, &at);
             let done = advance(step.as_mut(), &problem, &mut at);
@@ -291,7 +297,7 @@ fn lbfgs_steps_meet_the_wolfe_conditions() {
     }
     .problem(5);
     let mut step = Lbfgs::default().start().unwrap();
-    let mut at = problem.network.initial_parameters(5);
+    let mut at = problem.initial_parameters(5);
     for _ in 0..60 {
         let (before, slope) = (loss(&problem, &at), gradient(&problem, &at));
         let delta = advance(step.as_mut(), &problem, &mut at).delta;
@@ -308,13 +314,13 @@ fn a_full_undamped_levenberg_marquardt_step_solves_a_linear_problem() {
     for (samples, loss_of) in [4, 40].into_iter().flat_map(|s| losses().map(|l| (s, l))) {
         let (mut problem, _) = least_squares(samples, loss_of);
         if samples == 4 {
-            problem = problem.summed();
+            parts_mut(&mut problem).reduction = Reduction::Sum;
         }
         let settings = LevenbergMarquardt {
             damping: 1e-14,
             ..LevenbergMarquardt::default()
         };
-        let mut at = problem.network.initial_parameters(1);
+        let mut at = problem.initial_parameters(1);
         let before = gradient(&problem, &at);
         let done = advance(settings.start().unwrap().as_mut(), &problem, &mut at);
         assert!((diagnostic(&done, "gain_ratio") - 1.0).abs() <= 1e-10);
@@ -324,7 +330,7 @@ fn a_full_undamped_levenberg_marquardt_step_solves_a_linear_problem() {
     }
     for loss_of in losses() {
         let (problem, solution) = least_squares(40, loss_of);
-        let mut at = problem.network.initial_parameters(1);
+        let mut at = problem.initial_parameters(1);
         let mut step = LevenbergMarquardt::default().start().unwrap();
         for _ in 0..6 {
             advance(step.as_mut(), &problem, &mut at);
@@ -337,7 +343,7 @@ fn a_full_undamped_levenberg_marquardt_step_solves_a_linear_problem() {
 fn levenberg_marquardt_solves_the_damped_normal_equations() {
     let fraction = 0.03;
     for (_, problem) in small_problems(Activation::Tanh) {
-        let at = problem.network.initial_parameters(3);
+        let at = problem.initial_parameters(3);
         let (mut matrix, g) = gauss_newton(&problem, &at);
         let (_, eigenvalues, _) = jacobi_svd(&matrix);
         let damping = fraction * eigenvalues.iter().fold(0.0_f64, |a, b| a.max(*b));
@@ -389,7 +395,7 @@ fn levenberg_marquardt_is_the_same_in_sample_space_and_in_parameter_space() {
                 ..LevenbergMarquardt::default()
             };
             let mut step = settings.start().unwrap();
-            let mut at = problem.network.initial_parameters(7);
+            let mut at = problem.initial_parameters(7);
             for _ in 0..5 {
                 advance(step.as_mut(), &problem, &mut at);
             }
@@ -409,12 +415,12 @@ fn levenberg_marquardt_never_raises_the_loss_of_a_full_batch() {
         }
         .problem(3);
         let mut step = LevenbergMarquardt::default().start().unwrap();
-        let mut at = problem.network.initial_parameters(3);
+        let mut at = problem.initial_parameters(3);
         let first = loss(&problem, &at);
         let mut before = first;
         for k in 0..200 {
-            let batch = Linearization::new(problem.model(), &problem.train, &at);
-            let delta = step.step(&batch, rate).unwrap().delta;
+            let batch = Batch::new(parts(&problem), &problem.train, &at);
+            let delta = step.step(&*batch, rate).unwrap().delta;
             at = at.iter().zip(delta).map(|(p, d)| p + d).collect();
             let now = loss(&problem, &at);
             assert!(
@@ -462,7 +468,7 @@ fn a_rejected_trial_leaves_the_parameters_and_raises_the_damping() {
 fn spring_without_momentum_is_the_damped_gauss_newton_step() {
     let fraction = 0.03;
     for (_, problem) in small_problems(Activation::Tanh) {
-        let at = problem.network.initial_parameters(3);
+        let at = problem.initial_parameters(3);
         let (matrix, g) = gauss_newton(&problem, &at);
         let expected = proximal(&matrix, &g, fraction, &vec![0.0; g.len()]);
         for route in [Route::Auto, Route::Gram, Route::Normal, Route::Svd] {
@@ -511,14 +517,14 @@ fn spring_minimises_the_damped_model_around_a_part_of_its_last_step() {
             ..unlimited()
         };
         let mut step = settings.start().unwrap();
-        let mut at = problem.network.initial_parameters(3);
+        let mut at = problem.initial_parameters(3);
         let mut phi = vec![0.0; at.len()];
         for k in 0..5 {
             let (matrix, g) = gauss_newton(&problem, &at);
             let near: Vec<f64> = phi.iter().map(|p| momentum * p).collect();
             phi = proximal(&matrix, &g, fraction, &near);
-            let batch = Linearization::new(problem.model(), &problem.train, &at);
-            let delta = step.step(&batch, rate).unwrap().delta;
+            let batch = Batch::new(parts(&problem), &problem.train, &at);
+            let delta = step.step(&*batch, rate).unwrap().delta;
             let expected: Vec<f64> = phi.iter().map(|p| -rate * p).collect();
             assert!(relative(&delta, &expected) <= 1e-8, "update {k}");
             at = at.iter().zip(&delta).map(|(p, d)| p + d).collect();
@@ -540,7 +546,7 @@ fn an_undamped_spring_step_is_the_nearest_to_the_last_that_solves_the_batch() {
             ..unlimited()
         };
         let mut step = settings.start().unwrap();
-        let at = first.network.initial_parameters(1);
+        let at = first.initial_parameters(1);
         let earlier = update(step.as_mut(), &first, &at).delta;
         let delta = update(step.as_mut(), &second, &at).delta;
         let left = gradient(
@@ -554,7 +560,7 @@ fn an_undamped_spring_step_is_the_nearest_to_the_last_that_solves_the_batch() {
         assert!(dot(&left, &left).sqrt() <= 1e-9 * dot(&before, &before).sqrt());
 
         // The nearest: the difference has no part in the null space of J.
-        let batch = Linearization::new(second.model(), &second.train, &at);
+        let batch = Batch::new(parts(&second), &second.train, &at);
         let (_, sigma, v) = jacobi_svd(&batch.jacobian());
         let top = sigma.iter().fold(0.0_f64, |a, b| a.max(*b));
         let moved: Vec<f64> = delta
@@ -575,7 +581,7 @@ fn an_undamped_spring_step_is_the_nearest_to_the_last_that_solves_the_batch() {
 #[test]
 fn a_spring_step_is_no_longer_than_its_limit() {
     let (problem, _) = least_squares(40, SquaredError::sum());
-    let at = problem.network.initial_parameters(1);
+    let at = problem.initial_parameters(1);
     let full = update(unlimited().start().unwrap().as_mut(), &problem, &at).delta;
     for (scale, limit) in [(1.0, 1e-3), (10.0, 1e-3), (1e-3, 1e-3)] {
         let at: Vec<f64> = at.iter().map(|p| scale * p).collect();
@@ -604,7 +610,7 @@ fn gauss_newton_with_a_line_search_solves_least_squares_in_one_update() {
                 decomposition: DecompositionSettings::by(route),
                 ..GaussNewtonLineSearch::default()
             };
-            let mut at = problem.network.initial_parameters(1);
+            let mut at = problem.initial_parameters(1);
             let done = advance(settings.start().unwrap().as_mut(), &problem, &mut at);
             assert_eq!(diagnostic(&done, "step_length"), 1.0);
             assert!(relative(&at, &solution) <= 1e-8, "{route:?}");
@@ -616,8 +622,8 @@ fn gauss_newton_with_a_line_search_solves_least_squares_in_one_update() {
 fn the_line_search_goes_along_the_truncated_pseudo_inverse() {
     let cutoff = 1e-2;
     for (_, problem) in small_problems(Activation::Tanh) {
-        let at = problem.network.initial_parameters(3);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = problem.initial_parameters(3);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let (matrix, g) = gauss_newton(&problem, &at);
         // The eigenvalues of AᵀA are σ²: truncated at the square of the cut-off.
         let (_, eigenvalues, v) = jacobi_svd(&matrix);
@@ -635,7 +641,7 @@ fn the_line_search_goes_along_the_truncated_pseudo_inverse() {
             cutoff,
             ..GaussNewtonLineSearch::default()
         };
-        let done = settings.start().unwrap().step(&batch, 0.5).unwrap();
+        let done = settings.start().unwrap().step(&*batch, 0.5).unwrap();
         let length = diagnostic(&done, "step_length");
         let expected: Vec<f64> = expected.iter().map(|e| length * e).collect();
         assert!(length > 0.0 && relative(&done.delta, &expected) <= 1e-8);
@@ -651,12 +657,12 @@ fn the_line_search_lowers_the_loss_of_the_batch_by_enough_or_stays() {
         }
         .problem(3);
         let mut step = GaussNewtonLineSearch::default().start().unwrap();
-        let mut at = problem.network.initial_parameters(3);
+        let mut at = problem.initial_parameters(3);
         let first = loss(&problem, &at);
         let mut before = first;
         for k in 0..200 {
-            let batch = Linearization::new(problem.model(), &problem.train, &at);
-            let done = step.step(&batch, rate).unwrap();
+            let batch = Batch::new(parts(&problem), &problem.train, &at);
+            let done = step.step(&*batch, rate).unwrap();
             let slope = dot(&batch.gradient(), &done.delta);
             at = at.iter().zip(&done.delta).map(|(p, d)| p + d).collect();
             let now = loss(&problem, &at);
@@ -718,11 +724,11 @@ fn at_an_optimum_the_searching_methods_stay() {
 #[test]
 fn a_learning_rate_scales_the_step_that_a_line_search_found() {
     let (problem, _) = least_squares(40, SquaredError::sum());
-    let at = problem.network.initial_parameters(1);
+    let at = problem.initial_parameters(1);
     let [part, full] = [0.25, 1.0].map(|rate| {
         let mut step = Lbfgs::default().start().unwrap();
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
-        step.step(&batch, rate).unwrap().delta
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
+        step.step(&*batch, rate).unwrap().delta
     });
     let scaled: Vec<f64> = full.iter().map(|d| 0.25 * d).collect();
     assert!(relative(&part, &scaled) <= 1e-15);
@@ -730,7 +736,7 @@ fn a_learning_rate_scales_the_step_that_a_line_search_found() {
 
 #[test]
 fn comparators_state_what_they_consume() {
-    let consumes = |name: &str, n, p| method(name).unwrap().start().unwrap().consumes(n, p);
+    let consumes = |name: &str, n, p| method(name).unwrap().consumes(n, p, usize::MAX);
     for name in &NAMES[..5] {
         assert_eq!(consumes(name, 10, 20), Consumes::Gradient);
     }
@@ -828,7 +834,7 @@ fn comparators_lower_the_loss_of_every_system() {
                 // It takes every step, and almost undamped ones rise and fall on eight samples.
                 method.set("damping", "1e-2").unwrap();
             }
-            let start = problem.network.initial_parameters(1);
+            let start = problem.initial_parameters(1);
             let before = loss(&problem, &start);
             let outcome = train(
                 &problem,

@@ -59,7 +59,7 @@ fn extents_are_those_of_what_is_made() {
             samples as f64,
             "{case:?}"
         );
-        let parameters = problem.network.parameter_count();
+        let parameters = problem.parameter_count();
         assert_eq!(
             numbers(case.as_ref(), Content::Parameters),
             parameters as f64,

@@ -376,7 +376,7 @@ fn observed(observer: &mut dyn Observer) -> hig::trainer::Outcome {
         evaluate_every: 2,
         ..Training::default()
     };
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     let budget = Budget::updates(5);
     train(
         &problem,

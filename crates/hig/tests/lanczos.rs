@@ -2,14 +2,16 @@
 
 mod common;
 
-use common::{logarithmic, normal, reference_direction, relative, with_spectrum};
-use hig::linalg::{Mat, MatRef};
+use common::{
+    Batch, logarithmic, loss_of, normal, parts, reference_direction, relative, with_spectrum,
+};
+use hig::linalg::{Mat, MatRef, Symmetric};
 use hig::objective::{Consumes, ExplicitJacobian, Jacobian};
 use hig::spectral::{Decomposition, DecompositionSettings, Filter, Route, Treatment};
 use hig::step::{LevenbergMarquardt, Method, Spectral};
 use hig::systems::{Poisson, System};
 use hig::trainer::{Budget, Training, consumption, train};
-use hig::{Error, Linearization};
+use hig::{Error, Result};
 use proptest::prelude::*;
 
 fn column(n: usize, seed: u64) -> Vec<f64> {
@@ -22,7 +24,7 @@ fn errors(j: &Mat<f64>, g: &[f64], filter: &Filter, tolerance: f64) -> (f64, f64
     let parts = Decomposition::of(&jacobian, g, filter, Route::Lanczos, tolerance).unwrap();
     let exact = reference_direction(j, g, |sigma, largest| filter.weight(sigma, largest));
     let (vectors, estimate) = parts.krylov().unwrap();
-    let error = relative(&parts.direction(&jacobian, filter), &exact);
+    let error = relative(&parts.direction(filter).unwrap(), &exact);
     (error, estimate, vectors)
 }
 
@@ -103,7 +105,7 @@ fn damped_steps_and_later_questions() {
     let parts = Decomposition::of(&jacobian, &g, &asked, Route::Lanczos, 1e-8).unwrap();
     for filter in [asked, damped(1.0, 1e-2), damped(0.5, 1e-3)] {
         let exact = reference_direction(&j, &g, |sigma, largest| filter.weight(sigma, largest));
-        let error = relative(&parts.direction(&jacobian, &filter), &exact);
+        let error = relative(&parts.direction(&filter).unwrap(), &exact);
         assert!(error <= 1e-7, "{filter:?}: {error:e}");
     }
 }
@@ -114,7 +116,7 @@ fn what_is_degenerate_ends_in_a_defined_step() {
     let direction = |j: &Mat<f64>, g: &[f64]| {
         let jacobian = ExplicitJacobian::new(j);
         let parts = Decomposition::of(&jacobian, g, &filter, Route::Lanczos, 1e-3).unwrap();
-        parts.direction(&jacobian, &filter)
+        parts.direction(&filter).unwrap()
     };
     assert_eq!(direction(&Mat::zeros(5, 7), &[1.0; 5]), [0.0; 7]);
     let j = with_spectrum(5, 7, &[1.0, 0.5, 0.2, 0.1, 0.1], 2);
@@ -159,26 +161,29 @@ impl Jacobian for ProductsOnly {
     fn columns(&self) -> usize {
         self.0.columns()
     }
-    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
         self.0.vjp(w)
     }
-    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
         self.0.jvp(v)
     }
-    fn gram(&self) -> Mat<f64> {
+    fn gram(&self) -> Result<Symmetric> {
         panic!("K was formed")
     }
-    fn image_gram(&self, _: MatRef<'_, f64>) -> Mat<f64> {
+    fn image_gram(&self, _: MatRef<'_, f64>) -> Result<Symmetric> {
         panic!("images were formed")
     }
-    fn normal(&self) -> Mat<f64> {
+    fn normal(&self) -> Result<Symmetric> {
         panic!("JᵀJ was formed")
     }
-    fn normal_image_gram(&self, _: MatRef<'_, f64>) -> Mat<f64> {
+    fn normal_image_gram(&self, _: MatRef<'_, f64>) -> Result<Symmetric> {
         panic!("images were formed")
     }
-    fn transposed(&self) -> Mat<f64> {
+    fn transposed(&self) -> Result<Mat<f64>> {
         panic!("J was formed")
+    }
+    fn scaled_rows<'s>(&'s self, _: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        panic!("a J of ordinary size was scaled")
     }
 }
 
@@ -190,7 +195,7 @@ fn neither_k_nor_j_is_formed() {
     let filter = Filter::truncated(0.5, 1e-6);
     let parts = Decomposition::of(&jacobian, &g, &filter, Route::Lanczos, 1e-6).unwrap();
     let exact = reference_direction(&j, &g, |s, l| filter.weight(s, l));
-    assert!(relative(&parts.direction(&jacobian, &filter), &exact) < 1e-6);
+    assert!(relative(&parts.direction(&filter).unwrap(), &exact) < 1e-6);
 }
 
 proptest! {
@@ -252,12 +257,12 @@ fn a_small_memory_limit_makes_training_matrix_free() {
         memory_limit: 0.025,
         ..large.clone()
     };
-    let consumed = |training| consumption(&problem, &method, training).unwrap();
-    let p = problem.network.parameter_count();
+    let consumed = |training| consumption(&problem, &method, training);
+    let p = problem.parameter_count();
     assert_eq!(consumed(&large), (Consumes::Gram, 1024, p));
     assert_eq!(consumed(&small), (Consumes::Products, 1024, p));
 
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     let losses = [&large, &small].map(|training| {
         let budget = Budget::updates(3);
         let outcome = train(
@@ -281,7 +286,7 @@ fn every_spectral_method_trains_without_matrices() {
         ..Poisson::default()
     }
     .problem(0);
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     let route = Route::Lanczos;
     let methods: [Box<dyn Method>; 3] = [
         Box::new(Spectral {
@@ -304,7 +309,7 @@ fn every_spectral_method_trains_without_matrices() {
             batch: 8,
             ..Training::default()
         };
-        let before = problem.model().loss(&start, &problem.train);
+        let before = loss_of(&problem, &start, &problem.train);
         let outcome = train(
             &problem,
             method.as_ref(),
@@ -331,9 +336,9 @@ fn products_agree_with_the_gram_matrix() {
         ..Poisson::default()
     }
     .problem(0);
-    let parameters = problem.network.initial_parameters(1);
-    let at = Linearization::new(problem.model(), &problem.train, &parameters);
+    let parameters = problem.initial_parameters(1);
+    let at = Batch::new(parts(&problem), &problem.train, &parameters);
     let w = column(at.rows(), 2);
     let exact = hig::linalg::apply(at.gram().as_ref(), &w);
-    assert!(relative(&at.gram_times(&w), &exact) < 1e-12);
+    assert!(relative(&at.jvp(&at.vjp(&w)), &exact) < 1e-12);
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use hig::linalg::{self, Mat, stack};
+use hig::linalg::{self, Mat, Symmetric, stack};
 use hig::loss::SquaredError;
 use hig::network::{
     Activation, AveragePool2d, Boundary, Chain, Conv2d, Dense, Grid, Initializer, LayerNorm,
@@ -15,7 +15,7 @@ use hig::settings::Settings;
 use hig::step::{Adam, Spectral, method};
 use hig::systems::{Architecture, Poisson, System};
 use hig::trainer::{Budget, Stop, Training, train};
-use hig::{Dataset, Linearization, Problem};
+use hig::{Dataset, Problem, Result};
 use proptest::prelude::*;
 
 const TANH: Activation = Activation::Tanh;
@@ -262,24 +262,18 @@ fn check_matrices(name: &str, at: &dyn Jacobian, j: &Mat<f64>, tolerance: f64) {
     };
     let squared = |m: &Mat<f64>| linalg::product(m.transpose(), m.as_ref());
     let transposed = j.transpose().to_owned();
-    assert_eq!(at.transposed(), transposed, "{name}");
-    // Only the lower half counts.
-    let gram = at.gram();
-    let whole = Mat::from_fn(gram.nrows(), gram.ncols(), |i, j| {
-        gram[(i.max(j), i.min(j))]
-    });
-    close("K", whole, squared(&transposed));
-    close("normal", at.normal(), squared(j));
+    assert_eq!(at.transposed().unwrap(), transposed, "{name}");
+    let whole = |matrix: Result<Symmetric>| matrix.unwrap().complete();
+    close("K", whole(at.gram()), squared(&transposed));
+    close("normal", whole(at.normal()), squared(j));
     for k in [1, 3, 70] {
         let (w, v) = (normal(j.nrows(), k, 40), normal(j.ncols(), k, 41));
         let images = linalg::product(j.transpose(), w.as_ref());
-        close("images", at.image_gram(w.as_ref()), squared(&images));
+        let found = whole(at.image_gram(w.as_ref()));
+        close("images", found, squared(&images));
         let images = linalg::product(j.as_ref(), v.as_ref());
-        close(
-            "normal images",
-            at.normal_image_gram(v.as_ref()),
-            squared(&images),
-        );
+        let found = whole(at.normal_image_gram(v.as_ref()));
+        close("normal images", found, squared(&images));
     }
 }
 
@@ -287,13 +281,20 @@ fn check_matrices(name: &str, at: &dyn Jacobian, j: &Mat<f64>, tolerance: f64) {
 fn every_layer_and_join_agrees_with_finite_differences_and_the_dense_jacobian() {
     for (name, network) in networks() {
         let problem = problem(network, 5, 3);
-        let at = somewhere(&problem.network);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
-        let predicted = problem.network.predict(&at, problem.train.input.as_ref());
+        let at = somewhere(&parts(&problem).network);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
+        let predicted = parts(&problem)
+            .network
+            .predict(&at, problem.train.input.as_ref());
         assert_eq!(&predicted, batch.control(), "{name}");
         let j = batch.jacobian();
         let expected = difference_jacobian(&at, 1e-5, |moved| {
-            stack(problem.model().simulate(moved, &problem.train).as_ref())
+            stack(
+                parts(&problem)
+                    .simulate(moved, &problem.train)
+                    .unwrap()
+                    .as_ref(),
+            )
         });
         let error = relative_matrix(&j, &expected);
         assert!(error <= 1e-7, "{name}: {error:e}");
@@ -311,10 +312,10 @@ fn the_matrices_of_j_are_products_of_the_dense_jacobian() {
         // Few and many samples for the lanes of a convolution; n = 3 to 300.
         for samples in [1, 3, 9, 16, 100] {
             let problem = problem(rebuilt(name), samples, 3);
-            let at = somewhere(&problem.network);
-            let batch = Linearization::new(problem.model(), &problem.train, &at);
+            let at = somewhere(&parts(&problem).network);
+            let batch = Batch::new(parts(&problem), &problem.train, &at);
             let j = batch.jacobian();
-            check_matrices(name, &batch, &j, 1e-12);
+            check_matrices(name, &*batch, &j, 1e-12);
             if samples == 9 {
                 check_matrices(name, &ExplicitJacobian::new(&j), &j, 1e-12);
             }
@@ -338,8 +339,8 @@ fn blocks_of_units_and_of_rows_that_do_not_fit_at_once_give_the_same() {
             .then(dense(60, 70)),
     );
     let problem = problem(wide, 150, 3);
-    let at = somewhere(&problem.network);
-    let batch = Linearization::new(problem.model(), &problem.train, &at);
+    let at = somewhere(&parts(&problem).network);
+    let batch = Batch::new(parts(&problem), &problem.train, &at);
     let j = batch.jacobian();
     let w = normal(450, 440, 42);
     let images = linalg::product(j.transpose(), w.as_ref());
@@ -352,8 +353,8 @@ fn blocks_of_units_and_of_rows_that_do_not_fit_at_once_give_the_same() {
             .then(TANH)
             .then(dense(35, 4));
         let problem = self::problem(network(20, chain), samples, output);
-        let at = somewhere(&problem.network);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = somewhere(&parts(&problem).network);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let j = batch.jacobian();
         assert!(j.nrows() * j.ncols() > 1 << 23);
         let v = normal(j.ncols(), 5, 43);
@@ -370,8 +371,8 @@ fn blocks_of_units_and_of_rows_that_do_not_fit_at_once_give_the_same() {
 fn what_cancels_in_an_image_cancels_before_it_is_squared() {
     for (name, network) in networks() {
         let problem = problem(network, 4, 3);
-        let at = somewhere(&problem.network);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = somewhere(&parts(&problem).network);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let (u, sigma, v) = jacobi_svd(&batch.jacobian());
         let largest = sigma.iter().fold(0.0_f64, |a, b| a.max(*b));
         let (smallest, least) = (0..sigma.len())
@@ -396,8 +397,8 @@ fn a_dependent_row_has_an_image_of_rounding_size() {
         for j in 0..problem.train.input.ncols() {
             problem.train.input[(1, j)] = problem.train.input[(0, j)];
         }
-        let at = somewhere(&problem.network);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = somewhere(&parts(&problem).network);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let w = Mat::from_fn(2, 1, |i, _| [1.0, -1.0 + 1e-12][i]);
         let row = batch.jacobian().row(0).norm_l2();
         let found = batch.image_gram(w.as_ref())[(0, 0)].sqrt();
@@ -493,8 +494,8 @@ proptest! {
         prop_assert!((&found - &expected).norm_max() <= 1e-13 * (1.0 + expected.norm_max()));
 
         let problem = problem(network(2, Chain::new().then(dense(2, features)).then(TANH).then(conv)), samples, 2);
-        let at = somewhere(&problem.network);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = somewhere(&parts(&problem).network);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let j = batch.jacobian();
         // Columns by forward differentiation, which shares nothing with the backward pass.
         for c in (0..j.ncols()).step_by(1 + j.ncols() / 7) {
@@ -522,8 +523,8 @@ proptest! {
         let make = if unet { Network::unet } else { Network::resnet };
         let grid = grid(2, tall * halved, long * halved);
         let problem = problem(make(grid, &channels, 2, boundary, TANH, GLOROT).unwrap(), 3, 4);
-        let at = somewhere(&problem.network);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = somewhere(&parts(&problem).network);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let (v, w) = (normal_vector(batch.columns(), seed), normal_vector(batch.rows(), seed ^ 1));
         let (jv, jw) = (batch.jvp(&v), batch.vjp(&w));
         let scale = (dot(&jv, &jv) * dot(&w, &w)).sqrt() + (dot(&jw, &jw) * dot(&v, &v)).sqrt();
@@ -740,9 +741,9 @@ fn in_threads<T: Send>(count: usize, work: impl FnOnce() -> T + Send) -> T {
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     for architecture in [Architecture::Resnet, Architecture::Unet] {
         let problem = poisson(architecture).problem(0);
-        let at = problem.network.initial_parameters(0);
+        let at = problem.initial_parameters(0);
         let work = || {
-            let batch = Linearization::new(problem.model(), &problem.train, &at);
+            let batch = Batch::new(parts(&problem), &problem.train, &at);
             let (w, v) = (normal(1024, 300, 1), normal(at.len(), 300, 2));
             [
                 batch.gram(),
@@ -763,8 +764,8 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 fn grid_networks_learn_the_poisson_problem_by_every_method_and_route() {
     for architecture in [Architecture::Resnet, Architecture::Unet] {
         let problem = poisson(architecture).problem(0);
-        let start = problem.network.initial_parameters(0);
-        let before = problem.model().loss(&start, &problem.train);
+        let start = problem.initial_parameters(0);
+        let before = loss_of(&problem, &start, &problem.train);
         let learn = |name: &str, settings: &[(&str, &str)], batch: usize, updates: usize| {
             let mut method = method(name).unwrap();
             for (key, value) in settings {
@@ -828,8 +829,8 @@ fn a_small_unet_on_the_poisson_problem_learns_with_adam_and_hig() {
         ..Poisson::default()
     };
     let problem = system.problem(1);
-    let start = problem.network.initial_parameters(1);
-    let before = problem.model().loss(&start, &problem.test);
+    let start = problem.initial_parameters(1);
+    let before = loss_of(&problem, &start, &problem.test);
     let training = Training {
         batch: 8,
         ..Training::default()

@@ -6,7 +6,6 @@ use common::*;
 use hig::Problem;
 use hig::linalg::Mat;
 use hig::network::Activation;
-use hig::objective::Linearization;
 use hig::spectral::{DecompositionSettings, Route};
 use hig::step::{Adam, Method, ScaleInvariant, Sgd, Spectral, Step, methods, physics_correction};
 use hig::systems::{LinearOscillators, MlpSettings, System, Toy, systems};
@@ -14,8 +13,8 @@ use hig::trainer::{Budget, Stop, Training, train};
 
 /// The update for all training samples at once.
 fn update(step: &mut dyn Step, problem: &Problem, at: &[f64], learning_rate: f64) -> Vec<f64> {
-    let batch = Linearization::new(problem.model(), &problem.train, at);
-    step.step(&batch, learning_rate).unwrap().delta
+    let batch = Batch::new(parts(problem), &problem.train, at);
+    step.step(&*batch, learning_rate).unwrap().delta
 }
 
 fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64], learning_rate: f64) {
@@ -26,7 +25,7 @@ fn advance(step: &mut dyn Step, problem: &Problem, at: &mut [f64], learning_rate
 }
 
 fn gradient(problem: &Problem, at: &[f64]) -> Vec<f64> {
-    Linearization::new(problem.model(), &problem.train, at).gradient()
+    Batch::new(parts(problem), &problem.train, at).gradient()
 }
 
 #[test]
@@ -154,7 +153,7 @@ fn a_fresh_start_forgets_the_moments() {
 #[test]
 fn the_spectral_gradient_step_is_the_gradient() {
     for (_, problem) in small_problems(Activation::Tanh) {
-        let at = normal_vector(problem.network.parameter_count(), 5);
+        let at = normal_vector(problem.parameter_count(), 5);
         let expected: Vec<f64> = gradient(&problem, &at).iter().map(|g| -0.3 * g).collect();
         let mut step = Spectral::gradient_descent().start().unwrap();
         assert!(relative(&update(step.as_mut(), &problem, &at, 0.3), &expected) <= 1e-14);
@@ -174,12 +173,12 @@ fn the_spectral_gradient_step_is_the_gradient() {
 #[test]
 fn spectral_updates_agree_with_the_jacobi_svd_of_the_jacobian() {
     for (_, problem) in small_problems(Activation::Tanh) {
-        let at = normal_vector(problem.network.parameter_count(), 6);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = normal_vector(problem.parameter_count(), 6);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let (j, g) = (batch.jacobian(), batch.cotangent());
         for exponent in [0.0, 0.5, 1.0] {
             let cutoff = 1e-2;
-            let expected = reference_direction(&j, &g, |s, top| {
+            let expected = reference_direction(&j, g, |s, top| {
                 if s > cutoff * top {
                     -0.7 * s.powf(-exponent)
                 } else {
@@ -210,8 +209,8 @@ fn one_full_gauss_newton_step_solves_a_linear_least_squares_problem() {
         ..LinearOscillators::default()
     }
     .problem(4);
-    let start = problem.network.initial_parameters(4);
-    let batch = Linearization::new(problem.model(), &problem.train, &start);
+    let start = problem.initial_parameters(4);
+    let batch = Batch::new(parts(&problem), &problem.train, &start);
     // The best that any parameters reach: what of the residual no column of J sees.
     let (u, sigma, _) = jacobi_svd(&batch.jacobian());
     let scale = samples as f64 / 2.0;
@@ -231,7 +230,7 @@ fn one_full_gauss_newton_step_solves_a_linear_least_squares_problem() {
         };
         let mut at = start.clone();
         advance(method.start().unwrap().as_mut(), &problem, &mut at, scale);
-        let reached = problem.model().loss(&at, &problem.train);
+        let reached = loss_of(&problem, &at, &problem.train);
         assert!(
             (reached - best).abs() <= 1e-9 * batch.loss(),
             "{route:?}: {reached} for {best}"
@@ -264,8 +263,8 @@ fn the_correction_of_the_toy_is_its_exact_inverse() {
             ..Toy::default()
         }
         .problem(6);
-        let at = problem.network.initial_parameters(6);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = problem.initial_parameters(6);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let found = physics_correction(&batch, 1e-5).unwrap();
         let (target, u) = (&problem.train.target, batch.control());
         let expected = Mat::from_fn(9, 2, |i, j| match j {
@@ -290,11 +289,14 @@ fn oscillators(masses: usize) -> Problem {
 fn the_correction_of_linear_physics_reaches_the_target_at_once() {
     for masses in [1, 2, 3] {
         let problem = oscillators(masses);
-        let at = problem.network.initial_parameters(8);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = problem.initial_parameters(8);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let moved = batch.control() + physics_correction(&batch, 1e-9).unwrap();
         let state = problem.train.state.as_ref();
-        let reached = problem.physics.simulate(state, moved.as_ref());
+        let reached = parts(&problem)
+            .physics
+            .simulate(state, moved.as_ref())
+            .unwrap();
         let error = relative_matrix(&reached, &problem.train.target);
         assert!(error <= 1e-9, "{masses} masses: {error:e}");
     }
@@ -303,8 +305,8 @@ fn the_correction_of_linear_physics_reaches_the_target_at_once() {
 #[test]
 fn the_correction_is_the_truncated_pseudo_inverse_of_each_sample() {
     let problem = oscillators(2);
-    let at = problem.network.initial_parameters(8);
-    let batch = Linearization::new(problem.model(), &problem.train, &at);
+    let at = problem.initial_parameters(8);
+    let batch = Batch::new(parts(&problem), &problem.train, &at);
     let rows = batch.physics_rows();
     for cutoff in [1e-9, 0.3] {
         let found = physics_correction(&batch, cutoff).unwrap();
@@ -329,12 +331,14 @@ fn the_correction_is_the_truncated_pseudo_inverse_of_each_sample() {
 #[test]
 fn scale_invariant_training_is_adam_on_the_distance_to_the_corrected_controls() {
     for problem in [oscillators(2), small_problems(Activation::Tanh).remove(0).1] {
-        let at = problem.network.initial_parameters(8);
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let at = problem.initial_parameters(8);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         let goal = batch.control() + physics_correction(&batch, 1e-5).unwrap();
         let samples = problem.train.len() as f64;
         let slopes = difference_jacobian(&at, 1e-5, |moved| {
-            let u = problem.network.predict(moved, problem.train.input.as_ref());
+            let u = parts(&problem)
+                .network
+                .predict(moved, problem.train.input.as_ref());
             let squares = entries(&u).into_iter().zip(entries(&goal));
             let sum: f64 = squares.map(|(a, b)| (a - b).powi(2)).sum();
             vec![0.5 * sum / samples]
@@ -357,13 +361,13 @@ fn the_proxy_loss_of_scale_invariant_training_is_a_mean_over_samples() {
         ..Toy::default()
     }
     .problem(6);
-    let at = problem.network.initial_parameters(6);
-    let y = problem.model().simulate(&at, &problem.train);
+    let at = problem.initial_parameters(6);
+    let y = problem.objective.outputs(&at, &problem.train).unwrap();
     problem.train.target = {
         let direction = normal(9, 2, 7);
         Mat::from_fn(9, 2, |i, j| y[(i, j)] + 1e-8 * direction[(i, j)])
     };
-    let batch = Linearization::new(problem.model(), &problem.train, &at);
+    let batch = Batch::new(parts(&problem), &problem.train, &at);
     let moved = entries(&(&y - &problem.train.target));
     let expected: Vec<f64> = times(&transpose(&batch.jacobian()), &moved)
         .iter()
@@ -388,7 +392,7 @@ fn the_scale_of_the_physics_does_not_reach_scale_invariant_training() {
         }
         problem
     };
-    let at = problem(1.0).network.initial_parameters(6);
+    let at = problem(1.0).initial_parameters(6);
     let [a, b] = [1.0, 0.01].map(|lambda| {
         let mut step = ScaleInvariant::default().start().unwrap();
         update(step.as_mut(), &problem(lambda), &at, 0.1)
@@ -431,8 +435,8 @@ fn every_method_decreases_the_loss_of_every_system() {
                 batch: 24,
                 ..Training::default()
             };
-            let start = problem.network.initial_parameters(1);
-            let before = problem.model().loss(&start, &problem.train);
+            let start = problem.initial_parameters(1);
+            let before = loss_of(&problem, &start, &problem.train);
             let budget = Budget::updates(50);
             let outcome = train(
                 &problem,
@@ -473,8 +477,8 @@ fn training_on_a_linear_problem_contracts_each_mode_by_its_singular_value_to_the
         ..LinearOscillators::default()
     }
     .problem(4);
-    let start = problem.network.initial_parameters(4);
-    let batch = Linearization::new(problem.model(), &problem.train, &start);
+    let start = problem.initial_parameters(4);
+    let batch = Batch::new(parts(&problem), &problem.train, &start);
     let (u, sigma, _) = jacobi_svd(&batch.jacobian());
     let scale = samples as f64 / 2.0;
     let residual: Vec<f64> = batch.cotangent().iter().map(|g| scale * g).collect();
@@ -496,7 +500,7 @@ fn training_on_a_linear_problem_contracts_each_mode_by_its_singular_value_to_the
         for _ in 0..count {
             advance(step.as_mut(), &problem, &mut at, rate);
         }
-        let found = problem.model().loss(&at, &problem.train);
+        let found = loss_of(&problem, &at, &problem.train);
         assert!(
             (found / expected - 1.0).abs() <= 1e-6,
             "exponent {exponent}: {found} for {expected}"

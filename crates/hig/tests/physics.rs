@@ -4,6 +4,7 @@ mod common;
 
 use common::oracle::Oracle;
 use common::*;
+use hig::Result;
 use hig::linalg::{Mat, MatRef};
 use hig::network::Activation;
 use hig::physics::check::check;
@@ -130,8 +131,8 @@ fn derivatives_of_every_registered_system_pass_the_check() {
     for system in hig::systems::systems() {
         let problem = system.problem(5);
         let data = problem.train.select(&[0, 3, 5, 8, 9]);
-        let (_, control) = point(problem.physics.as_ref(), 5, 9);
-        let physics = problem.physics.as_ref();
+        let (_, control) = point(parts(&problem).physics.as_ref(), 5, 9);
+        let physics = parts(&problem).physics.as_ref();
         let report = check(physics, data.state.as_ref(), control.as_ref()).unwrap();
         assert!(report.finite_difference <= 1e-6, "{report:?}");
         assert!(report.adjoint_identity <= 1e-12, "{report:?}");
@@ -148,12 +149,12 @@ fn the_check_finds_a_product_that_is_wrong() {
             self.0.y()
         }
         fn vjp(&self, cotangent: hig::linalg::MatRef<'_, f64>) -> Result<Mat<f64>> {
-            let mut right = self.0.vjp(cotangent);
+            let mut right = self.0.vjp(cotangent)?;
             right[(0, 0)] += 0.01;
             Ok(right)
         }
         fn jvp(&self, tangent: hig::linalg::MatRef<'_, f64>) -> Result<Mat<f64>> {
-            Ok(self.0.jvp(tangent))
+            self.0.jvp(tangent)
         }
     }
     impl Simulator for Wrong {
@@ -164,8 +165,8 @@ fn the_check_finds_a_product_that_is_wrong() {
             &self,
             state: hig::linalg::MatRef<'_, f64>,
             control: hig::linalg::MatRef<'_, f64>,
-        ) -> Box<dyn hig::physics::Record> {
-            Box::new(WrongRecord(self.0.record(state, control)))
+        ) -> Result<Box<dyn hig::physics::Record>> {
+            Ok(Box::new(WrongRecord(self.0.record(state, control)?)))
         }
     }
     let right = RungeKutta4::new(Pendulum, 4, 0.2);
@@ -343,11 +344,14 @@ fn the_last_state_does_not_depend_on_how_the_chain_is_written() {
         let by_duals = RungeKutta4::new(plain, 9, 0.4);
         let (state, control) = point(&by_hand, 19, 47);
         let cotangent = normal(19, 2 * masses, 48);
-        let a = by_hand.record(state.as_ref(), control.as_ref());
-        let b = by_duals.record(state.as_ref(), control.as_ref());
+        let a = by_hand.record(state.as_ref(), control.as_ref()).unwrap();
+        let b = by_duals.record(state.as_ref(), control.as_ref()).unwrap();
         assert!(relative_matrix(a.y(), b.y()) <= 1e-13);
-        assert!(relative_matrix(&a.rows(), &b.rows()) <= 1e-13);
-        let (a, b) = (a.vjp(cotangent.as_ref()), b.vjp(cotangent.as_ref()));
+        assert!(relative_matrix(&a.rows().unwrap(), &b.rows().unwrap()) <= 1e-13);
+        let (a, b) = (
+            a.vjp(cotangent.as_ref()).unwrap(),
+            b.vjp(cotangent.as_ref()).unwrap(),
+        );
         assert!(relative_matrix(&a, &b) <= 1e-13);
     }
 }
@@ -373,8 +377,11 @@ fn dual<E: Equations>(
 fn assert_dual_numbers_agree<E: Equations + 'static>(method: &RungeKutta4<E>, samples: usize) {
     let (state, control) = point(method, samples, 51);
     let tangent = normal(samples, control.ncols(), 53);
-    let record = method.record(state.as_ref(), control.as_ref());
-    let (jvp, rows) = (record.jvp(tangent.as_ref()), record.rows());
+    let record = method.record(state.as_ref(), control.as_ref()).unwrap();
+    let (jvp, rows) = (
+        record.jvp(tangent.as_ref()).unwrap(),
+        record.rows().unwrap(),
+    );
     for s in 0..samples {
         let (x, u) = (row(&state, s), row(&control, s));
         let (y, dy) = dual(method, &x, &u, &row(&tangent, s));
@@ -408,7 +415,7 @@ fn products_and_rows_agree_with_dual_numbers_when_threads_share_the_batch() {
 fn the_trajectory_starts_at_the_state_and_ends_at_y() {
     let method = RungeKutta4::new(Pendulum, 6, 0.2);
     let (state, control) = point(&method, 3, 61);
-    let y = method.simulate(state.as_ref(), control.as_ref());
+    let y = method.simulate(state.as_ref(), control.as_ref()).unwrap();
     for s in 0..3 {
         let states = method.trajectory(&row(&state, s), &row(&control, s));
         assert_eq!(states.len(), 7);
@@ -452,7 +459,11 @@ impl SampleFunction for Everything {
 fn derivatives_of_every_operation_agree_with_formulas_by_hand() {
     let simulator = Differentiated(Everything);
     let (state, control) = point(&simulator, 5, 71);
-    let rows = simulator.record(state.as_ref(), control.as_ref()).rows();
+    let rows = simulator
+        .record(state.as_ref(), control.as_ref())
+        .unwrap()
+        .rows()
+        .unwrap();
     for s in 0..5 {
         let (x, u) = (state[(s, 0)], row(&control, s));
         let below = u[3].exp() + x * x;
@@ -558,13 +569,14 @@ fn simulating_the_inverse_of_the_toy_gives_the_goal() {
             ..Toy::default()
         }
         .problem(2);
-        let (state, control) = point(problem.physics.as_ref(), 9, 83);
+        let (state, control) = point(parts(&problem).physics.as_ref(), 9, 83);
         let goal = normal(9, 2, 84);
-        let physics = &problem.physics;
+        let physics = &parts(&problem).physics;
         let found = physics
             .inverse(state.as_ref(), control.as_ref(), goal.as_ref())
+            .unwrap()
             .unwrap();
-        let reached = physics.simulate(state.as_ref(), found.as_ref());
+        let reached = physics.simulate(state.as_ref(), found.as_ref()).unwrap();
         assert!(relative_matrix(&reached, &goal) <= 1e-15);
     }
 }
@@ -577,7 +589,9 @@ fn a_simulation_without_inverse_offers_none() {
     ] {
         let (state, control) = point(simulator.as_ref(), 2, 87);
         let goal = normal(2, simulator.widths().output, 88);
-        let inverse = simulator.inverse(state.as_ref(), control.as_ref(), goal.as_ref());
+        let inverse = simulator
+            .inverse(state.as_ref(), control.as_ref(), goal.as_ref())
+            .unwrap();
         assert!(inverse.is_none());
     }
 }
@@ -585,7 +599,7 @@ fn a_simulation_without_inverse_offers_none() {
 #[test]
 fn widths_of_the_built_in_systems_fit_their_networks_and_data() {
     for (widths, problem) in small_problems(Activation::Tanh) {
-        let physics = problem.physics.widths();
+        let physics = parts(&problem).physics.widths();
         assert_eq!(physics.control, *widths.last().unwrap());
         assert_eq!(physics.state, problem.train.state.ncols());
         assert_eq!(physics.output, problem.train.target.ncols());
@@ -619,7 +633,7 @@ proptest! {
         let (state, a) = point(&method, samples, seed);
         let b = normal(samples, 8, seed ^ 5);
         let mixed = Mat::from_fn(samples, 8, |i, j| a[(i, j)] + factor * (b[(i, j)] - a[(i, j)]));
-        let [ya, yb, found] = [&a, &b, &mixed].map(|u| method.simulate(state.as_ref(), u.as_ref()));
+        let [ya, yb, found] = [&a, &b, &mixed].map(|u| method.simulate(state.as_ref(), u.as_ref()).unwrap());
         let expected = Mat::from_fn(samples, 2 * masses, |i, j| {
             ya[(i, j)] + factor * (yb[(i, j)] - ya[(i, j)])
         });
@@ -631,14 +645,14 @@ proptest! {
         let method = RungeKutta4::new(Pendulum, 5, 0.2);
         let (state, control) = point(&method, samples, seed);
         let cotangent = normal(samples, 2, seed ^ 6);
-        let whole = method.record(state.as_ref(), control.as_ref());
-        let vjp = whole.vjp(cotangent.as_ref());
+        let whole = method.record(state.as_ref(), control.as_ref()).unwrap();
+        let vjp = whole.vjp(cotangent.as_ref()).unwrap();
         let last = samples - 1;
         let one = |m: &Mat<f64>| Mat::from_fn(1, m.ncols(), |_, j| m[(last, j)]);
         let (state, control, cotangent) = (one(&state), one(&control), one(&cotangent));
-        let alone = method.record(state.as_ref(), control.as_ref());
+        let alone = method.record(state.as_ref(), control.as_ref()).unwrap();
         prop_assert_eq!(bits(&row(whole.y(), last)), bits(&row(alone.y(), 0)));
-        let alone = alone.vjp(cotangent.as_ref());
+        let alone = alone.vjp(cotangent.as_ref()).unwrap();
         prop_assert_eq!(bits(&row(&vjp, last)), bits(&row(&alone, 0)));
     }
 }

@@ -2,8 +2,7 @@
 
 mod common;
 
-use common::normal;
-use hig::Linearization;
+use common::{Batch, loss_of, normal, parts};
 use hig::linalg::Mat;
 use hig::physics::{Laplacian, Simulator, check::check};
 use hig::systems::{Poisson, System};
@@ -50,11 +49,9 @@ fn derivatives_pass_the_public_check() {
         report.adjoint_identity < 1e-14 && report.rows < 1e-14,
         "{report:?}"
     );
-    assert!(
-        laplacian
-            .inverse(state.as_ref(), state.as_ref(), normal(5, 36, 4).as_ref())
-            .is_some()
-    );
+    let goal = normal(5, 36, 4);
+    let inverse = laplacian.inverse(state.as_ref(), state.as_ref(), goal.as_ref());
+    assert!(inverse.unwrap().is_some());
 }
 
 #[test]
@@ -95,7 +92,7 @@ fn a_perfect_prediction_has_no_loss_and_no_distance() {
     let inverse = Laplacian::new(3, 1.0).solve(units.as_ref());
     let mut parameters: Vec<f64> = (0..81).map(|k| inverse[(k / 9, k % 9)]).collect();
     parameters.resize(90, 0.0);
-    assert!(problem.model().loss(&parameters, &problem.test) < 1e-24);
+    assert!(loss_of(&problem, &parameters, &problem.test) < 1e-24);
     assert!(system.measures(&problem, &parameters)[0].1 < 1e-12);
 }
 
@@ -108,12 +105,12 @@ fn the_objective_is_the_sum_over_the_batch() {
         ..Poisson::default()
     };
     let problem = system.problem(0);
-    let parameters = problem.network.initial_parameters(0);
-    let at = Linearization::new(problem.model(), &problem.train, &parameters);
-    let mean = problem.model().loss(&parameters, &problem.train);
+    let parameters = problem.initial_parameters(0);
+    let at = Batch::new(parts(&problem), &problem.train, &parameters);
+    let mean = loss_of(&problem, &parameters, &problem.train);
     assert!((at.loss() / (6.0 * mean) - 1.0).abs() < 1e-14);
     let difference = at.y() - &problem.train.target;
-    assert!((hig::linalg::unstack(&at.cotangent(), 6) - difference).norm_max() < 1e-14);
+    assert!((hig::linalg::unstack(at.cotangent(), 6) - difference).norm_max() < 1e-14);
 }
 
 #[test]

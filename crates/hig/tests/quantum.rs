@@ -4,15 +4,16 @@ mod common;
 
 use common::oracle::Oracle;
 use common::*;
+use hig::Problem;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss};
+use hig::objective::Objective;
 use hig::physics::check::check;
 use hig::physics::{InfiniteWell, Record, Schroedinger, Simulator, rows_times};
 use hig::settings::Settings;
 use hig::step::Spectral;
 use hig::systems::{MlpSettings, Picture, QuantumDipole, System};
 use hig::trainer::{Budget, Training, train};
-use hig::{Linearization, Problem};
 use proptest::prelude::*;
 
 const WELL: InfiniteWell = InfiniteWell { points: 16 };
@@ -42,11 +43,15 @@ fn stateless(samples: usize) -> Mat<f64> {
 }
 
 fn record(physics: &Schroedinger, control: &Mat<f64>) -> Box<dyn Record> {
-    physics.record(stateless(control.nrows()).as_ref(), control.as_ref())
+    physics
+        .record(stateless(control.nrows()).as_ref(), control.as_ref())
+        .unwrap()
 }
 
 fn simulate(physics: &Schroedinger, control: &Mat<f64>) -> Mat<f64> {
-    physics.simulate(stateless(control.nrows()).as_ref(), control.as_ref())
+    physics
+        .simulate(stateless(control.nrows()).as_ref(), control.as_ref())
+        .unwrap()
 }
 
 /// Real numbers as interleaved complex ones, times `phase` = (re, im).
@@ -167,7 +172,7 @@ fn without_control_the_ground_state_stays_the_ground_state() {
     let y = simulate(&physics, &Mat::zeros(3, 384));
     let ground = times_phase(&WELL.eigenstate(1), (1.0, 0.0));
     let ground = Mat::from_fn(3, 28, |_, j| ground[j]);
-    assert!(Infidelity.value(y.as_ref(), ground.as_ref()).abs() <= 1e-12);
+    assert!(mean(&Infidelity, &y, &ground).abs() <= 1e-12);
 }
 
 #[test]
@@ -244,7 +249,7 @@ fn products_and_rows_agree_with_dual_numbers_for_any_number_of_samples() {
     for samples in [1, 2, 7, 8, 9, 16, 17, 101] {
         let (control, tangent) = (normal(samples, 40, 23), normal(samples, 40, 29));
         let at = record(&physics, &control);
-        let (jvp, rows) = (at.jvp(tangent.as_ref()), at.rows());
+        let (jvp, rows) = (at.jvp(tangent.as_ref()).unwrap(), at.rows().unwrap());
         assert!(relative_matrix(&jvp, &rows_times(&rows, tangent.as_ref())) <= 1e-12);
         for s in 0..samples {
             let pairs = (0..40).map(|k| Oracle::new(control[(s, k)], tangent[(s, k)]));
@@ -261,7 +266,7 @@ fn products_and_rows_agree_with_dual_numbers_for_any_number_of_samples() {
 fn changes_of_the_control_leave_the_norm_alone() {
     // Re⟨y|dy⟩ = 0 for every direction: yᵀ·J = 0.
     let at = record(&paper(), &normal(5, 384, 31));
-    let slope = at.vjp(at.y().as_ref());
+    let slope = at.vjp(at.y().as_ref()).unwrap();
     assert!(slope.norm_max() <= 1e-13, "{}", slope.norm_max());
 }
 
@@ -272,13 +277,13 @@ fn simulating_and_recording_give_the_same_bits_as_one_sample_alone() {
     let w = normal(19, 28, 41);
     let at = record(&physics, &control);
     assert_eq!(simulate(&physics, &control), *at.y());
-    let (vjp, rows) = (at.vjp(w.as_ref()), at.rows());
+    let (vjp, rows) = (at.vjp(w.as_ref()).unwrap(), at.rows().unwrap());
     for s in [0, 7, 8, 18] {
         let alone = record(&physics, &one_row(&row(&control, s)));
         assert_eq!(row(alone.y(), 0), row(at.y(), s));
-        let product = alone.vjp(one_row(&row(&w, s)).as_ref());
+        let product = alone.vjp(one_row(&row(&w, s)).as_ref()).unwrap();
         assert_eq!(row(&product, 0), row(&vjp, s));
-        let alone = alone.rows();
+        let alone = alone.rows().unwrap();
         assert!((0..28).all(|i| row(&alone, i) == row(&rows, i * 19 + s)));
     }
 }
@@ -290,8 +295,13 @@ fn the_number_of_threads_does_not_change_the_bits() {
         pool.build().unwrap().install(|| {
             let control = normal(30, 384, 43);
             let at = record(&paper(), &control);
-            let jvp = at.jvp(control.as_ref());
-            (at.y().clone(), at.vjp(at.y().as_ref()), jvp, at.rows())
+            let jvp = at.jvp(control.as_ref()).unwrap();
+            (
+                at.y().clone(),
+                at.vjp(at.y().as_ref()).unwrap(),
+                jvp,
+                at.rows().unwrap(),
+            )
         })
     };
     assert_eq!(on(1), on(3));
@@ -306,23 +316,23 @@ fn infidelity_of_known_states() {
         .map(|(a, b)| 0.5 * a + 0.75_f64.sqrt() * b)
         .collect();
     for (y, expected) in [(&first, 0.0), (&second, 1.0), (&half, 0.75)] {
-        let loss = Infidelity.value(one_row(y).as_ref(), one_row(&first).as_ref());
+        let loss = mean(&Infidelity, &one_row(y), &one_row(&first));
         assert!((loss - expected).abs() <= 1e-15, "{loss} for {expected}");
     }
     // Two samples count by their mean.
     let y = Mat::from_fn(2, 28, |i, j| [&half, &first][i][j]);
     let target = Mat::from_fn(2, 28, |_, j| first[j]);
-    let loss = Infidelity.value(y.as_ref(), target.as_ref());
+    let loss = mean(&Infidelity, &y, &target);
     assert!((loss - 0.375).abs() <= 1e-15);
 }
 
 #[test]
 fn the_gradient_of_the_infidelity_agrees_with_differences() {
     let (y, target) = (states(5, 10, 47), states(5, 10, 53));
-    let gradient = Infidelity.cotangent(y.as_ref(), target.as_ref());
+    let gradient = mean_cotangent(&Infidelity, &y, &target);
     let differences = difference_jacobian(&entries(&y), 1e-5, |moved| {
         let moved = Mat::from_fn(5, 10, |i, j| moved[j * 5 + i]);
-        vec![Infidelity.value(moved.as_ref(), target.as_ref())]
+        vec![mean(&Infidelity, &moved, &target)]
     });
     assert!(relative(&entries(&gradient), &entries(&differences)) <= 1e-9);
     let newton = Infidelity.newton(y.as_ref(), target.as_ref());
@@ -341,13 +351,13 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let (y, target) = (states(1, 2 * points, seed), states(1, 2 * points, seed ^ 3));
-        let before = Infidelity.value(y.as_ref(), target.as_ref());
+        let before = mean(&Infidelity, &y, &target);
         let turned = [(&y, a), (&target, b)].map(|(m, angle)| one_row(&rotated(&row(m, 0), angle)));
-        let after = Infidelity.value(turned[0].as_ref(), turned[1].as_ref());
+        let after = mean(&Infidelity, &turned[0], &turned[1]);
         prop_assert!((after - before).abs() <= 1e-14);
         prop_assert!((-1e-14..=1.0).contains(&after));
         // Along the phase of y the loss is flat.
-        let gradient = Infidelity.cotangent(y.as_ref(), target.as_ref());
+        let gradient = mean_cotangent(&Infidelity, &y, &target);
         let quarter = rotated(&row(&y, 0), std::f64::consts::FRAC_PI_2);
         prop_assert!(dot(&row(&gradient, 0), &quarter).abs() <= 1e-14);
     }
@@ -356,10 +366,10 @@ proptest! {
 #[test]
 fn the_jacobian_of_a_small_dipole_agrees_with_differences() {
     let problem = small().problem(3);
-    let at = problem.network.initial_parameters(3);
-    let batch = Linearization::new(problem.model(), &problem.train, &at);
+    let at = problem.initial_parameters(3);
+    let batch = Batch::new(parts(&problem), &problem.train, &at);
     let differences = difference_jacobian(&at, 1e-5, |parameters| {
-        entries(&problem.model().simulate(parameters, &problem.train))
+        entries(&parts(&problem).outputs(parameters, &problem.train).unwrap())
     });
     let jacobian = batch.jacobian();
     assert!(relative_matrix(&jacobian, &differences) <= 1e-7);
@@ -367,7 +377,7 @@ fn the_jacobian_of_a_small_dipole_agrees_with_differences() {
 
     let gradient = difference_jacobian(&at, 1e-5, |parameters| vec![batch.loss_at(parameters)]);
     assert!(relative(&batch.gradient(), &entries(&gradient)) <= 1e-7);
-    let fresh = Linearization::new(problem.model(), &problem.train, &at);
+    let fresh = Batch::new(parts(&problem), &problem.train, &at);
     let (v, w) = (normal_vector(at.len(), 5), normal_vector(fresh.rows(), 7));
     assert!(relative(&fresh.jvp(&v), &times(&jacobian, &v)) <= 1e-12);
     assert!(relative(&fresh.vjp(&w), &times(&transpose(&jacobian), &w)) <= 1e-12);
@@ -425,8 +435,8 @@ fn half_inverse_gradients_leave_the_plateau_at_a_larger_learning_rate_and_creep_
             training.set(name, value).unwrap();
         }
     }
-    let start = problem.network.initial_parameters(0);
-    let before = problem.model().loss(&start, &problem.train);
+    let start = problem.initial_parameters(0);
+    let before = loss_of(&problem, &start, &problem.train);
     let budget = Budget::updates(12);
     let after = |method: &Spectral| {
         let start = start.clone();
@@ -469,7 +479,7 @@ fn pictures_show_the_simulation_that_the_network_steers() {
             ..QuantumDipole::default()
         };
         let problem = dipole.problem(2);
-        let parameters = problem.network.initial_parameters(2);
+        let parameters = problem.initial_parameters(2);
         let pictures = dipole.pictures(&problem, &parameters, 1);
         let [
             Picture::Field(field),
@@ -486,13 +496,13 @@ fn pictures_show_the_simulation_that_the_network_steers() {
         }
         assert!(field.values.iter().all(|line| line.len() == columns));
         assert_eq!(field.x_range, (0.0, steps as f64 * 0.05));
-        let u = problem
+        let u = parts(&problem)
             .network
             .predict(&parameters, problem.test.select(&[1]).input.as_ref());
         let (_, times, values) = &control.lines[0];
         assert_eq!((times.len(), values.len()), (2 * steps, 2 * steps));
         assert!((0..steps).all(|k| values[2 * k] == u[(0, k)] && values[2 * k + 1] == u[(0, k)]));
-        let reached = problem.model().simulate(&parameters, &problem.test);
+        let reached = parts(&problem).outputs(&parameters, &problem.test).unwrap();
         for ((_, x, density), state) in last.lines.iter().zip([&reached, &problem.test.target]) {
             let state = row(state, 1);
             assert_eq!(

@@ -253,7 +253,7 @@ impl Observer for Losses {
 /// Trains and compares; `updates` says how far the comparison is well-conditioned.
 fn follows(system: &dyn System, reference: &Reference<'_>, updates: usize) {
     let problem = system.problem(1);
-    let start = problem.network.initial_parameters(1);
+    let start = problem.initial_parameters(1);
     let expected = reference.losses(&problem, start.clone());
     let training = Training {
         batch: problem.train.len(),

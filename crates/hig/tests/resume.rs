@@ -73,7 +73,7 @@ impl Setup {
     }
 
     fn fresh(&self) -> Start {
-        Start::from(self.problem.network.initial_parameters(7))
+        Start::from(self.problem.initial_parameters(7))
     }
 }
 

@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::jacobi_svd;
+use common::{Batch, jacobi_svd, parts};
+use hig::Result;
 use hig::linalg::Mat;
 use hig::objective::ExplicitJacobian;
 use hig::spectral::{Decomposition, Filter, Route};
 use hig::step::methods;
 use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Progress, Training, train};
-use hig::{Linearization, Result};
 
 /// What the observers are told.
 #[derive(Default)]
@@ -34,13 +34,14 @@ impl Observer for Seen {
 }
 
 /// σ of √C·J of a batch by an independent SVD, or of J alone.
-fn reference(at: &Linearization<'_>, weighted: bool) -> Vec<f64> {
+fn reference(at: &Batch<'_>, weighted: bool) -> Vec<f64> {
     let mut jacobian = at.jacobian();
     if weighted {
-        let model = at.model();
         let target = at.batch().target.as_ref();
-        let curvature = model.loss.curvature(at.y().as_ref(), target);
-        let (samples, scale) = (curvature.nrows(), model.reduction.scale(at.batch().len()));
+        let curvature = at.parts().loss.curvature(at.y().as_ref(), target);
+        let samples = curvature.nrows();
+        // The problem counts by the mean of its samples.
+        let scale = 1.0 / samples as f64;
         for r in 0..jacobian.nrows() {
             let root = (scale * curvature[(r % samples, r / samples)]).sqrt();
             jacobian.row_mut(r).iter_mut().for_each(|v| *v *= root);
@@ -60,11 +61,11 @@ fn steps_that_decompose_tell_the_spectrum_of_their_batch_and_the_others_none() {
         ..LinearOscillators::default()
     };
     let problem = system.problem(0);
-    let start = problem.network.initial_parameters(0);
-    let at = Linearization::new(problem.model(), &problem.train, &start);
+    let start = problem.initial_parameters(0);
+    let at = Batch::new(parts(&problem), &problem.train, &start);
     for method in methods() {
         let mut step = method.start().unwrap();
-        let told = step.step(&at, method.learning_rate()).unwrap().spectrum;
+        let told = step.step(&*at, method.learning_rate()).unwrap().spectrum;
         let weighted = match method.name() {
             "gn" | "hig" => false,
             "lm" | "gn-line-search" | "spring" | "adaptive-hig" => true,
@@ -86,7 +87,7 @@ fn steps_that_decompose_tell_the_spectrum_of_their_batch_and_the_others_none() {
 #[test]
 fn observers_are_told_of_the_update_before_an_evaluation() {
     let problem = Toy::default().problem(0);
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     let method = hig::step::Spectral::half_inverse();
     let training = Training {
         batch: 100,

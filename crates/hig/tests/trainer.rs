@@ -8,7 +8,7 @@ use hig::files::Exchange;
 use hig::linalg::Mat;
 use hig::loss::SquaredError;
 use hig::network::{Activation, Initializer, Network};
-use hig::objective::{Consumes, Linearization};
+use hig::objective::{Consumes, Linearized};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
 use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
@@ -45,7 +45,7 @@ fn run(
     seed: u64,
     observers: &mut [&mut dyn Observer],
 ) -> Outcome {
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     train(problem, method, start, training, budget, seed, observers).unwrap()
 }
 
@@ -129,7 +129,10 @@ impl Method for Scripted {
     fn learning_rate(&self) -> f64 {
         self.settings.learning_rate
     }
-    fn start(&self) -> Result<Box<dyn Step>> {
+    fn consumes(&self, _: usize, _: usize, _: usize) -> Consumes {
+        Consumes::Gradient
+    }
+    fn start_within(&self, _: usize) -> Result<Box<dyn Step>> {
         Ok(Box::new(Script(self.clone(), 0)))
     }
     fn boxed(&self) -> Box<dyn Method> {
@@ -140,13 +143,10 @@ impl Method for Scripted {
 struct Script(Scripted, usize);
 
 impl Step for Script {
-    fn consumes(&self, _: usize, _: usize) -> Consumes {
-        Consumes::Gradient
-    }
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.count("updates", &mut self.1);
     }
-    fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update> {
+    fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         self.0.rates.lock().unwrap().push(learning_rate);
         let deltas = &self.0.deltas;
         let delta = deltas[self.1.min(deltas.len() - 1)];
@@ -213,9 +213,9 @@ fn the_gram_matrix_and_the_physics_have_the_same_bits_on_any_number_of_threads()
         ..LinearOscillators::default()
     }
     .problem(0);
-    let at = problem.network.initial_parameters(0);
+    let at = problem.initial_parameters(0);
     let work = || {
-        let batch = Linearization::new(problem.model(), &problem.train, &at);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
         [
             batch.gram(),
             batch.physics_rows().clone(),
@@ -250,7 +250,7 @@ fn another_seed_gives_another_order_and_another_result() {
 fn data_and_weights_of_seeds_differ_and_those_of_one_seed_are_the_same() {
     let [a, again, b] = [0, 0, 1].map(|seed| {
         let problem = Toy::default().problem(seed);
-        let weights = problem.network.initial_parameters(seed);
+        let weights = problem.initial_parameters(seed);
         [
             entries(&problem.train.input),
             entries(&problem.test.input),
@@ -272,7 +272,7 @@ fn a_longer_test_set_changes_neither_training_data_nor_weights() {
             ..Toy::default()
         }
         .problem(0);
-        let weights = problem.network.initial_parameters(0);
+        let weights = problem.initial_parameters(0);
         (entries(&problem.train.input), weights)
     });
     assert_eq!(a, b);
@@ -371,7 +371,7 @@ fn fresh_batches_are_refused_where_nothing_can_draw_them() {
         order: Order::Fresh,
         ..batches_of(5)
     };
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     let parts = ["order = fresh", "shuffled or fixed"];
     let budget = Budget::updates(1);
     refused(&problem, &Adam::default(), start, &training, budget, &parts);
@@ -463,7 +463,7 @@ fn the_first_limit_reached_ends_the_training() {
 #[test]
 fn a_budget_of_nothing_evaluates_the_start_and_leaves_it() {
     let problem = toy();
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     for budget in [
         Budget::seconds(0.0),
         Budget::updates(0),
@@ -482,7 +482,7 @@ fn a_budget_of_nothing_evaluates_the_start_and_leaves_it() {
         assert_eq!((outcome.updates, outcome.seconds), (0, 0.0));
         assert_eq!(bits(&outcome.parameters), bits(&start));
         assert_eq!(recorder.evaluated(), [0]);
-        let loss = problem.model().loss(&start, &problem.train);
+        let loss = loss_of(&problem, &start, &problem.train);
         assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
     }
 }
@@ -556,9 +556,8 @@ fn evaluations_and_progress_report_the_losses_of_the_parameters_they_show() {
         &mut [&mut recorder],
     );
     for (_, train_loss, test_loss, parameters) in &recorder.evaluations {
-        let model = problem.model();
-        assert!((model.loss(parameters, &problem.train) - train_loss).abs() <= 1e-15);
-        assert!((model.loss(parameters, &problem.test) - test_loss).abs() <= 1e-15);
+        assert!((loss_of(&problem, parameters, &problem.train) - train_loss).abs() <= 1e-15);
+        assert!((loss_of(&problem, parameters, &problem.test) - test_loss).abs() <= 1e-15);
     }
     // The batch is the whole set, and its loss is the one before the update.
     for (k, loss) in recorder.batch_losses.iter().enumerate() {
@@ -647,7 +646,7 @@ fn refused(
 #[test]
 fn settings_out_of_range_are_refused_before_training() {
     let problem = toy();
-    let start = || problem.network.initial_parameters(0);
+    let start = || problem.initial_parameters(0);
     let (ten, once) = (batches_of(10), Budget::updates(1));
     refused(
         &problem,
@@ -719,7 +718,7 @@ fn budgets_that_are_no_limit_are_refused() {
             ["epochs = inf", "finite number of at least 0"],
         ),
     ] {
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         refused(
             &problem,
             &Adam::default(),
@@ -734,7 +733,7 @@ fn budgets_that_are_no_limit_are_refused() {
 #[test]
 fn parameters_that_do_not_fit_are_refused() {
     let problem = toy();
-    let right = problem.network.initial_parameters(0);
+    let right = problem.initial_parameters(0);
     let short = right[1..].to_vec();
     let mut nan = right.clone();
     nan[4] = f64::NAN;
@@ -793,7 +792,7 @@ fn data_that_do_not_fit_are_refused() {
     for (spoil, parts) in cases {
         let mut problem = toy();
         spoil(&mut problem);
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         refused(
             &problem,
             &Adam::default(),
@@ -808,8 +807,9 @@ fn data_that_do_not_fit_are_refused() {
 #[test]
 fn a_network_that_does_not_fit_the_physics_is_refused() {
     let mut problem = toy();
-    problem.network = Network::mlp(&[1, 4, 3], Activation::Tanh, Initializer::Glorot);
-    let start = problem.network.initial_parameters(0);
+    parts_mut(&mut problem).network =
+        Network::mlp(&[1, 4, 3], Activation::Tanh, Initializer::Glorot);
+    let start = problem.initial_parameters(0);
     let parts = ["network output", "width 3", "width 2"];
     let budget = Budget::updates(1);
     refused(
@@ -826,7 +826,7 @@ fn a_network_that_does_not_fit_the_physics_is_refused() {
 fn an_update_that_is_not_finite_stops_and_the_last_finite_parameters_are_kept() {
     for bad in [f64::NAN, f64::INFINITY, -f64::INFINITY] {
         let problem = toy();
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         let mut recorder = Recorder::default();
         let method = Scripted::new(&[0.5, 0.25, bad]);
         let budget = Budget::updates(9);
@@ -845,7 +845,7 @@ fn an_update_that_is_not_finite_stops_and_the_last_finite_parameters_are_kept() 
         assert_eq!(outcome.updates, 2);
         let expected: Vec<f64> = start.iter().map(|p| p + 0.5 + 0.25).collect();
         assert!(relative(&outcome.parameters, &expected) <= 1e-15);
-        let loss = problem.model().loss(&outcome.parameters, &problem.train);
+        let loss = loss_of(&problem, &outcome.parameters, &problem.train);
         assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
         assert_eq!(*recorder.evaluated().last().unwrap(), 2);
         assert!(outcome.stop.to_string().contains("update 3"));
@@ -988,10 +988,10 @@ fn observers_end_the_training_and_what_was_computed_is_kept() {
                 other => panic!("{other}"),
             }
             assert_eq!(outcome.updates, 3);
-            let start = problem.network.initial_parameters(0);
+            let start = problem.initial_parameters(0);
             let expected: Vec<f64> = start.iter().map(|p| p + 0.375).collect();
             assert!(relative(&outcome.parameters, &expected) <= 1e-15);
-            let loss = problem.model().loss(&outcome.parameters, &problem.train);
+            let loss = loss_of(&problem, &outcome.parameters, &problem.train);
             assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
             // The observer after the one that broke is heard as well.
             assert_eq!(recorder.evaluated(), [0, 1, 2, 3]);
@@ -1033,7 +1033,7 @@ fn a_step_whose_decomposition_fails_keeps_the_parameters() {
         }
     }
     let mut problem = root();
-    problem.physics = Box::new(Differentiated(Cliff));
+    parts_mut(&mut problem).physics = Box::new(Differentiated(Cliff));
     for s in 0..4 {
         problem.train.input[(s, 0)] = 1e120 * (1.0 + s as f64);
         problem.train.target[(s, 0)] = 0.0;

@@ -1,14 +1,14 @@
 //! What is measured, and for how long; shared by the benchmarks and the examples that measure.
 #![allow(dead_code, reason = "each program uses its own part")]
 
-use hig::linalg::{Mat, MatRef};
-use hig::objective::Jacobian;
+use hig::linalg::{Mat, MatRef, Symmetric};
+use hig::objective::{Jacobian, ThroughPhysics};
 use hig::settings::Settings;
 use hig::spectral::{Decomposition, Filter, Route};
 use hig::step::{Method, Spectral, Update};
 use hig::systems::{Poisson, System, system};
 use hig::trainer::compute;
-use hig::{Dataset, Linearization, Problem};
+use hig::{Dataset, Linearization, Problem, Result};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ impl Case {
         let problem = system.problem(0);
         Self {
             batch: problem.train.select(&select(batch)),
-            parameters: problem.network.initial_parameters(0),
+            parameters: problem.initial_parameters(0),
             problem,
             method,
         }
@@ -71,24 +71,33 @@ impl Case {
         self
     }
 
+    pub fn parts(&self) -> &ThroughPhysics {
+        let parts = self.problem.through_physics();
+        parts.expect("a network and physics")
+    }
+
     /// Forward pass and simulation.
     pub fn at(&self) -> Linearization<'_> {
-        Linearization::new(self.problem.model(), &self.batch, &self.parameters)
+        done(Linearization::new(
+            self.parts(),
+            &self.batch,
+            &self.parameters,
+        ))
     }
 
     /// The same with the physics rows already there.
     pub fn at_with_rows(&self) -> Linearization<'_> {
         let at = self.at();
-        at.physics_rows();
+        done(at.physics_rows());
         at
     }
 
     /// The smaller of K and JᵀJ, which the exact route decomposes.
-    pub fn condensed(&self, at: &Linearization<'_>) -> Mat<f64> {
-        match at.rows() <= at.columns() {
+    pub fn condensed(&self, at: &Linearization<'_>) -> Symmetric {
+        done(match at.rows() <= at.columns() {
             true => at.gram(),
             false => at.normal(),
-        }
+        })
     }
 
     pub fn filter(&self) -> Filter {
@@ -98,23 +107,34 @@ impl Case {
     /// A whole update: forward pass, simulation and step.
     pub fn update(&self) -> Update {
         let mut step = self.method.start().expect("settings within their ranges");
-        let (model, rate) = (self.problem.model(), self.method.learning_rate());
-        let computed = compute(model, &self.batch, &self.parameters, step.as_mut(), rate);
+        let (objective, rate) = (self.problem.objective.as_ref(), self.method.learning_rate());
+        let computed = compute(
+            objective,
+            &self.batch,
+            &self.parameters,
+            step.as_mut(),
+            rate,
+        );
         let (_, update) = computed.expect("a finite matrix");
         update.expect("a finite loss")
     }
+}
+
+/// The answer of a system, none of which fails.
+pub fn done<T>(answer: Result<T>) -> T {
+    answer.expect("no registered system fails")
 }
 
 /// A Jacobian whose smaller matrix, K or JᵀJ, is already there, to be asked for once. Where that is K
 /// the backward pass that ends a step is left out: it is a stage of its own.
 pub struct Condensed<'a> {
     jacobian: &'a dyn Jacobian,
-    matrix: Mutex<Option<Mat<f64>>>,
+    matrix: Mutex<Option<Symmetric>>,
     deflated: AtomicUsize,
 }
 
 impl<'a> Condensed<'a> {
-    pub fn new(jacobian: &'a dyn Jacobian, matrix: Mat<f64>) -> Self {
+    pub fn new(jacobian: &'a dyn Jacobian, matrix: Symmetric) -> Self {
         Self {
             jacobian,
             matrix: Mutex::new(Some(matrix)),
@@ -123,7 +143,7 @@ impl<'a> Condensed<'a> {
     }
 
     /// The decomposition alone.
-    pub fn decompose(&self, g: &[f64], filter: &Filter, accuracy: f64) -> Decomposition {
+    pub fn decompose(&self, g: &[f64], filter: &Filter, accuracy: f64) -> Decomposition<'_> {
         let route = match self.rows() <= self.columns() {
             true => Route::Gram,
             false => Route::Normal,
@@ -133,7 +153,7 @@ impl<'a> Condensed<'a> {
 
     /// f(K)·g, from K on.
     pub fn solve(&self, g: &[f64], filter: &Filter, accuracy: f64) -> Vec<f64> {
-        self.decompose(g, filter, accuracy).direction(self, filter)
+        done(self.decompose(g, filter, accuracy).direction(filter))
     }
 
     /// How many directions were resolved again.
@@ -141,7 +161,7 @@ impl<'a> Condensed<'a> {
         self.deflated.load(Ordering::Relaxed)
     }
 
-    fn take(&self) -> Mat<f64> {
+    fn take(&self) -> Symmetric {
         let mut matrix = self.matrix.lock().expect("nothing panics while it is held");
         matrix.take().expect("it is asked for once")
     }
@@ -154,31 +174,34 @@ impl Jacobian for Condensed<'_> {
     fn columns(&self) -> usize {
         self.jacobian.columns()
     }
-    fn vjp(&self, w: &[f64]) -> Vec<f64> {
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
         match self.rows() <= self.columns() {
-            true => w.to_vec(),
+            true => Ok(w.to_vec()),
             false => self.jacobian.vjp(w),
         }
     }
-    fn jvp(&self, v: &[f64]) -> Vec<f64> {
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
         self.jacobian.jvp(v)
     }
-    fn gram(&self) -> Mat<f64> {
-        self.take()
+    fn gram(&self) -> Result<Symmetric> {
+        Ok(self.take())
     }
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
         self.deflated.fetch_add(w.ncols(), Ordering::Relaxed);
         self.jacobian.image_gram(w)
     }
-    fn normal(&self) -> Mat<f64> {
-        self.take()
+    fn normal(&self) -> Result<Symmetric> {
+        Ok(self.take())
     }
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Mat<f64> {
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
         self.deflated.fetch_add(v.ncols(), Ordering::Relaxed);
         self.jacobian.normal_image_gram(v)
     }
-    fn transposed(&self) -> Mat<f64> {
+    fn transposed(&self) -> Result<Mat<f64>> {
         self.jacobian.transposed()
+    }
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        self.jacobian.scaled_rows(factors)
     }
 }
 

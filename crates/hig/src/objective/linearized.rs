@@ -69,6 +69,11 @@ pub trait Objective: Send + Sync {
     fn through_physics(&self) -> Option<&ThroughPhysics> {
         None
     }
+
+    /// The same, to replace one of them.
+    fn through_physics_mut(&mut self) -> Option<&mut ThroughPhysics> {
+        None
+    }
 }
 
 /// How far the neurons of a network are driven into saturation.

@@ -148,6 +148,10 @@ impl Objective for ThroughPhysics {
     fn through_physics(&self) -> Option<&ThroughPhysics> {
         Some(self)
     }
+
+    fn through_physics_mut(&mut self) -> Option<&mut ThroughPhysics> {
+        Some(self)
+    }
 }
 
 /// A batch linearised through network, physics and loss.

@@ -56,6 +56,15 @@ pub struct Decomposition<'j> {
     spectrum: Spectrum,
 }
 
+/// Without the Jacobian, which may be too large to be written out.
+impl std::fmt::Debug for Decomposition<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decomposition")
+            .field("spectrum", &self.spectrum)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A Jacobian, borrowed or owned.
 enum Held<'j> {
     Given(&'j dyn Jacobian),

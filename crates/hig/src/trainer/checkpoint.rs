@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// use std::time::Duration;
 ///
 /// let problem = Toy::default().problem(0);
-/// let fresh = problem.network.initial_parameters(0);
+/// let fresh = problem.initial_parameters(0);
 /// let run = |start: Start, updates, observers: &mut [&mut dyn hig::trainer::Observer]| {
 ///     train(&problem, &Adam::default(), start, &Training::default(), Budget::updates(updates), 0, observers)
 /// };

@@ -1,7 +1,12 @@
-//! Oracles and matrices that the tests share; nothing here calls the code under test.
+//! Oracles and matrices that the tests share; nothing here calls the code under test, but for what
+//! [`batch`] makes shorter.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+mod batch;
 pub mod oracle;
+
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use batch::*;
 
 use hig::data::{Dataset, Purpose, random};
 use hig::linalg::Mat;

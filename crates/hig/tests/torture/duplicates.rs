@@ -4,11 +4,11 @@
 //! singular values; g of a mean is divided by m. So V·f(Σ)·Uᵀ·g becomes m^(-(1+κ)/2) of what it was,
 //! and m^((1-κ)/2) where the losses are summed.
 
-use crate::common::relative;
+use crate::common::{Batch, parts, parts_mut, relative};
 use crate::methods::{EXPONENTS, family, first, told};
 use crate::problems::{SAMPLES, scaled};
 use hig::Problem;
-use hig::objective::{Linearization, Reduction};
+use hig::objective::Reduction;
 use hig::spectral::{Route, TreatmentKind};
 use hig::step::{
     AdaptiveHalfInverse, GaussNewtonLineSearch, LevenbergMarquardt, Method, Spectral, Spring,
@@ -17,11 +17,11 @@ use hig::step::{
 /// Every sample `times` times, in one batch.
 fn update(method: &dyn Method, times: usize, reduction: Reduction) -> Vec<f64> {
     let mut problem: Problem = scaled(1.0);
-    problem.reduction = reduction;
+    parts_mut(&mut problem).reduction = reduction;
     let places: Vec<usize> = (0..SAMPLES * times).map(|i| i / times).collect();
     let batch = problem.train.select(&places);
-    let parameters = problem.network.initial_parameters(0);
-    let at = Linearization::new(problem.model(), &batch, &parameters);
+    let parameters = problem.initial_parameters(0);
+    let at = Batch::new(parts(&problem), &batch, &parameters);
     first(method, &at).unwrap()
 }
 

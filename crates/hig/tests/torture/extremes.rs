@@ -1,8 +1,8 @@
 //! Numbers at the ends of their range, wherever a user can put them.
 
+use crate::common::{Batch, parts};
 use crate::methods::{everything, first, told};
 use crate::problems::{samples, scaled, trained, whole};
-use hig::objective::Linearization;
 use hig::trainer::{Budget, Outcome, Stop, train};
 use hig::{Error, Problem};
 
@@ -48,7 +48,7 @@ fn every_method_is_defined(problem: &Problem, start: &[f64], what: &str) {
 fn outputs() {
     for scale in EXTREMES {
         let problem = scaled(scale);
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         every_method_is_defined(&problem, &start, &format!("outputs {scale:e}"));
     }
 }
@@ -58,7 +58,7 @@ fn inputs() {
     for scale in EXTREMES {
         let mut problem = scaled(1.0);
         problem.train.input = faer::Scale(scale) * samples(1.0).input;
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         every_method_is_defined(&problem, &start, &format!("inputs {scale:e}"));
     }
 }
@@ -67,7 +67,7 @@ fn inputs() {
 fn parameters() {
     for scale in EXTREMES {
         let problem = scaled(1.0);
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         let start: Vec<f64> = start.iter().map(|p| scale * p).collect();
         every_method_is_defined(&problem, &start, &format!("parameters {scale:e}"));
     }
@@ -78,7 +78,7 @@ fn targets() {
     for scale in EXTREMES {
         let mut problem = scaled(1.0);
         problem.train.target = samples(scale).target;
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         every_method_is_defined(&problem, &start, &format!("targets {scale:e}"));
     }
 }
@@ -103,7 +103,7 @@ fn sizes_side_by_side() {
             problem.train.input[(2, j)] *= scale;
         }
         problem.train.target[(2, 0)] *= scale;
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         every_method_is_defined(&problem, &start, &format!("one sample {scale:e}"));
     }
 }
@@ -113,8 +113,8 @@ fn sizes_side_by_side() {
 fn squares_out_of_range_are_no_standstill() {
     for scale in [1e-155, 1e-150, 1e150] {
         let problem = scaled(scale);
-        let start = problem.network.initial_parameters(0);
-        let at = Linearization::new(problem.model(), &problem.train, &start);
+        let start = problem.initial_parameters(0);
+        let at = Batch::new(parts(&problem), &problem.train, &start);
         assert!(at.loss() > 0.0 && at.loss().is_finite());
         for method in everything() {
             if let Ok(delta) = first(method.as_ref(), &at) {

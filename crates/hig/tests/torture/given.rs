@@ -24,7 +24,7 @@ fn parameters_and_data_that_are_not_finite_are_refused_by_every_method() {
     for method in everything() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let problem = scaled(1.0);
-            let mut start = problem.network.initial_parameters(0);
+            let mut start = problem.initial_parameters(0);
             start[7] = bad;
             assert_message(
                 tried(&problem, start, method.as_ref()),
@@ -32,7 +32,7 @@ fn parameters_and_data_that_are_not_finite_are_refused_by_every_method() {
             );
 
             let mut problem = scaled(1.0);
-            let start = problem.network.initial_parameters(0);
+            let start = problem.initial_parameters(0);
             problem.train.input[(4, 1)] = bad;
             let refused = tried(&problem, start.clone(), method.as_ref());
             assert_message(refused, &["training input", "row 4", "column 1"]);

@@ -1,6 +1,6 @@
 //! `adaptive-hig` takes an update back after which the loss is not finite, and goes on.
 
-use crate::common::{cliff, relative};
+use crate::common::{cliff, loss_of, relative};
 use crate::methods::everything;
 use crate::problems::{Part, Poisoned, Switch, Watch, problem_of, samples, whole};
 use hig::loss::SquaredError;
@@ -34,9 +34,7 @@ fn a_poison_that_passes_costs_one_update() {
             assert_eq!(outcome.updates, 12);
             let returned = relative(&watch.parameters[first + 1], &watch.parameters[first - 1]);
             assert!(returned < 1e-15, "{returned}");
-            let before = problem
-                .model()
-                .loss(&watch.parameters[first], &problem.train);
+            let before = loss_of(&problem, &watch.parameters[first], &problem.train);
             assert!(
                 outcome.train_loss < before,
                 "{} {before}",

@@ -9,6 +9,7 @@ mod common;
 
 mod duplicates;
 mod extremes;
+mod failing;
 mod given;
 mod going_back;
 mod methods;

@@ -1,10 +1,10 @@
 //! Nothing to see: outputs that do not depend on the parameters, and targets that are reached.
 
+use crate::common::{Batch, parts};
 use crate::methods::{everything, first, told};
 use crate::problems::{OUTPUTS, SAMPLES, network, problem_of, samples, scaled, trained};
 use hig::Problem;
 use hig::loss::SquaredError;
-use hig::objective::Linearization;
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::trainer::Stop;
 
@@ -27,8 +27,8 @@ impl SampleFunction for Constant {
 
 /// Every method stands still, in a step and in a training that uses its budget.
 fn nothing_moves(problem: &Problem) {
-    let start = problem.network.initial_parameters(0);
-    let at = Linearization::new(problem.model(), &problem.train, &start);
+    let start = problem.initial_parameters(0);
+    let at = Batch::new(parts(problem), &problem.train, &start);
     for method in everything() {
         let delta = first(method.as_ref(), &at).unwrap();
         assert!(delta.iter().all(|d| *d == 0.0), "{}", told(method.as_ref()));
@@ -42,7 +42,7 @@ fn nothing_moves(problem: &Problem) {
 fn a_jacobian_of_zeros_gives_no_step() {
     let problem = problem_of(samples(1.0), Differentiated(Constant), SquaredError::sum());
     let start = network().initial_parameters(0);
-    let at = Linearization::new(problem.model(), &problem.train, &start);
+    let at = Batch::new(parts(&problem), &problem.train, &start);
     assert_eq!(at.gram().norm_max(), 0.0);
     assert!(at.loss() > 0.0);
     nothing_moves(&problem);
@@ -52,9 +52,9 @@ fn a_jacobian_of_zeros_gives_no_step() {
 fn a_gradient_of_zeros_gives_no_step_whatever_the_jacobian() {
     for scale in [1e-150, 1.0, 1e150] {
         let mut problem = scaled(scale);
-        let start = problem.network.initial_parameters(0);
-        problem.train.target = problem.model().simulate(&start, &problem.train);
-        let at = Linearization::new(problem.model(), &problem.train, &start);
+        let start = problem.initial_parameters(0);
+        problem.train.target = parts(&problem).simulate(&start, &problem.train).unwrap();
+        let at = Batch::new(parts(&problem), &problem.train, &start);
         assert!(at.physics_rows().norm_max() > 0.0);
         assert_eq!((at.loss(), at.rows()), (0.0, SAMPLES * OUTPUTS));
         nothing_moves(&problem);

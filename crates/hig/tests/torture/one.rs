@@ -1,13 +1,12 @@
 //! One sample, one output, one parameter: y = θ·x, where every step has a closed form.
 
-use crate::common::assert_message;
+use crate::common::{Batch, assert_message, parts};
 use crate::methods::{EXPONENTS, ROUTES, everything, told};
 use hig::Problem;
 use hig::data::Dataset;
 use hig::linalg::{Mat, MatMut};
 use hig::loss::SquaredError;
 use hig::network::{Chain, Initializer, Layer, Network, Parameter};
-use hig::objective::Linearization;
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::settings::Settings;
 use hig::step::{Method, Spectral};
@@ -113,7 +112,7 @@ fn steps_of_the_family_have_their_closed_form() {
         (1e-300, 3e-300),
     ] {
         let problem = problem(x, target);
-        let at = Linearization::new(problem.model(), &problem.train, &[1.0]);
+        let at = Batch::new(parts(&problem), &problem.train, &[1.0]);
         for route in ROUTES {
             for treatment in ["truncate", "clamp"] {
                 for exponent in EXPONENTS {
@@ -127,7 +126,7 @@ fn steps_of_the_family_have_their_closed_form() {
                     };
                     method.set("route", route).unwrap();
                     method.set("treatment", treatment).unwrap();
-                    let update = method.start().unwrap().step(&at, 1.0).unwrap();
+                    let update = method.start().unwrap().step(&*at, 1.0).unwrap();
                     let error = (update.delta[0] - expected).abs();
                     assert!(
                         error <= 1e-12 * expected.abs(),

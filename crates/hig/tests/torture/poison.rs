@@ -148,7 +148,7 @@ fn fresh_samples_that_are_not_finite_stop_every_method() {
             order: Order::Fresh,
             ..whole()
         };
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         let budget = Budget::updates(2);
         let begun = start.clone();
         let outcome = train(
@@ -185,15 +185,16 @@ impl Spoilt {
 }
 
 impl Loss for Spoilt {
-    fn value(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> f64 {
-        match self.what {
-            "value" => self.value,
-            _ => SquaredError::sum().value(y, target),
+    fn values(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Vec<f64> {
+        let mut values = SquaredError::sum().values(y, target);
+        if self.what == "value" {
+            values[1] = self.value;
         }
+        values
     }
 
-    fn cotangent(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
-        self.spoil("cotangent", SquaredError::sum().cotangent(y, target))
+    fn cotangents(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {
+        self.spoil("cotangent", SquaredError::sum().cotangents(y, target))
     }
 
     fn curvature(&self, y: MatRef<'_, f64>, target: MatRef<'_, f64>) -> Mat<f64> {

@@ -14,8 +14,8 @@ pub const SAMPLES: usize = 6;
 pub const OUTPUTS: usize = 2;
 
 /// y = s·(sin u₀ + u₁/2, u₀·u₁ + exp(u₁)).
-struct Smooth {
-    scale: f64,
+pub struct Smooth {
+    pub scale: f64,
 }
 
 impl SampleFunction for Smooth {
@@ -73,7 +73,7 @@ pub fn whole() -> Training {
 
 /// A training on full batches from the network's first parameters.
 pub fn trained(problem: &Problem, method: &dyn Method, updates: usize) -> Outcome {
-    let start = problem.network.initial_parameters(0);
+    let start = problem.initial_parameters(0);
     let budget = Budget::updates(updates);
     train(problem, method, start, &whole(), budget, 0, &mut []).unwrap()
 }
@@ -103,10 +103,10 @@ impl Simulator for Poisoned {
     }
 
     fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
-        let healthy = Differentiated(Smooth { scale: 1.0 }).record(state, control);
+        let healthy = Differentiated(Smooth { scale: 1.0 }).record(state, control)?;
         let poison = |part| self.part == part && self.on.load(Ordering::SeqCst);
         let mut y = healthy.y().clone();
-        let mut rows = healthy.rows();
+        let mut rows = healthy.rows()?;
         if poison(Part::Output) {
             y[(SAMPLE, 0)] = self.value;
         }
@@ -154,7 +154,7 @@ impl Watch {
             on: on.clone(),
             first,
             last,
-            parameters: vec![problem.network.initial_parameters(0)],
+            parameters: vec![problem.initial_parameters(0)],
             losses: Vec::new(),
         }
     }

@@ -1,11 +1,11 @@
 //! A change of units: y → s·y leaves Gauss-Newton alone and changes a step of exponent κ by s^(1-κ).
 
-use crate::common::{logarithmic, normal, relative, with_spectrum};
+use crate::common::{Batch, logarithmic, normal, parts, relative, with_spectrum};
 use crate::methods::{EXPONENTS, family, first, told};
 use crate::problems::{scaled, trained};
 use hig::linalg::Mat;
-use hig::objective::{ExplicitJacobian, Linearization};
-use hig::spectral::{Decomposition, Filter, Route, filtered_inverse};
+use hig::objective::ExplicitJacobian;
+use hig::spectral::{Filter, Route, Spectrum, filtered_inverse};
 use hig::step::{
     AdaptiveHalfInverse, GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant,
     Spectral, Spring,
@@ -17,8 +17,8 @@ const DAMPING: f64 = 1e-3;
 /// The first update at a scale of y.
 fn update(method: &dyn Method, scale: f64) -> Vec<f64> {
     let problem = scaled(scale);
-    let parameters = problem.network.initial_parameters(0);
-    let at = Linearization::new(problem.model(), &problem.train, &parameters);
+    let parameters = problem.initial_parameters(0);
+    let at = Batch::new(parts(&problem), &problem.train, &parameters);
     first(method, &at).unwrap_or_else(|error| panic!("{} at {scale:e}: {error}", told(method)))
 }
 
@@ -172,7 +172,7 @@ fn inverses_scale_as_their_exponent_says() {
 
             let k = &j * j.transpose();
             let weights = |k: &Mat<f64>| {
-                let parts = Decomposition::of_gram(k, &g, &filter).unwrap();
+                let parts = Spectrum::of_gram(k, &g, &filter).unwrap();
                 parts.sample_weights(&filter).unwrap()
             };
             let found = weights(&times(scale, &k));
