@@ -16,7 +16,7 @@ mod common;
 
 use common::{Case, Condensed, headline, seconds, seconds_on};
 use faer::{Accum, Side};
-use hig::linalg::{self, Mat, MatMut};
+use hig::linalg::{self, Mat, MatMut, Scratch};
 use hig::spectral::Route;
 use rayon::prelude::*;
 
@@ -238,7 +238,8 @@ impl Measured {
         let rows = seconds_on(simulate, |record| record.rows());
         let rows_back = seconds(|| {
             let (values, rows) = (at.activations(), at.physics_rows());
-            network.backward(parameters, values, rows, |_, _, _, _| ());
+            let scratch = &mut Scratch::new();
+            network.backward(parameters, values, rows.as_ref(), scratch, |_, _| ());
         });
         let gram = seconds(|| at.gram()) - rows_back;
         let matrix = at.gram();

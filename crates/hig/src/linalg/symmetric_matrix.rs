@@ -16,17 +16,17 @@ pub struct Symmetric(Mat<f64>);
 
 impl Symmetric {
     /// The zero matrix.
-    pub(crate) fn zeros(size: usize) -> Self {
+    pub fn zeros(size: usize) -> Self {
         Self(Mat::zeros(size, size))
     }
 
     /// The matrix with its lower half only; zeros and rests of products above it.
-    pub(crate) fn lower(self) -> Mat<f64> {
+    pub fn lower(self) -> Mat<f64> {
         self.0
     }
 
     /// The whole matrix.
-    pub(crate) fn complete(mut self) -> Mat<f64> {
+    pub fn complete(mut self) -> Mat<f64> {
         // Tiles, so that neither side jumps through memory.
         const TILE: usize = 16;
         let n = self.0.nrows();
@@ -43,7 +43,7 @@ impl Symmetric {
     }
 
     /// Adds F·Fᵀ.
-    pub(crate) fn add(&mut self, f: MatRef<'_, f64>) {
+    pub fn add(&mut self, f: MatRef<'_, f64>) {
         self.each_block(|first, mut block| {
             let right = f.subrows(first, block.ncols()).transpose();
             let left = f.subrows(first, block.nrows());
@@ -51,20 +51,26 @@ impl Symmetric {
         });
     }
 
-    /// Adds (Δ·Δᵀ) ∘ mask, where an entry of the mask serves all rows of its two samples.
-    pub(crate) fn add_masked(&mut self, rows: &Mat<f64>, mask: &Mat<f64>) {
+    /// Adds the lower half of (L·Rᵀ) ∘ mask, where an entry of the mask (b × b) serves all rows of its
+    /// two samples: row r of L or R belongs to sample r mod b. What is added in all must be symmetric.
+    pub fn add_masked(
+        &mut self,
+        left: MatRef<'_, f64>,
+        right: MatRef<'_, f64>,
+        mask: MatRef<'_, f64>,
+    ) {
         self.each_block(|first, mut block| {
-            let right = rows.as_ref().subrows(first, block.ncols()).transpose();
+            let right = right.subrows(first, block.ncols()).transpose();
             let mut product = Mat::zeros(ROWS.min(block.nrows()), block.ncols());
             for start in (0..block.nrows()).step_by(ROWS) {
                 let (count, row) = (ROWS.min(block.nrows() - start), first + start);
                 let mut part = block.rb_mut().subrows_mut(start, count);
                 let mut product = product.as_mut().subrows_mut(0, count);
-                let left = rows.as_ref().subrows(row, count);
+                let left = left.subrows(row, count);
                 matrix::multiply(product.rb_mut(), Accum::Replace, left, right);
                 for j in 0..part.ncols() {
                     let samples = mask.nrows();
-                    let weights = mask.col_as_slice((first + j) % samples);
+                    let weights = matrix::column(mask, (first + j) % samples);
                     let values = matrix::column(product.rb(), j);
                     let target = matrix::column_mut(part.rb_mut(), j);
                     add_cyclic(target, values, weights, row % samples);

@@ -1,10 +1,11 @@
 //! Elementwise nonlinearities.
 
-use super::layer::Layer;
+use super::layer::{Layer, Values};
 use crate::error::Error;
-use crate::linalg::matrix::{Mat, MatRef};
-use crate::linalg::simd;
+use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
+use crate::linalg::{Scratch, simd};
 use crate::settings::{SettingType, Value};
+use faer::reborrow::ReborrowMut;
 use std::str::FromStr;
 
 /// An elementwise nonlinearity σ.
@@ -103,10 +104,16 @@ impl Layer for Activation {
         Ok(inputs)
     }
 
-    fn forward(&self, _: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        let mut output = input.clone();
-        for j in 0..output.ncols() {
-            let column = output.col_as_slice_mut(j);
+    fn forward(
+        &self,
+        _: &[f64],
+        input: MatRef<'_, f64>,
+        mut output: MatMut<'_, f64>,
+        _: &mut Scratch,
+    ) {
+        for j in 0..input.ncols() {
+            let column = matrix::column_mut(output.rb_mut(), j);
+            column.copy_from_slice(matrix::column(input, j));
             if *self == Self::Tanh {
                 simd::tanh(column);
                 continue;
@@ -115,52 +122,48 @@ impl Layer for Activation {
                 *v = self.apply(*v);
             }
         }
-        output
     }
 
     fn backward(
         &self,
-        _: &[f64],
-        input: &Mat<f64>,
-        output: &Mat<f64>,
-        rows: &Mat<f64>,
-    ) -> Mat<f64> {
-        self.scaled(input, output, rows.as_ref())
+        parameters: &[f64],
+        at: Values<'_>,
+        rows: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        // The derivative is diagonal.
+        self.jvp_input(parameters, at, rows, target, Accum::Replace, scratch);
     }
 
-    fn jvp(
+    /// Multiplies each row of a sample by that sample's derivatives.
+    fn jvp_input(
         &self,
         _: &[f64],
-        _: &[f64],
-        input: &Mat<f64>,
-        output: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        tangent.map(|t| self.scaled(input, output, t.as_ref()))
+        at: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+        accumulate: Accum,
+        scratch: &mut Scratch,
+    ) {
+        let samples = at.input.nrows();
+        let mut slope = scratch.take_numbers(samples);
+        for j in 0..tangent.ncols() {
+            let (x, y) = (matrix::column(at.input, j), matrix::column(at.output, j));
+            for (d, (x, y)) in slope.iter_mut().zip(x.iter().zip(y)) {
+                *d = self.derivative(*x, *y);
+            }
+            let rows = matrix::column(tangent, j).chunks_exact(samples);
+            let target = matrix::column_mut(target.rb_mut(), j).chunks_exact_mut(samples);
+            for (target, row) in target.zip(rows) {
+                let moved = row.iter().zip(&slope).map(|(v, d)| v * d);
+                matrix::write(target, accumulate, moved);
+            }
+        }
+        scratch.give_numbers(slope);
     }
 
     fn activation(&self) -> Option<Activation> {
         Some(*self)
-    }
-}
-
-impl Activation {
-    /// Multiplies each row of a sample by that sample's derivatives.
-    fn scaled(self, input: &Mat<f64>, output: &Mat<f64>, rows: MatRef<'_, f64>) -> Mat<f64> {
-        let samples = input.nrows();
-        let mut scaled = rows.to_owned();
-        let mut slope = vec![0.0; samples];
-        for j in 0..scaled.ncols() {
-            let (x, y) = (input.col_as_slice(j), output.col_as_slice(j));
-            for (d, (x, y)) in slope.iter_mut().zip(x.iter().zip(y)) {
-                *d = self.derivative(*x, *y);
-            }
-            for component in scaled.col_as_slice_mut(j).chunks_exact_mut(samples) {
-                for (v, d) in component.iter_mut().zip(&slope) {
-                    *v *= d;
-                }
-            }
-        }
-        scaled
     }
 }

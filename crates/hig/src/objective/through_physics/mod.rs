@@ -5,19 +5,17 @@
 //! network and physics. The n = b·dim(y) rows of J are stacked component by component: row
 //! `component · b + sample`.
 
-mod gram;
 mod row_blocks;
 
 use super::Jacobian;
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::linalg::Symmetric;
 use crate::linalg::matrix::{self, Mat, MatRef};
+use crate::linalg::{Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activations, Layer, Network};
+use crate::network::{Activations, LayerRows, Network, Passes};
 use crate::physics::{Record, Simulator};
 use crate::timing::part;
-use gram::add_layer;
 use rayon::prelude::*;
 use std::sync::{Arc, OnceLock};
 
@@ -284,8 +282,15 @@ impl<'a> Linearization<'a> {
             None => self.record.vjp(w),
         };
         let network = self.model.network;
-        let gradient = network.vjp(self.parameters, &self.activations, du);
-        gradient.col_as_slice(0).to_vec()
+        let mut gradient = vec![0.0; self.columns()];
+        network.vjp_into(
+            self.parameters,
+            &self.activations,
+            du.as_ref(),
+            &mut gradient,
+            &mut Scratch::new(),
+        );
+        gradient
     }
 
     /// J·v for a direction in parameter space (length p → n).
@@ -314,7 +319,7 @@ impl<'a> Linearization<'a> {
 
     fn gram_sum(&self) -> Symmetric {
         let mut sum = Symmetric::zeros(self.rows());
-        self.each_layer(|layer, input, rows| add_layer(&mut sum, layer, input, rows));
+        self.each_layer(|layer, scratch| layer.add_gram(&mut sum, Passes::ONE, scratch));
         sum
     }
 
@@ -323,8 +328,10 @@ impl<'a> Linearization<'a> {
     /// is squared, but only for a bounded number of parameters at a time.
     pub fn image_gram(&self, w: MatRef<'_, f64>) -> Mat<f64> {
         let mut sum = Symmetric::zeros(w.ncols());
-        self.each_layer(|layer, input, rows| {
-            layer.images(input, rows, w, &mut |images| sum.add(images.transpose()));
+        self.each_layer(|layer, scratch| {
+            layer.images(w, Passes::ONE, scratch, |images| {
+                sum.add(images.transpose())
+            });
         });
         sum.complete()
     }
@@ -347,24 +354,23 @@ impl<'a> Linearization<'a> {
     /// Jᵀ (p × n): column r is the gradient of row r, contiguous in memory.
     pub fn transposed_jacobian(&self) -> Mat<f64> {
         let network = self.model.network;
-        network.transposed_jacobian(self.parameters, &self.activations, self.physics_rows())
+        let rows = self.physics_rows().as_ref();
+        network.transposed_jacobian(self.parameters, &self.activations, rows, Passes::ONE)
     }
 
     /// J (n × p).
     pub fn jacobian(&self) -> Mat<f64> {
         let network = self.model.network;
-        network.jacobian(self.parameters, &self.activations, self.physics_rows())
+        let rows = self.physics_rows().as_ref();
+        network.jacobian(self.parameters, &self.activations, rows, Passes::ONE)
     }
 
-    /// Calls `visit(layer, its input, the physics rows at its output)` for the layers with
-    /// parameters, from the last to the first.
-    fn each_layer(&self, mut visit: impl FnMut(&dyn Layer, &Mat<f64>, &Mat<f64>)) {
-        let rows = self.physics_rows();
-        let visit = |layer: &dyn Layer, _, input: &Mat<f64>, rows: &Mat<f64>| {
-            visit(layer, input, rows);
-        };
-        let network = self.model.network;
-        network.backward(self.parameters, &self.activations, rows, visit);
+    /// Calls `visit` for the layers with parameters, from the last to the first, with the physics rows at
+    /// their output.
+    fn each_layer(&self, visit: impl FnMut(LayerRows<'_>, &mut Scratch)) {
+        let (network, rows) = (self.model.network, self.physics_rows().as_ref());
+        let scratch = &mut Scratch::new();
+        network.backward(self.parameters, &self.activations, rows, scratch, visit);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Linearization;
 use crate::linalg::matrix::{Mat, MatRef};
+use crate::network::Passes;
 
 // Numbers of J held at a time (64 MiB), unless one row has more.
 const HELD: usize = 1 << 23;
@@ -27,7 +28,8 @@ impl Linearization<'_> {
             for component in (0..components).step_by(of_components) {
                 let last = components.min(component + of_components);
                 let rows = self.rows_of(first, count, component..last);
-                visit(network.jacobian(self.parameters, &values, &rows).as_ref());
+                let part = network.jacobian(self.parameters, &values, rows.as_ref(), Passes::ONE);
+                visit(part.as_ref());
             }
         }
     }
