@@ -7,7 +7,8 @@
 //! Results are written into given targets, whose earlier content does not count; what a layer needs
 //! on the way it takes from a [`Scratch`] and gives back. Columns of all matrices are contiguous.
 
-use super::{Activation, Parameter};
+use super::activation::Activation;
+use super::parameter::Parameter;
 use crate::linalg::Scratch;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef, WORTH_THREADS};
 use rayon::prelude::*;

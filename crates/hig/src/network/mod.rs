@@ -5,6 +5,7 @@ mod architectures;
 mod chain;
 mod conv2d;
 mod dense;
+mod elementwise;
 mod gram;
 mod grid;
 mod images;
