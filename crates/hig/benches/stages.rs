@@ -13,7 +13,7 @@ mod oracles;
 use common::{Case, Condensed, done};
 use divan::Bencher;
 use faer::Side;
-use hig::linalg::Mat;
+use hig::linalg::{Mat, Scratch};
 use hig::objective::{ExplicitJacobian, Jacobian, Linearized};
 use hig::spectral::{Filter, Route};
 use std::time::Duration;
@@ -64,9 +64,10 @@ mod stages {
             network.backward(
                 &case.parameters,
                 at.activations(),
-                rows,
-                |_, _, input, rows| {
-                    divan::black_box((input, rows));
+                rows.as_ref(),
+                &mut Scratch::new(),
+                |part, _| {
+                    divan::black_box(part);
                 },
             );
         });

@@ -19,7 +19,7 @@
 //! training samples every EVERY updates and ends below LOSS or after MOST updates.
 
 use hig::files::Tensors;
-use hig::linalg::{Mat, MatRef, Symmetric};
+use hig::linalg::{Mat, MatRef, Scratch, Symmetric};
 use hig::objective::{Jacobian, Linearized, Objective, Reduction};
 use hig::settings::{Settings, Value};
 use hig::spectral::{Decomposition, Route, TreatmentKind};
@@ -275,11 +275,11 @@ impl Jacobian for Held<'_> {
     fn columns(&self) -> usize {
         self.at.columns()
     }
-    fn vjp(&self, w: &[f64]) -> hig::Result<Vec<f64>> {
-        self.at.vjp(w)
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> hig::Result<()> {
+        self.at.vjp_into(w, target, scratch)
     }
-    fn jvp(&self, v: &[f64]) -> hig::Result<Vec<f64>> {
-        self.at.jvp(v)
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> hig::Result<()> {
+        self.at.jvp_into(v, target, scratch)
     }
     fn gram(&self) -> hig::Result<Symmetric> {
         Ok(self.gram.clone())

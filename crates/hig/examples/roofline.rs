@@ -16,7 +16,7 @@ mod common;
 
 use common::{Case, Condensed, done, headline, seconds, seconds_on};
 use faer::{Accum, Side};
-use hig::linalg::{self, Mat, MatMut};
+use hig::linalg::{self, Mat, MatMut, Scratch};
 use hig::objective::{Jacobian, Linearized};
 use hig::spectral::Route;
 use rayon::prelude::*;
@@ -239,7 +239,8 @@ impl Measured {
         let rows = seconds_on(simulate, |record| record.rows());
         let rows_back = seconds(|| {
             let (values, rows) = (at.activations(), done(at.physics_rows()));
-            network.backward(parameters, values, rows, |_, _, _, _| ());
+            let scratch = &mut Scratch::new();
+            network.backward(parameters, values, rows.as_ref(), scratch, |_, _| ());
         });
         let gram = seconds(|| at.gram()) - rows_back;
         let matrix = done(at.gram());

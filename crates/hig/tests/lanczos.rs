@@ -5,7 +5,7 @@ mod common;
 use common::{
     Batch, logarithmic, loss_of, normal, parts, reference_direction, relative, with_spectrum,
 };
-use hig::linalg::{Mat, MatRef, Symmetric};
+use hig::linalg::{Mat, MatRef, Scratch, Symmetric};
 use hig::objective::{Consumes, ExplicitJacobian, Jacobian};
 use hig::spectral::{Decomposition, DecompositionSettings, Filter, Route, Treatment};
 use hig::step::{LevenbergMarquardt, Method, Spectral};
@@ -161,11 +161,11 @@ impl Jacobian for ProductsOnly {
     fn columns(&self) -> usize {
         self.0.columns()
     }
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
-        self.0.vjp(w)
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.0.vjp_into(w, target, scratch)
     }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        self.0.jvp(v)
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.0.jvp_into(v, target, scratch)
     }
     fn gram(&self) -> Result<Symmetric> {
         panic!("K was formed")

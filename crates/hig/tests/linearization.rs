@@ -233,7 +233,7 @@ fn the_loss_of_many_samples_is_their_mean() {
         }
         .problem(1);
         let at = parameters(&problem, 33);
-        let y = parts(&problem).simulate(&at, &problem.train).unwrap();
+        let y = problem.objective.outputs(&at, &problem.train).unwrap();
         let target = &problem.train.target;
         let squares = entries(&y).into_iter().zip(entries(target));
         let sum: f64 = squares.map(|(a, b)| 0.5 * (a - b).powi(2)).sum();
@@ -292,7 +292,7 @@ fn a_weighted_loss_is_the_sum_written_out_with_its_own_gradient() {
     for (factor, plain) in [(1.0, SquaredError::sum()), (0.5, SquaredError::half())] {
         let loss = plain.weighted(weights.clone()).unwrap();
         parts_mut(&mut problem).loss = Box::new(loss.clone());
-        let y = parts(&problem).simulate(&at, &problem.train).unwrap();
+        let y = problem.objective.outputs(&at, &problem.train).unwrap();
         let target = &problem.train.target;
         let mut expected = 0.0;
         for s in 0..y.nrows() {

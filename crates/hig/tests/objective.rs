@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use hig::data::Dataset;
-use hig::linalg::{Mat, MatRef, Symmetric, stack};
+use hig::linalg::{Mat, MatRef, Scratch, Symmetric, stack};
 use hig::loss::{Infidelity, Loss, SquaredError};
 use hig::network::{Activation, ParameterView};
 use hig::objective::{
@@ -330,11 +330,11 @@ impl<C: Curve> Jacobian for Fitted<'_, C> {
     fn columns(&self) -> usize {
         self.jacobian.columns()
     }
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian.vjp(w)
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian.vjp_into(w, target, scratch)
     }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian.jvp(v)
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian.jvp_into(v, target, scratch)
     }
     fn gram(&self) -> Result<Symmetric> {
         self.jacobian.gram()

@@ -500,8 +500,8 @@ impl Simulator for Broken {
             output: 2,
         }
     }
-    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Box<dyn Record> {
-        Box::new(BrokenRecord(control.to_owned(), self.rows_only))
+    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
+        Ok(Box::new(BrokenRecord(control.to_owned(), self.rows_only)))
     }
 }
 
@@ -511,18 +511,20 @@ impl Record for BrokenRecord {
     fn y(&self) -> &Mat<f64> {
         &self.0
     }
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Mat<f64> {
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let factor = if self.1 { 1.0 } else { f64::NAN };
-        Mat::from_fn(cotangent.nrows(), 2, |i, j| factor * cotangent[(i, j)])
+        Ok(Mat::from_fn(cotangent.nrows(), 2, |i, j| {
+            factor * cotangent[(i, j)]
+        }))
     }
-    fn rows(&self) -> Mat<f64> {
-        Mat::from_fn(2 * self.0.nrows(), 2, |i, j| match (i, j) {
+    fn rows(&self) -> Result<Mat<f64>> {
+        Ok(Mat::from_fn(2 * self.0.nrows(), 2, |i, j| match (i, j) {
             (0, 1) => f64::NAN,
             _ => f64::from(i / self.0.nrows() == j),
-        })
+        }))
     }
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> Mat<f64> {
-        tangent.to_owned()
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(tangent.to_owned())
     }
 }
 

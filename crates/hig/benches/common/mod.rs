@@ -1,7 +1,7 @@
 //! What is measured, and for how long; shared by the benchmarks and the examples that measure.
 #![allow(dead_code, reason = "each program uses its own part")]
 
-use hig::linalg::{Mat, MatRef, Symmetric};
+use hig::linalg::{Mat, MatRef, Scratch, Symmetric};
 use hig::objective::{Jacobian, ThroughPhysics};
 use hig::settings::Settings;
 use hig::spectral::{Decomposition, Filter, Route};
@@ -174,14 +174,18 @@ impl Jacobian for Condensed<'_> {
     fn columns(&self) -> usize {
         self.jacobian.columns()
     }
+    /// Where K is there, w itself: a vector of another length than a backward pass would give.
     fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
         match self.rows() <= self.columns() {
             true => Ok(w.to_vec()),
             false => self.jacobian.vjp(w),
         }
     }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian.jvp(v)
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian.vjp_into(w, target, scratch)
+    }
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian.jvp_into(v, target, scratch)
     }
     fn gram(&self) -> Result<Symmetric> {
         Ok(self.take())

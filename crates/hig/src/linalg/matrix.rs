@@ -4,10 +4,10 @@
 //! is a loop over memory. A *stacked vector* is a batch matrix read column by column:
 //! entry `component · batch + sample`.
 
-pub use faer::{Mat, MatMut, MatRef};
+pub use faer::{Accum, Mat, MatMut, MatRef};
 
 use crate::error::{Error, Result};
-use faer::{Accum, Par};
+use faer::Par;
 use rayon::prelude::*;
 
 /// Rows of a matrix below which the work is done before a second thread has woken up.
@@ -80,16 +80,35 @@ pub fn column_mut(matrix: MatMut<'_, f64>, j: usize) -> &mut [f64] {
     column.expect("columns are contiguous").as_slice_mut()
 }
 
+/// `target = values` or `target += values`.
+pub fn write(target: &mut [f64], accumulate: Accum, values: impl Iterator<Item = f64>) {
+    let pairs = target.iter_mut().zip(values);
+    match accumulate {
+        Accum::Replace => pairs.for_each(|(t, v)| *t = v),
+        Accum::Add => pairs.for_each(|(t, v)| *t += v),
+    }
+}
+
+/// `target += values`.
+pub fn add(target: &mut [f64], values: &[f64]) {
+    write(target, Accum::Add, values.iter().copied());
+}
+
 /// `matrix · vector`.
 pub fn apply(matrix: MatRef<'_, f64>, vector: &[f64]) -> Vec<f64> {
     let mut result = vec![0.0; matrix.nrows()];
+    apply_into(matrix, vector, &mut result);
+    result
+}
+
+/// `target = matrix · vector`.
+pub fn apply_into(matrix: MatRef<'_, f64>, vector: &[f64], target: &mut [f64]) {
     multiply(
-        MatMut::from_column_major_slice_mut(&mut result, matrix.nrows(), 1),
+        MatMut::from_column_major_slice_mut(target, matrix.nrows(), 1),
         Accum::Replace,
         matrix,
         MatRef::from_column_major_slice(vector, vector.len(), 1),
     );
-    result
 }
 
 /// `matrixᵀ · vector`.

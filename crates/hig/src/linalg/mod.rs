@@ -1,10 +1,13 @@
-//! Linear algebra that the house shares: matrices, vectorised loops, sums of F·Fᵀ, and the symmetric
-//! eigensolver that keeps its eigenvectors in factors.
+//! Linear algebra that the house shares: matrices, memory that loops use again, vectorised loops, sums
+//! of F·Fᵀ, and the symmetric eigensolver that keeps its eigenvectors in factors.
 
+pub(crate) mod block_rows;
 pub(crate) mod matrix;
+mod scratch;
 pub(crate) mod simd;
 pub(crate) mod symmetric;
 mod symmetric_matrix;
 
 pub use matrix::*;
+pub use scratch::{Buffer, Scratch};
 pub use symmetric_matrix::Symmetric;

@@ -80,20 +80,26 @@ impl Symmetric {
         });
     }
 
-    /// Adds (Δ·Δᵀ) ∘ mask, where an entry of the mask serves all rows of its two samples.
-    pub(crate) fn add_masked(&mut self, rows: &Mat<f64>, mask: &Mat<f64>) {
+    /// Adds the lower half of (L·Rᵀ) ∘ mask, where an entry of the mask (b × b) serves all rows of its
+    /// two samples: row r of L or R belongs to sample r mod b. What is added in all must be symmetric.
+    pub fn add_masked(
+        &mut self,
+        left: MatRef<'_, f64>,
+        right: MatRef<'_, f64>,
+        mask: MatRef<'_, f64>,
+    ) {
         self.each_block(|first, mut block| {
-            let right = rows.as_ref().subrows(first, block.ncols()).transpose();
+            let right = right.subrows(first, block.ncols()).transpose();
             let mut product = Mat::zeros(ROWS.min(block.nrows()), block.ncols());
             for start in (0..block.nrows()).step_by(ROWS) {
                 let (count, row) = (ROWS.min(block.nrows() - start), first + start);
                 let mut part = block.rb_mut().subrows_mut(start, count);
                 let mut product = product.as_mut().subrows_mut(0, count);
-                let left = rows.as_ref().subrows(row, count);
+                let left = left.subrows(row, count);
                 matrix::multiply(product.rb_mut(), Accum::Replace, left, right);
                 for j in 0..part.ncols() {
                     let samples = mask.nrows();
-                    let weights = mask.col_as_slice((first + j) % samples);
+                    let weights = matrix::column(mask, (first + j) % samples);
                     let values = matrix::column(product.rb(), j);
                     let target = matrix::column_mut(part.rb_mut(), j);
                     add_cyclic(target, values, weights, row % samples);

@@ -1,8 +1,5 @@
 //! Elementwise nonlinearities.
 
-use super::layer::Layer;
-use crate::linalg::matrix::{Mat, MatRef};
-use crate::linalg::simd;
 use crate::settings::Rule;
 
 /// An elementwise nonlinearity σ.
@@ -64,70 +61,3 @@ crate::choices! {
 
 /// Any activation, as a setting.
 pub const ANY_ACTIVATION: Rule<Activation> = Rule::any();
-
-impl Layer for Activation {
-    fn outputs(&self, inputs: usize) -> Result<usize, String> {
-        Ok(inputs)
-    }
-
-    fn forward(&self, _: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        let mut output = input.clone();
-        for j in 0..output.ncols() {
-            let column = output.col_as_slice_mut(j);
-            if *self == Self::Tanh {
-                simd::tanh(column);
-                continue;
-            }
-            for v in column {
-                *v = self.apply(*v);
-            }
-        }
-        output
-    }
-
-    fn backward(
-        &self,
-        _: &[f64],
-        input: &Mat<f64>,
-        output: &Mat<f64>,
-        rows: &Mat<f64>,
-    ) -> Mat<f64> {
-        self.scaled(input, output, rows.as_ref())
-    }
-
-    fn jvp(
-        &self,
-        _: &[f64],
-        _: &[f64],
-        input: &Mat<f64>,
-        output: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        tangent.map(|t| self.scaled(input, output, t.as_ref()))
-    }
-
-    fn activation(&self) -> Option<Activation> {
-        Some(*self)
-    }
-}
-
-impl Activation {
-    /// Multiplies each row of a sample by that sample's derivatives.
-    fn scaled(self, input: &Mat<f64>, output: &Mat<f64>, rows: MatRef<'_, f64>) -> Mat<f64> {
-        let samples = input.nrows();
-        let mut scaled = rows.to_owned();
-        let mut slope = vec![0.0; samples];
-        for j in 0..scaled.ncols() {
-            let (x, y) = (input.col_as_slice(j), output.col_as_slice(j));
-            for (d, (x, y)) in slope.iter_mut().zip(x.iter().zip(y)) {
-                *d = self.derivative(*x, *y);
-            }
-            for component in scaled.col_as_slice_mut(j).chunks_exact_mut(samples) {
-                for (v, d) in component.iter_mut().zip(&slope) {
-                    *v *= d;
-                }
-            }
-        }
-        scaled
-    }
-}

@@ -1,7 +1,8 @@
 //! Chains of layers with joins.
 
 use super::layer::Layer;
-use crate::linalg::matrix::Mat;
+use crate::linalg::matrix::{self, MatMut, MatRef};
+use faer::reborrow::ReborrowMut;
 
 /// Layers one behind the other, to be made a [`Network`](super::Network).
 ///
@@ -100,46 +101,47 @@ impl Join {
         }
     }
 
-    /// The joined value.
-    pub(super) fn forward(self, earlier: &Mat<f64>, here: &Mat<f64>) -> Mat<f64> {
-        match self {
-            Self::Add => earlier + here,
-            Self::Concatenate => {
-                let mut joined = Mat::zeros(here.nrows(), earlier.ncols() + here.ncols());
-                let (left, right) = joined.as_mut().split_at_col_mut(earlier.ncols());
-                { left }.copy_from(earlier);
-                { right }.copy_from(here);
-                joined
-            }
-        }
-    }
-
-    /// Takes rows of the joined value to rows of the earlier value (of that width) and of the value
-    /// here.
-    pub(super) fn backward(self, rows: &Mat<f64>, earlier: usize) -> (Mat<f64>, Mat<f64>) {
-        match self {
-            Self::Add => (rows.clone(), rows.clone()),
-            Self::Concatenate => {
-                let (left, right) = rows.as_ref().split_at_col(earlier);
-                (left.to_owned(), right.to_owned())
-            }
-        }
-    }
-
-    /// The tangent of the joined value; none is zero, of the given widths.
-    pub(super) fn jvp(
+    /// Rows of the joined value as rows of the earlier value (of that width) and of the value here.
+    pub(super) fn backward(
         self,
-        earlier: Option<&Mat<f64>>,
-        here: Option<&Mat<f64>>,
-        shape: (usize, usize, usize),
-    ) -> Option<Mat<f64>> {
-        if earlier.is_none() && here.is_none() {
-            return None;
+        rows: MatRef<'_, f64>,
+        earlier: usize,
+    ) -> (MatRef<'_, f64>, MatRef<'_, f64>) {
+        match self {
+            Self::Add => (rows, rows),
+            Self::Concatenate => rows.split_at_col(earlier),
         }
-        let (samples, left, right) = shape;
-        let or_zero = |tangent: Option<&Mat<f64>>, width: usize| {
-            tangent.map_or_else(|| Mat::zeros(samples, width), Mat::clone)
+    }
+
+    /// Writes the joined value, or the joined tangent; none is zero, and `width` is that of the earlier
+    /// one.
+    pub(super) fn write(
+        self,
+        earlier: Option<MatRef<'_, f64>>,
+        here: Option<MatRef<'_, f64>>,
+        width: usize,
+        mut target: MatMut<'_, f64>,
+    ) {
+        let set = |mut target: MatMut<'_, f64>, value: Option<MatRef<'_, f64>>| match value {
+            Some(value) => target.copy_from(value),
+            None => target.fill(0.0),
         };
-        Some(self.forward(&or_zero(earlier, left), &or_zero(here, right)))
+        match self {
+            Self::Add => {
+                set(target.rb_mut(), earlier);
+                for j in 0..target.ncols() {
+                    let column = matrix::column_mut(target.rb_mut(), j);
+                    match here {
+                        Some(here) => matrix::add(column, matrix::column(here, j)),
+                        None => column.iter_mut().for_each(|v| *v += 0.0),
+                    }
+                }
+            }
+            Self::Concatenate => {
+                let (left, right) = target.split_at_col_mut(width);
+                set(left, earlier);
+                set(right, here);
+            }
+        }
     }
 }

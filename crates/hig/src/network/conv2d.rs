@@ -1,8 +1,10 @@
 //! Convolution on a grid.
 
 use super::grid::{Boundary, Grid};
-use super::layer::{Layer, Parameter};
-use crate::linalg::matrix::{self, Mat, MatMut, MatRef, WORTH_THREADS};
+use super::layer::{Layer, Values};
+use super::parameter::Parameter;
+use crate::linalg::Scratch;
+use crate::linalg::matrix::{self, Accum, MatMut, MatRef, WORTH_THREADS};
 use crate::linalg::simd::vectorised;
 use faer::reborrow::ReborrowMut;
 use rayon::prelude::*;
@@ -29,8 +31,28 @@ pub struct Conv2d {
     pub boundary: Boundary,
 }
 
-/// For one entry of the kernel: pairs of an output point and the input point that it reads.
-type Tap = Vec<(usize, usize)>;
+/// For each entry of the kernel, row by row, its *tap*: pairs of an output point and the input point
+/// that it reads there.
+struct Taps {
+    pairs: Vec<usize>,
+    ends: Vec<usize>,
+}
+
+impl Taps {
+    fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn tap(&self, k: usize) -> &[[usize; 2]] {
+        let first = if k == 0 { 0 } else { self.ends[k - 1] };
+        self.pairs[first..self.ends[k]].as_chunks().0
+    }
+
+    fn give_to(self, scratch: &mut Scratch) {
+        scratch.give_indices(self.pairs);
+        scratch.give_indices(self.ends);
+    }
+}
 
 // Numbers of gathered patches held at a time (1 MiB), unless one point has more.
 const HELD: usize = 1 << 17;
@@ -89,25 +111,24 @@ impl Conv2d {
         }
     }
 
-    /// All taps, row by row of the kernel.
-    fn taps(&self) -> Vec<Tap> {
+    fn taps(&self, scratch: &mut Scratch) -> Taps {
         let (output, [rows, columns]) = (self.output(), self.kernel);
-        let tap = |ky: usize, kx: usize| {
-            let mut pairs = Tap::new();
+        let mut pairs = scratch.take_indices(2 * rows * columns * output.points());
+        let mut ends = scratch.take_indices(rows * columns);
+        for k in 0..rows * columns {
             for y in 0..output.height {
                 for x in 0..output.width {
-                    let from = self.source(y, ky, self.grid.height);
-                    let along = self.source(x, kx, self.grid.width);
+                    let from = self.source(y, k / columns, self.grid.height);
+                    let along = self.source(x, k % columns, self.grid.width);
                     if let (Some(from), Some(along)) = (from, along) {
-                        pairs.push((y * output.width + x, from * self.grid.width + along));
+                        pairs.push(y * output.width + x);
+                        pairs.push(from * self.grid.width + along);
                     }
                 }
             }
-            pairs
-        };
-        (0..rows * columns)
-            .map(|k| tap(k / columns, k % columns))
-            .collect()
+            ends.push(pairs.len());
+        }
+        Taps { pairs, ends }
     }
 
     /// Ranges of output points whose patches are held together, for that many rows.
@@ -123,42 +144,55 @@ impl Conv2d {
     /// reads: `column` of the patch, at that place.
     fn each_read(
         &self,
-        taps: &[Tap],
+        taps: &Taps,
         points: &Range<usize>,
         mut visit: impl FnMut(usize, usize, usize),
     ) {
         for channel in 0..self.grid.channels {
-            for (k, tap) in taps.iter().enumerate() {
-                let first = tap.partition_point(|(to, _)| *to < points.start);
-                let reads = tap[first..].iter().take_while(|(to, _)| *to < points.end);
-                for (to, from) in reads {
+            for k in 0..taps.count() {
+                let tap = taps.tap(k);
+                let first = tap.partition_point(|[to, _]| *to < points.start);
+                let reads = tap[first..].iter().take_while(|[to, _]| *to < points.end);
+                for [to, from] in reads {
                     let feature = channel * self.grid.points() + from;
-                    visit(channel * taps.len() + k, to - points.start, feature);
+                    visit(channel * taps.count() + k, to - points.start, feature);
                 }
             }
         }
     }
 
-    /// The convolution without bias.
-    fn linear(&self, weight: MatRef<'_, f64>, input: &Mat<f64>) -> Mat<f64> {
-        let (rows, output, taps) = (input.nrows(), self.output(), self.taps());
-        let mut result = Mat::zeros(rows, output.features());
+    /// Writes or adds the convolution without bias.
+    fn linear(
+        &self,
+        weight: MatRef<'_, f64>,
+        input: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+        accumulate: Accum,
+        scratch: &mut Scratch,
+    ) {
+        let (rows, output, taps) = (input.nrows(), self.output(), self.taps(scratch));
         for points in self.pieces(rows) {
-            let mut patches = Mat::zeros(points.len() * rows, self.patch());
+            let mut patches = scratch.take(points.len() * rows, self.patch());
+            let mut values = scratch.take(points.len() * rows, self.outputs);
+            // What lies beyond the edge is read by no tap.
+            patches.as_mut().fill(0.0);
             self.each_read(&taps, &points, |column, place, feature| {
-                let target = &mut patches.col_as_slice_mut(column)[place * rows..][..rows];
-                target.copy_from_slice(input.col_as_slice(feature));
+                let target = &mut patches.column_mut(column)[place * rows..][..rows];
+                target.copy_from_slice(matrix::column(input, feature));
             });
-            let values = matrix::product(patches.as_ref(), weight);
+            matrix::multiply(values.as_mut(), Accum::Replace, patches.as_ref(), weight);
             for o in 0..self.outputs {
-                let column = values.col_as_slice(o).chunks_exact(rows);
+                let column = values.column(o).chunks_exact(rows);
                 for (point, values) in points.clone().zip(column) {
                     let feature = o * output.points() + point;
-                    result.col_as_slice_mut(feature).copy_from_slice(values);
+                    let target = matrix::column_mut(target.rb_mut(), feature);
+                    matrix::write(target, accumulate, values.iter().copied());
                 }
             }
+            scratch.give(patches);
+            scratch.give(values);
         }
-        result
+        taps.give_to(scratch);
     }
 }
 
@@ -188,108 +222,112 @@ impl Layer for Conv2d {
         ]
     }
 
-    fn forward(&self, parameters: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        let mut output = self.linear(self.weight(parameters), input);
+    fn forward(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        mut output: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        let weight = self.weight(parameters);
+        self.linear(weight, input, output.rb_mut(), Accum::Replace, scratch);
         let points = self.output().points();
         for (o, bias) in parameters[self.weights()..].iter().enumerate() {
             for point in 0..points {
-                for v in output.col_as_slice_mut(o * points + point) {
+                for v in matrix::column_mut(output.rb_mut(), o * points + point) {
                     *v += bias;
                 }
             }
         }
-        output
     }
 
     fn backward(
         &self,
         parameters: &[f64],
-        _: &Mat<f64>,
-        _: &Mat<f64>,
-        rows: &Mat<f64>,
-    ) -> Mat<f64> {
-        let (weight, taps) = (self.weight(parameters), self.taps());
-        let mut result = Mat::zeros(rows.nrows(), self.grid.features());
-        let blocks = result.as_mut().par_row_chunks_mut(ROWS).enumerate();
+        _: Values<'_>,
+        rows: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        let (weight, taps) = (self.weight(parameters), self.taps(scratch));
+        target.fill(0.0);
+        let blocks = target.par_row_chunks_mut(ROWS).enumerate();
         let fill = |(i, block): (usize, MatMut<'_, f64>)| {
-            let first = i * ROWS;
-            self.backward_rows(weight, &taps, rows, first..first + block.nrows(), block);
+            let rows = rows.subrows(i * ROWS, block.nrows());
+            scratch.with_another(|own| self.backward_rows(weight, &taps, rows, block, own));
         };
         if rows.nrows() >= WORTH_THREADS {
             blocks.for_each(fill);
         } else {
             blocks.with_min_len(WORTH_THREADS).for_each(fill);
         }
-        result
+        taps.give_to(scratch);
     }
 
-    fn jvp(
+    fn jvp_input(
         &self,
         parameters: &[f64],
-        direction: &[f64],
-        input: &Mat<f64>,
-        _: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        let output = self.forward(direction, input);
-        Some(match tangent {
-            Some(tangent) => output + self.linear(self.weight(parameters), &tangent),
-            None => output,
-        })
+        _: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        accumulate: Accum,
+        scratch: &mut Scratch,
+    ) {
+        let weight = self.weight(parameters);
+        self.linear(weight, tangent, target, accumulate, scratch);
     }
 
     fn write_columns(
         &self,
-        input: &Mat<f64>,
-        rows: &Mat<f64>,
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
         columns: Range<usize>,
         mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
     ) {
         let (points, weights) = (self.output().points(), self.weights());
         for place in columns.start.max(weights)..columns.end {
             let column = matrix::column_mut(target.rb_mut(), place - columns.start);
             column.fill(0.0);
             for point in 0..points {
-                let delta = rows.col_as_slice((place - weights) * points + point);
-                for (t, d) in column.iter_mut().zip(delta) {
-                    *t += d;
-                }
+                let delta = matrix::column(rows, (place - weights) * points + point);
+                matrix::add(column, delta);
             }
         }
         let weights = columns.start.min(weights)..columns.end.min(weights);
         let target = target.subcols_mut(0, weights.len());
-        self.write_weights(input, rows, weights, target);
+        self.write_weights(input, rows, weights, target, scratch);
     }
 }
 
 impl Conv2d {
-    /// Adds a range of rows, carried backwards, to the target.
+    /// Adds rows, carried backwards, to the target.
     fn backward_rows(
         &self,
         weight: MatRef<'_, f64>,
-        taps: &[Tap],
-        rows: &Mat<f64>,
-        range: Range<usize>,
+        taps: &Taps,
+        rows: MatRef<'_, f64>,
         mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
     ) {
-        let (count, output) = (range.len(), self.output());
+        let (count, output) = (rows.nrows(), self.output());
         for points in self.pieces(count) {
-            let mut deltas = Mat::zeros(points.len() * count, self.outputs);
+            let mut deltas = scratch.take(points.len() * count, self.outputs);
+            let mut patches = scratch.take(points.len() * count, self.patch());
             for o in 0..self.outputs {
-                let column = deltas.col_as_slice_mut(o).chunks_exact_mut(count);
+                let column = deltas.column_mut(o).chunks_exact_mut(count);
                 for (point, delta) in points.clone().zip(column) {
-                    let feature = rows.col_as_slice(o * output.points() + point);
-                    delta.copy_from_slice(&feature[range.clone()]);
+                    delta.copy_from_slice(matrix::column(rows, o * output.points() + point));
                 }
             }
-            let patches = matrix::product(deltas.as_ref(), weight.transpose());
+            let weight = weight.transpose();
+            matrix::multiply(patches.as_mut(), Accum::Replace, deltas.as_ref(), weight);
             self.each_read(taps, &points, |column, place, feature| {
-                let source = &patches.col_as_slice(column)[place * count..][..count];
-                let column = matrix::column_mut(target.rb_mut(), feature);
-                for (t, v) in column.iter_mut().zip(source) {
-                    *t += v;
-                }
+                let source = &patches.column(column)[place * count..][..count];
+                matrix::add(matrix::column_mut(target.rb_mut(), feature), source);
             });
+            scratch.give(deltas);
+            scratch.give(patches);
         }
     }
 
@@ -297,25 +335,31 @@ impl Conv2d {
     /// are summed in registers, for `LANES` rows at a time whose numbers are gathered first.
     fn write_weights(
         &self,
-        input: &Mat<f64>,
-        rows: &Mat<f64>,
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
         columns: Range<usize>,
         mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
     ) {
-        let (samples, patch, taps) = (input.nrows(), self.patch(), self.taps());
+        let (samples, patch, taps) = (input.nrows(), self.patch(), self.taps(scratch));
         let points = self.output().points();
-        let mut values = vec![[0.0; LANES]; self.grid.features()];
-        let mut deltas = vec![[0.0; LANES]; points];
+        let mut values_of_lanes = scratch.take_numbers(self.grid.features() * LANES);
+        let values = values_of_lanes.as_chunks_mut::<LANES>().0;
+        let mut deltas_of_lanes = scratch.take_numbers(points * LANES);
+        let deltas = deltas_of_lanes.as_chunks_mut::<LANES>().0;
+        // Lanes that no row fills are summed too; what they hold must be harmless.
+        deltas.fill([0.0; LANES]);
         // Blocks that start at one sample read the same values.
-        let mut blocks: Vec<usize> = (0..rows.nrows()).step_by(LANES).collect();
-        blocks.sort_by_key(|row| row % samples);
+        let mut blocks = scratch.take_indices(rows.nrows().div_ceil(LANES));
+        blocks.extend((0..rows.nrows()).step_by(LANES));
+        blocks.sort_unstable_by_key(|row| (row % samples, *row));
         let mut gathered = None;
-        for row in blocks {
+        for &row in &blocks {
             let lanes = LANES.min(rows.nrows() - row);
             let first = row % samples;
             if gathered.replace(first) != Some(first) {
                 for (j, block) in values.iter_mut().enumerate() {
-                    let column = input.col_as_slice(j);
+                    let column = matrix::column(input, j);
                     let cycle = column[first..].iter().chain(column.iter().cycle());
                     for (v, value) in block.iter_mut().zip(cycle) {
                         *v = *value;
@@ -324,28 +368,36 @@ impl Conv2d {
             }
             for o in columns.start / patch..columns.end.div_ceil(patch) {
                 for (point, block) in deltas.iter_mut().enumerate() {
-                    let column = rows.col_as_slice(o * points + point);
+                    let column = matrix::column(rows, o * points + point);
                     block[..lanes].copy_from_slice(&column[row..row + lanes]);
                 }
                 for place in columns.start.max(o * patch)..columns.end.min((o + 1) * patch) {
-                    let (channel, k) = (place % patch / taps.len(), place % taps.len());
+                    let (channel, k) = (place % patch / taps.count(), place % taps.count());
                     let values = &values[channel * self.grid.points()..];
-                    let sums = sum_of_products(&taps[k], &deltas, values);
+                    let sums = sum_of_products(taps.tap(k), deltas, values);
                     let column = matrix::column_mut(target.rb_mut(), place - columns.start);
                     column[row..row + lanes].copy_from_slice(&sums[..lanes]);
                 }
             }
         }
+        taps.give_to(scratch);
+        scratch.give_numbers(values_of_lanes);
+        scratch.give_numbers(deltas_of_lanes);
+        scratch.give_indices(blocks);
     }
 }
 
 /// Σ over a tap's pairs of the cotangent times the value, lane by lane.
-fn sum_of_products(tap: &Tap, deltas: &[[f64; LANES]], values: &[[f64; LANES]]) -> [f64; LANES] {
+fn sum_of_products(
+    tap: &[[usize; 2]],
+    deltas: &[[f64; LANES]],
+    values: &[[f64; LANES]],
+) -> [f64; LANES] {
     vectorised(
         #[inline(always)]
         || {
             let mut sums = [0.0; LANES];
-            for &(to, from) in tap {
+            for &[to, from] in tap {
                 let (delta, value) = (&deltas[to], &values[from]);
                 for lane in 0..LANES {
                     sums[lane] += delta[lane] * value[lane];

@@ -3,10 +3,16 @@
 //! *Rows* are cotangents of the layer's output: k for each of the b samples, stacked as k·b rows,
 //! row `component · b + sample`. One backward pass has k = 1; the rows of a physics Jacobian have
 //! k = dim(y). A layer's part of J has these rows, and its parameters as columns.
+//!
+//! Results are written into given targets, whose earlier content does not count; what a layer needs
+//! on the way it takes from a [`Scratch`] and gives back. Columns of all matrices are contiguous.
 
-use super::Activation;
-use super::columns::each_chunk;
-use crate::linalg::matrix::{self, Mat, MatMut, MatRef};
+use super::activation::Activation;
+use super::parameter::Parameter;
+use crate::linalg::Scratch;
+use crate::linalg::matrix::{self, Accum, MatMut, MatRef, WORTH_THREADS};
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// One layer of a [`Network`](super::Network): a map of batches (samples × width), with parameters.
 ///
@@ -23,38 +29,64 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Output of a batch.
-    fn forward(&self, parameters: &[f64], input: &Mat<f64>) -> Mat<f64>;
+    /// Writes the output of a batch.
+    fn forward(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        output: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    );
 
     /// Takes rows of output cotangents to rows of input cotangents.
     fn backward(
         &self,
         parameters: &[f64],
-        input: &Mat<f64>,
-        output: &Mat<f64>,
-        rows: &Mat<f64>,
-    ) -> Mat<f64>;
+        at: Values<'_>,
+        rows: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    );
 
-    /// Takes tangents of parameters and input (none: zero) to the tangent of the output.
-    fn jvp(
+    /// Takes the tangent of the input to that of the output, parameters at rest: written to the target,
+    /// or added to it.
+    fn jvp_input(
         &self,
         parameters: &[f64],
-        direction: &[f64],
-        input: &Mat<f64>,
-        output: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>>;
+        at: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        accumulate: Accum,
+        scratch: &mut Scratch,
+    );
 
-    /// Writes columns of this layer's part of J (rows × the range's length); what the target held
-    /// before does not count. Asked of layers with parameters only.
+    /// Writes the tangent of the output for a direction of the parameters, input at rest. Asked of
+    /// layers with parameters only.
+    ///
+    /// The default is the output with the direction as parameters: right where the output is linear in
+    /// the parameters, as that of every layer here is.
+    fn jvp_parameters(
+        &self,
+        _parameters: &[f64],
+        direction: &[f64],
+        at: Values<'_>,
+        target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        self.forward(direction, at.input, target, scratch);
+    }
+
+    /// Writes columns of this layer's part of J (rows × the range's length). Asked of layers with
+    /// parameters only.
     fn write_columns(
         &self,
-        input: &Mat<f64>,
-        rows: &Mat<f64>,
-        columns: std::ops::Range<usize>,
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
+        columns: Range<usize>,
         target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
     ) {
-        let _ = (input, rows, target);
+        let _ = (input, rows, target, scratch);
         assert!(columns.is_empty(), "{self:?} does not write its columns");
     }
 
@@ -62,39 +94,35 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     /// × k, one contiguous column for each component.
     ///
     /// The default sums over columns of J, a bounded number of them at a time.
-    fn write_gradients(&self, input: &Mat<f64>, rows: &Mat<f64>, mut target: MatMut<'_, f64>) {
-        let samples = input.nrows();
-        each_chunk(self, input, rows, |range, columns| {
-            for (j, place) in range.enumerate() {
-                let column = matrix::column(columns, j).chunks_exact(samples);
-                for (k, component) in column.enumerate() {
-                    target[(place, k)] = component.iter().sum();
-                }
-            }
-        });
-    }
-
-    /// The mask M (b × b) with which this layer's part of K = J·Jᵀ is (Δ·Δᵀ) ∘ M, where Δ are the
-    /// rows and an entry of M serves all rows of its two samples. None where there is no such form:
-    /// K is then built from columns of J.
-    fn gram_mask(&self, _input: &Mat<f64>) -> Option<Mat<f64>> {
-        None
-    }
-
-    /// Calls `visit` with this layer's rows of Jᵀ·W (W: rows × k), a bounded number of them at a
-    /// time, in any order.
-    ///
-    /// The default multiplies columns of J by W.
-    fn images(
+    fn write_gradients(
         &self,
-        input: &Mat<f64>,
-        rows: &Mat<f64>,
-        w: MatRef<'_, f64>,
-        visit: &mut dyn FnMut(MatRef<'_, f64>),
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
     ) {
-        each_chunk(self, input, rows, |_, columns| {
-            visit(matrix::product_in_blocks(columns.transpose(), w).as_ref());
-        });
+        let (samples, count) = (input.nrows(), target.nrows());
+        each_chunk(
+            count,
+            rows.nrows(),
+            scratch,
+            |columns, target, scratch| self.write_columns(input, rows, columns, target, scratch),
+            |range, columns, _| {
+                for (j, place) in range.enumerate() {
+                    let column = matrix::column(columns, j).chunks_exact(samples);
+                    for (k, component) in column.enumerate() {
+                        target[(place, k)] = component.iter().sum();
+                    }
+                }
+            },
+        );
+    }
+
+    /// Whether a row of this layer's part of J is the outer product of the row Δ at its output and
+    /// (A, 1), where A is the input of its sample: parameters are a weight (outputs × inputs,
+    /// row-major) and a bias (outputs). K and images JᵀW are then made without columns of J.
+    fn is_outer_product(&self) -> bool {
+        false
     }
 
     /// The nonlinearity, where the layer is one (for diagnostics of saturation).
@@ -103,54 +131,13 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     }
 }
 
-/// A parameter array of a layer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parameter {
-    /// Its name within the layer, `weight` or `bias`.
-    pub name: &'static str,
-    /// Extents; row-major.
-    pub shape: Vec<usize>,
-    /// What it holds at the start.
-    pub initial: Initial,
-}
-
-/// Initial values of a parameter array.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Initial {
-    /// Random weights by the network's [`Initializer`](super::Initializer).
-    Weights {
-        /// Numbers that make one output (fan-in).
-        inputs: usize,
-        /// Outputs that one number goes to (fan-out).
-        outputs: usize,
-    },
-    /// One value everywhere.
-    Constant(f64),
-}
-
-impl Parameter {
-    /// Random weights of the given shape, fan-in and fan-out.
-    pub fn weight(shape: Vec<usize>, inputs: usize, outputs: usize) -> Self {
-        Self {
-            name: "weight",
-            shape,
-            initial: Initial::Weights { inputs, outputs },
-        }
-    }
-
-    /// A vector that starts with one value everywhere.
-    pub fn constant(name: &'static str, length: usize, value: f64) -> Self {
-        Self {
-            name,
-            shape: vec![length],
-            initial: Initial::Constant(value),
-        }
-    }
-
-    /// How many numbers it holds.
-    pub fn count(&self) -> usize {
-        self.shape.iter().product()
-    }
+/// The values of a batch on both sides of a layer (samples × width).
+#[derive(Debug, Clone, Copy)]
+pub struct Values<'a> {
+    /// What the layer was given.
+    pub input: MatRef<'a, f64>,
+    /// What it made of it.
+    pub output: MatRef<'a, f64>,
 }
 
 /// How many parameters a layer has.
@@ -164,4 +151,49 @@ pub(super) fn expect_width(found: usize, needed: usize, meaning: &str) -> Result
         return Ok(());
     }
     Err(format!("it needs width {needed} ({meaning})"))
+}
+
+// Whatever the number of parameters, n × CHUNK numbers are held.
+const CHUNK: usize = 256;
+// Columns written by one thread.
+const BLOCK: usize = 32;
+
+/// Calls `visit(range, columns, scratch)` for chunks of `count` columns of J, as
+/// `write(range, target, scratch)` writes them for a number of rows, until every column was there
+/// once.
+pub(super) fn each_chunk(
+    count: usize,
+    rows: usize,
+    scratch: &mut Scratch,
+    write: impl Fn(Range<usize>, MatMut<'_, f64>, &mut Scratch) + Sync,
+    mut visit: impl FnMut(Range<usize>, MatRef<'_, f64>, &mut Scratch),
+) {
+    let mut chunk = scratch.take(rows, CHUNK.min(count));
+    for first in (0..count).step_by(CHUNK) {
+        let range = first..count.min(first + CHUNK);
+        let columns = chunk.as_mut().subcols_mut(0, range.len());
+        write_in_blocks(range.clone(), columns, scratch, &write);
+        let columns = chunk.as_ref().subcols(0, range.len());
+        visit(range, columns, scratch);
+    }
+    scratch.give(chunk);
+}
+
+/// Writes a range of columns, blocks of them side by side where that is worth a second thread.
+pub(super) fn write_in_blocks(
+    range: Range<usize>,
+    target: MatMut<'_, f64>,
+    scratch: &mut Scratch,
+    write: impl Fn(Range<usize>, MatMut<'_, f64>, &mut Scratch) + Sync,
+) {
+    if target.nrows() < WORTH_THREADS {
+        write(range, target, scratch);
+        return;
+    }
+    let blocks = target.par_col_chunks_mut(BLOCK).enumerate();
+    blocks.for_each(|(i, block)| {
+        let first = range.start + i * BLOCK;
+        let columns = first..first + block.ncols();
+        scratch.with_another(|own| write(columns, block, own));
+    });
 }

@@ -1,8 +1,11 @@
 //! Normalisation of each sample by its own features.
 
-use super::layer::{Layer, Parameter};
-use super::scale::{add_bias, apply_gain, expect_channels, gain_and_bias, write_gain_and_bias};
-use crate::linalg::matrix::{Mat, MatMut};
+use super::layer::{Layer, Values};
+use super::parameter::Parameter;
+use super::scale::{add_bias, expect_channels, gain_and_bias, write_gain_and_bias, write_scaled};
+use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
+use crate::linalg::{Buffer, Scratch};
+use faer::reborrow::{Reborrow, ReborrowMut};
 use std::ops::Range;
 
 /// output = weight · (x - mean) / √(variance + ε) + bias with mean and variance over all features
@@ -31,48 +34,55 @@ impl LayerNorm {
     }
 
     /// The normalised batch, and 1/√(variance + ε) of each sample.
-    fn normalised(&self, input: &Mat<f64>) -> (Mat<f64>, Vec<f64>) {
-        let mut values = input.clone();
-        let mean = means(&values, |v| v);
-        for j in 0..values.ncols() {
-            for (v, m) in values.col_as_slice_mut(j).iter_mut().zip(&mean) {
+    fn normalised(&self, input: MatRef<'_, f64>, scratch: &mut Scratch) -> (Buffer, Vec<f64>) {
+        let mut values = scratch.copy(input);
+        let mean = means(values.as_ref(), |v| v, scratch);
+        for j in 0..input.ncols() {
+            for (v, m) in values.column_mut(j).iter_mut().zip(&mean) {
                 *v -= m;
             }
         }
-        let variance = means(&values, |v| v * v);
-        let inverse = variance.iter().map(|v| 1.0 / (v + self.epsilon).sqrt());
-        let inverse: Vec<f64> = inverse.collect();
-        for j in 0..values.ncols() {
-            for (v, i) in values.col_as_slice_mut(j).iter_mut().zip(&inverse) {
+        scratch.give_numbers(mean);
+        let mut inverse = means(values.as_ref(), |v| v * v, scratch);
+        for v in &mut inverse {
+            *v = 1.0 / (*v + self.epsilon).sqrt();
+        }
+        for j in 0..input.ncols() {
+            for (v, i) in values.column_mut(j).iter_mut().zip(&inverse) {
                 *v *= i;
             }
         }
         (values, inverse)
     }
 
-    /// Multiplies by the derivative of the normalised values with respect to the input, which is
-    /// symmetric: (δ - mean δ - x̂ · mean(x̂·δ)) / √(variance + ε), for rows or tangents δ.
-    fn derivative(&self, input: &Mat<f64>, mut rows: Mat<f64>) -> Mat<f64> {
-        let samples = input.nrows();
-        let (values, inverse) = self.normalised(input);
-        let mean = means(&rows, |d| d);
-        let overlap = {
-            let mut sums = vec![0.0; rows.nrows()];
-            for j in 0..rows.ncols() {
-                let deltas = rows.col_as_slice(j).chunks_exact(samples);
-                for (s, d) in sums.chunks_exact_mut(samples).zip(deltas) {
-                    let pairs = d.iter().zip(values.col_as_slice(j));
-                    for (s, (d, v)) in s.iter_mut().zip(pairs) {
-                        *s += d * v;
-                    }
+    /// Multiplies rows or tangents δ by the derivative of the normalised values with respect to the
+    /// input, which is symmetric: (δ - mean δ - x̂ · mean(x̂·δ)) / √(variance + ε).
+    fn differentiate(
+        &self,
+        input: MatRef<'_, f64>,
+        mut rows: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        let (samples, width) = (input.nrows(), rows.ncols());
+        let (values, inverse) = self.normalised(input, scratch);
+        let mean = means(rows.rb(), |d| d, scratch);
+        let mut overlap = scratch.take_numbers(rows.nrows());
+        overlap.fill(0.0);
+        for j in 0..width {
+            let deltas = matrix::column(rows.rb(), j).chunks_exact(samples);
+            for (s, d) in overlap.chunks_exact_mut(samples).zip(deltas) {
+                let pairs = d.iter().zip(values.column(j));
+                for (s, (d, v)) in s.iter_mut().zip(pairs) {
+                    *s += d * v;
                 }
             }
-            let width = rows.ncols() as f64;
-            sums.into_iter().map(|s| s / width).collect::<Vec<f64>>()
-        };
-        for j in 0..rows.ncols() {
-            let values = values.col_as_slice(j);
-            let components = rows.col_as_slice_mut(j).chunks_exact_mut(samples);
+        }
+        for s in &mut overlap {
+            *s /= width as f64;
+        }
+        for j in 0..width {
+            let values = values.column(j);
+            let components = matrix::column_mut(rows.rb_mut(), j).chunks_exact_mut(samples);
             let (mean, overlap) = (mean.chunks_exact(samples), overlap.chunks_exact(samples));
             for (d, (mean, overlap)) in components.zip(mean.zip(overlap)) {
                 for s in 0..samples {
@@ -80,20 +90,26 @@ impl LayerNorm {
                 }
             }
         }
-        rows
+        scratch.give(values);
+        for numbers in [inverse, mean, overlap] {
+            scratch.give_numbers(numbers);
+        }
     }
 }
 
 /// The mean over the features of each row, of a function of the value.
-fn means(batch: &Mat<f64>, f: impl Fn(f64) -> f64) -> Vec<f64> {
-    let mut sums = vec![0.0; batch.nrows()];
+fn means(batch: MatRef<'_, f64>, f: impl Fn(f64) -> f64, scratch: &mut Scratch) -> Vec<f64> {
+    let mut sums = scratch.take_numbers(batch.nrows());
+    sums.fill(0.0);
     for j in 0..batch.ncols() {
-        for (s, v) in sums.iter_mut().zip(batch.col_as_slice(j)) {
+        for (s, v) in sums.iter_mut().zip(matrix::column(batch, j)) {
             *s += f(*v);
         }
     }
-    let width = batch.ncols() as f64;
-    sums.into_iter().map(|s| s / width).collect()
+    for s in &mut sums {
+        *s /= batch.ncols() as f64;
+    }
+    sums
 }
 
 impl Layer for LayerNorm {
@@ -105,52 +121,71 @@ impl Layer for LayerNorm {
         gain_and_bias(self.channels, 1.0)
     }
 
-    fn forward(&self, parameters: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        let mut output = self.normalised(input).0;
-        apply_gain(&mut output, parameters, self.points);
-        add_bias(&mut output, parameters, self.points);
-        output
+    fn forward(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        mut output: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        let (values, inverse) = self.normalised(input, scratch);
+        let (written, points) = (Accum::Replace, self.points);
+        write_scaled(
+            output.rb_mut(),
+            written,
+            values.as_ref(),
+            parameters,
+            points,
+        );
+        add_bias(output, parameters, points);
+        scratch.give(values);
+        scratch.give_numbers(inverse);
     }
 
     fn backward(
         &self,
         parameters: &[f64],
-        input: &Mat<f64>,
-        _: &Mat<f64>,
-        rows: &Mat<f64>,
-    ) -> Mat<f64> {
-        let mut deltas = rows.clone();
-        apply_gain(&mut deltas, parameters, self.points);
-        self.derivative(input, deltas)
+        at: Values<'_>,
+        rows: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        write_scaled(
+            target.rb_mut(),
+            Accum::Replace,
+            rows,
+            parameters,
+            self.points,
+        );
+        self.differentiate(at.input, target, scratch);
     }
 
-    fn jvp(
+    fn jvp_input(
         &self,
         parameters: &[f64],
-        direction: &[f64],
-        input: &Mat<f64>,
-        _: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        let output = self.forward(direction, input);
-        Some(match tangent {
-            Some(tangent) => {
-                let mut moved = self.derivative(input, tangent);
-                apply_gain(&mut moved, parameters, self.points);
-                output + moved
-            }
-            None => output,
-        })
+        at: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        accumulate: Accum,
+        scratch: &mut Scratch,
+    ) {
+        let mut moved = scratch.copy(tangent);
+        self.differentiate(at.input, moved.as_mut(), scratch);
+        write_scaled(target, accumulate, moved.as_ref(), parameters, self.points);
+        scratch.give(moved);
     }
 
     fn write_columns(
         &self,
-        input: &Mat<f64>,
-        rows: &Mat<f64>,
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
         columns: Range<usize>,
         target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
     ) {
-        let values = self.normalised(input).0;
-        write_gain_and_bias(&values, rows, self.points, columns, target);
+        let (values, inverse) = self.normalised(input, scratch);
+        write_gain_and_bias(values.as_ref(), rows, self.points, columns, target);
+        scratch.give(values);
+        scratch.give_numbers(inverse);
     }
 }

@@ -1,8 +1,10 @@
 //! Coarser and finer grids, without parameters.
 
 use super::grid::Grid;
-use super::layer::Layer;
-use crate::linalg::matrix::Mat;
+use super::layer::{Layer, Values};
+use crate::linalg::Scratch;
+use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
+use faer::reborrow::ReborrowMut;
 
 /// The mean of every square of `size` × `size` grid points.
 #[derive(Debug, Clone, Copy)]
@@ -60,27 +62,39 @@ fn coarse_features(fine: Grid, size: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Sums each square of the fine grid, times a weight.
-fn gather(fine: Grid, size: usize, weight: f64, values: &Mat<f64>) -> Mat<f64> {
-    let mut result = Mat::zeros(values.nrows(), fine.features() / (size * size));
+fn gather(
+    fine: Grid,
+    size: usize,
+    weight: f64,
+    values: MatRef<'_, f64>,
+    mut target: MatMut<'_, f64>,
+    accumulate: Accum,
+) {
+    if accumulate == Accum::Replace {
+        target.fill(0.0);
+    }
     for (from, to) in coarse_features(fine, size).enumerate() {
-        let target = result.col_as_slice_mut(to);
-        for (t, v) in target.iter_mut().zip(values.col_as_slice(from)) {
+        let target = matrix::column_mut(target.rb_mut(), to);
+        for (t, v) in target.iter_mut().zip(matrix::column(values, from)) {
             *t += weight * v;
         }
     }
-    result
 }
 
 /// Repeats each point of the coarse grid, times a weight.
-fn spread(fine: Grid, size: usize, weight: f64, values: &Mat<f64>) -> Mat<f64> {
-    let mut result = Mat::zeros(values.nrows(), fine.features());
+fn spread(
+    fine: Grid,
+    size: usize,
+    weight: f64,
+    values: MatRef<'_, f64>,
+    mut target: MatMut<'_, f64>,
+    accumulate: Accum,
+) {
     for (to, from) in coarse_features(fine, size).enumerate() {
-        let target = result.col_as_slice_mut(to);
-        for (t, v) in target.iter_mut().zip(values.col_as_slice(from)) {
-            *t = weight * v;
-        }
+        let values = matrix::column(values, from).iter().map(|v| weight * v);
+        let target = matrix::column_mut(target.rb_mut(), to);
+        matrix::write(target, accumulate, values);
     }
-    result
 }
 
 impl Layer for AveragePool2d {
@@ -96,23 +110,52 @@ impl Layer for AveragePool2d {
         Ok(self.output().features())
     }
 
-    fn forward(&self, _: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        gather(self.grid, self.size, self.weight(), input)
+    fn forward(&self, _: &[f64], input: MatRef<'_, f64>, output: MatMut<'_, f64>, _: &mut Scratch) {
+        gather(
+            self.grid,
+            self.size,
+            self.weight(),
+            input,
+            output,
+            Accum::Replace,
+        );
     }
 
-    fn backward(&self, _: &[f64], _: &Mat<f64>, _: &Mat<f64>, rows: &Mat<f64>) -> Mat<f64> {
-        spread(self.grid, self.size, self.weight(), rows)
-    }
-
-    fn jvp(
+    fn backward(
         &self,
         _: &[f64],
+        _: Values<'_>,
+        rows: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        _: &mut Scratch,
+    ) {
+        spread(
+            self.grid,
+            self.size,
+            self.weight(),
+            rows,
+            target,
+            Accum::Replace,
+        );
+    }
+
+    fn jvp_input(
+        &self,
         _: &[f64],
-        _: &Mat<f64>,
-        _: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        tangent.map(|tangent| self.forward(&[], &tangent))
+        _: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        accumulate: Accum,
+        _: &mut Scratch,
+    ) {
+        gather(
+            self.grid,
+            self.size,
+            self.weight(),
+            tangent,
+            target,
+            accumulate,
+        );
     }
 }
 
@@ -125,22 +168,30 @@ impl Layer for Upsample2d {
         Ok(self.output().features())
     }
 
-    fn forward(&self, _: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        spread(self.output(), self.size, 1.0, input)
+    fn forward(&self, _: &[f64], input: MatRef<'_, f64>, output: MatMut<'_, f64>, _: &mut Scratch) {
+        spread(self.output(), self.size, 1.0, input, output, Accum::Replace);
     }
 
-    fn backward(&self, _: &[f64], _: &Mat<f64>, _: &Mat<f64>, rows: &Mat<f64>) -> Mat<f64> {
-        gather(self.output(), self.size, 1.0, rows)
-    }
-
-    fn jvp(
+    fn backward(
         &self,
         _: &[f64],
+        _: Values<'_>,
+        rows: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        _: &mut Scratch,
+    ) {
+        gather(self.output(), self.size, 1.0, rows, target, Accum::Replace);
+    }
+
+    fn jvp_input(
+        &self,
         _: &[f64],
-        _: &Mat<f64>,
-        _: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        tangent.map(|tangent| self.forward(&[], &tangent))
+        _: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        accumulate: Accum,
+        _: &mut Scratch,
+    ) {
+        spread(self.output(), self.size, 1.0, tangent, target, accumulate);
     }
 }

@@ -1,7 +1,9 @@
 //! A learned gain and bias for each channel.
 
-use super::layer::{Layer, Parameter, expect_width};
-use crate::linalg::matrix::{self, Mat, MatMut};
+use super::layer::{Layer, Values, expect_width};
+use super::parameter::Parameter;
+use crate::linalg::Scratch;
+use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
 use faer::reborrow::ReborrowMut;
 use std::ops::Range;
 
@@ -28,49 +30,53 @@ impl Layer for Scale {
         gain_and_bias(self.channels, self.gain)
     }
 
-    fn forward(&self, parameters: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        let mut output = input.clone();
-        apply_gain(&mut output, parameters, self.points);
-        add_bias(&mut output, parameters, self.points);
-        output
+    fn forward(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        mut output: MatMut<'_, f64>,
+        _: &mut Scratch,
+    ) {
+        write_scaled(
+            output.rb_mut(),
+            Accum::Replace,
+            input,
+            parameters,
+            self.points,
+        );
+        add_bias(output, parameters, self.points);
     }
 
     fn backward(
         &self,
         parameters: &[f64],
-        _: &Mat<f64>,
-        _: &Mat<f64>,
-        rows: &Mat<f64>,
-    ) -> Mat<f64> {
-        let mut result = rows.clone();
-        apply_gain(&mut result, parameters, self.points);
-        result
+        _: Values<'_>,
+        rows: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        _: &mut Scratch,
+    ) {
+        write_scaled(target, Accum::Replace, rows, parameters, self.points);
     }
 
-    fn jvp(
+    fn jvp_input(
         &self,
         parameters: &[f64],
-        direction: &[f64],
-        input: &Mat<f64>,
-        _: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        let output = self.forward(direction, input);
-        Some(match tangent {
-            Some(mut tangent) => {
-                apply_gain(&mut tangent, parameters, self.points);
-                output + tangent
-            }
-            None => output,
-        })
+        _: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+        accumulate: Accum,
+        _: &mut Scratch,
+    ) {
+        write_scaled(target, accumulate, tangent, parameters, self.points);
     }
 
     fn write_columns(
         &self,
-        input: &Mat<f64>,
-        rows: &Mat<f64>,
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
         columns: Range<usize>,
         target: MatMut<'_, f64>,
+        _: &mut Scratch,
     ) {
         write_gain_and_bias(input, rows, self.points, columns, target);
     }
@@ -98,22 +104,27 @@ pub(super) fn gain_and_bias(channels: usize, gain: f64) -> Vec<Parameter> {
     ]
 }
 
-/// Multiplies every channel by its weight.
-pub(super) fn apply_gain(batch: &mut Mat<f64>, parameters: &[f64], points: usize) {
+/// Writes a batch with every channel multiplied by its weight, or adds it.
+pub(super) fn write_scaled(
+    mut target: MatMut<'_, f64>,
+    accumulate: Accum,
+    batch: MatRef<'_, f64>,
+    parameters: &[f64],
+    points: usize,
+) {
     for j in 0..batch.ncols() {
         let gain = parameters[j / points];
-        for v in batch.col_as_slice_mut(j) {
-            *v *= gain;
-        }
+        let scaled = matrix::column(batch, j).iter().map(|v| v * gain);
+        matrix::write(matrix::column_mut(target.rb_mut(), j), accumulate, scaled);
     }
 }
 
 /// Adds every channel's bias.
-pub(super) fn add_bias(batch: &mut Mat<f64>, parameters: &[f64], points: usize) {
+pub(super) fn add_bias(mut batch: MatMut<'_, f64>, parameters: &[f64], points: usize) {
     let channels = parameters.len() / 2;
     for j in 0..batch.ncols() {
         let bias = parameters[channels + j / points];
-        for v in batch.col_as_slice_mut(j) {
+        for v in matrix::column_mut(batch.rb_mut(), j) {
             *v += bias;
         }
     }
@@ -122,8 +133,8 @@ pub(super) fn add_bias(batch: &mut Mat<f64>, parameters: &[f64], points: usize) 
 /// Columns of J: for a weight the rows times the scaled values, for a bias the rows, summed over
 /// the features of the channel.
 pub(super) fn write_gain_and_bias(
-    values: &Mat<f64>,
-    rows: &Mat<f64>,
+    values: MatRef<'_, f64>,
+    rows: MatRef<'_, f64>,
     points: usize,
     columns: Range<usize>,
     mut target: MatMut<'_, f64>,
@@ -134,14 +145,14 @@ pub(super) fn write_gain_and_bias(
         column.fill(0.0);
         let first = place % channels * points;
         for feature in first..first + points {
-            let deltas = rows.col_as_slice(feature);
+            let deltas = matrix::column(rows, feature);
             if place >= channels {
                 for (t, d) in column.iter_mut().zip(deltas) {
                     *t += d;
                 }
                 continue;
             }
-            let values = values.col_as_slice(feature);
+            let values = matrix::column(values, feature);
             let components = column.chunks_exact_mut(samples);
             for (t, d) in components.zip(deltas.chunks_exact(samples)) {
                 for (t, (d, v)) in t.iter_mut().zip(d.iter().zip(values)) {

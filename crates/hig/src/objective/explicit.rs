@@ -2,7 +2,7 @@
 
 use super::Jacobian;
 use crate::error::Result;
-use crate::linalg::{Mat, MatRef, Symmetric, apply, apply_transposed, product_in_blocks};
+use crate::linalg::{Mat, MatRef, Scratch, Symmetric, apply_into, product_in_blocks};
 use faer::mat::AsMatRef;
 use std::sync::OnceLock;
 
@@ -52,11 +52,13 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Send + Sync> Jacobian
     fn columns(&self) -> usize {
         self.view().nrows()
     }
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
-        Ok(apply(self.view(), w))
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], _: &mut Scratch) -> Result<()> {
+        apply_into(self.view(), w, target);
+        Ok(())
     }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        Ok(apply_transposed(self.view(), v))
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], _: &mut Scratch) -> Result<()> {
+        apply_into(self.view().transpose(), v, target);
+        Ok(())
     }
     fn gram(&self) -> Result<Symmetric> {
         let form = || Symmetric::square(self.view().transpose());

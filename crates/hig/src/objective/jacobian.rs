@@ -1,7 +1,7 @@
 //! J as a spectral step sees it, wherever it comes from.
 
 use crate::error::Result;
-use crate::linalg::{Mat, MatRef, Symmetric};
+use crate::linalg::{Mat, MatRef, Scratch, Symmetric};
 
 /// A Jacobian J (n × p) that can be multiplied, and condensed or formed on request.
 pub trait Jacobian: Send + Sync {
@@ -9,16 +9,34 @@ pub trait Jacobian: Send + Sync {
     fn rows(&self) -> usize;
     /// p.
     fn columns(&self) -> usize;
-    /// Jᵀ·w (length n → p).
+    /// Writes Jᵀ·w (length n → p). Asked again with the same scratch it need not allocate.
     ///
     /// # Errors
     /// A simulator that fails; so do those of the other questions.
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>>;
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()>;
+    /// Writes J·v (length p → n). Asked again with the same scratch it need not allocate.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()>;
+    /// Jᵀ·w (length n → p).
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        let mut product = vec![0.0; self.columns()];
+        self.vjp_into(w, &mut product, &mut Scratch::new())?;
+        Ok(product)
+    }
     /// J·v (length p → n).
     ///
     /// # Errors
     /// As [`vjp`](Self::vjp).
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>>;
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        let mut product = vec![0.0; self.rows()];
+        self.jvp_into(v, &mut product, &mut Scratch::new())?;
+        Ok(product)
+    }
     /// K = J·Jᵀ (n × n).
     ///
     /// # Errors

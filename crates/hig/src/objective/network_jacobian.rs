@@ -2,21 +2,25 @@
 
 use super::Jacobian;
 use crate::error::Result;
-use crate::linalg::{Mat, MatRef, Symmetric, product_in_blocks, stack};
-use crate::network::{Activations, Layer, Network, each_chunk};
-use crate::physics::{rows_times, rows_transposed_times};
+use crate::linalg::block_rows::{rows_times, rows_transposed_times};
+use crate::linalg::{Mat, MatMut, MatRef, Scratch, Symmetric, product_in_blocks};
+use crate::network::{Activations, LayerRows, Network, Passes};
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// J = ∂y/∂θ (n × p) of a batch that went through a network, given the rows ∂y_i/∂u at its output. K
 /// comes layer by layer and J is formed a bounded piece at a time, so that J need never exist.
+///
+/// A sample may pass through the network several times (at every time step of a controller, for every
+/// derivative of a field): a row of J is then a sum over its [`Passes`], Σ_c δ_c ⊗ a_c for a dense layer.
 #[derive(Debug)]
 pub struct NetworkJacobian<'a> {
     network: &'a Network,
     parameters: &'a [f64],
     activations: &'a Activations,
-    /// Row `component · samples + sample`: ∂y_component/∂u of the sample.
+    /// Row `component · (C·b) + pass · b + sample`: ∂y_component/∂u of the sample in that pass.
     rows: Cow<'a, Mat<f64>>,
+    passes: Passes<'a>,
 }
 
 impl<'a> NetworkJacobian<'a> {
@@ -33,26 +37,44 @@ impl<'a> NetworkJacobian<'a> {
             parameters,
             activations,
             rows,
+            passes: Passes::ONE,
         }
     }
 
-    /// The rows ∂y_i/∂u (n × outputs of the network).
+    /// The same where each sample passed through the network C times: activations are those of C·b
+    /// samples in the order `pass · b + sample`, and rows are `component · (C·b) + pass · b + sample`
+    /// (C·n × outputs of the network).
+    #[must_use]
+    pub fn of_passes(mut self, passes: Passes<'a>) -> Self {
+        self.passes = passes;
+        self
+    }
+
+    /// The rows ∂y_i/∂u at the output of the network, of all passes.
     pub fn output_rows(&self) -> &Mat<f64> {
         &self.rows
     }
 
     /// J (n × p).
     pub fn formed(&self) -> Mat<f64> {
+        let rows = self.rows.as_ref().as_ref();
         self.network
-            .jacobian(self.parameters, self.activations, &self.rows)
+            .jacobian(self.parameters, self.activations, rows, self.passes)
     }
 
     /// diag(factors)·J (factors: length n).
+    #[must_use]
     pub fn with_scaled_rows(&self, factors: &[f64]) -> Self {
+        let (samples, count) = (self.samples(), self.passes.count());
         let mut rows = self.rows.as_ref().clone();
         for j in 0..rows.ncols() {
-            for (row, factor) in rows.col_as_slice_mut(j).iter_mut().zip(factors) {
-                *row *= factor;
+            let passes = rows.col_as_slice_mut(j).chunks_exact_mut(samples.max(1));
+            for (place, pass) in passes.enumerate() {
+                let component = place / count;
+                let factors = &factors[component * samples..][..samples];
+                for (row, factor) in pass.iter_mut().zip(factors) {
+                    *row *= factor;
+                }
             }
         }
         Self {
@@ -61,18 +83,18 @@ impl<'a> NetworkJacobian<'a> {
         }
     }
 
+    /// b.
     fn samples(&self) -> usize {
-        self.activations.output().nrows()
+        self.passes.samples(self.activations.output().nrows())
     }
 
-    /// Calls `visit(layer, its input, the rows at its output)` for the layers with parameters, from the
-    /// last to the first.
-    fn each_layer(&self, mut visit: impl FnMut(&dyn Layer, &Mat<f64>, &Mat<f64>)) {
-        let visit = |layer: &dyn Layer, _, input: &Mat<f64>, rows: &Mat<f64>| {
-            visit(layer, input, rows);
-        };
+    /// Calls `visit` for the layers with parameters, from the last to the first, with the rows at their
+    /// outputs.
+    fn each_layer(&self, visit: impl FnMut(LayerRows<'_>, &mut Scratch)) {
+        let rows = self.rows.as_ref().as_ref();
+        let scratch = &mut Scratch::new();
         self.network
-            .backward(self.parameters, self.activations, &self.rows, visit);
+            .backward(self.parameters, self.activations, rows, scratch, visit);
     }
 
     /// Calls `visit` with blocks of rows of J until every row was there once, in a fixed order.
@@ -83,7 +105,7 @@ impl<'a> NetworkJacobian<'a> {
         // Numbers of J held at a time (64 MiB), unless one row has more.
         const HELD: usize = 1 << 23;
         let samples = self.samples();
-        let components = self.rows.nrows() / samples.max(1);
+        let components = self.rows() / samples.max(1);
         let most = (HELD / self.parameters.len().max(1)).max(1);
         if most >= samples * components {
             visit(self.formed().as_ref());
@@ -93,11 +115,13 @@ impl<'a> NetworkJacobian<'a> {
         let of_components = (most / of_samples).clamp(1, components);
         for first in (0..samples).step_by(of_samples) {
             let count = of_samples.min(samples - first);
-            let values = self.activations.samples(first..first + count);
+            let values = self.activations.samples(first..first + count, self.passes);
             for component in (0..components).step_by(of_components) {
                 let last = components.min(component + of_components);
                 let rows = self.rows_of(first, count, component..last);
-                let block = self.network.jacobian(self.parameters, &values, &rows);
+                let block =
+                    self.network
+                        .jacobian(self.parameters, &values, rows.as_ref(), self.passes);
                 visit(block.as_ref());
             }
         }
@@ -105,12 +129,13 @@ impl<'a> NetworkJacobian<'a> {
 
     /// The rows of some components of `count` samples, stacked as those of a batch.
     fn rows_of(&self, first: usize, count: usize, components: Range<usize>) -> Mat<f64> {
-        let mut rows = Mat::zeros(components.len() * count, self.rows.ncols());
-        for (i, component) in components.enumerate() {
-            let from = self
-                .rows
-                .get(component * self.samples() + first.., ..)
-                .subrows(0, count);
+        let passes = self.passes.count();
+        let mut rows = Mat::zeros(components.len() * passes * count, self.rows.ncols());
+        let blocks = components.flat_map(|component| {
+            (0..passes).map(move |pass| (component * passes + pass) * self.samples())
+        });
+        for (i, block) in blocks.enumerate() {
+            let from = self.rows.get(block + first.., ..).subrows(0, count);
             rows.as_mut().subrows_mut(i * count, count).copy_from(from);
         }
         rows
@@ -119,38 +144,56 @@ impl<'a> NetworkJacobian<'a> {
 
 impl Jacobian for NetworkJacobian<'_> {
     fn rows(&self) -> usize {
-        self.rows.nrows()
+        self.rows.nrows() / self.passes.count()
     }
 
     fn columns(&self) -> usize {
         self.parameters.len()
     }
 
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
         let samples = self.samples();
         let w = MatRef::from_column_major_slice(w, samples, w.len() / samples.max(1));
-        let cotangent = rows_transposed_times(&self.rows, w);
-        let gradient = self
-            .network
-            .vjp(self.parameters, self.activations, cotangent);
-        Ok(gradient.col_as_slice(0).to_vec())
+        let mut cotangent = scratch.take(self.activations.output().nrows(), self.rows.ncols());
+        rows_transposed_times(self.rows.as_ref().as_ref(), w, cotangent.as_mut());
+        let gradient = MatMut::from_column_major_slice_mut(target, self.columns(), 1);
+        self.network.gradients_into(
+            self.parameters,
+            self.activations,
+            cotangent.as_ref(),
+            self.passes,
+            gradient,
+            scratch,
+        );
+        scratch.give(cotangent);
+        Ok(())
     }
 
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        let tangent = self.network.jvp(self.parameters, self.activations, v);
-        Ok(stack(rows_times(&self.rows, tangent.as_ref()).as_ref()))
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        let samples = self.samples();
+        let mut tangent = scratch.take(self.activations.output().nrows(), self.rows.ncols());
+        let into = tangent.as_mut();
+        self.network
+            .jvp_into(self.parameters, self.activations, v, into, scratch);
+        let components = target.len() / samples.max(1);
+        let target = MatMut::from_column_major_slice_mut(target, samples, components);
+        rows_times(self.rows.as_ref().as_ref(), tangent.as_ref(), target);
+        scratch.give(tangent);
+        Ok(())
     }
 
     fn gram(&self) -> Result<Symmetric> {
         let mut sum = Symmetric::zeros(self.rows());
-        self.each_layer(|layer, input, rows| add_gram(&mut sum, layer, input, rows));
+        self.each_layer(|layer, scratch| layer.add_gram(&mut sum, self.passes, scratch));
         Ok(sum)
     }
 
     fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
         let mut sum = Symmetric::zeros(w.ncols());
-        self.each_layer(|layer, input, rows| {
-            layer.images(input, rows, w, &mut |images| sum.add(images.transpose()));
+        self.each_layer(|layer, scratch| {
+            layer.images(w, self.passes, scratch, |images| {
+                sum.add(images.transpose());
+            });
         });
         Ok(sum)
     }
@@ -168,20 +211,12 @@ impl Jacobian for NetworkJacobian<'_> {
     }
 
     fn transposed(&self) -> Result<Mat<f64>> {
-        Ok(self
-            .network
-            .transposed_jacobian(self.parameters, self.activations, &self.rows))
+        let rows = self.rows.as_ref().as_ref();
+        let network = self.network;
+        Ok(network.transposed_jacobian(self.parameters, self.activations, rows, self.passes))
     }
 
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
         Ok(Box::new(self.with_scaled_rows(factors)))
-    }
-}
-
-/// Adds a layer's part of K for rows of cotangents at its output.
-fn add_gram(gram: &mut Symmetric, layer: &dyn Layer, input: &Mat<f64>, rows: &Mat<f64>) {
-    match layer.gram_mask(input) {
-        Some(mask) => gram.add_masked(rows, &mask),
-        None => each_chunk(layer, input, rows, |_, columns| gram.add(columns)),
     }
 }

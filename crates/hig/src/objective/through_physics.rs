@@ -6,7 +6,7 @@
 use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::linalg::{self, Mat, MatRef, Symmetric};
+use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
 use crate::network::{Activation, Activations, Network, ParameterView};
 use crate::physics::{Record, Simulator};
@@ -293,8 +293,16 @@ impl Linearized for Linearization<'_> {
         let g = MatRef::from_column_major_slice(&self.cotangent, samples, components);
         let du = self.record.vjp(g)?;
         let network = &self.parts.network;
-        let gradient = network.vjp(self.parameters, &self.activations, du);
-        Ok(gradient.col_as_slice(0).to_vec())
+        let mut gradient = vec![0.0; self.parameters.len()];
+        let scratch = &mut Scratch::new();
+        network.vjp_into(
+            self.parameters,
+            &self.activations,
+            du.as_ref(),
+            &mut gradient,
+            scratch,
+        );
+        Ok(gradient)
     }
 
     fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
@@ -333,11 +341,11 @@ impl Jacobian for Linearization<'_> {
     fn columns(&self) -> usize {
         self.parameters.len()
     }
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian()?.vjp(w)
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian()?.vjp_into(w, target, scratch)
     }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian()?.jvp(v)
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian()?.jvp_into(v, target, scratch)
     }
     fn gram(&self) -> Result<Symmetric> {
         self.jacobian()?.gram()

@@ -35,8 +35,8 @@ pub use scaling::Scaling;
 pub use schroedinger::{InfiniteWell, Schroedinger};
 
 use crate::error::Result;
+use crate::linalg::block_rows;
 use crate::linalg::matrix::{Mat, MatRef};
-use crate::linalg::simd::vectorised;
 
 /// Widths of what a simulator reads and returns, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,39 +138,17 @@ pub trait Record: Send + Sync {
 /// Transposed rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × k):
 /// samples × width.
 pub fn rows_transposed_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
-    let (samples, batch) = (batch.nrows(), batch.to_owned());
-    let mut result = Mat::zeros(samples, rows.ncols());
-    for j in 0..rows.ncols() {
-        let target = result.col_as_slice_mut(j);
-        for (i, block) in rows.col_as_slice(j).chunks_exact(samples).enumerate() {
-            add_products(target, block, batch.col_as_slice(i));
-        }
-    }
+    let mut result = Mat::zeros(batch.nrows(), rows.ncols());
+    let batch = batch.to_owned();
+    block_rows::rows_transposed_times(rows.as_ref(), batch.as_ref(), result.as_mut());
     result
 }
 
 /// Rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × width):
 /// samples × k.
 pub fn rows_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
-    let (samples, batch) = (batch.nrows(), batch.to_owned());
-    let mut result = Mat::zeros(samples, rows.nrows() / samples.max(1));
-    for j in 0..rows.ncols() {
-        let factors = batch.col_as_slice(j);
-        for (i, block) in rows.col_as_slice(j).chunks_exact(samples).enumerate() {
-            add_products(result.col_as_slice_mut(i), block, factors);
-        }
-    }
+    let mut result = Mat::zeros(batch.nrows(), rows.nrows() / batch.nrows().max(1));
+    let batch = batch.to_owned();
+    block_rows::rows_times(rows.as_ref(), batch.as_ref(), result.as_mut());
     result
-}
-
-/// target += a ∘ b
-fn add_products(target: &mut [f64], a: &[f64], b: &[f64]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for (t, (a, b)) in target.iter_mut().zip(a.iter().zip(b)) {
-                *t += a * b;
-            }
-        },
-    );
 }

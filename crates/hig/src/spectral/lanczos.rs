@@ -8,6 +8,7 @@
 
 use super::Filter;
 use crate::error::{Error, Result};
+use crate::linalg::Scratch;
 use crate::linalg::matrix::{self, Mat, MatMut, MatRef};
 use crate::linalg::symmetric::Divided;
 use crate::objective::{Consumes, Jacobian};
@@ -68,7 +69,9 @@ pub(super) fn lanczos(
     let mut spectrum = projected.spectrum().ok_or_else(diverged)?;
     let mut looks = Looks::new(filter, unit);
     let mut overlaps = Overlaps::new(g.len());
-    let mut before = vec![0.0; g.len()];
+    let [mut before, mut v, mut w] = [(); 3].map(|()| vec![0.0; g.len()]);
+    let mut pulled_back = vec![0.0; jacobian.columns()];
+    let mut scratch = Scratch::new();
     let mut next = FIRST_LOOK;
     // NaN shows in the first product.
     if length != 0.0 {
@@ -76,14 +79,15 @@ pub(super) fn lanczos(
     }
     while basis.len > projected.diagonal.len() {
         let m = basis.len;
-        let v = basis.last();
-        let mut w = jacobian.jvp(&jacobian.vjp(&v)?)?;
+        v.copy_from_slice(basis.last());
+        jacobian.vjp_into(&v, &mut pulled_back, &mut scratch)?;
+        jacobian.jvp_into(&pulled_back, &mut w, &mut scratch)?;
         let along = matrix::dot(&v, &w);
         let back = projected.beside.last().copied().unwrap_or(0.0);
         for ((w, v), b) in w.iter_mut().zip(&v).zip(&before) {
             *w -= along * v + back * b;
         }
-        before = v;
+        std::mem::swap(&mut before, &mut v);
         let mut beside = matrix::norm(&w);
         if !(along.is_finite() && beside.is_finite()) {
             let reason = "its products are not finite; try a smaller learning rate";
@@ -303,9 +307,9 @@ impl Blocks {
         self.len += 1;
     }
 
-    fn last(&self) -> Vec<f64> {
+    fn last(&self) -> &[f64] {
         let block = self.blocks.last().expect("a vector was pushed");
-        block.col_as_slice((self.len - 1) % Self::COLUMNS).to_vec()
+        block.col_as_slice((self.len - 1) % Self::COLUMNS)
     }
 
     /// The columns in use, block by block.

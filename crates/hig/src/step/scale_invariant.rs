@@ -75,7 +75,7 @@ impl PhysicsStep for Proxy {
             }
         }
         let network = &at.parts().network;
-        let gradient = network.vjp(at.parameters(), at.activations(), cotangent);
+        let gradient = network.vjp(at.parameters(), at.activations(), cotangent.as_ref());
         Ok(Update {
             delta: self.adam.apply(gradient.col_as_slice(0), learning_rate)?,
             ..Update::default()

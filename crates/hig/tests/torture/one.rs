@@ -4,9 +4,9 @@ use crate::common::{Batch, assert_message, parts};
 use crate::methods::{EXPONENTS, ROUTES, everything, told};
 use hig::Problem;
 use hig::data::Dataset;
-use hig::linalg::{Mat, MatMut};
+use hig::linalg::{Accum, Mat, MatMut, MatRef, Scratch};
 use hig::loss::SquaredError;
-use hig::network::{Chain, Initializer, Layer, Network, Parameter};
+use hig::network::{Chain, Initializer, Layer, Network, Parameter, Values};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::settings::Settings;
 use hig::step::{Method, Spectral};
@@ -26,41 +26,50 @@ impl Layer for Gain {
         vec![Parameter::constant("weight", 1, 1.0)]
     }
 
-    fn forward(&self, parameters: &[f64], input: &Mat<f64>) -> Mat<f64> {
-        faer::Scale(parameters[0]) * input
+    fn forward(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        mut output: MatMut<'_, f64>,
+        _: &mut Scratch,
+    ) {
+        output.copy_from(faer::Scale(parameters[0]) * input);
     }
 
     fn backward(
         &self,
         parameters: &[f64],
-        _: &Mat<f64>,
-        _: &Mat<f64>,
-        rows: &Mat<f64>,
-    ) -> Mat<f64> {
-        faer::Scale(parameters[0]) * rows
+        _: Values<'_>,
+        rows: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+        _: &mut Scratch,
+    ) {
+        target.copy_from(faer::Scale(parameters[0]) * rows);
     }
 
-    fn jvp(
+    fn jvp_input(
         &self,
         parameters: &[f64],
-        direction: &[f64],
-        input: &Mat<f64>,
-        _: &Mat<f64>,
-        tangent: Option<Mat<f64>>,
-    ) -> Option<Mat<f64>> {
-        let own = faer::Scale(direction[0]) * input;
-        Some(match tangent {
-            Some(tangent) => own + faer::Scale(parameters[0]) * tangent,
-            None => own,
-        })
+        _: Values<'_>,
+        tangent: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+        accumulate: Accum,
+        _: &mut Scratch,
+    ) {
+        let moved = faer::Scale(parameters[0]) * tangent;
+        match accumulate {
+            Accum::Add => target += moved,
+            Accum::Replace => target.copy_from(moved),
+        }
     }
 
     fn write_columns(
         &self,
-        input: &Mat<f64>,
-        rows: &Mat<f64>,
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
         columns: Range<usize>,
         mut target: MatMut<'_, f64>,
+        _: &mut Scratch,
     ) {
         if !columns.is_empty() {
             target[(0, 0)] = input[(0, 0)] * rows[(0, 0)];

@@ -1,0 +1,387 @@
+//! Batches through a network, and products with its derivative.
+
+use super::chain::Node;
+use super::layer::Values;
+use super::layer_rows::LayerRows;
+use super::passes::Passes;
+use super::{Activation, Network};
+use crate::linalg::matrix::{Accum, Mat, MatMut, MatRef};
+use crate::linalg::{Buffer, Scratch};
+use std::ops::Range;
+
+/// The values that passed through a network: input, every layer's output.
+#[derive(Debug, Clone, Default)]
+pub struct Activations(Vec<Mat<f64>>);
+
+impl Activations {
+    /// Output of the network (samples × outputs).
+    ///
+    /// # Panics
+    /// If nothing has passed yet.
+    pub fn output(&self) -> &Mat<f64> {
+        self.0.last().expect("a batch has passed")
+    }
+
+    /// The values of a range of samples, in all their passes.
+    pub fn samples(&self, range: Range<usize>, passes: Passes<'_>) -> Self {
+        let count = range.len();
+        let part = |value: &Mat<f64>| {
+            let samples = passes.samples(value.nrows());
+            let mut part = Mat::zeros(passes.count() * count, value.ncols());
+            for pass in 0..passes.count() {
+                let from = value.get(pass * samples + range.start.., ..);
+                let to = part.as_mut().subrows_mut(pass * count, count);
+                { to }.copy_from(from.subrows(0, count));
+            }
+            part
+        };
+        Self(self.0.iter().map(part).collect())
+    }
+
+    /// Takes these widths for that many samples.
+    fn reshape(&mut self, samples: usize, widths: &[usize]) {
+        self.0.resize_with(widths.len(), Mat::new);
+        for (value, width) in self.0.iter_mut().zip(widths) {
+            if value.shape() != (samples, *width) {
+                *value = Mat::zeros(samples, *width);
+            }
+        }
+    }
+
+    /// The values on both sides of a node.
+    fn around(&self, node: usize) -> Values<'_> {
+        Values {
+            input: self.0[node].as_ref(),
+            output: self.0[node + 1].as_ref(),
+        }
+    }
+}
+
+impl Network {
+    /// Output of a batch (samples × inputs → samples × outputs).
+    pub fn predict(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Mat<f64> {
+        let mut output = Mat::zeros(input.nrows(), self.outputs());
+        self.predict_into(parameters, input, output.as_mut(), &mut Scratch::new());
+        output
+    }
+
+    /// Writes the output of a batch.
+    pub fn predict_into(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        mut output: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        let mut value = scratch.copy(input);
+        let mut kept = scratch.take_list();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let mut next = scratch.take(input.nrows(), self.widths[i + 1]);
+            match node {
+                Node::Layer(layer) => {
+                    let parameters = &parameters[self.ranges[i].clone()];
+                    layer.forward(parameters, value.as_ref(), next.as_mut(), scratch);
+                }
+                Node::Join(join, back) => {
+                    let earlier = find(&kept, i - back).unwrap_or(value.as_ref());
+                    let width = earlier.ncols();
+                    join.write(Some(earlier), Some(value.as_ref()), width, next.as_mut());
+                }
+            }
+            let before = std::mem::replace(&mut value, next);
+            self.keep(i, Some(before), &mut kept, scratch);
+        }
+        output.copy_from(value.as_ref());
+        scratch.give(value);
+        scratch.give_list(kept);
+    }
+
+    /// Keeps the value before a node while a join behind it will read it, and gives back what no join
+    /// will read again.
+    fn keep(
+        &self,
+        node: usize,
+        value: Option<Buffer>,
+        kept: &mut Vec<(usize, Buffer)>,
+        scratch: &mut Scratch,
+    ) {
+        match value {
+            Some(value) if self.last_read[node] > node => kept.push((node, value)),
+            Some(value) => scratch.give(value),
+            None => {}
+        }
+        while let Some(done) = kept.iter().position(|(i, _)| self.last_read[*i] <= node) {
+            scratch.give(kept.swap_remove(done).1);
+        }
+    }
+
+    /// Forward pass that keeps what the backward passes need.
+    pub fn forward(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Activations {
+        let mut values = Activations::default();
+        self.forward_into(parameters, input, &mut values, &mut Scratch::new());
+        values
+    }
+
+    /// The same into the values of an earlier pass; a batch of the same size allocates nothing.
+    pub fn forward_into(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        values: &mut Activations,
+        scratch: &mut Scratch,
+    ) {
+        values.reshape(input.nrows(), &self.widths);
+        values.0[0].copy_from(input);
+        for (i, node) in self.nodes.iter().enumerate() {
+            let (before, behind) = values.0.split_at_mut(i + 1);
+            let (here, output) = (before[i].as_ref(), behind[0].as_mut());
+            match node {
+                Node::Layer(layer) => {
+                    layer.forward(&parameters[self.ranges[i].clone()], here, output, scratch);
+                }
+                Node::Join(join, back) => {
+                    let earlier = before[i - back].as_ref();
+                    join.write(Some(earlier), Some(here), earlier.ncols(), output);
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` for the layers with parameters, from the last to the first, with the rows of
+    /// output cotangents (k·b × outputs) carried backwards.
+    pub fn backward(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        scratch: &mut Scratch,
+        mut visit: impl FnMut(LayerRows<'_>, &mut Scratch),
+    ) {
+        // Below the first layer with parameters nothing asks for the rows.
+        let Some(first) = self.ranges.iter().position(|range| !range.is_empty()) else {
+            return;
+        };
+        let mut carried: Option<Buffer> = None;
+        let mut pending = scratch.take_list();
+        for (i, node) in self.nodes.iter().enumerate().skip(first).rev() {
+            let rows = carried.as_ref().map_or(rows, Buffer::as_ref);
+            let mut next = match node {
+                Node::Layer(layer) => {
+                    let (range, at) = (self.ranges[i].clone(), values.around(i));
+                    let parameters = &parameters[range.clone()];
+                    if !range.is_empty() {
+                        let (layer, input) = (layer.as_ref(), at.input);
+                        let part = LayerRows {
+                            layer,
+                            range,
+                            input,
+                            rows,
+                        };
+                        visit(part, scratch);
+                    }
+                    if i == first {
+                        break;
+                    }
+                    let mut next = scratch.take(rows.nrows(), self.widths[i]);
+                    layer.backward(parameters, at, rows, next.as_mut(), scratch);
+                    next
+                }
+                Node::Join(join, back) => {
+                    let (before, here) = join.backward(rows, self.widths[i - back]);
+                    match pending.iter_mut().find(|(at, _)| *at == i - back) {
+                        Some((_, sum)) => sum.add(before),
+                        None => pending.push((i - back, scratch.copy(before))),
+                    }
+                    scratch.copy(here)
+                }
+            };
+            if let Some(place) = pending.iter().position(|(at, _)| *at == i) {
+                let (_, before) = pending.swap_remove(place);
+                next.add(before.as_ref());
+                scratch.give(before);
+            }
+            if let Some(done) = carried.replace(next) {
+                scratch.give(done);
+            }
+        }
+        if let Some(done) = carried {
+            scratch.give(done);
+        }
+        scratch.give_list(pending);
+    }
+
+    /// Gradients with respect to the parameters: Σ over samples of (∂output/∂θ)ᵀ · cotangent for
+    /// each of k cotangents of the batch, stacked (k·samples × outputs); parameters × k.
+    pub fn vjp(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        cotangents: MatRef<'_, f64>,
+    ) -> Mat<f64> {
+        let count = cotangents.nrows() / values.output().nrows();
+        let mut gradients = Mat::zeros(self.parameter_count(), count);
+        self.gradients_into(
+            parameters,
+            values,
+            cotangents,
+            Passes::ONE,
+            gradients.as_mut(),
+            &mut Scratch::new(),
+        );
+        gradients
+    }
+
+    /// Writes the gradient of one cotangent of the batch (samples × outputs).
+    pub fn vjp_into(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        cotangent: MatRef<'_, f64>,
+        gradient: &mut [f64],
+        scratch: &mut Scratch,
+    ) {
+        let count = gradient.len();
+        let target = MatMut::from_column_major_slice_mut(gradient, count, 1);
+        self.gradients_into(parameters, values, cotangent, Passes::ONE, target, scratch);
+    }
+
+    /// Writes the gradients of k cotangents of the batch, summed over passes and samples (parameters ×
+    /// k).
+    pub fn gradients_into(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        cotangents: MatRef<'_, f64>,
+        passes: Passes<'_>,
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        self.backward(parameters, values, cotangents, scratch, |part, scratch| {
+            let (first, count) = (part.range.start, part.range.len());
+            let target = target.as_mut().subrows_mut(first, count);
+            part.write_gradients(passes, target, scratch);
+        });
+    }
+
+    /// Tangent of the output (samples × outputs) for a direction in parameter space.
+    pub fn jvp(&self, parameters: &[f64], values: &Activations, direction: &[f64]) -> Mat<f64> {
+        let mut tangent = Mat::zeros(values.output().nrows(), self.outputs());
+        let scratch = &mut Scratch::new();
+        self.jvp_into(parameters, values, direction, tangent.as_mut(), scratch);
+        tangent
+    }
+
+    /// Writes the tangent of the output for a direction in parameter space.
+    pub fn jvp_into(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        direction: &[f64],
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        // None is zero.
+        let mut tangent: Option<Buffer> = None;
+        let mut kept = scratch.take_list();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let here = tangent.as_ref().map(Buffer::as_ref);
+            let next = match node {
+                Node::Layer(layer) => {
+                    let (range, at) = (self.ranges[i].clone(), values.around(i));
+                    let (parameters, direction) = (&parameters[range.clone()], &direction[range]);
+                    let moves = !direction.is_empty();
+                    (moves || here.is_some()).then(|| {
+                        let mut next = scratch.take(target.nrows(), self.widths[i + 1]);
+                        if moves {
+                            let target = next.as_mut();
+                            layer.jvp_parameters(parameters, direction, at, target, scratch);
+                        }
+                        if let Some(here) = here {
+                            let accumulate = if moves { Accum::Add } else { Accum::Replace };
+                            let target = next.as_mut();
+                            layer.jvp_input(parameters, at, here, target, accumulate, scratch);
+                        }
+                        next
+                    })
+                }
+                Node::Join(join, back) => {
+                    let earlier = match back {
+                        0 => here,
+                        _ => find(&kept, i - back),
+                    };
+                    (earlier.is_some() || here.is_some()).then(|| {
+                        let mut next = scratch.take(target.nrows(), self.widths[i + 1]);
+                        join.write(earlier, here, self.widths[i - back], next.as_mut());
+                        next
+                    })
+                }
+            };
+            let before = std::mem::replace(&mut tangent, next);
+            self.keep(i, before, &mut kept, scratch);
+        }
+        match tangent {
+            Some(tangent) => {
+                target.copy_from(tangent.as_ref());
+                scratch.give(tangent);
+            }
+            None => target.fill(0.0),
+        }
+        scratch.give_list(kept);
+    }
+
+    /// J (k·b × parameters) for rows of output cotangents (k·C·b × outputs): row r is the gradient of
+    /// row r, summed over its passes.
+    pub fn jacobian(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        passes: Passes<'_>,
+    ) -> Mat<f64> {
+        let mut jacobian = Mat::zeros(rows.nrows() / passes.count(), self.parameter_count());
+        let scratch = &mut Scratch::new();
+        self.backward(parameters, values, rows, scratch, |part, scratch| {
+            let (first, count) = (part.range.start, part.range.len());
+            let target = jacobian.as_mut().subcols_mut(first, count);
+            part.write_columns(passes, target, scratch);
+        });
+        jacobian
+    }
+
+    /// Jᵀ (parameters × k·b): the same, with contiguous gradients.
+    pub fn transposed_jacobian(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        passes: Passes<'_>,
+    ) -> Mat<f64> {
+        let mut jacobian = Mat::zeros(self.parameter_count(), rows.nrows() / passes.count());
+        let scratch = &mut Scratch::new();
+        self.backward(parameters, values, rows, scratch, |part, scratch| {
+            part.each_chunk(passes, scratch, |range, columns| {
+                let first = part.range.start + range.start;
+                let mut target = jacobian.as_mut().subrows_mut(first, range.len());
+                target.copy_from(columns.transpose());
+            });
+        });
+        jacobian
+    }
+
+    /// Outputs of the nonlinearities (samples × width each), first layer first.
+    pub fn activated<'a>(
+        &'a self,
+        values: &'a Activations,
+    ) -> impl Iterator<Item = (Activation, &'a Mat<f64>)> {
+        self.layers()
+            .filter_map(|(i, layer)| layer.activation().map(|a| (a, &values.0[i + 1])))
+    }
+}
+
+/// What is kept of a place.
+fn find(kept: &[(usize, Buffer)], place: usize) -> Option<MatRef<'_, f64>> {
+    let mut places = kept.iter();
+    places
+        .find(|(at, _)| *at == place)
+        .map(|(_, buffer)| buffer.as_ref())
+}
