@@ -290,8 +290,9 @@ fn every_layer_and_join_agrees_with_finite_differences_and_the_dense_jacobian() 
         let j = batch.jacobian();
         let expected = difference_jacobian(&at, 1e-5, |moved| {
             stack(
-                parts(&problem)
-                    .simulate(moved, &problem.train)
+                problem
+                    .objective
+                    .outputs(moved, &problem.train)
                     .unwrap()
                     .as_ref(),
             )

@@ -56,8 +56,9 @@ fn the_jacobian_agrees_with_finite_differences() {
         let found = Batch::new(parts(problem), &problem.train, at).jacobian();
         let expected = difference_jacobian(at, step, |moved| {
             stack(
-                parts(problem)
-                    .simulate(moved, &problem.train)
+                problem
+                    .objective
+                    .outputs(moved, &problem.train)
                     .unwrap()
                     .as_ref(),
             )
@@ -188,7 +189,8 @@ fn the_loss_is_the_batch_mean_of_the_samples_losses() {
 
 #[test]
 fn a_summed_batch_is_its_mean_times_its_samples() {
-    for (name, activation) in Activation::ALL {
+    for &activation in Activation::VALUES {
+        let name = activation.name();
         let problems = small_problems(activation).into_iter();
         for ((widths, averaged), (_, mut summed)) in problems.zip(small_problems(activation)) {
             let name = format!("{name} {widths:?}");
@@ -253,7 +255,7 @@ fn products_by_the_rows_of_the_physics_are_those_of_its_record() {
         let record = physics.record(state, batch.control().as_ref()).unwrap();
         let cotangent = unstack(&w, problem.train.len());
         let du = record.vjp(cotangent.as_ref()).unwrap();
-        let vjp = entries(&network.vjp(at, batch.activations(), du));
+        let vjp = entries(&network.vjp(at, batch.activations(), du.as_ref()));
         let tangent = network.jvp(at, batch.activations(), &v);
         let jvp = stack(record.jvp(tangent.as_ref()).unwrap().as_ref());
         let errors = (
