@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let ended = outcome.as_ref().map(|outcome| outcome.reason);
     let method = Method {
         name: "adam:5+hig".into(),
-        state: State::of(ended, history.len() > 0, false),
+        state: State::of(ended, history.evaluations() > 0, false),
         outcome,
         history,
         diagnostics: Columns::of(bytes).unwrap_or_default(),

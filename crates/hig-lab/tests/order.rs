@@ -40,8 +40,8 @@ fn program(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The first names of all paths that begin with `crate::`, also of those in braces.
-fn imported(text: &str) -> Vec<String> {
+/// The next names of all paths that begin with a prefix such as `crate::`, also of those in braces.
+fn imported(text: &str, prefix: &str) -> Vec<String> {
     let name = |rest: &str| -> String {
         let letters = rest.trim_start().chars();
         letters
@@ -49,7 +49,7 @@ fn imported(text: &str) -> Vec<String> {
             .collect()
     };
     let mut names = Vec::new();
-    for (place, prefix) in text.match_indices("crate::") {
+    for (place, _) in text.match_indices(prefix) {
         let rest = &text[place + prefix.len()..];
         let Some(inner) = rest.strip_prefix('{') else {
             names.push(name(rest));
@@ -84,7 +84,7 @@ fn imports() -> BTreeMap<(String, String), BTreeSet<String>> {
         if root || path.file_name().is_some_and(|name| name == "tests.rs") {
             continue;
         }
-        for other in imported(&program(&fs::read_to_string(&path).unwrap())) {
+        for other in imported(&program(&fs::read_to_string(&path).unwrap()), "crate::") {
             let file = place.display().to_string();
             if other != module && !other.is_empty() {
                 let edge = (module.clone(), other);
@@ -133,10 +133,83 @@ fn no_module_imports_a_later_one() {
     assert_eq!(against, listed, "an exception that is none any more");
 }
 
+/// The files and folders in a module, each with those beside it that it imports.
+fn beside(module: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let street = module.file_name().unwrap().to_string_lossy();
+    let mut all = Vec::new();
+    files(module, &mut all);
+    let part = |path: &Path| {
+        let first = path.strip_prefix(module).unwrap().components().next();
+        let name = first.unwrap().as_os_str().to_string_lossy();
+        name.trim_end_matches(".rs").to_owned()
+    };
+    let parts: BTreeSet<String> = all.iter().map(|path| part(path)).collect();
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in &all {
+        let (own, text) = (part(path), program(&fs::read_to_string(path).unwrap()));
+        if own == "mod" || own == "tests" {
+            continue;
+        }
+        let mut others = imported(&text, &format!("crate::{street}::"));
+        let above = path.parent() == Some(module) || path.ends_with(format!("{own}/mod.rs"));
+        if above {
+            others.extend(imported(&text, "super::"));
+        }
+        let known = others
+            .into_iter()
+            .filter(|other| *other != own && parts.contains(other));
+        imports.entry(own.clone()).or_default().extend(known);
+    }
+    imports
+}
+
+/// What can be reached from a part, itself only by a circle.
+fn reached(from: &str, imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![from.to_owned()];
+    while let Some(part) = open.pop() {
+        for next in imports.get(&part).into_iter().flatten() {
+            if found.insert(next.clone()) {
+                open.push(next.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn within_a_module_there_are_no_circles() {
+    let mut edges = 0;
+    for module in declared() {
+        let folder = sources().join(&module);
+        if !folder.is_dir() {
+            continue;
+        }
+        let imports = beside(&folder);
+        edges += imports.values().map(BTreeSet::len).sum::<usize>();
+        for part in imports.keys() {
+            let circle = reached(part, &imports).contains(part);
+            assert!(
+                !circle,
+                "{module}/{part} imports itself by others: {imports:?}"
+            );
+        }
+    }
+    assert!(edges > 20, "{edges}");
+}
+
+#[test]
+fn circles_are_found() {
+    let edge = |from: &str, to: &str| (from.to_owned(), BTreeSet::from([to.to_owned()]));
+    let imports = BTreeMap::from([edge("a", "b"), edge("b", "c"), edge("c", "b")]);
+    let circles = ["a", "b", "c"].map(|part| reached(part, &imports).contains(part));
+    assert_eq!(circles, [false, true, true]);
+}
+
 #[test]
 fn imports_are_found_in_braces_and_in_paths() {
     let text = "use crate::a;\nuse crate::{b::{x, y}, c, d::{self}};\nlet z = crate::e::f();\n";
-    assert_eq!(imported(text), ["a", "b", "c", "d", "e"]);
+    assert_eq!(imported(text, "crate::"), ["a", "b", "c", "d", "e"]);
     let tested = "use crate::a; // crate::b\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}\n";
-    assert_eq!(imported(&program(tested)), ["a"]);
+    assert_eq!(imported(&program(tested), "crate::"), ["a"]);
 }

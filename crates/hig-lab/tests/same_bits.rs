@@ -6,11 +6,11 @@ mod common;
 use common::hig;
 use hig::step::methods;
 use hig::systems::{System, Toy};
-use hig::trainer::{Start, train};
+use hig::trainer::{Budget, Outcome, Start, train};
 use hig_lab::configuration::{BudgetOptions, Config, Overrides};
 use hig_lab::experiment::trials::Case;
 use hig_lab::run_folder::history::History;
-use hig_lab::run_folder::outcome::Outcome;
+use hig_lab::run_folder::outcome;
 use hig_lab::run_folder::trial::Trial;
 use hig_lab::run_folder::{metrics, weights};
 use std::fs;
@@ -142,7 +142,7 @@ fn a_cell_of_a_sweep_is_the_run_with_the_same_options() {
             let cell = trial(&sweep, &format!("{name} {}", SMALL.join(" ")), SEED);
             let run_history = history(&run, name);
             assert_eq!(bits(&cell.history), bits(&run_history), "{context}");
-            let outcome = Outcome::read(&folder_of(&run, name)).unwrap();
+            let outcome = outcome::Outcome::read(&folder_of(&run, name)).unwrap();
             assert_eq!(cell.stop, outcome.stop, "{context}");
             assert_eq!(cell.changes.len() + 1, outcome.phases.len(), "{context}");
             let (trained, parameters) = case(name, budget).train(SEED).unwrap();
@@ -258,25 +258,47 @@ fn a_training_of_a_study_is_the_run_with_the_same_options() {
     }
 }
 
+/// The library's own `train` for each method of a case, with the updates it ends at and its seed.
+fn by_hand(case: &Case, phases: &[(usize, u64)]) -> Outcome {
+    let problem = case.system.problem(SEED);
+    let mut start = Start::from(problem.initial_parameters(SEED));
+    let mut last = None;
+    for (phase, (updates, seed)) in case.chain.phases.iter().zip(phases) {
+        let method = phase.method.as_ref();
+        let budget = Budget::updates(*updates);
+        let outcome = train(
+            &problem,
+            method,
+            start,
+            &phase.training,
+            budget,
+            *seed,
+            &mut [],
+        );
+        let outcome = outcome.unwrap();
+        start = Start::from(&outcome);
+        last = Some(outcome);
+    }
+    last.unwrap()
+}
+
 #[test]
 fn a_method_alone_trains_as_the_library_does_with_the_seed() {
     for method in methods() {
         let case = case(method.name(), BUDGETS[0]);
         let (trial, parameters) = case.train(SEED).unwrap();
-        let problem = case.system.problem(SEED);
-        let start = Start::from(problem.initial_parameters(SEED));
-        let phase = &case.chain.phases[0];
-        let outcome = train(
-            &problem,
-            phase.method.as_ref(),
-            start,
-            &phase.training,
-            case.budget,
-            SEED,
-            &mut [],
-        )
-        .unwrap();
-        assert!(parameters == outcome.parameters, "{}", phase.name);
+        let outcome = by_hand(&case, &[(20, SEED)]);
+        assert!(parameters == outcome.parameters, "{}", method.name());
         assert_eq!(trial.history.test_loss.last(), Some(&outcome.test_loss));
     }
+}
+
+/// Run folders of earlier versions go on to the same bits by these seeds.
+#[test]
+fn the_methods_of_a_chain_take_seeds_that_follow_one_another() {
+    let case = case("adam:4+gn:3+adaptive-hig", BUDGETS[0]);
+    let (trial, parameters) = case.train(SEED).unwrap();
+    let outcome = by_hand(&case, &[(4, SEED), (7, SEED + 1), (20, SEED + 2)]);
+    assert!(parameters == outcome.parameters);
+    assert_eq!(trial.history.test_loss.last(), Some(&outcome.test_loss));
 }

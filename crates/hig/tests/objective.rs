@@ -288,6 +288,11 @@ impl<C: Curve> Objective for Fit<C> {
         samples.check(self.0.inputs(), 0, 1)
     }
 
+    fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
+        let value = |s, _| self.0.value(&row(&samples.input, s), at);
+        Ok(Mat::from_fn(samples.len(), 1, value))
+    }
+
     fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
         let residuals = self.residuals(samples, at);
         Ok(0.5 * dot(&residuals, &residuals) / samples.len() as f64)

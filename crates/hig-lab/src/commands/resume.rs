@@ -44,7 +44,7 @@ pub fn resume(options: &ResumeOptions) -> Result<()> {
     if options.budget.given().is_some() {
         folder.write(config::FILE, &experiment.configuration())?;
     }
-    provenance::resumed(&folder)?;
+    provenance::resumed(folder.path())?;
     finish(&Work {
         experiment: &experiment,
         folder: &folder,

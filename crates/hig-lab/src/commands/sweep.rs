@@ -215,7 +215,9 @@ fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> R
                 budget: options.budget,
                 ..Overrides::default()
             };
-            let name = [&[method.clone()], &overrides.set[..]].concat().join(" ");
+            let name = [&overrides.methods[..], &overrides.set[..]]
+                .concat()
+                .join(" ");
             let case = Case::new(name, config.resolve(&overrides)?);
             case.check(seed)?;
             cells.push(Cell {

@@ -44,7 +44,7 @@ impl Curves {
         let history = metrics::read(&folder.join(metrics::FILE)).unwrap_or_default();
         let observed = diagnostics::read(&folder.join(diagnostics::FILE)).unwrap_or_default();
         let (mut history, observed) = (history.unwrap_or_default(), observed.unwrap_or_default());
-        let rows = history.len().min(observed.rows());
+        let rows = history.evaluations().min(observed.rows());
         history.truncate(rows);
         let measures = system.measures(problem, weights);
         let outputs = problem.objective.rows(1);

@@ -189,7 +189,7 @@ impl Watching for Watcher {
     fn begin(&mut self, place: usize, _: usize) {
         let trial = &mut self.collector.trial;
         if place > 0 {
-            trial.changes.push(trial.history.len() - 1);
+            trial.changes.push(trial.history.evaluations() - 1);
         }
     }
 
@@ -209,7 +209,7 @@ impl Observer for Collector {
     fn evaluation(&mut self, now: &Evaluation<'_>) -> hig::Result<Flow> {
         let trial = &mut self.trial;
         trial.history.push(now);
-        let evaluations = trial.history.len();
+        let evaluations = trial.history.evaluations();
         for (name, value) in now.diagnostics {
             let values = trial.diagnostics.entry((*name).into()).or_default();
             values.resize(evaluations - 1, f64::NAN);

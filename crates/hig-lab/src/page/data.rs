@@ -30,11 +30,14 @@ pub fn run_json(run: &Run) -> String {
     let settings = run.settings.iter();
     let settings: Map<String, Value> = settings.map(|(k, v)| (k.clone(), value(v))).collect();
     let methods: Vec<Value> = run.methods.iter().map(method).collect();
-    let target = run.about.get("target").filter(|target| target.is_array());
+    let target = run
+        .provenance
+        .get("target")
+        .filter(|target| target.is_array());
     json!({
         "name": run.name,
         "path": run.path.display().to_string(),
-        "about": table(&run.about),
+        "about": table(&run.provenance),
         "config": run.config,
         "settings": settings,
         "methods": methods,
@@ -79,7 +82,7 @@ fn metrics(history: &History) -> Map<String, Value> {
     let losses = [&history.train_loss, &history.test_loss];
     let losses = losses.into_iter().filter(|losses| !losses.is_empty());
     let losses: Vec<&[f64]> = losses.map(Vec::as_slice).collect();
-    let rows = thinned::rows(history.len(), ROWS, &losses);
+    let rows = thinned::rows(history.evaluations(), ROWS, &losses);
     let pick = |series: &[f64]| -> Value {
         let values = rows.iter().map(|i| series.get(*i));
         json!(values.collect::<Vec<_>>())

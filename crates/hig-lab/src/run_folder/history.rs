@@ -40,7 +40,7 @@ impl History {
     }
 
     /// Number of evaluations.
-    pub fn len(&self) -> usize {
+    pub fn evaluations(&self) -> usize {
         self.updates.len()
     }
 
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!((losses[2].update, losses[2].test), (5, 4.0));
         assert!(losses[2].train.is_nan());
         history.truncate(1);
-        assert_eq!((history.len(), history.best_test_loss()), (1, None));
+        assert_eq!((history.evaluations(), history.best_test_loss()), (1, None));
         assert_eq!(History::default().place(0), None);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::folder::folder_of;
 use super::history::History;
+use super::notes::Notes;
 use super::outcome::{self, Outcome, State};
-use super::run::Notes;
 use super::spectrum::Spectrum;
 use super::tables::Columns;
 use super::tables::series::Series;

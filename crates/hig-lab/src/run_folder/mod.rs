@@ -17,6 +17,7 @@ pub mod given;
 pub mod history;
 mod method;
 pub mod metrics;
+mod notes;
 pub mod outcome;
 pub mod pictures;
 pub mod provenance;

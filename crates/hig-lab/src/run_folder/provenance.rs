@@ -1,8 +1,9 @@
 //! `run.toml`: where, when and by what a run was made.
 
 use super::bounded_file;
-use super::folder::Folder;
 use anyhow::Result;
+use hig::tensors::write_whole;
+use std::path::Path;
 use std::process::Command;
 
 /// The file in the folder of a run.
@@ -23,7 +24,7 @@ pub struct Provenance<'a> {
 }
 
 /// Writes it at the start of a run.
-pub fn write(of: Provenance<'_>, folder: &Folder) -> Result<()> {
+pub fn write(of: Provenance<'_>, folder: &Path) -> Result<()> {
     let command: Vec<String> = std::env::args().skip(1).collect();
     let table = toml::Table::from_iter([
         ("format".into(), FORMAT.into()),
@@ -43,13 +44,15 @@ pub fn write(of: Provenance<'_>, folder: &Folder) -> Result<()> {
             (rayon::current_num_threads() as i64).into(),
         ),
     ]);
-    folder.write(FILE, &table.to_string())
+    Ok(write_whole(
+        &folder.join(FILE),
+        table.to_string().as_bytes(),
+    )?)
 }
 
 /// Notes that the run goes on.
-pub fn resumed(folder: &Folder) -> Result<()> {
-    let text =
-        bounded_file::read_text(&folder.path().join(FILE), bounded_file::TEXT).unwrap_or_default();
+pub fn resumed(folder: &Path) -> Result<()> {
+    let text = bounded_file::read_text(&folder.join(FILE), bounded_file::TEXT).unwrap_or_default();
     let mut table: toml::Table = text.parse().unwrap_or_default();
     let times = table
         .entry("resumed")
@@ -57,7 +60,10 @@ pub fn resumed(folder: &Folder) -> Result<()> {
     if let Some(times) = times.as_array_mut() {
         times.push(now().into());
     }
-    folder.write(FILE, &table.to_string())
+    Ok(write_whole(
+        &folder.join(FILE),
+        table.to_string().as_bytes(),
+    )?)
 }
 
 fn now() -> String {

@@ -6,17 +6,16 @@
 use super::find::find;
 use super::folder::{folder_of, held};
 use super::method::Method;
+use super::notes::Notes;
 use super::{bounded_file, config, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::Result;
 use std::collections::HashSet;
-use std::fmt::Display;
 use std::fs;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// Methods that are read of a run.
-pub(super) const METHODS: usize = 1000;
+const METHODS: usize = 1000;
 
 /// A run.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +25,7 @@ pub struct Run {
     /// Its folder, as it was asked for.
     pub path: PathBuf,
     /// Where, when and by what it was made.
-    pub about: toml::Table,
+    pub provenance: toml::Table,
     /// The text of its configuration.
     pub config: String,
     /// Every setting by its dotted name: `system.lambda`, `method.hig.cutoff`.
@@ -41,7 +40,7 @@ impl Run {
     /// Reads the folder of a run, as far as it is there.
     pub fn read(path: &Path) -> Self {
         let mut notes = Notes::new(path);
-        let about = notes.table(provenance::FILE);
+        let provenance = notes.table(provenance::FILE);
         let configuration = notes.table(config::FILE);
         let config = bounded_file::text_if_any(&path.join(config::FILE))
             .ok()
@@ -49,7 +48,7 @@ impl Run {
         let settings = config::settings(&configuration);
         let summary = notes.take(summary::FILE, summary::read);
         let held = held(path);
-        let methods = methods(path, &about, &configuration);
+        let methods = methods(path, &provenance, &configuration);
         let methods = methods
             .iter()
             .map(|name| {
@@ -66,11 +65,11 @@ impl Run {
         Self {
             name: name(path),
             path: path.to_owned(),
-            about,
+            provenance,
             config: config.unwrap_or_default(),
             settings,
             methods,
-            notes: notes.notes,
+            notes: notes.told(),
         }
     }
 
@@ -79,7 +78,7 @@ impl Run {
         let system = self.settings.iter().find(|(name, _)| name == "run.system");
         let system = system
             .map(|(_, value)| value)
-            .or_else(|| self.about.get("system"));
+            .or_else(|| self.provenance.get("system"));
         system.and_then(toml::Value::as_str).unwrap_or_default()
     }
 }
@@ -114,58 +113,9 @@ fn tell(run: &Run) {
     }
 }
 
-/// Collects what could not be read.
-pub(super) struct Notes {
-    root: PathBuf,
-    notes: Vec<String>,
-}
-
-impl Notes {
-    fn new(root: &Path) -> Self {
-        let (root, notes) = (root.to_owned(), Vec::new());
-        Self { root, notes }
-    }
-
-    fn add(&mut self, file: &str, reason: impl Display) {
-        let path = self.root.join(file);
-        self.notes.push(format!("{}: {reason}", path.display()));
-    }
-
-    /// What a reader makes of a file; nothing, with a note, where it cannot be read.
-    pub(super) fn take<T: Default>(
-        &mut self,
-        file: &str,
-        read: impl Fn(&Path) -> io::Result<T>,
-    ) -> T {
-        match read(&self.root.join(file)) {
-            Ok(value) => value,
-            Err(error) => {
-                self.add(file, format_args!("cannot be read ({error})"));
-                T::default()
-            }
-        }
-    }
-
-    /// A TOML file; empty where there is none.
-    fn table(&mut self, file: &str) -> toml::Table {
-        self.maybe_table(file).unwrap_or_default()
-    }
-
-    pub(super) fn maybe_table(&mut self, file: &str) -> Option<toml::Table> {
-        let text = self.take(file, bounded_file::text_if_any)?;
-        match text.parse() {
-            Ok(table) => Some(table),
-            Err(error) => {
-                self.add(file, format_args!("is no TOML ({})", error.message()));
-                None
-            }
-        }
-    }
-}
-
 /// The methods as the run tells them; where it does not, the folders with metrics.
-fn methods(path: &Path, about: &toml::Table, configuration: &toml::Table) -> Vec<String> {
-    let told = about.get("methods");
+fn methods(path: &Path, provenance: &toml::Table, configuration: &toml::Table) -> Vec<String> {
+    let told = provenance.get("methods");
     let told = told.or_else(|| configuration.get("run")?.get("methods"));
     if let Some(names) = told.and_then(toml::Value::as_array) {
         let names = names.iter().filter_map(toml::Value::as_str);

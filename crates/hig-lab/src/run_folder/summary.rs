@@ -2,13 +2,15 @@
 
 use super::bounded_file::TEXT;
 use super::outcome::{Outcome, Reason};
-use super::run::METHODS;
 use super::tables::csv_rows::{Table, number, open, text};
 use std::io::{self, BufRead};
 use std::path::Path;
 
 /// The file in the folder of a run.
 pub const FILE: &str = "summary.csv";
+
+/// Methods that are read of it.
+const METHODS: usize = 1000;
 
 const COLUMNS: [&str; 7] = [
     "method",

@@ -61,7 +61,7 @@ impl Calls {
         let count = 1 + self.counts[call as usize].fetch_add(1, Ordering::SeqCst);
         let now = Diverged { call, count };
         match self.fails.as_ref() == Some(&now) {
-            true => Err(Error::Simulator(Box::new(now))),
+            true => Err(Error::External(Box::new(now))),
             false => Ok(()),
         }
     }
@@ -180,7 +180,7 @@ fn failed(outcome: &Outcome, expected: &Diverged, told: &str) -> usize {
     let Stop::Failed { update, error } = &outcome.stop else {
         panic!("{told}: {}", outcome.stop);
     };
-    let Error::Simulator(own) = error else {
+    let Error::External(own) = error else {
         panic!("{told}: {error}");
     };
     assert_eq!(own.downcast_ref(), Some(expected), "{told}");
@@ -252,7 +252,7 @@ fn an_evaluation_alone_hands_the_error_on() {
                 Ok(_) => panic!("linearized a batch that was not simulated"),
             },
         };
-        let Error::Simulator(own) = error else {
+        let Error::External(own) = error else {
             panic!("{error}");
         };
         assert_eq!(own.downcast_ref(), Some(&fails));

@@ -12,6 +12,7 @@ use crate::run_folder::folder::Folder;
 use crate::run_folder::provenance::{self, Provenance};
 use crate::run_folder::{config, given, summary};
 use anyhow::{Result, bail};
+use std::path::Path;
 
 /// Runs the command.
 pub fn run(options: &RunOptions) -> Result<()> {
@@ -24,7 +25,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
         options.output.force,
     )?;
     save(&experiment, options)?;
-    keep_given(&experiment, &folder)?;
+    keep_given(&experiment, folder.path())?;
     folder.write(config::FILE, &experiment.configuration())?;
     provenance::write(
         Provenance {
@@ -32,7 +33,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
             seed: experiment.seed,
             methods: experiment.chains.iter().map(|c| c.name.clone()).collect(),
         },
-        &folder,
+        folder.path(),
     )?;
     let work = Work {
         experiment: &experiment,
@@ -92,7 +93,7 @@ fn save(experiment: &Experiment, options: &RunOptions) -> Result<()> {
 }
 
 /// Copies what the run was given into its folder.
-fn keep_given(experiment: &Experiment, folder: &Folder) -> Result<()> {
+fn keep_given(experiment: &Experiment, folder: &Path) -> Result<()> {
     if experiment.given_weights.is_some() {
         given::keep_weights(&experiment.problem, &experiment.weights, folder)?;
     }

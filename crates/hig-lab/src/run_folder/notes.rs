@@ -1,0 +1,58 @@
+//! Notes of what could not be read in a folder.
+
+use super::bounded_file;
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Collects what could not be read.
+pub struct Notes {
+    root: PathBuf,
+    notes: Vec<String>,
+}
+
+impl Notes {
+    /// Of the files in a folder.
+    pub fn new(root: &Path) -> Self {
+        let (root, notes) = (root.to_owned(), Vec::new());
+        Self { root, notes }
+    }
+
+    fn add(&mut self, file: &str, reason: impl Display) {
+        let path = self.root.join(file);
+        self.notes.push(format!("{}: {reason}", path.display()));
+    }
+
+    /// What a reader makes of a file; nothing, with a note, where it cannot be read.
+    pub fn take<T: Default>(&mut self, file: &str, read: impl Fn(&Path) -> io::Result<T>) -> T {
+        match read(&self.root.join(file)) {
+            Ok(value) => value,
+            Err(error) => {
+                self.add(file, format_args!("cannot be read ({error})"));
+                T::default()
+            }
+        }
+    }
+
+    /// A TOML file; empty where there is none.
+    pub fn table(&mut self, file: &str) -> toml::Table {
+        self.maybe_table(file).unwrap_or_default()
+    }
+
+    /// A TOML file; none where there is none, or, with a note, where it cannot be read.
+    pub fn maybe_table(&mut self, file: &str) -> Option<toml::Table> {
+        let text = self.take(file, bounded_file::text_if_any)?;
+        match text.parse() {
+            Ok(table) => Some(table),
+            Err(error) => {
+                self.add(file, format_args!("is no TOML ({})", error.message()));
+                None
+            }
+        }
+    }
+
+    /// What could not be read, for the user.
+    pub fn told(self) -> Vec<String> {
+        self.notes
+    }
+}
