@@ -2,7 +2,7 @@
 
 use super::bounded_file;
 use anyhow::Result;
-use hig::tensors::write_whole;
+use hig::files::write_whole;
 use std::path::Path;
 use std::process::Command;
 
