@@ -147,15 +147,23 @@ impl Parameter {
         }
     }
 
-    /// How many numbers it holds.
+    /// How many numbers it holds, or the largest number that there is.
     pub fn count(&self) -> usize {
-        self.shape.iter().product()
+        let extents = self.shape.iter();
+        extents.fold(1, |count, extent| count.saturating_mul(*extent))
+    }
+
+    /// The same as a real number, for which no extent is too large.
+    pub fn size(&self) -> f64 {
+        self.shape.iter().map(|extent| *extent as f64).product()
     }
 }
 
 /// How many parameters a layer has.
 pub(super) fn parameter_count<L: Layer + ?Sized>(layer: &L) -> usize {
-    layer.parameters().iter().map(Parameter::count).sum()
+    let arrays = layer.parameters();
+    let counts = arrays.iter().map(Parameter::count);
+    counts.fold(0, usize::saturating_add)
 }
 
 /// Refuses an input of the wrong width; `meaning` says what the right one is made of.
