@@ -7,7 +7,7 @@ use crate::options::RunOptions;
 use anyhow::Result;
 use hig::settings::{LARGEST_COUNT, Settings};
 use hig::systems::{System, check_memory};
-use hig::trainer::{Budget, Order};
+use hig::trainer::Budget;
 use hig::{Dataset, Problem};
 use std::path::PathBuf;
 
@@ -61,13 +61,12 @@ impl Experiment {
         if let Some(path) = given_data {
             tracing::info!("training samples from {}", path.display());
             let states = problem.physics.widths().state;
-            problem.train = Dataset::load(path, states)
+            let given = Dataset::load(path, states)
                 .map_err(|e| config.refuse(options, "", &e, |_| false))?;
-            // Fresh samples would pass the given ones by.
-            problem.sampler = None;
+            problem = problem.with_samples(given);
             for phase in contenders.iter_mut().flat_map(|c| &mut c.phases) {
-                if phase.training.order == Order::Fresh {
-                    phase.training.order = Order::Shuffled;
+                if let Some(changed) = phase.training.for_given_samples() {
+                    tracing::info!("{}: {changed}", phase.name);
                 }
             }
         }

@@ -1,13 +1,12 @@
 //! `hig list`: systems, methods and settings with their defaults.
 
 use crate::config::value;
-use crate::contender::compared;
 use crate::output::say;
 use anyhow::Result;
 use clap::Args;
 use hig::settings::{Setting, Settings};
 use hig::step::methods;
-use hig::systems::{System, systems};
+use hig::systems::{System, compared, systems};
 use hig::trainer::Training;
 use serde_json::{Value as Json, json};
 

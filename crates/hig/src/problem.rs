@@ -64,6 +64,14 @@ impl Problem {
         self
     }
 
+    /// The same with given samples to train on. It draws no new ones any more: they would pass the
+    /// given ones by, see [`Training::for_given_samples`](crate::trainer::Training::for_given_samples).
+    pub fn with_samples(mut self, train: Dataset) -> Self {
+        self.train = train;
+        self.sampler = None;
+        self
+    }
+
     /// Network, physics and loss, borrowed.
     pub fn model(&self) -> Model<'_> {
         Model {

@@ -5,6 +5,7 @@ mod oscillators;
 pub mod picture;
 mod poisson;
 mod quantum_dipole;
+mod recommended;
 mod size;
 mod toy;
 
@@ -13,6 +14,7 @@ pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use picture::Picture;
 pub use poisson::{Architecture, Poisson};
 pub use quantum_dipole::QuantumDipole;
+pub use recommended::{ALSO_COMPARED, compared, recommended};
 pub use size::{check_memory, size};
 pub use toy::Toy;
 
