@@ -9,6 +9,7 @@ use crate::recorder::{scalars::scalars, spectrum, timing};
 use crate::telling::Manner;
 use crate::tensorboard::Board;
 use crate::warnings::{self, Warning, Watch};
+use hig::diagnostics::RANK;
 use hig::linalg::MatRef;
 use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress, saturation};
@@ -288,7 +289,7 @@ impl Observer for Recorder<'_> {
         let y = first_row(y.as_ref());
         let saturation = saturation(&problem.network, now.parameters, &problem.test);
         let (mean, deviation) = saturation.map_or((f64::NAN, f64::NAN), |s| (s.mean, s.deviation));
-        let rank = now.diagnostics.iter().find(|(name, _)| *name == "rank");
+        let rank = now.diagnostics.iter().find(|(name, _)| *name == RANK.name);
         let rank = rank.map_or(String::new(), |(_, rank)| rank.to_string());
         let measures = self.system.measures(problem, now.parameters);
         let numbers = measures.iter().map(|(_, value)| value).chain(&y);

@@ -19,6 +19,7 @@ mod warning;
 
 use crate::contender::Phase;
 use crate::record::warnings;
+use hig::diagnostics::Diagnostic;
 use hig::trainer::{Evaluation, Outcome, Progress, Saturation};
 use setup::Setup;
 use std::path::Path;
@@ -72,10 +73,10 @@ struct View<'a> {
 
 impl View<'_> {
     /// A number that the last step told.
-    fn told(&self, quantity: &str) -> Option<f64> {
+    fn told(&self, quantity: Diagnostic) -> Option<f64> {
         let told = self.now.diagnostics.iter();
         told.clone()
-            .find(|(name, _)| *name == quantity)
+            .find(|(name, _)| *name == quantity.name)
             .map(|(_, v)| *v)
     }
 }

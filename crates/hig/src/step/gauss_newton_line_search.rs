@@ -8,6 +8,7 @@
 
 use super::whitened::whitened;
 use super::{Method, SUFFICIENT_DECREASE, Step, Update, finite_gradient};
+use crate::diagnostics::STEP_LENGTH;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
@@ -93,7 +94,7 @@ impl Step for Searching {
                 && decrease >= SUFFICIENT_DECREASE * length * slope
                 && decrease.is_finite()
             {
-                diagnostics.push(("step_length", length));
+                diagnostics.push(STEP_LENGTH.of(length));
                 return Ok(Update {
                     delta,
                     diagnostics,
@@ -102,7 +103,7 @@ impl Step for Searching {
             }
             length *= 0.5;
         }
-        diagnostics.push(("step_length", 0.0));
+        diagnostics.push(STEP_LENGTH.of(0.0));
         Ok(Update {
             diagnostics,
             spectrum: parts.into_singular_values(),

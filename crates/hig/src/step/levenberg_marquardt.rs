@@ -7,6 +7,7 @@
 
 use super::whitened::{rayleigh, whitened};
 use super::{Method, Step, Update, finite_gradient};
+use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
@@ -127,9 +128,9 @@ fn update(delta: Vec<f64>, damping: f64, gain: f64, parts: Decomposition) -> Upd
     Update {
         delta,
         diagnostics: vec![
-            ("damping", damping),
-            ("gain_ratio", gain),
-            ("participation", participation),
+            diagnostics::DAMPING.of(damping),
+            diagnostics::GAIN_RATIO.of(gain),
+            diagnostics::PARTICIPATION.of(participation),
         ],
         spectrum: parts.into_singular_values(),
     }
