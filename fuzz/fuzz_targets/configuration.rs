@@ -40,8 +40,7 @@ fn check(config: &Config) {
     if system.check_together().is_err() || hig::systems::check_memory(system, limit).is_err() {
         return;
     }
-    let numbers: f64 = system.extents().iter().map(|extent| extent.numbers()).sum();
-    if numbers > FEW {
+    if hig::systems::size(system).expect("it was checked") > FEW {
         return;
     }
     let problem = system.problem(config.seed.unwrap_or(0));

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 __all__ = [
     "Network",
     "Problem",
-    "asks_gradient",
     "canonical",
     "check_simulator",
     "comparison",
+    "for_given_samples",
     "gram_step",
     "half_inverse",
     "methods",
+    "recommended",
     "spectral_step",
     "systems",
     "train",
@@ -36,7 +37,10 @@ def systems() -> list[tuple[str, str, list[_Told]]]: ...
 def methods() -> list[tuple[str, str, list[_Told]]]: ...
 def training_settings() -> list[_Told]: ...
 def canonical(kind: str, name: str, assignments: _Assignments) -> dict[str, Any]: ...
-def asks_gradient(name: str) -> bool: ...
+def recommended(
+    name: str, assignments: _Assignments, method: str
+) -> tuple[dict[str, Any], dict[str, Any]]: ...
+def for_given_samples(assignments: _Assignments) -> tuple[dict[str, Any], str | None]: ...
 def comparison(
     name: str, assignments: _Assignments
 ) -> tuple[list[tuple[str, list[tuple[str, str]]]], _Budget]: ...

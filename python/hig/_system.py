@@ -25,11 +25,8 @@ class System(Settings):
 
     def method(self, name: str, **settings: Any) -> Method:
         """A method with the settings that the system's source recommends, and these over them."""
-        made = type(methods.by_name(name))
-        own = set(made.__dataclass_fields__)  # type: ignore[attr-defined]
-        recommended = {field_name(k): v for k, v in self.recommendation(name).items()}
-        recommended = {k: v for k, v in recommended.items() if k in own}
-        return made(**{**recommended, **settings})
+        recommended, _ = _hig.recommended(self.name, self._assignments(), name)
+        return methods.ALL[name](**{**_fields(recommended), **settings})
 
     def training(self, name: str, **settings: Any) -> Training:
         """How to train with a method as the system's source recommends, and these over it.
@@ -37,12 +34,8 @@ class System(Settings):
         A method without recommendation takes the batch and the order of HIG, or of Adam where it
         asks for no more than a gradient.
         """
-        own = set(Training.__dataclass_fields__)
-        recommended = self.recommendation(name)
-        if not recommended:
-            recommended = self.recommendation("adam" if _hig.asks_gradient(name) else "hig")
-        recommended = {k: v for k, v in recommended.items() if k in own}
-        return Training(**{**recommended, **settings})
+        _, recommended = _hig.recommended(self.name, self._assignments(), name)
+        return Training(**{**_fields(recommended), **settings})
 
     def recommendation(self, name: str) -> dict[str, str]:
         """The settings of a method and its training in the source's comparison, as text."""
@@ -53,3 +46,7 @@ class System(Settings):
     def budget(self) -> tuple[int | None, float | None, float | None]:
         """Updates, epochs and seconds of a comparison that takes a minute or less."""
         return _hig.comparison(self.name, self._assignments())[1]
+
+
+def _fields(settings: dict[str, Any]) -> dict[str, Any]:
+    return {field_name(name): value for name, value in settings.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ._data import Dataset
 from ._problem import Problem
 from ._progress import Bar, wanted
 from ._result import Result
+from ._settings import field_name
 from ._system import System
 from .errors import TrainingInterrupted, TrainingStopped
 from .methods import Method
@@ -76,7 +78,8 @@ def train(
     updates, epochs, seconds : the budget; without any, that of the system's comparison
     seed : of the system's data, the initial weights and the order of the samples
     weights : initial weights (p,) instead of random ones
-    data, test_data : samples instead of the system's own
+    data, test_data : samples instead of the system's own; with ``data`` the order ``fresh`` becomes
+        ``shuffled``, with a warning
     training : batch size, order, schedule, …; without, as the system's source recommends
     callbacks : called with an :class:`Evaluation` at every evaluation, on this thread; one that raises
         ``StopIteration`` ends the training
@@ -103,8 +106,8 @@ def train(
     if isinstance(problem, System):
         if updates is None and epochs is None and seconds is None:
             updates, epochs, seconds = problem.budget
-        if data is not None and how.order == "fresh":
-            how = dataclasses.replace(how, order="shuffled")
+        if data is not None:
+            how = _with_given_samples(how)
         problem = problem.problem(seed, train=data, test=test_data)
     elif data is not None or test_data is not None:
         raise ValueError("data belong into the Problem; only a system's own can be replaced")
@@ -161,6 +164,14 @@ def _chosen(
         # The compiled half raises, with the nearest name.
         _hig.canonical("training", "", [(name, "") for name in sorted(unknown)])
     return method, dataclasses.replace(training, **settings)
+
+
+def _with_given_samples(training: Training) -> Training:
+    """The training, with a warning where a setting had to change for samples that are given."""
+    settings, changed = _hig.for_given_samples(training._assignments())
+    if changed is not None:
+        warnings.warn(changed, stacklevel=3)
+    return Training(**{field_name(name): value for name, value in settings.items()})
 
 
 class _Listeners:

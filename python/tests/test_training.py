@@ -164,6 +164,14 @@ def test_ctrl_c_does_not_wait_for_a_long_update():
     assert np.array_equal(stopped.value.result.weights, first.weights)
 
 
+def test_a_setting_that_given_samples_change_is_told():
+    system = hig.systems.Poisson(grid=3, modes=2, hidden=(4,), samples=32, test_samples=4)
+    own = system.problem(1).train
+    with pytest.warns(UserWarning, match="order = shuffled instead of fresh"):
+        result = hig.train(system, "hig", data=own, updates=2, progress=False)
+    assert result.training.order == "shuffled"
+
+
 @pytest.mark.parametrize(
     ("settings", "exception", "message"),
     [

@@ -3,10 +3,9 @@
 use crate::error::Refused;
 use anyhow::Result;
 use hig::Problem;
-use hig::objective::Consumes;
 use hig::settings::{Setting, Settings};
-use hig::step::{self, Method};
-use hig::systems::System;
+use hig::step::Method;
+use hig::systems::{self, System, compared};
 use hig::trainer::{self, Budget, Training};
 
 /// A method with its training settings.
@@ -36,15 +35,6 @@ pub struct MethodChain {
 pub fn memory_limit<'a>(phases: impl IntoIterator<Item = &'a Phase>) -> f64 {
     let limits = phases.into_iter().map(|p| p.training.memory_limit);
     limits.fold(Training::default().memory_limit, f64::max)
-}
-
-/// The method that is compared by default beside those of a system's source.
-pub const OURS: &str = "adaptive-hig";
-
-/// The methods that are compared on a system by default.
-pub fn compared(system: &dyn System) -> Vec<&'static str> {
-    let source = system.comparison();
-    source.iter().map(|(name, _)| *name).chain([OURS]).collect()
 }
 
 /// The methods asked for (those compared by default if none), with the settings that the system's
@@ -97,31 +87,15 @@ pub fn phases(system: &dyn System, text: &str) -> Result<Vec<Phase>> {
     Ok(phases)
 }
 
-/// A method with the settings that the system's source recommends for it; one without
-/// recommendation takes the batch and order of a method that asks for as much.
+/// A method with the settings that the system's source recommends for it.
 pub fn recommended(system: &dyn System, name: &str) -> Result<Phase> {
-    let mut phase = Phase {
+    let (method, training) = systems::recommended(system, name).map_err(Refused::because)?;
+    Ok(Phase {
         name: name.into(),
-        method: step::method(name).map_err(Refused::because)?,
-        training: Training::default(),
+        method,
+        training,
         until: None,
-    };
-    let gradient = phase.method.consumes(1, 1, usize::MAX) == Consumes::Gradient;
-    let alike = if gradient { "adam" } else { "hig" };
-    let comparison = system.comparison();
-    let settings_of = |name: &str| comparison.iter().find(|(known, _)| *known == name);
-    if let Some((_, settings)) = settings_of(name) {
-        for (key, value) in settings {
-            phase.set(key, value)?;
-        }
-    } else if let Some((_, settings)) = settings_of(alike) {
-        for (key, value) in settings {
-            if phase.training.has(key) {
-                phase.training.set(key, value)?;
-            }
-        }
-    }
-    Ok(phase)
+    })
 }
 
 impl MethodChain {

@@ -28,7 +28,7 @@ mod extension {
     use crate::problem::Problem;
     #[pymodule_export]
     use crate::settings::{
-        asks_gradient, canonical, comparison, methods, systems, training_settings,
+        canonical, comparison, for_given_samples, methods, recommended, systems, training_settings,
     };
     #[pymodule_export]
     use crate::simulator::check_simulator;

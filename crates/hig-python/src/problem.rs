@@ -173,9 +173,7 @@ impl Problem {
         let system = system(name, &settings)?;
         let mut problem = py.detach(|| system.problem(seed));
         if let Some(samples) = train {
-            problem.train = dataset(&samples)?;
-            // Fresh samples would pass the given ones by.
-            problem.sampler = None;
+            problem = problem.with_samples(dataset(&samples)?);
         }
         if let Some(samples) = test {
             problem.test = dataset(&samples)?;

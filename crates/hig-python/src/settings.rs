@@ -1,7 +1,6 @@
 //! Systems, methods and their settings as the library lists them.
 
 use crate::errors::raise;
-use hig::objective::Consumes;
 use hig::settings::{Setting, Settings, Value};
 use hig::step::{self, Method};
 use hig::systems::System;
@@ -111,6 +110,11 @@ pub fn canonical<'py>(
         "method" => method(name, &assignments)?.settings(),
         _ => training(&assignments)?.settings(),
     };
+    values(py, settings)
+}
+
+/// Settings by name.
+fn values(py: Python<'_>, settings: Vec<Setting>) -> PyResult<Bound<'_, PyDict>> {
     let all = PyDict::new(py);
     for setting in settings {
         all.set_item(setting.name, value(py, setting.value)?)?;
@@ -118,11 +122,32 @@ pub fn canonical<'py>(
     Ok(all)
 }
 
-/// Whether a method asks for no more than a gradient.
+/// All settings of a method, and of the training with it, as a system's source recommends.
 #[pyfunction]
-pub fn asks_gradient(name: &str) -> PyResult<bool> {
-    let method = step::method(name).map_err(raise)?;
-    Ok(method.consumes(1, 1, usize::MAX) == Consumes::Gradient)
+pub fn recommended<'py>(
+    py: Python<'py>,
+    name: &str,
+    assignments: Assignments,
+    method: &str,
+) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+    let system = system(name, &assignments)?;
+    let (method, training) = hig::systems::recommended(system.as_ref(), method).map_err(raise)?;
+    Ok((
+        values(py, method.settings())?,
+        values(py, training.settings())?,
+    ))
+}
+
+/// All settings of a training with given samples, and what that changed of the ones told.
+#[pyfunction]
+pub fn for_given_samples(
+    py: Python<'_>,
+    assignments: Assignments,
+) -> PyResult<(Bound<'_, PyDict>, Option<String>)> {
+    let mut training = training(&assignments)?;
+    let changed = training.for_given_samples();
+    let changed = changed.map(|changed| changed.to_string());
+    Ok((values(py, training.settings())?, changed))
 }
 
 /// The settings with which a system's source compares methods, and its budget.

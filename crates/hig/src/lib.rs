@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 pub mod data;
+pub mod diagnostics;
 mod error;
 pub mod files;
 pub mod linalg;

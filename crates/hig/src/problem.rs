@@ -56,6 +56,14 @@ impl Problem {
         self
     }
 
+    /// The same with given samples to train on. It draws no new ones any more: they would pass the
+    /// given ones by, see [`Training::for_given_samples`](crate::trainer::Training::for_given_samples).
+    pub fn with_samples(mut self, train: Dataset) -> Self {
+        self.train = train;
+        self.sampler = None;
+        self
+    }
+
     /// The parameter arrays by name, in the order of the flat vector θ.
     pub fn parameters(&self) -> Vec<ParameterView> {
         self.objective.parameters()

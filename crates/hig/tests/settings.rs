@@ -8,7 +8,7 @@ use hig::settings::{
     POSITIVE, Rule, SettingType, Settings, WIDTHS,
 };
 use hig::step::{Spectral, method, methods};
-use hig::systems::{Toy, system, systems};
+use hig::systems::{Toy, compared, recommended, system, systems};
 use hig::trainer::{Order, Training};
 use proptest::prelude::*;
 
@@ -267,6 +267,72 @@ fn every_comparison_names_methods_and_settings_that_exist() {
             }
         }
     }
+}
+
+#[test]
+fn a_system_recommends_the_settings_of_its_comparison() {
+    for system in systems() {
+        let comparison = system.comparison();
+        let of = |name: &str| recommended(system.as_ref(), name).unwrap();
+        for (name, values) in &comparison {
+            let (method, training) = of(name);
+            let mut expected = hig::step::method(name).unwrap();
+            let mut plain = Training::default();
+            for (setting, text) in values {
+                let set = plain.set(setting, text);
+                set.or_else(|_| expected.set(setting, text)).unwrap();
+            }
+            assert_eq!(method.settings(), expected.settings(), "{name}");
+            assert_eq!(training, plain, "{name}");
+            assert_eq!(method.name(), *name);
+        }
+        // Without a recommendation: defaults, with batch and order of a method that asks for as much.
+        for (name, alike) in [("rmsprop", "adam"), ("momentum", "adam"), ("lm", "hig")] {
+            let (method, training) = of(name);
+            let defaults = hig::step::method(name).unwrap();
+            assert_eq!(method.settings(), defaults.settings());
+            let like = of(alike).1;
+            assert_eq!((training.batch, training.order), (like.batch, like.order));
+        }
+        let names = compared(system.as_ref());
+        assert_eq!(names.len(), comparison.len() + 1);
+        assert_eq!(names.last(), Some(&"adaptive-hig"));
+        assert_message(
+            recommended(system.as_ref(), "adm").map(|(method, _)| method.name()),
+            &["did you mean `adam`?"],
+        );
+    }
+}
+
+#[test]
+fn given_samples_are_not_passed_by() {
+    let system = system("poisson").unwrap();
+    let (method, mut training) = recommended(system.as_ref(), "hig").unwrap();
+    let problem = system.problem(0);
+    let given = problem
+        .test
+        .select(&(0..training.batch).collect::<Vec<_>>());
+    let problem = problem.with_samples(given);
+    assert_eq!(problem.train.len(), training.batch);
+    let check = |training: &Training| {
+        let start = problem.network.initial_parameters(0);
+        hig::trainer::check(
+            &problem,
+            method.as_ref(),
+            &start,
+            training,
+            &system.budget(),
+        )
+    };
+    assert_message(check(&training), &["order = fresh", "shuffled or fixed"]);
+    let changed = training.for_given_samples().unwrap().to_string();
+    let told = "order = shuffled instead of fresh: fresh samples would pass the given ones by";
+    assert_eq!(changed, told);
+    check(&training).unwrap();
+    assert_eq!(training.for_given_samples(), None);
+    training.order = Order::Fixed;
+    assert_eq!(training.for_given_samples(), None);
+    assert_eq!(training.order, Order::Fixed);
 }
 
 /// Texts of which a setting of some kind takes each, and texts that no setting takes.

@@ -4,7 +4,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What everything may use: below the data.
-const BELOW: [&str; 6] = ["error", "settings", "threads", "timing", "linalg", "files"];
+const BELOW: [&str; 7] = [
+    "error",
+    "settings",
+    "diagnostics",
+    "threads",
+    "timing",
+    "linalg",
+    "files",
+];
 
 /// The order in which data flows. A module names those before it, and none after it.
 const ORDER: [&str; 10] = [
@@ -149,7 +157,8 @@ fn modules_named(file: &str, code: &str) -> BTreeSet<String> {
 fn against_the_order(file: &str, code: &str) -> Vec<String> {
     let own = file.split('/').next().unwrap().trim_end_matches(".rs");
     let place = |module: &str| ORDER.iter().position(|name| *name == module);
-    let below = |module: &str| BELOW.contains(&module);
+    // Macros of the settings live at the root.
+    let below = |module: &str| BELOW.contains(&module) || module == "choices";
     let against = |module: &String| {
         let fine = match (place(own), place(module)) {
             (Some(own), Some(other)) => other <= own,

@@ -4,12 +4,14 @@ mod common;
 
 use common::{Batch, jacobi_svd, parts};
 use hig::Result;
+use hig::diagnostics;
 use hig::linalg::Mat;
 use hig::objective::ExplicitJacobian;
 use hig::spectral::{Decomposition, Filter, Route};
 use hig::step::methods;
-use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
+use hig::systems::{LinearOscillators, MlpSettings, System, Toy, systems};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Progress, Training, train};
+use std::collections::BTreeSet;
 
 /// What the observers are told.
 #[derive(Default)]
@@ -134,6 +136,46 @@ fn an_update_of_zero_is_told_apart() {
     .unwrap();
     assert_eq!(outcome.parameters, start);
     assert_eq!(seen.unchanged, [true]);
+}
+
+/// The names that a table of docs/diagnostics.md has in its first column.
+fn names_in_the_document() -> BTreeSet<&'static str> {
+    let document = include_str!("../../../docs/diagnostics.md");
+    let begin = "`steps.csv`, what a step tells of itself:";
+    let table = document.split_once(begin).unwrap().1.trim_start();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let first = rows.map(|row| row.split('|').nth(1).unwrap());
+    first
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn what_steps_tell_is_what_the_list_and_the_document_say() {
+    let listed: BTreeSet<&str> = diagnostics::ALL.iter().map(|d| d.name).collect();
+    assert_eq!(listed.len(), diagnostics::ALL.len());
+    let mut told = BTreeSet::new();
+    for system in systems() {
+        let mut system = system.boxed();
+        system.set("samples", "12").unwrap();
+        system.set("test_samples", "2").unwrap();
+        let problem = system.problem(0);
+        let start = problem.initial_parameters(0);
+        for method in methods() {
+            for route in ["auto", "lanczos"] {
+                let mut method = method.boxed();
+                if method.has("route") {
+                    method.set("route", route).unwrap();
+                }
+                let mut step = method.start().unwrap();
+                let at = problem.objective.linearize(&problem.train, &start).unwrap();
+                let update = step.step(at.as_ref(), method.learning_rate()).unwrap();
+                told.extend(update.diagnostics.iter().map(|(name, _)| *name));
+            }
+        }
+    }
+    assert_eq!(told, listed);
+    assert_eq!(names_in_the_document(), listed);
 }
 
 #[test]

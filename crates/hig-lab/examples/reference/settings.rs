@@ -3,9 +3,8 @@
 use crate::tables::{code, table};
 use hig::settings::Settings;
 use hig::step::{Method, methods};
-use hig::systems::{System, systems};
+use hig::systems::{ALSO_COMPARED, System, systems};
 use hig::trainer::{Budget, Training};
-use hig_lab::method_chain::OURS;
 
 /// The page in Markdown.
 pub fn page() -> String {
@@ -40,7 +39,7 @@ fn of_system(system: &dyn System) -> String {
         .collect();
     format!(
         "### {}\n\n{}\n\n{}\nCompared by default, for {}, with the settings of the source, and \
-         `{OURS}` with its own:\n\n{}\n",
+         `{ALSO_COMPARED}` with its own:\n\n{}\n",
         system.name(),
         sentence(system.about()),
         of(system),

@@ -2,12 +2,11 @@
 
 use crate::configuration::value;
 use crate::console::output::say;
-use crate::method_chain::compared;
 use anyhow::Result;
 use clap::Args;
 use hig::settings::{Setting, Settings};
 use hig::step::methods;
-use hig::systems::{System, systems};
+use hig::systems::{System, compared, systems};
 use hig::trainer::Training;
 use serde_json::{Value as Json, json};
 

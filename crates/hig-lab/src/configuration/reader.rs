@@ -233,7 +233,7 @@ impl Reader<'_> {
             return Err(self.unknown(what, key, known.iter().map(|s| s.name)));
         };
         let Some(text) = text_of(item.get_ref(), &setting.value) else {
-            return Err(self.impossible(key, item, &setting.allowed.to_string()));
+            return Err(self.impossible(key, item, setting.allowed));
         };
         if let Err(error) = set(name, &text) {
             let error = match setting.value {

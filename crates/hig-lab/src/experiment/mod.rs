@@ -15,7 +15,7 @@ use crate::method_chain::{MethodChain, memory_limit};
 use anyhow::Result;
 use hig::settings::LARGEST_COUNT;
 use hig::systems::{System, check_memory};
-use hig::trainer::{Budget, Order};
+use hig::trainer::Budget;
 use hig::{Dataset, Problem};
 use std::path::PathBuf;
 
@@ -60,13 +60,12 @@ impl Experiment {
         if let Some(path) = given_data {
             tracing::info!("training samples from {}", path.display());
             let states = problem.train.state.ncols();
-            problem.train = Dataset::load(path, states)
+            let given = Dataset::load(path, states)
                 .map_err(|e| config.refuse(overrides, "", &e, |_| false))?;
-            // Fresh samples would pass the given ones by.
-            problem.sampler = None;
+            problem = problem.with_samples(given);
             for phase in chains.iter_mut().flat_map(|c| &mut c.phases) {
-                if phase.training.order == Order::Fresh {
-                    phase.training.order = Order::Shuffled;
+                if let Some(changed) = phase.training.for_given_samples() {
+                    tracing::info!("{}: {changed}", phase.name);
                 }
             }
         }

@@ -1,22 +1,9 @@
 // What the steps tell of themselves, how far the neurons are from saturation, what the system
 // measures: a small chart each.
 
-/** Title and meaning of quantities; others are shown by their names. */
-const QUANTITIES = {
-  rank: ["Rank kept", "directions that a step uses"],
-  participation: ["Participation", "directions that carry a step"],
-  exponent: ["Exponent κ", "0 gradient, ½ half-inverse, 1 Gauss-Newton"],
-  kappa: ["Exponent κ", "0 gradient, ½ half-inverse, 1 Gauss-Newton"],
-  step_length: ["Step length", "factor on the direction"],
-  damping: ["Damping", "μ, added to the eigenvalues"],
-  cutoff: ["Cutoff", "smaller singular values are left out"],
-  momentum: ["Momentum", "part of the last update that is kept"],
-  gain_ratio: ["Gain ratio", "decrease over what the model promised"],
-  vectors: ["Lanczos vectors", "products that a step took"],
-  error: ["Lanczos error", "estimated, of the direction"],
-  candidates: ["Candidates", "steps that were tried"],
-  averaged: ["Averaged", "updates in the mean of parameters"],
-};
+/** Title and meaning of quantities, of the library's list; others are shown by their names. */
+const QUANTITIES = Object.fromEntries(DIAGNOSTICS.map(({ name, title, unit, meaning }) =>
+  [name, [title, unit ? `${meaning}, in ${unit}` : meaning]]));
 const NOT_MEASURES = new Set(["update", "seconds", "activation_mean", "activation_deviation", "rank"]);
 
 const words = (name) => {
@@ -24,11 +11,10 @@ const words = (name) => {
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 };
 
-/** The quantities of all methods, the known ones first; both names of κ are one. */
+/** The quantities of all methods, the known ones first. */
 function quantitiesOf(model) {
   const found = new Set(model.curves.flatMap((c) => Object.keys(c.steps).filter((name) => c.steps[name].rows)));
   if (model.curves.some((c) => c.diagnostics.rank?.some(Number.isFinite))) found.add("rank");
-  if (found.has("exponent") && found.has("kappa")) found.delete("kappa");
   const known = Object.keys(QUANTITIES);
   const place = (name) => (known.includes(name) ? known.indexOf(name) : known.length);
   return [...found].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
@@ -41,7 +27,7 @@ function measuresOf(model) {
 
 /** Updates and values of a quantity: of the steps, or of the evaluations where only they have it. */
 function quantity(curve, name) {
-  const told = curve.steps[name] ?? (name === "exponent" ? curve.steps.kappa : undefined);
+  const told = curve.steps[name];
   if (told?.rows) return [told.update, told.value];
   const column = curve.diagnostics[name];
   return column ? [curve.diagnostics.update ?? new Float64Array(0), column] : null;

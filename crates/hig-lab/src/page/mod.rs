@@ -5,6 +5,9 @@ mod thinned;
 
 pub use data::{data, run_json};
 
+use hig::diagnostics::{self, Diagnostic};
+use serde_json::{Value as Json, json};
+
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 /// In this order: what is used comes before what uses it.
@@ -43,7 +46,7 @@ pub fn page(data: &str) -> String {
     let parts = [
         ("{{style}}", STYLE.to_owned()),
         ("{{data}}", data),
-        ("{{script}}", SCRIPTS.concat()),
+        ("{{script}}", quantities() + &SCRIPTS.concat()),
     ];
     let mut rest = TEMPLATE;
     let mut page = String::new();
@@ -55,6 +58,19 @@ pub fn page(data: &str) -> String {
     }
     page.push_str(rest);
     page
+}
+
+/// The numbers that steps tell of themselves, for the scripts.
+fn quantities() -> String {
+    let one = |d: &Diagnostic| {
+        let (name, title, unit, meaning) = (d.name, d.title, d.unit, d.meaning);
+        json!({ "name": name, "title": title, "unit": unit, "meaning": meaning })
+    };
+    let all: Json = diagnostics::ALL.iter().map(one).collect();
+    format!(
+        "const DIAGNOSTICS = {};\n",
+        all.to_string().replace('<', "\\u003c")
+    )
 }
 
 #[cfg(test)]

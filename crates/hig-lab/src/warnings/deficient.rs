@@ -1,6 +1,7 @@
 //! A step follows directions that are nothing but rounding.
 
 use super::{Cause, Finding, Setup, View};
+use hig::diagnostics;
 
 /// Evaluations in a row: a single batch may be unlucky.
 const IN_A_ROW: usize = 3;
@@ -43,7 +44,7 @@ impl Cause for Deficient {
         let (n, p) = (view.now.rows, view.now.parameters.len());
         let spectrum = view.now.spectrum;
         // Products alone see no more than g holds.
-        if spectrum.is_empty() || view.told("vectors").is_some() {
+        if spectrum.is_empty() || view.told(diagnostics::VECTORS).is_some() {
             return None;
         }
         let lost = lost(view.setup, spectrum, n.max(p));

@@ -5,6 +5,7 @@
 //! has taken over, as in Gauss-Newton steps with too small a cut-off.
 
 use super::{Cause, Finding, Losses, Recent, View, median};
+use hig::diagnostics;
 
 /// Evaluations over which medians are taken.
 const WINDOW: usize = 10;
@@ -47,7 +48,7 @@ impl Cause for FewDirections {
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
-        let participation = view.told("participation")?;
+        let participation = view.told(diagnostics::PARTICIPATION)?;
         let loss = view.now.train_loss;
         self.best = self.best.min(loss);
         self.losses.push(loss);
@@ -73,7 +74,10 @@ impl Cause for FewDirections {
             ("a smaller", "exponent"),
             ("a smaller", "learning_rate"),
         ];
-        let searching = view.told("kappa").is_none().then_some("adaptive-hig");
+        let searching = view
+            .told(diagnostics::KAPPA)
+            .is_none()
+            .then_some("adaptive-hig");
         Some(view.setup.finding(message, &changes, searching))
     }
 }

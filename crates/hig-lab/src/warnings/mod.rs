@@ -18,6 +18,7 @@ mod still;
 
 use crate::run_folder::history::Losses;
 use crate::run_folder::warnings::Warning;
+use hig::diagnostics::Diagnostic;
 use hig::objective::Saturation;
 use hig::settings::Setting;
 use hig::trainer::{Evaluation, Outcome, Progress};
@@ -64,10 +65,10 @@ struct View<'a> {
 
 impl View<'_> {
     /// A number that the last step told.
-    fn told(&self, quantity: &str) -> Option<f64> {
+    fn told(&self, quantity: Diagnostic) -> Option<f64> {
         let told = self.now.diagnostics.iter();
         told.clone()
-            .find(|(name, _)| *name == quantity)
+            .find(|(name, _)| *name == quantity.name)
             .map(|(_, v)| *v)
     }
 }

@@ -1,6 +1,7 @@
 //! The rank that a truncation keeps collapses.
 
 use super::{Cause, Finding, Recent, View, median};
+use hig::diagnostics;
 
 /// Evaluations over which the rank is taken, by its median: single batches differ.
 const WINDOW: usize = 5;
@@ -35,10 +36,10 @@ impl Cause for Collapse {
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
-        let rank = view.told("rank")?;
+        let rank = view.told(diagnostics::RANK)?;
         // With products alone the rank is that of the vectors taken, and where the damping is sought
         // it is the step's own choice.
-        if view.told("vectors").is_some() || view.told("kappa").is_some() {
+        if view.told(diagnostics::VECTORS).is_some() || view.told(diagnostics::KAPPA).is_some() {
             return None;
         }
         self.recent.push(rank);

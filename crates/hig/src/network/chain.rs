@@ -97,7 +97,7 @@ impl Join {
                 Err(format!("x + f(x) needs width {earlier}, that of x, from f"))
             }
             Self::Add => Ok(here),
-            Self::Concatenate => Ok(earlier + here),
+            Self::Concatenate => Ok(earlier.saturating_add(here)),
         }
     }
 

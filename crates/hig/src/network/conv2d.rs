@@ -89,7 +89,8 @@ impl Conv2d {
 
     /// Numbers that make one output.
     fn patch(&self) -> usize {
-        self.grid.channels * self.kernel[0] * self.kernel[1]
+        let [rows, columns] = self.kernel;
+        self.grid.channels.saturating_mul(rows * columns)
     }
 
     fn weights(&self) -> usize {
@@ -217,7 +218,11 @@ impl Layer for Conv2d {
         let [rows, columns] = self.kernel;
         let shape = vec![self.outputs, self.grid.channels, rows, columns];
         vec![
-            Parameter::weight(shape, self.patch(), self.outputs * rows * columns),
+            Parameter::weight(
+                shape,
+                self.patch(),
+                self.outputs.saturating_mul(rows * columns),
+            ),
             Parameter::constant("bias", self.outputs, 0.0),
         ]
     }

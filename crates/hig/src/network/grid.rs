@@ -21,14 +21,14 @@ pub enum Boundary {
 }
 
 impl Grid {
-    /// Number of grid points.
+    /// Number of grid points, or the largest number that there is.
     pub fn points(&self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 
-    /// Number of features.
+    /// Number of features, or the largest number that there is.
     pub fn features(&self) -> usize {
-        self.channels * self.points()
+        self.channels.saturating_mul(self.points())
     }
 
     /// The same grid with another number of channels.

@@ -142,7 +142,9 @@ pub struct Values<'a> {
 
 /// How many parameters a layer has.
 pub(super) fn parameter_count<L: Layer + ?Sized>(layer: &L) -> usize {
-    layer.parameters().iter().map(Parameter::count).sum()
+    let arrays = layer.parameters();
+    let counts = arrays.iter().map(Parameter::count);
+    counts.fold(0, usize::saturating_add)
 }
 
 /// Refuses an input of the wrong width; `meaning` says what the right one is made of.

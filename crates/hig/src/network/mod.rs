@@ -98,8 +98,9 @@ impl Network {
                 found,
                 expected,
             })?);
-            ranges.push(end..end + count);
-            end += count;
+            let start = end;
+            end = usize::saturating_add(start, count);
+            ranges.push(start..end);
         }
         Ok(Self {
             nodes,
@@ -120,9 +121,17 @@ impl Network {
         self.widths[self.nodes.len()]
     }
 
-    /// Number of parameters, p.
+    /// Number of parameters, p; of a network too large for any memory perhaps less, see
+    /// [`size`](Self::size).
     pub fn parameter_count(&self) -> usize {
         self.ranges.last().map_or(0, |range| range.end)
+    }
+
+    /// Number of parameters as a real number, for which no layer is too large: a network holds shapes
+    /// only, so that this can be asked before there are parameters.
+    pub fn size(&self) -> f64 {
+        let arrays = self.layers().flat_map(|(_, layer)| layer.parameters());
+        arrays.map(|array| array.size()).sum()
     }
 
     /// Sum of the widths of all values that a sample passes through, a measure of memory.

@@ -44,8 +44,14 @@ impl Parameter {
         }
     }
 
-    /// How many numbers it holds.
+    /// How many numbers it holds, or the largest number that there is.
     pub fn count(&self) -> usize {
-        self.shape.iter().product()
+        let extents = self.shape.iter();
+        extents.fold(1, |count, extent| count.saturating_mul(*extent))
+    }
+
+    /// The same as a real number, for which no extent is too large.
+    pub fn size(&self) -> f64 {
+        self.shape.iter().map(|extent| *extent as f64).product()
     }
 }

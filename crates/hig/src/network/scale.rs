@@ -88,11 +88,12 @@ pub(super) fn expect_channels(
     channels: usize,
     points: usize,
 ) -> Result<usize, String> {
-    if channels * points == 0 {
+    let width = channels.saturating_mul(points);
+    if width == 0 {
         return Err("its channels and points must be at least 1".into());
     }
     let meaning = format!("{channels} x {points}, channels x points");
-    expect_width(inputs, channels * points, &meaning)?;
+    expect_width(inputs, width, &meaning)?;
     Ok(inputs)
 }
 

@@ -32,6 +32,31 @@ pub struct Setting {
     pub about: &'static str,
 }
 
+/// A setting that was changed because of something else, to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// Its name.
+    pub name: &'static str,
+    /// The value that it had.
+    pub from: Value,
+    /// The value that it has now.
+    pub to: Value,
+    /// Why, in a few words.
+    pub reason: &'static str,
+}
+
+impl std::fmt::Display for Changed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            name,
+            from,
+            to,
+            reason,
+        } = self;
+        write!(f, "{name} = {to} instead of {from}: {reason}")
+    }
+}
+
 /// Something with settings that can be listed, set by name and checked.
 pub trait Settings {
     /// All settings with their current values, in the order of declaration.

@@ -26,6 +26,7 @@ use super::deflation::{Eigenbasis, Floor, resolve};
 use super::lanczos::{Krylov, Ritz, lanczos};
 use super::svd::ThinSvd;
 use super::{Route, unit};
+use crate::diagnostics;
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{self, Mat, MatRef, power_of_two};
 use crate::objective::Jacobian;
@@ -273,11 +274,12 @@ impl Spectrum {
     pub fn diagnostics(&self, filter: &Filter) -> Vec<(&'static str, f64)> {
         let rank = self.rank(filter.floor()) as f64;
         let mut told = vec![
-            ("rank", rank),
-            ("participation", self.participation(filter)),
+            diagnostics::RANK.of(rank),
+            diagnostics::PARTICIPATION.of(self.participation(filter)),
         ];
         if let Some((vectors, error)) = self.krylov() {
-            told.extend([("vectors", vectors as f64), ("error", error)]);
+            told.push(diagnostics::VECTORS.of(vectors as f64));
+            told.push(diagnostics::ERROR.of(error));
         }
         told
     }

@@ -24,6 +24,7 @@ mod place;
 use super::gain_ratio::{Damping, gain_ratio};
 use super::line_search::SUFFICIENT_DECREASE;
 use super::{Method, Step, Update, finite_gradient};
+use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
@@ -280,18 +281,15 @@ impl Searching {
         self.momentum.hear_freedom(freedom, residual.len());
         let largest = spectrum.first().copied().unwrap_or(0.0);
         let participation = parts.participation(&place.filter(largest));
-        let diagnostics = vec![
-            ("kappa", place.exponent),
-            ("cutoff", place.damping.sqrt()),
-            ("momentum", drift.map_or(0.0, |_| momentum)),
-            (
-                "step_length",
-                found.as_ref().map_or(0.0, |f| rate * f.length),
-            ),
-            ("gain_ratio", found.as_ref().map_or(0.0, |f| f.gain)),
-            ("candidates", tried as f64),
-            ("rank", freedom),
-            ("participation", participation),
+        let told = vec![
+            diagnostics::KAPPA.of(place.exponent),
+            diagnostics::CUTOFF.of(place.damping.sqrt()),
+            diagnostics::MOMENTUM.of(drift.map_or(0.0, |_| momentum)),
+            diagnostics::STEP_LENGTH.of(found.as_ref().map_or(0.0, |f| rate * f.length)),
+            diagnostics::GAIN_RATIO.of(found.as_ref().map_or(0.0, |f| f.gain)),
+            diagnostics::CANDIDATES.of(tried as f64),
+            diagnostics::RANK.of(freedom),
+            diagnostics::PARTICIPATION.of(participation),
         ];
         let spectrum = parts.into_singular_values();
         self.last = found.map(|found| found.whole);
@@ -301,7 +299,7 @@ impl Searching {
         };
         Ok(Update {
             delta,
-            diagnostics,
+            diagnostics: told,
             spectrum,
         })
     }
@@ -374,15 +372,15 @@ impl Step for Searching {
         iterates.judge(at.loss(), |parameters| at.loss_at(parameters))?;
         let Update {
             delta,
-            mut diagnostics,
+            diagnostics: mut told,
             spectrum,
         } = self.advance(at, learning_rate)?;
         let delta = iterates.advance(&delta, parameters);
-        diagnostics.push(("averaged", iterates.span()));
+        told.push(diagnostics::AVERAGED.of(iterates.span()));
         self.iterates = Some(iterates);
         Ok(Update {
             delta,
-            diagnostics,
+            diagnostics: told,
             spectrum,
         })
     }

@@ -8,6 +8,7 @@
 
 use super::line_search::backtrack;
 use super::{Method, Step, Update, finite_gradient};
+use crate::diagnostics::STEP_LENGTH;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
@@ -90,7 +91,7 @@ impl Step for Searching {
         })?;
         let length = found.unwrap_or(0.0);
         let mut diagnostics = parts.diagnostics(&self.filter);
-        diagnostics.push(("step_length", length));
+        diagnostics.push(STEP_LENGTH.of(length));
         Ok(Update {
             delta: found.map_or_else(|| vec![0.0; gradient.len()], change),
             diagnostics,

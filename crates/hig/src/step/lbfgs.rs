@@ -8,6 +8,7 @@
 
 use super::line_search::falls_enough;
 use super::{Method, Step, Update, finite_gradient};
+use crate::diagnostics::STEP_LENGTH;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::{self, dot, power_of_two};
@@ -166,7 +167,7 @@ impl Step for QuasiNewton {
 fn update(delta: Vec<f64>, length: f64) -> Update {
     Update {
         delta,
-        diagnostics: vec![("step_length", length)],
+        diagnostics: vec![STEP_LENGTH.of(length)],
         ..Update::default()
     }
 }

@@ -6,6 +6,7 @@
 
 use super::gain_ratio::{Damping, gain_ratio};
 use super::{Method, Step, Update, finite_gradient};
+use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
@@ -121,9 +122,9 @@ fn update(delta: Vec<f64>, damping: f64, gain: f64, parts: Decomposition<'_>) ->
     Update {
         delta,
         diagnostics: vec![
-            ("damping", damping),
-            ("gain_ratio", gain),
-            ("participation", participation),
+            diagnostics::DAMPING.of(damping),
+            diagnostics::GAIN_RATIO.of(gain),
+            diagnostics::PARTICIPATION.of(participation),
         ],
         spectrum: parts.into_singular_values(),
     }

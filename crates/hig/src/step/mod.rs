@@ -44,7 +44,8 @@ use crate::settings::Settings;
 pub struct Update {
     /// Δθ, to be added to the parameters (length p).
     pub delta: Vec<f64>,
-    /// Numbers of interest by name, such as the rank that a truncation kept.
+    /// Numbers of interest by name, such as the rank that a truncation kept; see
+    /// [`diagnostics`](crate::diagnostics).
     pub diagnostics: Vec<(&'static str, f64)>,
     /// Singular values of the J that the step decomposed, or of √C·J where it weighs the rows by the
     /// curvature C of the loss, largest first; empty for a step that decomposes nothing. Those below

@@ -16,6 +16,7 @@
 //! far above μ = 0.8 on most of them.
 
 use super::{Method, Step, Update};
+use crate::diagnostics::{PARTICIPATION, RANK, STEP_LENGTH};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::norm;
@@ -124,8 +125,8 @@ impl Step for Running {
             let increment = parts.direction(&filter)?;
             phi.iter_mut().zip(&increment).for_each(|(p, i)| *p += i);
             let rank = parts.rank(self.settings.damping.sqrt());
-            diagnostics.push(("rank", rank as f64));
-            diagnostics.push(("participation", parts.participation(&filter)));
+            diagnostics.push(RANK.of(rank as f64));
+            diagnostics.push(PARTICIPATION.of(parts.participation(&filter)));
             spectrum = parts.into_singular_values();
         }
         let limit = self.settings.norm_limit * norm(at.parameters()).max(1.0);
@@ -134,7 +135,7 @@ impl Step for Running {
             fraction if fraction < learning_rate => fraction,
             _ => learning_rate,
         };
-        diagnostics.push(("step_length", length));
+        diagnostics.push(STEP_LENGTH.of(length));
         let delta = phi.iter().map(|p| -length * p).collect();
         self.last = Some(phi);
         Ok(Update {

@@ -1,22 +1,25 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
-mod extent;
 mod network;
 mod oscillators;
 pub mod picture;
 mod poisson;
 mod quantum_dipole;
+mod recommended;
+mod size;
 mod toy;
 
-pub use extent::{Content, Extent, check_memory};
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use picture::Picture;
 pub use poisson::{Architecture, Poisson};
 pub use quantum_dipole::QuantumDipole;
+pub use recommended::{ALSO_COMPARED, compared, recommended};
+pub use size::{check_memory, size};
 pub use toy::Toy;
 
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::trainer::Budget;
@@ -29,8 +32,23 @@ pub trait System: Settings + Send + Sync {
     /// What it is, in one line, with its source.
     fn about(&self) -> &'static str;
 
+    /// The network that [`problem`](Self::problem) trains. It holds shapes only, so that
+    /// [`check_memory`] can refuse settings that no machine has the memory for.
+    ///
+    /// # Errors
+    /// Layers that do not fit together, with settings that
+    /// [`check_together`](Self::check_together) refuses.
+    fn network(&self) -> Result<Network>;
+
+    /// How many numbers input, state and target of all training and test samples are, told before
+    /// they are made; a real number, for which no setting is too large.
+    fn data_size(&self) -> f64;
+
     /// Data, network, physics and loss for a seed. The data of train and test, and the initial
     /// weights, come from separate streams of it.
+    ///
+    /// # Panics
+    /// With settings that [`check_together`](Self::check_together) refuses.
     fn problem(&self, seed: u64) -> Problem;
 
     /// The settings with which methods are compared on this system: `(method, [(setting, value)])`
@@ -46,12 +64,6 @@ pub trait System: Settings + Send + Sync {
     /// The first setting that is out of range, alone or beside the others.
     fn check_together(&self) -> Result<()> {
         self.check()
-    }
-
-    /// The arrays that [`problem`](Self::problem) makes, by which [`check_memory`] refuses settings
-    /// that no machine has the memory for. A system without them is never refused.
-    fn extents(&self) -> Vec<Extent> {
-        Vec::new()
     }
 
     /// What is measured beside the loss, by name, under given parameters.

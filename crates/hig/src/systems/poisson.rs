@@ -2,8 +2,9 @@
 //! side and answers the field whose Laplacian it is.
 
 use super::picture::Field;
-use super::{Content, Extent, LayerSettings, MlpSettings, Picture, System, extent};
+use super::{LayerSettings, MlpSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
+use crate::error::{Error, Result};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
 use crate::network::{Boundary, Grid, Network};
@@ -60,78 +61,6 @@ crate::choices! {
 
 const ANY_ARCHITECTURE: Rule<Architecture> = Rule::any();
 
-impl Poisson {
-    fn network(&self) -> crate::Result<Network> {
-        let side = self.grid;
-        let grid = Grid {
-            channels: 1,
-            height: side,
-            width: side,
-        };
-        let layers = &self.layers;
-        let make = match self.architecture {
-            Architecture::Mlp => {
-                let (hidden, layers) = (self.hidden.clone(), layers.clone());
-                let width = grid.features();
-                return Ok(MlpSettings { hidden, layers }.between(width, width));
-            }
-            Architecture::Resnet => Network::resnet,
-            Architecture::Unet => Network::unet,
-        };
-        let (activation, initializer) = (layers.activation, layers.initializer);
-        make(
-            grid,
-            &self.channels,
-            1,
-            Boundary::Zero,
-            activation,
-            initializer,
-        )
-    }
-}
-
-/// A 3 × 3 convolution.
-fn convolution(from: (&'static str, f64), to: (&'static str, f64)) -> Extent {
-    extent::layer((from.0, 9.0 * from.1), to)
-}
-
-/// The layers, to be counted, of the networks on the grid.
-impl Poisson {
-    fn layers_of_resnet(&self) -> Vec<Extent> {
-        let (mut layers, mut now) = (Vec::new(), ("", 1.0));
-        for (i, &width) in self.channels.iter().enumerate() {
-            let width = ("channels", width as f64);
-            if i == 0 || width != now {
-                layers.push(convolution(now, width));
-            }
-            let gains = Extent {
-                of: Content::Parameters,
-                // And as many biases.
-                factors: vec![("", 2.0), width],
-            };
-            layers.extend([convolution(width, width), convolution(width, width), gains]);
-            now = width;
-        }
-        layers.push(convolution(now, ("", 1.0)));
-        layers
-    }
-
-    fn layers_of_unet(&self) -> Vec<Extent> {
-        let (mut layers, mut now) = (Vec::new(), ("", 1.0));
-        for (level, &width) in self.channels.iter().enumerate() {
-            let width = ("channels", width as f64);
-            layers.push(convolution(now, width));
-            if let Some(&below) = self.channels.get(level + 1) {
-                layers.push(convolution(("channels", width.1 + below as f64), width));
-            }
-            now = width;
-        }
-        let first = self.channels.first().map_or(1.0, |&width| width as f64);
-        layers.push(extent::layer(("channels", first), ("", 1.0)));
-        layers
-    }
-}
-
 /// Where the samples come from.
 impl Poisson {
     /// Random smooth fields: independent normal amplitudes of the lowest `modes` sine modes of each
@@ -179,19 +108,52 @@ impl System for Poisson {
         "the Poisson problem on a grid (arXiv 2203.10131, section 4.2)"
     }
 
-    fn check_together(&self) -> crate::Result<()> {
+    fn check_together(&self) -> Result<()> {
         self.check()?;
         if self.modes > self.grid {
             let expected = format!("at most grid = {}", self.grid);
-            return Err(crate::Error::setting("modes", self.modes, expected));
+            return Err(Error::setting("modes", self.modes, expected));
         }
         let coarsest = 1 << self.channels.len().saturating_sub(1).min(30);
         if self.architecture == Architecture::Unet && !self.grid.is_multiple_of(coarsest) {
             let levels = self.channels.len();
             let expected = format!("a multiple of {coarsest} for a unet of {levels} levels");
-            return Err(crate::Error::setting("grid", self.grid, expected));
+            return Err(Error::setting("grid", self.grid, expected));
         }
         Ok(())
+    }
+
+    fn network(&self) -> Result<Network> {
+        let side = self.grid;
+        let grid = Grid {
+            channels: 1,
+            height: side,
+            width: side,
+        };
+        let layers = &self.layers;
+        let make = match self.architecture {
+            Architecture::Mlp => {
+                let (hidden, layers) = (self.hidden.clone(), layers.clone());
+                let width = grid.features();
+                return Ok(MlpSettings { hidden, layers }.between(width, width));
+            }
+            Architecture::Resnet => Network::resnet,
+            Architecture::Unet => Network::unet,
+        };
+        let (activation, initializer) = (layers.activation, layers.initializer);
+        make(
+            grid,
+            &self.channels,
+            1,
+            Boundary::Zero,
+            activation,
+            initializer,
+        )
+    }
+
+    fn data_size(&self) -> f64 {
+        let side = self.grid as f64;
+        size::of_samples(self.samples, self.test_samples, 2.0 * side * side)
     }
 
     fn problem(&self, seed: u64) -> Problem {
@@ -268,18 +230,6 @@ impl System for Poisson {
             field("truth", "u", &truth),
             field("error", "difference", &error),
         ]
-    }
-
-    fn extents(&self) -> Vec<Extent> {
-        let side = ("grid", self.grid as f64);
-        let samples = extent::samples(self.samples, self.test_samples, &[("", 2.0), side, side]);
-        let points = ("grid", side.1 * side.1);
-        let layers = match self.architecture {
-            Architecture::Mlp => extent::mlp(points, &self.hidden, points),
-            Architecture::Resnet => self.layers_of_resnet(),
-            Architecture::Unet => self.layers_of_unet(),
-        };
-        samples.into_iter().chain(layers).collect()
     }
 
     fn boxed(&self) -> Box<dyn System> {

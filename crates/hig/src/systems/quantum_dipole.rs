@@ -3,10 +3,12 @@
 //! A particle starts in the ground state of an infinite well; the network reads the state that is
 //! wanted at the end and answers the strength over time of a uniform field that should lead there.
 
-use super::{Extent, MlpSettings, Picture, System, extent, picture};
+use super::{MlpSettings, Picture, System, picture, size};
 use crate::data::{Dataset, Purpose, random};
+use crate::error::Result;
 use crate::linalg::matrix::Mat;
 use crate::loss::Infidelity;
+use crate::network::Network;
 use crate::physics::{InfiniteWell, Schroedinger};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE, Rule};
@@ -129,12 +131,23 @@ impl System for QuantumDipole {
         "control of a quantum dipole in an infinite well (arXiv 2203.10131, section 4.3)"
     }
 
+    fn network(&self) -> Result<Network> {
+        Ok(self.network.between(2 * self.well().inside(), self.steps))
+    }
+
+    fn data_size(&self) -> f64 {
+        size::of_samples(
+            self.samples,
+            self.test_samples,
+            4.0 * self.well().inside() as f64,
+        )
+    }
+
     fn problem(&self, seed: u64) -> Problem {
-        let state = 2 * self.well().inside();
         Problem::new(
             self.data(self.samples, seed, Purpose::Train),
             self.data(self.test_samples, seed, Purpose::Test),
-            self.network.between(state, self.steps),
+            self.network.between(2 * self.well().inside(), self.steps),
             self.physics(),
             Infidelity,
         )
@@ -171,14 +184,6 @@ impl System for QuantumDipole {
             Picture::Lines(self.control_over_time(&control)),
             Picture::Lines(self.final_density(end, &row(&chosen.target))),
         ]
-    }
-
-    fn extents(&self) -> Vec<Extent> {
-        let inside = ("points", self.well().inside() as f64);
-        let samples = extent::samples(self.samples, self.test_samples, &[("", 4.0), inside]);
-        let state = ("points", 2.0 * inside.1);
-        let layers = extent::mlp(state, &self.network.hidden, ("steps", self.steps as f64));
-        samples.into_iter().chain(layers).collect()
     }
 
     fn boxed(&self) -> Box<dyn System> {

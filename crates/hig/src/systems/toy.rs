@@ -3,10 +3,12 @@
 //! A network learns (sin 6x, cos 9x); the physics scales its second output by λ, so that λ = 0.01
 //! makes the two outputs differ in sensitivity by a factor of a hundred.
 
-use super::{Extent, MlpSettings, System, extent};
+use super::{MlpSettings, System, size};
 use crate::data::{Dataset, Purpose, random};
+use crate::error::Result;
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
+use crate::network::Network;
 use crate::physics::{Differentiated, Scaling};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, GROUP, NON_ZERO};
@@ -53,6 +55,14 @@ impl System for Toy {
         "two outputs of different sensitivity (Physics-based Deep Learning book)"
     }
 
+    fn network(&self) -> Result<Network> {
+        Ok(self.network.between(1, 2))
+    }
+
+    fn data_size(&self) -> f64 {
+        size::of_samples(self.samples, self.test_samples, 3.0)
+    }
+
     fn problem(&self, seed: u64) -> Problem {
         let scaling = Scaling {
             lambda: self.lambda,
@@ -80,12 +90,6 @@ impl System for Toy {
 
     fn budget(&self) -> Budget {
         Budget::updates(5000)
-    }
-
-    fn extents(&self) -> Vec<Extent> {
-        let samples = extent::samples(self.samples, self.test_samples, &[("", 3.0)]);
-        let layers = extent::mlp(("", 1.0), &self.network.hidden, ("", 2.0));
-        samples.into_iter().chain(layers).collect()
     }
 
     fn boxed(&self) -> Box<dyn System> {

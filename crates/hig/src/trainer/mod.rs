@@ -18,7 +18,9 @@ use crate::files::{Exchange, SavedState};
 use crate::linalg::matrix;
 use crate::objective::{Consumes, Objective};
 use crate::problem::Problem;
-use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
+use crate::settings::{
+    ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, POSITIVE, SettingType, Settings,
+};
 use crate::step::{Method, Step, Update, no_parts};
 use crate::threads::in_pool;
 use crate::timing::part;
@@ -39,6 +41,22 @@ crate::settings! {
         pub final_fraction: f64 = 0.01, FRACTION;
         /// GiB that the matrices of one update may take; more is refused before training.
         pub memory_limit: f64 = 8.0, POSITIVE;
+    }
+}
+
+impl Training {
+    /// Makes it a training with given samples in place of those of a system: `fresh` samples would
+    /// pass them by, so that they are shuffled instead. Tells what was changed.
+    pub fn for_given_samples(&mut self) -> Option<Changed> {
+        (self.order == Order::Fresh).then(|| {
+            let from = std::mem::replace(&mut self.order, Order::Shuffled);
+            Changed {
+                name: "order",
+                from: from.value(),
+                to: self.order.value(),
+                reason: "fresh samples would pass the given ones by",
+            }
+        })
     }
 }
 

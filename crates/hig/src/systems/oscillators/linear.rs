@@ -1,8 +1,10 @@
 //! Control of coupled linear oscillators (arXiv 2203.10131, section 4.1 and appendix, and the
 //! Physics-based Deep Learning book).
 
-use super::super::{Extent, MlpSettings, Picture, System};
-use super::{extents, motion, steering};
+use super::super::{MlpSettings, Picture, System, size};
+use super::{motion, steering};
+use crate::error::Result;
+use crate::network::Network;
 use crate::physics::{LinearSpring, OscillatorChain};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, POSITIVE};
@@ -50,16 +52,19 @@ impl System for LinearOscillators {
         "control of coupled linear oscillators (arXiv 2203.10131, section 4.1)"
     }
 
+    fn network(&self) -> Result<Network> {
+        Ok(self.network.between(2 * self.masses, self.steps))
+    }
+
+    fn data_size(&self) -> f64 {
+        size::of_samples(self.samples, self.test_samples, 6.0 * self.masses as f64)
+    }
+
     fn problem(&self, seed: u64) -> Problem {
-        let network = self.network.between(2 * self.masses, self.steps);
+        let time = (self.steps, self.dt);
         let samples = (self.samples, self.test_samples);
-        steering(
-            self.equations(),
-            (self.steps, self.dt),
-            samples,
-            network,
-            seed,
-        )
+        let network = self.network.between(2 * self.masses, self.steps);
+        steering(self.equations(), time, samples, network, seed)
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
@@ -83,11 +88,6 @@ impl System for LinearOscillators {
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let time = (self.steps, self.dt);
         motion(self.equations(), time, problem, parameters, sample)
-    }
-
-    fn extents(&self) -> Vec<Extent> {
-        let samples = (self.samples, self.test_samples);
-        extents(self.masses, samples, &self.network.hidden, self.steps)
     }
 
     fn boxed(&self) -> Box<dyn System> {

@@ -7,8 +7,8 @@ mod nonlinear;
 pub use linear::LinearOscillators;
 pub use nonlinear::NonlinearOscillators;
 
+use super::Picture;
 use super::picture::Lines;
-use super::{Extent, Picture, extent};
 use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
@@ -45,19 +45,6 @@ fn steering<S: Spring + 'static>(
         RungeKutta4::new(chain, steps, dt),
         SquaredError::sum(),
     )
-}
-
-/// The arrays of a chain, for (training, test) samples.
-fn extents(
-    masses: usize,
-    (train, test): (usize, usize),
-    hidden: &[usize],
-    steps: usize,
-) -> Vec<Extent> {
-    let masses = masses as f64;
-    let samples = extent::samples(train, test, &[("", 6.0), ("masses", masses)]);
-    let layers = extent::mlp(("masses", 2.0 * masses), hidden, ("steps", steps as f64));
-    samples.into_iter().chain(layers).collect()
 }
 
 /// The motion of one test sample and the force that steers it.

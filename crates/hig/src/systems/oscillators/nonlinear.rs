@@ -1,9 +1,10 @@
 //! Control of coupled nonlinear oscillators (arXiv 2203.10131, section 4.1 and appendix), with the
 //! force (Δx)³ of the authors' program, without the factor 4 that their quartic Hamiltonian implies.
 
-use super::super::{Extent, MlpSettings, Picture, System};
-use super::{extents, motion, steering};
-use crate::network::Activation;
+use super::super::{MlpSettings, Picture, System, size};
+use super::{motion, steering};
+use crate::error::Result;
+use crate::network::{Activation, Network};
 use crate::physics::{CubicSpring, OscillatorChain};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE};
@@ -49,16 +50,19 @@ impl System for NonlinearOscillators {
         "control of coupled nonlinear oscillators (arXiv 2203.10131, section 4.1)"
     }
 
+    fn network(&self) -> Result<Network> {
+        Ok(self.network.between(2 * self.masses, self.steps))
+    }
+
+    fn data_size(&self) -> f64 {
+        size::of_samples(self.samples, self.test_samples, 6.0 * self.masses as f64)
+    }
+
     fn problem(&self, seed: u64) -> Problem {
-        let network = self.network.between(2 * self.masses, self.steps);
+        let time = (self.steps, self.dt);
         let samples = (self.samples, self.test_samples);
-        steering(
-            self.equations(),
-            (self.steps, self.dt),
-            samples,
-            network,
-            seed,
-        )
+        let network = self.network.between(2 * self.masses, self.steps);
+        steering(self.equations(), time, samples, network, seed)
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
@@ -78,11 +82,6 @@ impl System for NonlinearOscillators {
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let time = (self.steps, self.dt);
         motion(self.equations(), time, problem, parameters, sample)
-    }
-
-    fn extents(&self) -> Vec<Extent> {
-        let samples = (self.samples, self.test_samples);
-        extents(self.masses, samples, &self.network.hidden, self.steps)
     }
 
     fn boxed(&self) -> Box<dyn System> {

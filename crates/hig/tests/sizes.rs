@@ -4,7 +4,7 @@ mod common;
 
 use common::assert_message;
 use hig::Dataset;
-use hig::systems::{Content, System, check_memory, system, systems};
+use hig::systems::{System, check_memory, size, system, systems};
 
 /// A system by name, with settings.
 fn with(name: &str, settings: &[(&str, &str)]) -> Box<dyn System> {
@@ -16,21 +16,14 @@ fn with(name: &str, settings: &[(&str, &str)]) -> Box<dyn System> {
     system
 }
 
-fn numbers(system: &dyn System, of: Content) -> f64 {
-    let extents = system.extents();
-    let extents = extents.iter().filter(|extent| extent.of == of);
-    extents.map(|extent| extent.numbers()).sum()
-}
-
 fn held(data: &Dataset) -> usize {
     data.len() * (data.input.ncols() + data.state.ncols() + data.target.ncols())
 }
 
 #[test]
-fn extents_are_those_of_what_is_made() {
+fn sizes_are_those_of_what_is_made() {
     let few = [("samples", "3"), ("test_samples", "2")];
     let mut cases: Vec<_> = systems().iter().map(|s| with(s.name(), &few)).collect();
-    assert!(cases.iter().all(|case| !case.extents().is_empty()));
     for (name, setting, value) in [
         ("toy", "hidden", "5,3"),
         ("toy", "hidden", ""),
@@ -54,17 +47,15 @@ fn extents_are_those_of_what_is_made() {
     for case in cases {
         let problem = case.problem(0);
         let samples = held(&problem.train) + held(&problem.test);
-        assert_eq!(
-            numbers(case.as_ref(), Content::Samples),
-            samples as f64,
-            "{case:?}"
-        );
+        assert_eq!(case.data_size(), samples as f64, "{case:?}");
         let parameters = problem.parameter_count();
         assert_eq!(
-            numbers(case.as_ref(), Content::Parameters),
+            case.network().unwrap().size(),
             parameters as f64,
             "{case:?}"
         );
+        assert_eq!(problem.network.size(), parameters as f64, "{case:?}");
+        assert_eq!(size(case.as_ref()).unwrap(), (samples + parameters) as f64);
     }
 }
 
@@ -92,4 +83,23 @@ fn absurd_sizes_are_refused_by_name_before_anything_is_made() {
     let channels = [("architecture", "unet"), ("channels", "9000000,9000000")];
     let refused = check_memory(with("poisson", &channels).as_ref(), 8.0);
     assert_message(refused, &["channels = 9000000,9000000"]);
+}
+
+#[test]
+fn the_setting_that_is_refused_is_the_one_that_matters_most() {
+    let poisson = |settings: &[(&str, &str)]| {
+        let refused = check_memory(with("poisson", settings).as_ref(), 1.0);
+        refused.unwrap_err().to_string()
+    };
+    let (many, wide) = (("samples", "1000000000"), ("hidden", "1000000,64"));
+    assert!(poisson(&[many]).starts_with("samples = 1000000000 is"));
+    assert!(poisson(&[wide, ("grid", "16")]).starts_with("hidden = 1000000,64 is"));
+    assert!(poisson(&[many, wide]).starts_with("samples = 1000000000 is"));
+    // A grid of which every smaller one but a few is none for this network.
+    let levels = [
+        ("architecture", "unet"),
+        ("channels", "2,2,2,2,2"),
+        ("grid", "1048576"),
+    ];
+    assert!(poisson(&levels).starts_with("grid = 1048576 is"));
 }

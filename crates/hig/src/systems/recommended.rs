@@ -1,0 +1,50 @@
+//! What the source of a system recommends for a method.
+
+use super::System;
+use crate::error::Result;
+use crate::objective::Consumes;
+use crate::settings::Settings;
+use crate::step::{self, Method};
+use crate::trainer::Training;
+
+/// The method that is compared on every system, with its own settings, beside those that the system's
+/// source names.
+pub const ALSO_COMPARED: &str = "adaptive-hig";
+
+/// The methods that are compared on a system by default.
+pub fn compared(system: &dyn System) -> Vec<&'static str> {
+    let source = system.comparison().into_iter();
+    source
+        .map(|(name, _)| name)
+        .chain([ALSO_COMPARED])
+        .collect()
+}
+
+/// A method and how to train with it, with the settings that the system's source recommends. One
+/// without a recommendation has its defaults, and trains as is recommended for a method that asks for
+/// as much: Adam for one that needs a gradient only, otherwise half-inverse gradients.
+///
+/// # Errors
+/// No such method; the message suggests the nearest.
+pub fn recommended(system: &dyn System, name: &str) -> Result<(Box<dyn Method>, Training)> {
+    let (mut method, mut training) = (step::method(name)?, Training::default());
+    let comparison = system.comparison();
+    let settings_of = |name: &str| comparison.iter().find(|(known, _)| *known == name);
+    if let Some((_, settings)) = settings_of(name) {
+        for (setting, value) in settings {
+            match training.has(setting) {
+                true => training.set(setting, value)?,
+                false => method.set(setting, value)?,
+            }
+        }
+        return Ok((method, training));
+    }
+    let gradient = method.consumes(1, 1, usize::MAX) == Consumes::Gradient;
+    let alike = settings_of(if gradient { "adam" } else { "hig" });
+    for (setting, value) in alike.into_iter().flat_map(|(_, settings)| settings) {
+        if training.has(setting) {
+            training.set(setting, value)?;
+        }
+    }
+    Ok((method, training))
+}
