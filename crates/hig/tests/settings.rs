@@ -315,7 +315,7 @@ fn given_samples_are_not_passed_by() {
     let problem = problem.with_samples(given);
     assert_eq!(problem.train.len(), training.batch);
     let check = |training: &Training| {
-        let start = problem.network.initial_parameters(0);
+        let start = problem.initial_parameters(0);
         hig::trainer::check(
             &problem,
             method.as_ref(),
