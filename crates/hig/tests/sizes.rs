@@ -54,7 +54,8 @@ fn sizes_are_those_of_what_is_made() {
             parameters as f64,
             "{case:?}"
         );
-        assert_eq!(problem.network.size(), parameters as f64, "{case:?}");
+        let network = &problem.through_physics().unwrap().network;
+        assert_eq!(network.size(), parameters as f64, "{case:?}");
         assert_eq!(size(case.as_ref()).unwrap(), (samples + parameters) as f64);
     }
 }
