@@ -2,6 +2,7 @@
 
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::linalg::Scratch;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::objective::{Model, Reduction};
@@ -27,6 +28,7 @@ pub struct Problem {
     pub reduction: Reduction,
     /// New samples for every update (order = fresh), where the system can draw them.
     pub sampler: Option<Sampler>,
+    scratch: Scratch,
 }
 
 impl Problem {
@@ -46,6 +48,7 @@ impl Problem {
             loss: Box::new(loss),
             reduction: Reduction::Mean,
             sampler: None,
+            scratch: Scratch::new(),
         }
     }
 
@@ -71,6 +74,7 @@ impl Problem {
             physics: self.physics.as_ref(),
             loss: self.loss.as_ref(),
             reduction: self.reduction,
+            scratch: &self.scratch,
         }
     }
 

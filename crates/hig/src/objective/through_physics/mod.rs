@@ -100,13 +100,24 @@ pub struct Model<'a> {
     pub loss: &'a dyn Loss,
     /// Whether a batch counts by its mean or its sum.
     pub reduction: Reduction,
+    /// Memory that one linearization after the other uses for its passes through the network.
+    pub scratch: &'a Scratch,
 }
 
 impl Model<'_> {
     /// y of a data set (samples × dim(y)).
     pub fn simulate(&self, parameters: &[f64], data: &Dataset) -> Mat<f64> {
-        let control = self.network.predict(parameters, data.input.as_ref());
+        let control = self.control(parameters, data.input.as_ref());
         self.physics.simulate(data.state.as_ref(), control.as_ref())
+    }
+
+    /// Output of the network (samples × control).
+    fn control(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Mat<f64> {
+        let mut output = Mat::zeros(input.nrows(), self.network.outputs());
+        let (network, target) = (self.network, output.as_mut());
+        self.scratch
+            .with_another(|scratch| network.predict_into(parameters, input, target, scratch));
+        output
     }
 
     /// Mean loss of a data set (whatever the reduction of a batch), in chunks as the physics asks.
@@ -119,7 +130,7 @@ impl Model<'_> {
                 let count = size.min(data.len() - first);
                 let rows = |matrix: &'_ Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
                 let (input, state) = (rows(&data.input), rows(&data.state));
-                let control = self.network.predict(parameters, input.as_ref());
+                let control = self.control(parameters, input.as_ref());
                 let y = self.physics.simulate(state.as_ref(), control.as_ref());
                 let target = data.target.as_ref().subrows(first, count);
                 count as f64 * self.loss.value(y.as_ref(), target)
@@ -155,7 +166,11 @@ impl<'a> Linearization<'a> {
     /// One forward pass through network and physics at `parameters` (length p).
     pub fn new(model: Model<'a>, batch: &'a Dataset, parameters: &'a [f64]) -> Self {
         let _part = part!(FORWARD);
-        let activations = model.network.forward(parameters, batch.input.as_ref());
+        let (input, mut activations) = (batch.input.as_ref(), Activations::default());
+        model.scratch.with_another(|scratch| {
+            let network = model.network;
+            network.forward_into(parameters, input, &mut activations, scratch);
+        });
         let record = model
             .physics
             .record(batch.state.as_ref(), activations.output().as_ref());
@@ -283,20 +298,21 @@ impl<'a> Linearization<'a> {
         };
         let network = self.model.network;
         let mut gradient = vec![0.0; self.columns()];
-        network.vjp_into(
-            self.parameters,
-            &self.activations,
-            du.as_ref(),
-            &mut gradient,
-            &mut Scratch::new(),
-        );
+        self.model.scratch.with_another(|scratch| {
+            let (at, values) = (self.parameters, &self.activations);
+            network.vjp_into(at, values, du.as_ref(), &mut gradient, scratch);
+        });
         gradient
     }
 
     /// J·v for a direction in parameter space (length p → n).
     pub fn jvp(&self, v: &[f64]) -> Vec<f64> {
         let network = self.model.network;
-        let tangent = network.jvp(self.parameters, &self.activations, v);
+        let mut tangent = Mat::zeros(self.control().nrows(), self.control().ncols());
+        self.model.scratch.with_another(|scratch| {
+            let (at, values) = (self.parameters, &self.activations);
+            network.jvp_into(at, values, v, tangent.as_mut(), scratch);
+        });
         let dy = match self.rows.get() {
             Some(rows) => crate::physics::rows_times(rows, tangent.as_ref()),
             None => self.record.jvp(tangent.as_ref()),
