@@ -10,7 +10,7 @@ use hig::files::Tensors;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss, SquaredError};
 use hig::network::{Network as Layers, ParameterView, parameters_from, tensors_of};
-use hig::objective::{Reduction, ThroughPhysics};
+use hig::objective::ThroughPhysics;
 use hig::physics::Widths;
 use hig::{Dataset, Error};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
@@ -66,12 +66,8 @@ impl Problem {
         let physics = PythonSimulator::new(py, own.adapter.clone(), own.widths, caller)?;
         let network = own.network.build().map_err(raise)?;
         let loss = loss(&own.loss, own.weights.clone()).map_err(raise)?;
-        let objective = ThroughPhysics {
-            network,
-            physics: Box::new(physics),
-            loss,
-            reduction: Reduction::Mean,
-        };
+        let mut objective = ThroughPhysics::new(network, physics, SquaredError::sum());
+        objective.loss = loss;
         let problem = hig::Problem::of(own.train.clone(), own.test.clone(), objective);
         Ok((Arc::new(problem), worker))
     }

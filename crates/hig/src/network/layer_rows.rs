@@ -203,12 +203,12 @@ impl ByPass<'_> {
     /// Sets to 1 what the bias adds to the mask of an outer product (C·b × C·b), 0 elsewhere, and adds
     /// the inner products of the inputs.
     pub(super) fn write_mask(&self, mut mask: MatMut<'_, f64>) {
-        let biased = |sample: usize| self.passes.biased()[sample / self.samples];
-        for j in 0..mask.ncols() {
-            let column = matrix::column_mut(mask.rb_mut(), j).iter_mut();
-            column
-                .enumerate()
-                .for_each(|(i, entry)| *entry = f64::from(biased(i) && biased(j)));
+        let (biased, b) = (self.passes.biased(), self.samples);
+        for (left, first) in biased.iter().enumerate() {
+            for (right, second) in biased.iter().enumerate() {
+                let block = mask.rb_mut().submatrix_mut(left * b, right * b, b, b);
+                { block }.fill(f64::from(*first && *second));
+            }
         }
         let input = self.part.input;
         matrix::multiply(mask, Accum::Add, input, input.transpose());

@@ -1,7 +1,7 @@
 //! Batches through a network, and products with its derivative.
 
 use super::chain::Node;
-use super::layer::Values;
+use super::layer::{Layer, Values};
 use super::layer_rows::LayerRows;
 use super::passes::Passes;
 use super::{Activation, Network};
@@ -277,6 +277,20 @@ impl Network {
         parameters: &[f64],
         values: &Activations,
         direction: &[f64],
+        target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        self.tangents_into(parameters, values, direction, Passes::ONE, target, scratch);
+    }
+
+    /// The same for samples that pass several times (C·b × outputs): a pass without bias has no share
+    /// in a change of the biases.
+    pub fn tangents_into(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        direction: &[f64],
+        passes: Passes<'_>,
         mut target: MatMut<'_, f64>,
         scratch: &mut Scratch,
     ) {
@@ -293,8 +307,8 @@ impl Network {
                     (moves || here.is_some()).then(|| {
                         let mut next = scratch.take(target.nrows(), self.widths[i + 1]);
                         if moves {
-                            let target = next.as_mut();
-                            layer.jvp_parameters(parameters, direction, at, target, scratch);
+                            let part = (layer.as_ref(), parameters, direction);
+                            write_own_tangents(part, at, passes, next.as_mut(), scratch);
                         }
                         if let Some(here) = here {
                             let accumulate = if moves { Accum::Add } else { Accum::Replace };
@@ -376,6 +390,43 @@ impl Network {
         self.layers()
             .filter_map(|(i, layer)| layer.activation().map(|a| (a, &values.0[i + 1])))
     }
+}
+
+/// Writes the tangents of a layer's output for a direction of its own parameters, pass by pass where
+/// not all of them use the bias.
+fn write_own_tangents(
+    (layer, parameters, direction): (&dyn Layer, &[f64], &[f64]),
+    at: Values<'_>,
+    passes: Passes<'_>,
+    mut target: MatMut<'_, f64>,
+    scratch: &mut Scratch,
+) {
+    if passes.biased().iter().all(|biased| *biased) {
+        layer.jvp_parameters(parameters, direction, at, target, scratch);
+        return;
+    }
+    let mut without_bias = scratch.take_numbers(direction.len());
+    without_bias.copy_from_slice(direction);
+    let mut first = 0;
+    for parameter in layer.parameters() {
+        let count = parameter.count();
+        if parameter.name == "bias" {
+            without_bias[first..first + count].fill(0.0);
+        }
+        first += count;
+    }
+    let samples = passes.samples(target.nrows());
+    for (pass, biased) in passes.biased().iter().enumerate() {
+        let first = pass * samples;
+        let at = Values {
+            input: at.input.subrows(first, samples),
+            output: at.output.subrows(first, samples),
+        };
+        let direction = if *biased { direction } else { &without_bias };
+        let target = target.as_mut().subrows_mut(first, samples);
+        layer.jvp_parameters(parameters, direction, at, target, scratch);
+    }
+    scratch.give_numbers(without_bias);
 }
 
 /// What is kept of a place.

@@ -21,6 +21,8 @@ pub struct NetworkJacobian<'a> {
     /// Row `component · (C·b) + pass · b + sample`: ∂y_component/∂u of the sample in that pass.
     rows: Cow<'a, Mat<f64>>,
     passes: Passes<'a>,
+    /// Memory that outlives this Jacobian, where there is some.
+    scratch: Option<&'a Scratch>,
 }
 
 impl<'a> NetworkJacobian<'a> {
@@ -38,6 +40,7 @@ impl<'a> NetworkJacobian<'a> {
             activations,
             rows,
             passes: Passes::ONE,
+            scratch: None,
         }
     }
 
@@ -48,6 +51,20 @@ impl<'a> NetworkJacobian<'a> {
     pub fn of_passes(mut self, passes: Passes<'a>) -> Self {
         self.passes = passes;
         self
+    }
+
+    /// The same with memory for single products that one update leaves to the next.
+    #[must_use]
+    pub fn with_scratch(mut self, scratch: &'a Scratch) -> Self {
+        self.scratch = Some(scratch);
+        self
+    }
+
+    fn with_own_scratch<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
+        match self.scratch {
+            Some(scratch) => scratch.with_another(work),
+            None => work(&mut Scratch::new()),
+        }
     }
 
     /// The rows ∂y_i/∂u at the output of the network, of all passes.
@@ -173,13 +190,31 @@ impl Jacobian for NetworkJacobian<'_> {
         let samples = self.samples();
         let mut tangent = scratch.take(self.activations.output().nrows(), self.rows.ncols());
         let into = tangent.as_mut();
-        self.network
-            .jvp_into(self.parameters, self.activations, v, into, scratch);
+        self.network.tangents_into(
+            self.parameters,
+            self.activations,
+            v,
+            self.passes,
+            into,
+            scratch,
+        );
         let components = target.len() / samples.max(1);
         let target = MatMut::from_column_major_slice_mut(target, samples, components);
         rows_times(self.rows.as_ref().as_ref(), tangent.as_ref(), target);
         scratch.give(tangent);
         Ok(())
+    }
+
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        let mut product = vec![0.0; self.columns()];
+        self.with_own_scratch(|scratch| self.vjp_into(w, &mut product, scratch))?;
+        Ok(product)
+    }
+
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        let mut product = vec![0.0; self.rows()];
+        self.with_own_scratch(|scratch| self.jvp_into(v, &mut product, scratch))?;
+        Ok(product)
     }
 
     fn gram(&self) -> Result<Symmetric> {

@@ -25,6 +25,8 @@ pub struct ThroughPhysics {
     pub loss: Box<dyn Loss>,
     /// Whether a batch counts by the mean or the sum of its samples' losses.
     pub reduction: Reduction,
+    /// What the passes of one update leave to those of the next.
+    scratch: Scratch,
 }
 
 impl ThroughPhysics {
@@ -39,6 +41,7 @@ impl ThroughPhysics {
             physics: Box::new(physics),
             loss: Box::new(loss),
             reduction: Reduction::Mean,
+            scratch: Scratch::new(),
         }
     }
 
@@ -50,7 +53,27 @@ impl ThroughPhysics {
 
     /// What the network tells the physics of a data set, u (samples × control).
     pub fn control(&self, parameters: &[f64], data: &Dataset) -> Mat<f64> {
-        self.network.predict(parameters, data.input.as_ref())
+        self.predict(parameters, data.input.as_ref())
+    }
+
+    /// Values inside the network.
+    fn forward(&self, parameters: &[f64], data: &Dataset) -> Activations {
+        let (mut values, input) = (Activations::default(), data.input.as_ref());
+        self.scratch.with_another(|scratch| {
+            self.network
+                .forward_into(parameters, input, &mut values, scratch);
+        });
+        values
+    }
+
+    fn predict(&self, parameters: &[f64], input: MatRef<'_, f64>) -> Mat<f64> {
+        let mut output = Mat::zeros(input.nrows(), self.network.outputs());
+        self.scratch.with_another(|scratch| {
+            let output = output.as_mut();
+            self.network
+                .predict_into(parameters, input, output, scratch);
+        });
+        output
     }
 }
 
@@ -105,7 +128,7 @@ impl Objective for ThroughPhysics {
                 let count = size.min(samples.len() - first);
                 let rows = |matrix: &'_ Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
                 let (input, state) = (rows(&samples.input), rows(&samples.state));
-                let control = self.network.predict(at, input.as_ref());
+                let control = self.predict(at, input.as_ref());
                 let y = self.physics.simulate(state.as_ref(), control.as_ref())?;
                 let target = samples.target.as_ref().subrows(first, count);
                 Ok(self.loss.values(y.as_ref(), target).iter().sum())
@@ -124,7 +147,7 @@ impl Objective for ThroughPhysics {
 
     /// Of the tanh and sine neurons.
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
-        let values = self.network.forward(at, samples.input.as_ref());
+        let values = self.forward(at, samples);
         let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
         for (activation, outputs) in self.network.activated(&values) {
             if !matches!(activation, Activation::Tanh | Activation::Sine) {
@@ -191,7 +214,7 @@ impl<'a> Linearization<'a> {
         parameters: &'a [f64],
     ) -> Result<Self> {
         let _part = part!(FORWARD);
-        let activations = parts.network.forward(parameters, batch.input.as_ref());
+        let activations = parts.forward(parameters, batch);
         let control = activations.output().as_ref();
         let record = parts.physics.record(batch.state.as_ref(), control)?;
         let (y, target) = (record.y().as_ref(), batch.target.as_ref());
@@ -254,12 +277,8 @@ impl<'a> Linearization<'a> {
     pub fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
         let rows = Cow::Borrowed(self.physics_rows()?);
         let network = &self.parts.network;
-        Ok(NetworkJacobian::new(
-            network,
-            self.parameters,
-            &self.activations,
-            rows,
-        ))
+        let jacobian = NetworkJacobian::new(network, self.parameters, &self.activations, rows);
+        Ok(jacobian.with_scratch(&self.parts.scratch))
     }
 }
 
@@ -294,14 +313,10 @@ impl Linearized for Linearization<'_> {
         let du = self.record.vjp(g)?;
         let network = &self.parts.network;
         let mut gradient = vec![0.0; self.parameters.len()];
-        let scratch = &mut Scratch::new();
-        network.vjp_into(
-            self.parameters,
-            &self.activations,
-            du.as_ref(),
-            &mut gradient,
-            scratch,
-        );
+        let (at, du) = (&self.activations, du.as_ref());
+        self.parts.scratch.with_another(|scratch| {
+            network.vjp_into(self.parameters, at, du, &mut gradient, scratch);
+        });
         Ok(gradient)
     }
 
@@ -346,6 +361,12 @@ impl Jacobian for Linearization<'_> {
     }
     fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
         self.jacobian()?.jvp_into(v, target, scratch)
+    }
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian()?.vjp(w)
+    }
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian()?.jvp(v)
     }
     fn gram(&self) -> Result<Symmetric> {
         self.jacobian()?.gram()
