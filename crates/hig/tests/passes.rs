@@ -9,7 +9,9 @@ use hig::network::{
     Activation, Activations, Boundary, Chain, Conv2d, Dense, GramOperations, Grid, Initializer,
     LayerNorm, Network, Passes, Scale,
 };
+use hig::objective::{Jacobian, NetworkJacobian};
 use proptest::prelude::*;
+use std::borrow::Cow;
 
 const TANH: Activation = Activation::Tanh;
 
@@ -247,6 +249,64 @@ impl Case {
             &sums,
             scale * (b as f64).sqrt(),
         );
+        self.check_jacobian(&j, name);
+    }
+
+    /// Every product of the Jacobian that objectives are made with.
+    fn check_jacobian(&self, j: &Mat<f64>, name: &str) {
+        let rows = Cow::Borrowed(&self.rows);
+        let whole = NetworkJacobian::new(&self.network, &self.parameters, &self.values, rows)
+            .of_passes(self.passes());
+        let factors = normal_vector(j.nrows(), 11);
+        let scaled = whole.scaled_rows(&factors).unwrap();
+        let times = Mat::from_fn(j.nrows(), j.ncols(), |r, p| factors[r] * j[(r, p)]);
+        let column = |values: Vec<f64>| Mat::from_fn(values.len(), 1, |i, _| values[i]);
+        let square = |m: &Mat<f64>| linalg::product(m.transpose(), m.as_ref());
+        for (jacobian, j) in [(&whole as &dyn Jacobian, j), (scaled.as_ref(), &times)] {
+            assert_eq!((jacobian.rows(), jacobian.columns()), j.shape());
+            let (w, v) = (normal(j.nrows(), 2, 12), normal(j.ncols(), 2, 13));
+            let (jtw, jv) = (
+                linalg::product(j.transpose(), w.as_ref()),
+                linalg::product(j.as_ref(), v.as_ref()),
+            );
+            let first = |m: &Mat<f64>| m.col_as_slice(0).to_vec();
+            let k = linalg::product(j.as_ref(), j.transpose());
+            for (what, found, expected) in [
+                (
+                    "vjp",
+                    column(jacobian.vjp(&first(&w)).unwrap()),
+                    column(first(&jtw)),
+                ),
+                (
+                    "jvp",
+                    column(jacobian.jvp(&first(&v)).unwrap()),
+                    column(first(&jv)),
+                ),
+                ("gram", jacobian.gram().unwrap().complete(), k),
+                ("normal", jacobian.normal().unwrap().complete(), square(j)),
+                (
+                    "image_gram",
+                    jacobian.image_gram(w.as_ref()).unwrap().complete(),
+                    square(&jtw),
+                ),
+                (
+                    "normal_image_gram",
+                    jacobian.normal_image_gram(v.as_ref()).unwrap().complete(),
+                    square(&jv),
+                ),
+                (
+                    "transposed",
+                    jacobian.transposed().unwrap(),
+                    j.transpose().to_owned(),
+                ),
+            ] {
+                assert_eq!(found.shape(), expected.shape(), "{name} {what}");
+                let unit = expected.norm_max().max(j.norm_l2()).max(f64::MIN_POSITIVE);
+                let unit = unit * (1.0 + w.norm_l2() * v.norm_l2());
+                let error = (&found - &expected).norm_max() / unit;
+                assert!(error <= 1e-13, "{name} {what}: {error:e}");
+            }
+        }
     }
 }
 
