@@ -152,6 +152,7 @@ def test_a_live_page_fills_and_follows(watch):
     )
 
 
+@pytest.mark.nightly
 def test_what_the_reader_chose_outlives_updates(watch):
     server, opened = watch(working(60))
     page = opened.page
@@ -189,6 +190,7 @@ def test_what_the_reader_chose_outlives_updates(watch):
     assert page.locator("#configuration details").get_attribute("open") is not None
 
 
+@pytest.mark.nightly
 def test_a_lost_connection_is_told_and_found_again(watch):
     server, opened = watch(working(60))
     notice = opened.page.locator("#notice")
@@ -207,6 +209,7 @@ def test_a_lost_connection_is_told_and_found_again(watch):
         again.close()
 
 
+@pytest.mark.nightly
 def test_a_run_that_has_not_begun(watch, chromium):
     server = Watch(samples.data(live=True))
     context = chromium.new_context()
@@ -222,6 +225,7 @@ def test_a_run_that_has_not_begun(watch, chromium):
         server.close()
 
 
+@pytest.mark.nightly
 def test_twenty_long_curves_twice_a_second(watch):
     """All updates arrive and the last one is on the page; nothing piles up."""
     data = samples.large()

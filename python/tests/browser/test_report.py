@@ -108,6 +108,7 @@ def test_the_change_of_a_phase_is_marked(open_file):
     assert opened.chart("Test loss").locator(".phase-label").all_text_contents() == ["hig"]
 
 
+@pytest.mark.nightly
 def test_a_press_on_a_name_hides_its_curves_everywhere(open_file):
     opened = open_file(samples.toy())
     chip = opened.page.locator(".chip", has_text="adaptive-hig")
@@ -124,6 +125,7 @@ def test_a_press_on_a_name_hides_its_curves_everywhere(open_file):
     assert list(opened.curves("Test loss")) == [KEYS[0], *KEYS[2:]]
 
 
+@pytest.mark.nightly
 def test_a_double_press_leaves_one_alone(open_file):
     opened = open_file(samples.toy())
     chip = opened.page.locator(".chip").nth(2)
@@ -135,6 +137,7 @@ def test_a_double_press_leaves_one_alone(open_file):
     assert len(opened.curves("Test loss")) == 5
 
 
+@pytest.mark.nightly
 def test_drag_zooms_all_charts_over_the_training_and_double_click_resets(open_file):
     opened = open_file(samples.toy())
     before, small = opened.curves("Test loss"), opened.ticks("Saturation")
@@ -153,6 +156,7 @@ def test_drag_zooms_all_charts_over_the_training_and_double_click_resets(open_fi
     assert opened.ticks("Saturation") == small
 
 
+@pytest.mark.nightly
 def test_logarithm_and_axes(open_file):
     opened = open_file(samples.toy())
     assert "10⁻⁴" in opened.ticks("Test loss")
@@ -169,6 +173,7 @@ def test_logarithm_and_axes(open_file):
     assert "150" in opened.ticks("Test loss")
 
 
+@pytest.mark.nightly
 def test_hover_tells_the_values_of_the_data(open_file):
     data = samples.toy()
     opened = open_file(data)
@@ -202,6 +207,7 @@ def test_hover_tells_the_values_of_the_data(open_file):
     assert opened.chart("Training loss").locator(".hair").count() == 1
 
 
+@pytest.mark.nightly
 def test_a_tap_reads_values(open_file):
     opened = open_file(samples.toy(), has_touch=True, viewport={"width": 400, "height": 800})
     opened.chart("Test loss").tap(position={"x": 150, "y": 100})
@@ -209,6 +215,7 @@ def test_a_tap_reads_values(open_file):
     assert opened.page.locator("#tip tr").count() == 5
 
 
+@pytest.mark.nightly
 def test_keys_read_and_zoom_a_chart(open_file):
     opened = open_file(samples.toy())
     chart = opened.chart("Test loss")
@@ -228,6 +235,7 @@ def test_keys_read_and_zoom_a_chart(open_file):
     assert "adam ends at" in chart.get_attribute("aria-label")
 
 
+@pytest.mark.nightly
 def test_smoothing_keeps_the_raw_curve_behind(open_file):
     opened = open_file(samples.toy())
     before = opened.curves("Test loss")[KEYS[0]]
@@ -243,6 +251,7 @@ def test_smoothing_keeps_the_raw_curve_behind(open_file):
     assert opened.chart("Test loss").locator("path.raw").count() == 5
 
 
+@pytest.mark.nightly
 def test_the_table_sorts_and_bad_numbers_come_last(open_file):
     opened = open_file(samples.toy())
 
@@ -262,6 +271,7 @@ def test_the_table_sorts_and_bad_numbers_come_last(open_file):
     )
 
 
+@pytest.mark.nightly
 def test_warnings_are_gathered_with_their_advice(open_file):
     opened = open_file(samples.toy())
     items = opened.page.locator("#warnings li")
@@ -274,6 +284,7 @@ def test_warnings_are_gathered_with_their_advice(open_file):
     )
 
 
+@pytest.mark.nightly
 def test_the_spectrum_goes_through_time_and_squares(open_file):
     opened = open_file(samples.toy())
     title = "Singular values of the last batch"
@@ -291,6 +302,7 @@ def test_the_spectrum_goes_through_time_and_squares(open_file):
     assert opened.ticks(title) != ticks
 
 
+@pytest.mark.nightly
 def test_timing_is_a_bar_a_method_of_the_right_shares(open_file):
     opened = open_file(samples.toy())
     widths = (
@@ -305,6 +317,7 @@ def test_timing_is_a_bar_a_method_of_the_right_shares(open_file):
     assert float(row[2]) == pytest.approx(1e3 * 0.05 / 300, rel=0.01)
 
 
+@pytest.mark.nightly
 def test_pictures_and_the_way_of_y(open_file):
     opened = open_file(samples.toy())
     images = opened.page.locator("#pictures image")
@@ -319,6 +332,7 @@ def test_pictures_and_the_way_of_y(open_file):
     assert opened.page.locator("#pictures .lines").count() == 3
 
 
+@pytest.mark.nightly
 def test_settings_side_by_side(open_file):
     opened = open_file(samples.compared())
 
@@ -336,6 +350,7 @@ def test_settings_side_by_side(open_file):
     opened.shot("compared")
 
 
+@pytest.mark.nightly
 def test_runs_and_methods_differ_in_colour_or_dashes(open_file):
     opened = open_file(samples.compared())
 
@@ -350,6 +365,7 @@ def test_runs_and_methods_differ_in_colour_or_dashes(open_file):
     assert styles() != by_method
 
 
+@pytest.mark.nightly
 def test_whatever_is_missing_is_nothing_yet(open_file):
     for data in [samples.broken(), samples.data(), {}, [], "text", 3, {"runs": 7, "live": True}]:
         opened = open_file(data)
@@ -359,6 +375,7 @@ def test_whatever_is_missing_is_nothing_yet(open_file):
     assert opened.page.locator("table.results tbody tr").count() == 6
 
 
+@pytest.mark.nightly
 def test_text_of_a_run_is_never_markup(open_file):
     evil = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
     data = samples.data(samples.run(evil, [samples.method(evil, [1.0, 0.5], 1.0)], config=evil))
@@ -368,6 +385,7 @@ def test_text_of_a_run_is_never_markup(open_file):
     assert opened.page.locator("#title").text_content() == evil
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [360, 768, 1024, 1920])
 @pytest.mark.parametrize("sample", [samples.toy, samples.compared], ids=["toy", "compared"])
 def test_no_width_makes_the_page_scroll_sideways(open_file, width, sample):
@@ -377,6 +395,7 @@ def test_no_width_makes_the_page_scroll_sideways(open_file, width, sample):
         opened.shot(f"width-{width}")
 
 
+@pytest.mark.nightly
 def test_dark(open_file):
     opened = open_file(samples.toy(), color_scheme="dark")
     assert (
@@ -390,6 +409,7 @@ def test_dark(open_file):
     )
 
 
+@pytest.mark.nightly
 def test_paper_has_all_panels_and_no_controls(open_file):
     opened = open_file(samples.toy(), color_scheme="dark")
     opened.page.emulate_media(media="print")
@@ -408,6 +428,7 @@ def test_paper_has_all_panels_and_no_controls(open_file):
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 14
 
 
+@pytest.mark.nightly
 def test_contrast_of_text(open_file):
     """Text of every kind against what is behind it, as WCAG 2 measures it: 4.5 at least."""
     for scheme in ["light", "dark"]:
@@ -426,6 +447,7 @@ def test_contrast_of_text(open_file):
         assert [r for r in ratios if r[0] < 4.5] == []
 
 
+@pytest.mark.nightly
 def test_reduced_motion(open_file):
     data = samples.toy()
     data["runs"][0]["methods"][0]["state"] = "running"
@@ -434,6 +456,7 @@ def test_reduced_motion(open_file):
     assert opened.page.evaluate(moving) == 0
 
 
+@pytest.mark.nightly
 def test_controls_have_names(open_file):
     opened = open_file(samples.toy())
     unnamed = opened.page.evaluate("""() => [...document.querySelectorAll("button, input, a, [role=region], [role=img], [role=group]")]
@@ -441,6 +464,7 @@ def test_controls_have_names(open_file):
     assert unnamed == []
 
 
+@pytest.mark.nightly
 def test_the_keys_are_told(open_file):
     opened = open_file(samples.toy())
     opened.page.keyboard.press("?")

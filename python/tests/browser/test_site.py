@@ -15,6 +15,7 @@ def site():
     return SITE
 
 
+@pytest.mark.nightly
 def test_pages_are_whole_without_a_network(site, open_file):
     opened = open_file(file=site / "index.html")
     contents = opened.page.locator("nav#mdbook-sidebar a[href]")
