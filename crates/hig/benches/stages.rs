@@ -60,12 +60,13 @@ mod stages {
         let case = Case::of_system(system);
         let at = case.at_with_rows();
         let (network, rows) = (&case.parts().network, done(at.physics_rows()));
+        let mut scratch = Scratch::new();
         bencher.bench_local(|| {
             network.backward(
                 &case.parameters,
                 at.activations(),
                 rows.as_ref(),
-                &mut Scratch::new(),
+                &mut scratch,
                 |part, _| {
                     divan::black_box(part);
                 },

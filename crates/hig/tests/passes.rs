@@ -185,7 +185,7 @@ impl Case {
             scratch,
             |part, scratch| {
                 part.images(w.as_ref(), self.passes(), scratch, |images| {
-                    sum.add(images.transpose())
+                    sum.add(images.transpose());
                 });
             },
         );

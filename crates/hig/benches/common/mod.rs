@@ -9,7 +9,6 @@ use hig::step::{Method, Spectral, Update};
 use hig::systems::{Poisson, System, system};
 use hig::trainer::compute;
 use hig::{Dataset, Linearization, Problem, Result};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -125,11 +124,11 @@ pub fn done<T>(answer: Result<T>) -> T {
     answer.expect("no registered system fails")
 }
 
-/// A Jacobian whose smaller matrix, K or JᵀJ, is already there, to be asked for once. Where that is K
+/// A Jacobian whose smaller matrix, K or JᵀJ, is already there. Where that is K
 /// the backward pass that ends a step is left out: it is a stage of its own.
 pub struct Condensed<'a> {
     jacobian: &'a dyn Jacobian,
-    matrix: Mutex<Option<Symmetric>>,
+    matrix: Symmetric,
     deflated: AtomicUsize,
 }
 
@@ -137,7 +136,7 @@ impl<'a> Condensed<'a> {
     pub fn new(jacobian: &'a dyn Jacobian, matrix: Symmetric) -> Self {
         Self {
             jacobian,
-            matrix: Mutex::new(Some(matrix)),
+            matrix,
             deflated: AtomicUsize::new(0),
         }
     }
@@ -159,11 +158,6 @@ impl<'a> Condensed<'a> {
     /// How many directions were resolved again.
     pub fn deflated(&self) -> usize {
         self.deflated.load(Ordering::Relaxed)
-    }
-
-    fn take(&self) -> Symmetric {
-        let mut matrix = self.matrix.lock().expect("nothing panics while it is held");
-        matrix.take().expect("it is asked for once")
     }
 }
 
@@ -188,14 +182,14 @@ impl Jacobian for Condensed<'_> {
         self.jacobian.jvp_into(v, target, scratch)
     }
     fn gram(&self) -> Result<Symmetric> {
-        Ok(self.take())
+        Ok(self.matrix.clone())
     }
     fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
         self.deflated.fetch_add(w.ncols(), Ordering::Relaxed);
         self.jacobian.image_gram(w)
     }
     fn normal(&self) -> Result<Symmetric> {
-        Ok(self.take())
+        Ok(self.matrix.clone())
     }
     fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
         self.deflated.fetch_add(v.ncols(), Ordering::Relaxed);

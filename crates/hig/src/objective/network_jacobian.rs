@@ -108,10 +108,18 @@ impl<'a> NetworkJacobian<'a> {
     /// Calls `visit` for the layers with parameters, from the last to the first, with the rows at their
     /// outputs.
     fn each_layer(&self, visit: impl FnMut(LayerRows<'_>, &mut Scratch)) {
+        // Numbers of all rows up to which their memory is kept for the next update (32 MiB): more would
+        // lie idle beside what a decomposition needs.
+        const KEPT: usize = 1 << 22;
         let rows = self.rows.as_ref().as_ref();
-        let scratch = &mut Scratch::new();
-        self.network
-            .backward(self.parameters, self.activations, rows, scratch, visit);
+        let pass = |scratch: &mut Scratch| {
+            self.network
+                .backward(self.parameters, self.activations, rows, scratch, visit);
+        };
+        match self.rows.nrows() * self.network.total_width() <= KEPT {
+            true => self.with_own_scratch(pass),
+            false => pass(&mut Scratch::new()),
+        }
     }
 
     /// Calls `visit` with blocks of rows of J until every row was there once, in a fixed order.
@@ -169,9 +177,8 @@ impl Jacobian for NetworkJacobian<'_> {
     }
 
     fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        let samples = self.samples();
-        let w = MatRef::from_column_major_slice(w, samples, w.len() / samples.max(1));
         let mut cotangent = scratch.take(self.activations.output().nrows(), self.rows.ncols());
+        let w = (w, self.samples());
         rows_transposed_times(self.rows.as_ref().as_ref(), w, cotangent.as_mut());
         let gradient = MatMut::from_column_major_slice_mut(target, self.columns(), 1);
         self.network.gradients_into(
@@ -187,7 +194,6 @@ impl Jacobian for NetworkJacobian<'_> {
     }
 
     fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        let samples = self.samples();
         let mut tangent = scratch.take(self.activations.output().nrows(), self.rows.ncols());
         let into = tangent.as_mut();
         self.network.tangents_into(
@@ -198,8 +204,7 @@ impl Jacobian for NetworkJacobian<'_> {
             into,
             scratch,
         );
-        let components = target.len() / samples.max(1);
-        let target = MatMut::from_column_major_slice_mut(target, samples, components);
+        let target = (target, self.samples());
         rows_times(self.rows.as_ref().as_ref(), tangent.as_ref(), target);
         scratch.give(tangent);
         Ok(())

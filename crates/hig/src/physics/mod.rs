@@ -35,8 +35,8 @@ pub use scaling::Scaling;
 pub use schroedinger::{InfiniteWell, Schroedinger};
 
 use crate::error::Result;
-use crate::linalg::block_rows;
 use crate::linalg::matrix::{Mat, MatRef};
+use crate::linalg::{block_rows, stack, unstack};
 
 /// Widths of what a simulator reads and returns, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,17 +138,17 @@ pub trait Record: Send + Sync {
 /// Transposed rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × k):
 /// samples × width.
 pub fn rows_transposed_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
-    let mut result = Mat::zeros(batch.nrows(), rows.ncols());
-    let batch = batch.to_owned();
-    block_rows::rows_transposed_times(rows.as_ref(), batch.as_ref(), result.as_mut());
+    let (stacked, samples) = (stack(batch), batch.nrows());
+    let mut result = Mat::zeros(samples, rows.ncols());
+    block_rows::rows_transposed_times(rows.as_ref(), (&stacked, samples), result.as_mut());
     result
 }
 
 /// Rows of a block-diagonal Jacobian (k·samples × width) times a batch (samples × width):
 /// samples × k.
 pub fn rows_times(rows: &Mat<f64>, batch: MatRef<'_, f64>) -> Mat<f64> {
-    let mut result = Mat::zeros(batch.nrows(), rows.nrows() / batch.nrows().max(1));
-    let batch = batch.to_owned();
-    block_rows::rows_times(rows.as_ref(), batch.as_ref(), result.as_mut());
-    result
+    let (samples, batch) = (batch.nrows(), batch.to_owned());
+    let mut result = vec![0.0; rows.nrows()];
+    block_rows::rows_times(rows.as_ref(), batch.as_ref(), (&mut result, samples));
+    unstack(&result, samples)
 }
