@@ -2,8 +2,8 @@
 #![no_main]
 
 use hig::Dataset;
-use hig::network::{Activation, Initializer, Network};
 use hig::files::{Precision, Tensors};
+use hig::network::{Activation, Initializer, Network};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 

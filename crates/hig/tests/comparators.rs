@@ -261,9 +261,9 @@ fn lbfgs_steps_along_the_direction_of_the_explicit_bfgs_matrix() {
         ..Toy::default()
     }
     .problem(2);
-    for memory in [1, 3, 10] {
+    for history in [1, 3, 10] {
         let settings = Lbfgs {
-            memory,
+            history,
             ..Lbfgs::default()
         };
         let (mut step, mut pairs) = (settings.start().unwrap(), Vec::new());
@@ -272,14 +272,17 @@ fn lbfgs_steps_along_the_direction_of_the_explicit_bfgs_matrix() {
             let before = gradient(&problem, &at);
             let done = advance(step.as_mut(), &problem, &mut at);
             let length = diagnostic(&done, "step_length");
-            let kept = &pairs[pairs.len().saturating_sub(memory)..];
+            let kept = &pairs[pairs.len().saturating_sub(history)..];
             let direction = match kept {
                 [] => before.clone(),
                 kept => bfgs(kept, &before),
             };
             let expected: Vec<f64> = direction.iter().map(|d| -length * d).collect();
             let error = relative(&done.delta, &expected);
-            assert!(length > 0.0 && error <= 1e-9, "memory {memory}: {error:e}");
+            assert!(
+                length > 0.0 && error <= 1e-9,
+                "history {history}: {error:e}"
+            );
             let after = gradient(&problem, &at);
             let change: Vec<f64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
             assert!(dot(&done.delta, &change) > 0.0);
@@ -797,7 +800,7 @@ fn comparators_refuse_settings_out_of_range() {
         ("adadelta", "epsilon", "0"),
         ("rmsprop", "decay", "-0.1"),
         ("rmsprop", "epsilon", "0"),
-        ("lbfgs", "memory", "0"),
+        ("lbfgs", "history", "0"),
         ("lbfgs", "trials", "0"),
         ("lm", "damping", "0"),
         ("lm", "trials", "0"),

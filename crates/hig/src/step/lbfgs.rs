@@ -22,7 +22,7 @@ crate::settings! {
         /// Fraction η of the step found by the line search that is taken.
         pub learning_rate: f64 = 1.0, POSITIVE;
         /// Pairs of steps and changes of gradient that are kept.
-        pub memory: usize = 10, AT_LEAST_ONE;
+        pub history: usize = 10, AT_LEAST_ONE;
         /// Step lengths that a line search tries at most, each one forward pass and most one backward pass.
         pub trials: usize = 20, AT_LEAST_ONE;
     }
@@ -157,7 +157,7 @@ impl Step for QuasiNewton {
         let delta = step.iter().map(|s| learning_rate * s).collect();
         let change = ahead.iter().zip(&gradient).map(|(a, g)| a - g).collect();
         if let Some(pair) = Pair::new(step, change) {
-            self.pairs.truncate(self.settings.memory - 1);
+            self.pairs.truncate(self.settings.history - 1);
             self.pairs.push_front(pair);
         }
         Ok(update(delta, length / unit))

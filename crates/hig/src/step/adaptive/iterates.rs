@@ -13,7 +13,7 @@ use rayon::prelude::*;
 const SPANS: [f64; 2] = [4.0, 16.0];
 
 /// Batches over which the judgement looks back.
-const MEMORY: f64 = 8.0;
+const LOOKED_BACK: f64 = 8.0;
 
 /// How much lower the logarithm of its loss must be for an average to be shown.
 const MARGIN: f64 = 0.1;
@@ -116,7 +116,7 @@ impl Iterates {
         current: f64,
         loss: impl Fn(&[f64]) -> Result<f64> + Sync,
     ) -> Result<()> {
-        let count = MEMORY.min(self.updates.max(1.0));
+        let count = LOOKED_BACK.min(self.updates.max(1.0));
         self.averages.par_iter_mut().try_for_each(|average| {
             let loss = loss(&average.values)?;
             let ratio = match loss.is_nan() {
