@@ -1,7 +1,7 @@
 //! Options that several commands share.
 
 use crate::configuration::Overrides;
-use crate::console::Manner;
+use crate::console::Reporting;
 use crate::error::Refused;
 use anyhow::Result;
 use clap::Args;
@@ -74,11 +74,11 @@ pub struct ConsoleOptions {
 
 impl ConsoleOptions {
     /// What the options ask for.
-    pub fn manner(self) -> Manner {
+    pub fn reporting(self) -> Reporting {
         match (self.json, self.quiet) {
-            (true, _) => Manner::Json,
-            (_, true) => Manner::Quiet,
-            _ => Manner::here(),
+            (true, _) => Reporting::Json,
+            (_, true) => Reporting::Quiet,
+            _ => Reporting::here(),
         }
     }
 }

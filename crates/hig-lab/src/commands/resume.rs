@@ -49,7 +49,7 @@ pub fn resume(options: &ResumeOptions) -> Result<()> {
         experiment: &experiment,
         folder: &folder,
         interval,
-        manner: options.console.manner(),
+        reporting: options.console.reporting(),
         tensorboard: false,
     })
 }

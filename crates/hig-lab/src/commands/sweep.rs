@@ -76,7 +76,7 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
         seeds: &seeds,
         parallel: cases.iter().all(|case| case.budget.seconds.is_none()),
         cache: folder.trials(),
-        manner: options.output.console.manner(),
+        reporting: options.output.console.reporting(),
     }
     .run()?;
     if trials.iter().any(|t| t.len() < seeds.len()) {
@@ -109,8 +109,8 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
             1,
         )?);
     }
-    let manner = options.output.console.manner();
-    manner.drawn(folder.path(), &files);
+    let reporting = options.output.console.reporting();
+    reporting.drawn(folder.path(), &files);
     say!("{}", folder.path().display());
     Ok(())
 }

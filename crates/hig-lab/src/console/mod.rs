@@ -11,8 +11,8 @@ pub mod fault;
 mod json;
 mod lines;
 pub mod log;
+mod many_trainings;
 mod pace;
-mod together;
 
 use crate::run_folder::outcome::Outcome;
 use crate::run_folder::warnings::Warning;
@@ -23,7 +23,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use together::Together;
+pub use many_trainings::ManyTrainings;
 
 /// Time between two lines of a training.
 const LINES: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const OBJECTS: Duration = Duration::from_secs(1);
 
 /// How work tells of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Reporting {
     /// Progress bars on standard error.
     Bars,
     /// Lines on standard error, for files and pipes.
@@ -43,7 +43,7 @@ pub enum Manner {
     Quiet,
 }
 
-impl Manner {
+impl Reporting {
     /// Bars where a person looks, lines where a file or a pipe does.
     pub fn here() -> Self {
         if std::io::stderr().is_terminal() {

@@ -2,7 +2,7 @@
 //! metrics, and what is warned of.
 
 use super::Experiment;
-use crate::console::Manner;
+use crate::console::Reporting;
 use crate::method_chain::{MethodChain, Phase};
 use crate::run_folder::diagnostics::{self, Observation, Observations};
 use crate::run_folder::events::Board;
@@ -82,19 +82,19 @@ pub struct Recorder<'a> {
     pictures: Live,
     watch: Watch,
     warnings: Lines,
-    manner: Manner,
+    reporting: Reporting,
     board: Option<Board>,
 }
 
 impl<'a> Recorder<'a> {
     /// Records a training that goes on with a phase of a chain, the test sample `sample` among the
-    /// rest, in files of a folder; goes on with those that are there. Warnings are told in a manner.
+    /// rest, in files of a folder; goes on with those that are there. Warnings are told as it is asked for.
     pub fn open(
         folder: &Path,
         experiment: &'a Experiment,
         (chain, place): (&'a MethodChain, usize),
         sample: usize,
-        manner: Manner,
+        reporting: Reporting,
     ) -> Result<Self> {
         let problem = &experiment.problem;
         let measures = experiment.system.measures(problem, &experiment.weights);
@@ -126,7 +126,7 @@ impl<'a> Recorder<'a> {
             timing: lines(timing::FILE, timing::HEADER)?,
             pictures: Live::new(folder, sample),
             warnings: lines(warnings::FILE, warnings::HEADER)?,
-            manner,
+            reporting,
             board: board.transpose()?,
         })
     }
@@ -161,7 +161,7 @@ impl<'a> Recorder<'a> {
 
     fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
         for warning in warnings {
-            self.manner.warning(&self.chain.name, &warning);
+            self.reporting.warning(&self.chain.name, &warning);
             self.warnings.write(&warning.row())?;
             self.warned.push(warning);
         }

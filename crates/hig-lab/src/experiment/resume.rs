@@ -9,7 +9,7 @@ use anyhow::Result;
 use std::path::Path;
 
 /// Where a training stands.
-pub enum Standing {
+pub enum ChainState {
     /// It has not begun.
     Fresh,
     /// It was stopped or killed.
@@ -18,7 +18,7 @@ pub enum Standing {
     Ended(Outcome, Vec<f64>),
 }
 
-impl Standing {
+impl ChainState {
     /// Reads the folder of a chain.
     pub fn of(experiment: &Experiment, chain: &MethodChain, folder: &Path) -> Result<Self> {
         if let Some(outcome) = Outcome::read(folder)

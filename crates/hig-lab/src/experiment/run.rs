@@ -1,10 +1,10 @@
 //! A run: every method of an experiment, trained in the folder of the run from where it stands.
 
 use super::recorder::{Curves, PROBE, Recorder};
-use super::resume::Standing;
+use super::resume::ChainState;
 use super::training::{Trained, Training, Watching};
 use super::{Experiment, fingerprint};
-use crate::console::Manner;
+use crate::console::Reporting;
 use crate::console::interrupt::{self, Interrupt};
 use crate::method_chain::MethodChain;
 use crate::run_folder::folder::{Folder, folder_of};
@@ -29,7 +29,7 @@ pub struct Work<'a> {
     /// Time between two checkpoints.
     pub interval: Duration,
     /// How the work tells of itself.
-    pub manner: Manner,
+    pub reporting: Reporting,
     /// Whether event files are asked for. Where there are some, they go on.
     pub tensorboard: bool,
 }
@@ -88,12 +88,12 @@ impl Work<'_> {
         self.tell_begin();
         let standings = chains.iter().map(|chain| {
             let own = self.folder.path().join(folder_of(&chain.name));
-            Standing::of(self.experiment, chain, &own)
+            ChainState::of(self.experiment, chain, &own)
         });
         let standings = standings.collect::<Result<Vec<_>>>()?;
         let mut finished = Vec::new();
-        for (chain, standing) in chains.iter().zip(standings) {
-            finished.push(self.train_chain(chain, standing)?);
+        for (chain, state) in chains.iter().zip(standings) {
+            finished.push(self.train_chain(chain, state)?);
             let failed = finished.last().is_some_and(|f| f.failure.is_some());
             if failed || interrupt::asked() {
                 break;
@@ -112,7 +112,7 @@ impl Work<'_> {
         let methods: Vec<&str> = chains.iter().map(|c| c.name.as_str()).collect();
         let folder = self.folder.path().display();
         tracing::info!("{}, seed {seed}, in {folder}", system.name());
-        self.manner.event("run", || {
+        self.reporting.event("run", || {
             json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "folder": folder.to_string(),
@@ -124,19 +124,19 @@ impl Work<'_> {
     }
 
     /// Trains a chain from where it stands.
-    fn train_chain(&self, chain: &MethodChain, standing: Standing) -> Result<Finished> {
+    fn train_chain(&self, chain: &MethodChain, state: ChainState) -> Result<Finished> {
         let own = self.folder.subfolder(&folder_of(&chain.name))?;
         let name = &chain.name;
-        let (start, phase, evaluated) = match standing {
-            Standing::Ended(outcome, parameters) => {
+        let (start, phase, evaluated) = match state {
+            ChainState::Ended(outcome, parameters) => {
                 tracing::info!("{name}: has ended before");
                 return Ok(self.ended_before(chain, &own, outcome, parameters));
             }
-            Standing::Fresh => {
+            ChainState::Fresh => {
                 tracing::info!("{name}: begins");
                 (Start::from(self.experiment.weights.clone()), 0, None)
             }
-            Standing::Stopped(stopped) => {
+            ChainState::Stopped(stopped) => {
                 let update = stopped.start.updates;
                 tracing::info!("{name}: goes on after update {update}");
                 (stopped.start, stopped.phase, stopped.evaluated)
@@ -168,7 +168,7 @@ impl Work<'_> {
         for (update, name) in outcome.phases.iter().skip(1) {
             curves.mark(*update, name);
         }
-        self.manner.ended(&chain.name, &outcome);
+        self.reporting.ended(&chain.name, &outcome);
         Finished {
             name: chain.name.clone(),
             outcome,
@@ -189,7 +189,7 @@ impl Work<'_> {
     ) -> Result<Files<'a>> {
         let experiment = self.experiment;
         let metrics = metrics::writer(own)?;
-        let mut recorder = Recorder::open(own, experiment, (chain, first), PROBE, self.manner)?;
+        let mut recorder = Recorder::open(own, experiment, (chain, first), PROBE, self.reporting)?;
         if self.tensorboard {
             recorder.tell_tensorboard(own)?;
         }
@@ -202,7 +202,7 @@ impl Work<'_> {
             checkpoints.evaluated(update);
         }
         Ok(Files {
-            progress: self.manner.progress(&chain.name),
+            progress: self.reporting.progress(&chain.name),
             metrics,
             recorder,
             weights: WeightsWriter::new(own, self.interval),
@@ -245,7 +245,7 @@ impl Work<'_> {
         if let Err(error) = told.write(own) {
             failure.get_or_insert(error.to_string());
         }
-        self.manner.ended(name, &told);
+        self.reporting.ended(name, &told);
         Ok(Finished {
             name: name.clone(),
             outcome: told,

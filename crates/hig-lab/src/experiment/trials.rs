@@ -5,7 +5,7 @@ use super::fingerprint::fingerprint;
 use super::training::{Training, Watching};
 use crate::configuration::{Record, Resolved};
 use crate::console::interrupt::{self, Interrupt};
-use crate::console::{Manner, Together};
+use crate::console::{ManyTrainings, Reporting};
 use crate::error::Refused;
 use crate::method_chain::{MethodChain, memory_limit};
 use crate::run_folder::trial::Trial;
@@ -46,7 +46,7 @@ pub struct Plan<'a> {
     /// Folder for finished trainings.
     pub cache: PathBuf,
     /// How the work tells of itself.
-    pub manner: Manner,
+    pub reporting: Reporting,
 }
 
 impl Plan<'_> {
@@ -56,25 +56,25 @@ impl Plan<'_> {
         fs::create_dir_all(&self.cache).with_context(|| format!("{}", self.cache.display()))?;
         let seeds = |case| self.seeds.iter().map(move |seed| (case, *seed));
         let jobs: Vec<(usize, u64)> = (0..self.cases.len()).flat_map(seeds).collect();
-        let together = Together::new(self.manner, jobs.len());
+        let trainings = ManyTrainings::new(self.reporting, jobs.len());
         let job = |(case, seed): (usize, u64)| -> Result<(usize, Option<Trial>)> {
             let case_of = &self.cases[case];
             let path = self.cache.join(case_of.file_name(seed));
             let name = &case_of.name;
             if let Some(trial) = Trial::read(&path) {
-                together.end(name, seed, trial.test_loss(), &trial.stop);
+                trainings.end(name, seed, trial.test_loss(), &trial.stop);
                 return Ok((case, Some(trial)));
             }
             if interrupt::asked() {
                 return Ok((case, None));
             }
-            together.begin(name, seed);
+            trainings.begin(name, seed);
             let (trial, _) = case_of.train(seed)?;
             if interrupt::asked() {
                 return Ok((case, None));
             }
             trial.write(&path)?;
-            together.end(name, seed, trial.test_loss(), &trial.stop);
+            trainings.end(name, seed, trial.test_loss(), &trial.stop);
             Ok((case, Some(trial)))
         };
         let done: Vec<(usize, Option<Trial>)> = if self.parallel {
@@ -82,7 +82,7 @@ impl Plan<'_> {
         } else {
             jobs.into_iter().map(job).collect::<Result<_>>()?
         };
-        drop(together);
+        drop(trainings);
         let mut by_case = vec![Vec::new(); self.cases.len()];
         for (case, trial) in done {
             by_case[case].extend(trial);

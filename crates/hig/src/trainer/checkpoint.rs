@@ -105,7 +105,8 @@ impl Observer for CheckpointWriter {
 }
 
 /// A text that is the same for two trainings as long as their problem, method, settings and seed are,
-/// as far as these can be compared: of network and physics only the widths, of samples the numbers.
+/// as far as these can be compared: of the objective the parameter arrays and the rows of a sample, of the
+/// samples the numbers.
 pub fn fingerprint(
     problem: &Problem,
     method: &dyn Method,
@@ -117,7 +118,8 @@ pub fn fingerprint(
         sum.update(format!("{} = {}\n", setting.name, setting.value).as_bytes());
     }
     for view in problem.parameters() {
-        sum.update(format!("{} {:?}\n", view.name, view.shape).as_bytes());
+        let extents: Vec<String> = view.shape.iter().map(usize::to_string).collect();
+        sum.update(format!("{} {}\n", view.name, extents.join(" x ")).as_bytes());
     }
     let rows = problem.objective.rows(1);
     sum.update(format!("seed {seed}, {rows} rows a sample\n").as_bytes());

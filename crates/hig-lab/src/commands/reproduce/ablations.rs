@@ -155,7 +155,7 @@ fn train(context: &Context<'_>, cases: &[Case]) -> Result<Vec<Vec<Trial>>> {
         seeds: &context.seeds(),
         parallel: true,
         cache: context.trials.clone(),
-        manner: context.options.output.console.manner(),
+        reporting: context.options.output.console.reporting(),
     }
     .run()
 }

@@ -166,8 +166,8 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
         folder.write("results.md", &report)?;
     }
     say!("{}", folder.path().join("results.md").display());
-    let manner = options.output.console.manner();
-    manner.results(folder.path(), &drawn);
+    let reporting = options.output.console.reporting();
+    reporting.results(folder.path(), &drawn);
     Ok(())
 }
 

@@ -65,7 +65,7 @@ pub fn race(
         seeds: &seeds,
         parallel: false,
         cache: context.trials.clone(),
-        manner: context.options.output.console.manner(),
+        reporting: context.options.output.console.reporting(),
     }
     .run()?;
     let mut rows = Vec::new();

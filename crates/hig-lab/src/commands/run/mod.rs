@@ -4,7 +4,7 @@ mod tables;
 
 use crate::commands::options::{RunOptions, use_threads};
 use crate::console::output::{self, say};
-use crate::console::{Manner, interrupt};
+use crate::console::{Reporting, interrupt};
 use crate::error::Refused;
 use crate::experiment::{Experiment, Finished, Work};
 use crate::figures;
@@ -39,7 +39,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
         experiment: &experiment,
         folder: &folder,
         interval,
-        manner: options.output.console.manner(),
+        reporting: options.output.console.reporting(),
         tensorboard: options.tensorboard,
     };
     finish(&work)
@@ -56,7 +56,7 @@ pub fn finish(work: &Work<'_>) -> Result<()> {
     let folder = work.folder;
     let outcomes = finished.iter().map(|f| (f.name.as_str(), &f.outcome));
     folder.write(summary::FILE, &summary::csv(outcomes))?;
-    draw(work.experiment, &finished, folder, work.manner)?;
+    draw(work.experiment, &finished, folder, work.reporting)?;
     say!("{}", folder.path().display());
     if interrupt::asked() {
         say!(
@@ -71,11 +71,11 @@ fn draw(
     experiment: &Experiment,
     finished: &[Finished],
     folder: &Folder,
-    manner: Manner,
+    reporting: Reporting,
 ) -> Result<()> {
     let figures = figures::run::draw(experiment, finished, &folder.subfolder("figures")?)?;
     say!();
-    manner.drawn(folder.path(), &figures);
+    reporting.drawn(folder.path(), &figures);
     Ok(())
 }
 

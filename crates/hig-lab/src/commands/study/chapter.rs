@@ -35,7 +35,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         seeds: &seeds,
         parallel: true,
         cache: folder.trials(),
-        manner: options.output.console.manner(),
+        reporting: options.output.console.reporting(),
     }
     .run()?;
     folder.write("trials.csv", &csv(&cases, &trials))?;
@@ -57,8 +57,8 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         2,
     )?;
     say!("{count} seeds, {updates} updates\n\n{table}\n{statements}");
-    let manner = options.output.console.manner();
-    manner.drawn(folder.path(), &figures);
+    let reporting = options.output.console.reporting();
+    reporting.drawn(folder.path(), &figures);
     Ok(())
 }
 

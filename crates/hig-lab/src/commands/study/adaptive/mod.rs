@@ -76,8 +76,8 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     }
     folder.write("table.md", &report)?;
     folder.write("summary.csv", &csv)?;
-    let manner = options.output.console.manner();
-    manner.drawn(folder.path(), &figures);
+    let reporting = options.output.console.reporting();
+    reporting.drawn(folder.path(), &figures);
     say!("{}", folder.path().join("table.md").display());
     Ok(())
 }
@@ -96,7 +96,7 @@ impl Trainings<'_> {
             seeds,
             parallel,
             cache: self.folder.trials(),
-            manner: self.options.output.console.manner(),
+            reporting: self.options.output.console.reporting(),
         };
         let trials = plan.run()?;
         if trials.iter().any(|t| t.len() < seeds.len()) {

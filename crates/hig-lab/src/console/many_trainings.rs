@@ -1,6 +1,6 @@
-//! Many trainings that are told of together.
+//! Many trainings that are told of trainings.
 
-use super::Manner;
+use super::Reporting;
 use crate::console::terminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -8,26 +8,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Trainings, possibly several at once, of which one bar tells.
 #[derive(Debug)]
-pub struct Together {
-    manner: Manner,
+pub struct ManyTrainings {
+    reporting: Reporting,
     bar: ProgressBar,
     count: usize,
     done: AtomicUsize,
 }
 
-impl Together {
+impl ManyTrainings {
     /// `count` trainings.
-    pub fn new(manner: Manner, count: usize) -> Self {
+    pub fn new(reporting: Reporting, count: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
-        let bar = match manner {
-            Manner::Bars => terminal::add(bar),
+        let bar = match reporting {
+            Reporting::Bars => terminal::add(bar),
             _ => bar,
         };
         let template = "trainings {wide_bar:.cyan/blue} {pos}/{len}  {msg}  {eta} left";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is fixed"));
         bar.tick();
         Self {
-            manner,
+            reporting,
             bar,
             count,
             done: AtomicUsize::new(0),
@@ -44,13 +44,13 @@ impl Together {
     pub fn end(&self, name: &str, seed: u64, test_loss: f64, stop: &str) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.bar.inc(1);
-        if self.manner == Manner::Lines {
+        if self.reporting == Reporting::Lines {
             let count = self.count;
             crate::console::output::note!(
                 "{done}/{count}  {name}, seed {seed}: test loss {test_loss:.2e} ({stop})"
             );
         }
-        self.manner.event("training", || {
+        self.reporting.event("training", || {
             json!({
                 "name": name,
                 "seed": seed,
@@ -63,7 +63,7 @@ impl Together {
     }
 }
 
-impl Drop for Together {
+impl Drop for ManyTrainings {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
