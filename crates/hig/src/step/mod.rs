@@ -1,8 +1,10 @@
 //! Steps: how a linearised batch becomes a change of the parameters.
 //!
 //! One file a method. A step sees a [`Linearized`] batch and nothing behind it; only
-//! [`ScaleInvariant`] says in its type that it needs network and physics apart. The spectral family (gradient descent, half-inverse gradients, Gauss-Newton)
-//! is one implementation in [`Spectral`], built on a [`Decomposition`](crate::spectral::Decomposition) that is computed once and
+//! [`ScaleInvariant`] says in its type that it needs network and physics apart.
+//!
+//! The spectral family (gradient descent, half-inverse gradients, Gauss-Newton) is one implementation in
+//! [`Spectral`], built on a [`Decomposition`](crate::spectral::Decomposition) that is computed once and
 //! asked cheaply with any [`Filter`](crate::spectral::Filter).
 
 mod adadelta;
@@ -111,18 +113,21 @@ pub trait PhysicsStep: Send {
     fn step(&mut self, at: &Linearization<'_>, learning_rate: f64) -> Result<Update>;
 }
 
-/// A step by the parts of the objective.
-struct ThroughParts<S>(S);
+/// A step of a method by the parts of the objective.
+struct ThroughParts<S> {
+    method: &'static str,
+    step: S,
+}
 
 impl<S: PhysicsStep> Step for ThroughParts<S> {
     fn exchange(&mut self, state: &mut Exchange<'_>) {
-        self.0.exchange(state);
+        self.step.exchange(state);
     }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         match at.through_physics() {
-            Some(parts) => self.0.step(parts, learning_rate),
-            None => Err(no_parts("this method")),
+            Some(parts) => self.step.step(parts, learning_rate),
+            None => Err(no_parts(self.method)),
         }
     }
 }

@@ -44,10 +44,14 @@ impl Method for ScaleInvariant {
 
     fn start_within(&self, _: usize) -> Result<Box<dyn Step>> {
         self.check()?;
-        Ok(Box::new(ThroughParts(Proxy {
+        let step = Proxy {
             cutoff: self.physics_cutoff,
             adam: Moments::new(Adam::default()),
-        })))
+        };
+        Ok(Box::new(ThroughParts {
+            method: self.name(),
+            step,
+        }))
     }
 
     fn boxed(&self) -> Box<dyn Method> {
