@@ -28,8 +28,7 @@ def imported(path: Path, modules: set[str]) -> set[str]:
 
 def test_no_circle_of_imports() -> None:
     files = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
-        for path in ROOT.rglob("*.py")
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")
     }
     waiting = {
         name: imported(path, set(files)) for name, path in files.items() if name != "__init__"
