@@ -8,6 +8,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 PARTS = ROOT / "crates/hig-lab/src/page"
+LIBRARY = ROOT / "crates/hig/src"
+
+
+def diagnostics() -> list[dict[str, str]]:
+    """The library's list of what steps tell, as the page is given it."""
+    fields = r"\s*".join(rf'{name}: "([^"]*)",' for name in ["name", "title", "unit", "meaning"])
+    found = re.findall(fields, (LIBRARY / "diagnostics.rs").read_text(encoding="utf-8"))
+    assert len(found) > 10
+    return [dict(zip(["name", "title", "unit", "meaning"], each)) for each in found]
 
 
 def build(data: object) -> str:
@@ -16,7 +25,8 @@ def build(data: object) -> str:
     assert len(order) > 10
     parts = {
         "style": (PARTS / "style.css").read_text(),
-        "script": "".join((PARTS / name).read_text() for name in order),
+        "script": f"const DIAGNOSTICS = {json.dumps(diagnostics())};\n"
+        + "".join((PARTS / name).read_text() for name in order),
         "data": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
     }
     template = (PARTS / "page.html").read_text()
