@@ -74,7 +74,11 @@ fn over_time_and_updates(
         Panel::Chart(Chart {
             title: title.into(),
             x: axis,
-            y: Axis::log(quantity),
+            y: if quantity == "test loss" {
+                Axis::loss(quantity)
+            } else {
+                Axis::log(quantity)
+            },
             curves,
             points,
         })

@@ -203,7 +203,7 @@ pub fn panels(cases: &[Case], trials: &[Vec<Trial>]) -> Vec<Panel> {
         Panel::Chart(Chart {
             title: title.into(),
             x: axis,
-            y: Axis::log("test loss"),
+            y: Axis::loss("test loss"),
             curves,
             points,
         })

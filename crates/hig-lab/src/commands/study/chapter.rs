@@ -343,7 +343,7 @@ impl Results {
             Panel::Chart(Chart {
                 title: format!("λ = {lambda}: median and quartiles of the seeds"),
                 x: Axis::log("updates"),
-                y: Axis::log("training loss"),
+                y: Axis::loss("training loss"),
                 curves: curves
                     .map(|(style, (name, label))| self.band(name, label, style))
                     .collect(),

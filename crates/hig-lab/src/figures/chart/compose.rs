@@ -4,7 +4,7 @@ use super::pen::Pen;
 use super::scale::Scale;
 use super::text::TITLE;
 use super::ticks::Ticks;
-use super::{Axis, Chart, Curve, HeatMap, Panel};
+use super::{Axis, Chart, Curve, DECADES, HeatMap, Panel};
 use super::{axes, curves, heat_map, legend, markers};
 use kuva::render::render::{Scene, TextAnchor::Middle};
 
@@ -87,16 +87,29 @@ fn chart_scales(chart: &Chart) -> [Scale; 2] {
     let x = curves().flat_map(|c| &c.x).chain(points().map(|p| &p.x));
     let y = curves().flat_map(|c| &c.y).chain(points().map(|p| &p.y));
     let x = x.filter_map(|v| unit(&chart.x, v));
-    let y = y.filter_map(|v| unit(&chart.y, v));
+    let starts = curves().filter_map(|c| c.y.iter().find_map(|v| unit(&chart.y, v)));
+    let most = match chart.y.cut {
+        true => starts
+            .reduce(f64::max)
+            .map_or(f64::INFINITY, |start| start + DECADES),
+        false => f64::INFINITY,
+    };
+    let y = y.filter_map(|v| unit(&chart.y, v)).filter(|u| *u <= most);
     // Mean less deviation may be next to nothing: on a log axis it must not choose the range.
     let least = y.clone().fold(f64::INFINITY, f64::min) - 0.7;
     let bands = curves().filter_map(|c| c.band.as_ref());
     let edges = bands.flat_map(|(low, high)| low.iter().chain(high));
-    let edges = edges.filter_map(|v| unit(&chart.y, v));
+    let edges = edges
+        .filter_map(|v| unit(&chart.y, v))
+        .filter(|u| *u <= most);
     let edges = edges.map(|u| if chart.y.log { u.max(least) } else { u });
     let margin = if chart.points.is_empty() { 0.0 } else { 0.06 };
     let x = Scale::new(chart.x.log, x, margin);
-    [x, Scale::new(chart.y.log, y.chain(edges), margin.max(0.04))]
+    let y = Scale {
+        cut: chart.y.cut,
+        ..Scale::new(chart.y.log, y.chain(edges), margin.max(0.04))
+    };
+    [x, y]
 }
 
 fn heat_map_scales(map: &HeatMap) -> [Scale; 2] {
@@ -135,6 +148,37 @@ mod tests {
         };
         let [_, y] = scales(&Panel::Chart(chart));
         assert!((-2.0..-1.0).contains(&y.low), "{}", y.low);
+    }
+
+    #[test]
+    fn a_diverging_curve_does_not_choose_the_range() {
+        let curve = |y: [f64; 4]| Curve {
+            x: vec![0.0, 1.0, 2.0, 3.0],
+            y: y.to_vec(),
+            ..Curve::default()
+        };
+        let chart = |y| Chart {
+            y,
+            curves: vec![
+                curve([0.9, 0.5, 6e139, f64::INFINITY]),
+                curve([1.0, 1e-4, 1e-8, 1e-9]),
+            ],
+            ..Chart::default()
+        };
+        let [_, y] = scales(&Panel::Chart(chart(Axis::loss("test loss"))));
+        assert!(y.low < -9.0 && y.high < 1.0, "{} to {}", y.low, y.high);
+        assert!(y.is_above(6e139) && y.is_above(f64::INFINITY) && !y.is_above(0.5));
+        assert_eq!((y.place(6e139), y.place(f64::NAN)), (None, None));
+        assert!([0.9, 0.5, 1e-9].iter().all(|v| y.place(*v).is_some()));
+        // A rise within three decades is shown.
+        let risen = Chart {
+            curves: vec![curve([1.0, 20.0, 900.0, 1.0])],
+            ..chart(Axis::loss("test loss"))
+        };
+        let [_, y] = scales(&Panel::Chart(risen));
+        assert!(y.place(900.0).is_some());
+        let [_, y] = scales(&Panel::Chart(chart(Axis::log("test loss"))));
+        assert!(y.high > 100.0 && y.place(6e139).is_some());
     }
 
     #[test]

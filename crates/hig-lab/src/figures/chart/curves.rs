@@ -32,6 +32,26 @@ pub fn draw(pen: &mut Pen, chart: &Chart, x: Scale, y: Scale, keep: usize) {
     for (spot, style) in marks {
         pen.symbol(spot, 4.5, style);
     }
+    for curve in &chart.curves {
+        departures(pen, curve, x, y);
+    }
+}
+
+/// Arrows at the upper edge of a cut axis where a curve leaves it.
+fn departures(pen: &mut Pen, curve: &Curve, x: Scale, y: Scale) {
+    if !y.cut {
+        return;
+    }
+    let pairs = curve.x.windows(2).zip(curve.y.windows(2));
+    let leaving = pairs.filter(|(_, y_)| y.place(y_[0]).is_some() && y.is_above(y_[1]));
+    for at in leaving.filter_map(|(x_, _)| x.place(x_[0])) {
+        let arrow = [
+            (at - 5.0, y.end + 9.0),
+            (at + 5.0, y.end + 9.0),
+            (at, y.end),
+        ];
+        pen.fill(polygon(arrow), colour(curve.style), 1.0, 0.0);
+    }
 }
 
 fn band(pen: &mut Pen, curve: &Curve, x: Scale, y: Scale, keep: usize) {

@@ -44,19 +44,42 @@ pub struct Axis {
     pub label: String,
     /// Whether equal steps are equal ratios; values that are not positive are then left out.
     pub log: bool,
+    /// Whether curves are cut where they leave the range of their starts by [`DECADES`].
+    pub cut: bool,
 }
+
+/// Decades above the largest start of a curve that a cut axis shows: a training that diverges by more has
+/// nothing to tell, and would shrink the others to a line.
+pub const DECADES: f64 = 3.0;
 
 impl Axis {
     /// Axis with equal steps.
     pub fn linear(label: impl Into<String>) -> Self {
         let label = label.into();
-        Self { label, log: false }
+        Self {
+            label,
+            log: false,
+            cut: false,
+        }
     }
 
     /// Axis in decades; shows at most the 20 decades below the largest value.
     pub fn log(label: impl Into<String>) -> Self {
         let label = label.into();
-        Self { label, log: true }
+        Self {
+            label,
+            log: true,
+            cut: false,
+        }
+    }
+
+    /// The same for losses of trainings, of which some may diverge: a curve ends with an arrow where it
+    /// leaves the range of the curves' starts by three decades.
+    pub fn loss(label: impl Into<String>) -> Self {
+        Self {
+            cut: true,
+            ..Self::log(label)
+        }
     }
 }
 

@@ -46,6 +46,7 @@ mod tests {
         let y = Axis {
             label: "loss".into(),
             log,
+            cut: false,
         };
         Panel::Chart(Chart {
             x: Axis::linear("time (s)"),

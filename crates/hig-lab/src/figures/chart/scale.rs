@@ -13,6 +13,8 @@ pub struct Scale {
     pub start: f64,
     /// Pixel of the largest unit.
     pub end: f64,
+    /// Whether what lies above the range is not shown.
+    pub cut: bool,
 }
 
 impl Scale {
@@ -38,6 +40,7 @@ impl Scale {
             high: high + pad,
             start: 0.0,
             end: 1.0,
+            cut: false,
         }
     }
 
@@ -57,10 +60,16 @@ impl Scale {
         self.start + (self.end - self.start) * (unit - self.low) / (self.high - self.low)
     }
 
-    /// Where a value stands, unless it cannot be shown or lies below the range.
+    /// Where a value stands, unless it cannot be shown, or lies below the range or above a cut one.
     pub fn place(&self, value: f64) -> Option<f64> {
-        let unit = Self::unit(self.log, value).filter(|&u| u >= self.low)?;
+        let inside = |u: &f64| *u >= self.low && !(self.cut && *u > self.high);
+        let unit = Self::unit(self.log, value).filter(inside)?;
         Some(self.pixel(unit))
+    }
+
+    /// Whether a value lies above the range, or is beyond numbers.
+    pub fn is_above(&self, value: f64) -> bool {
+        !value.is_finite() || Self::unit(self.log, value).map_or(value > 0.0, |u| u > self.high)
     }
 
     /// Like `place`, but values below a log axis stand at its low end.

@@ -15,7 +15,7 @@ pub fn over_time(contest: &Contest) -> Panel {
     Panel::Chart(Chart {
         title: format!("{}: median and range of the seeds", contest.name),
         x: Axis::log("training time (s)"),
-        y: Axis::log("test loss"),
+        y: Axis::loss("test loss"),
         curves: curves.map(|(i, entry)| band(entry, &grid, i)).collect(),
         points: Vec::new(),
     })
