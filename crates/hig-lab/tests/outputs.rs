@@ -1,0 +1,89 @@
+//! Where the program writes to: files of every kind, and standard output.
+#![cfg(unix)]
+
+mod common;
+
+use common::hig;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// The program with words and paths, in a folder.
+fn output(folder: &Path, words: &str) -> Output {
+    let mut command = hig(&words.split_whitespace().collect::<Vec<_>>());
+    command.current_dir(folder).output().unwrap()
+}
+
+fn done(folder: &Path, words: &str) -> Vec<u8> {
+    let output = output(folder, words);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words}: {message}");
+    output.stdout
+}
+
+fn trained() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    done(
+        folder.path(),
+        "run toy --method adam --updates 3 --quiet --out run",
+    );
+    folder
+}
+
+#[test]
+fn a_named_file_is_written_where_its_name_leads() {
+    let folder = trained();
+    let path = |name: &str| folder.path().join(name);
+    let expected = done(folder.path(), "export run");
+    fs::write(path("target"), "old").unwrap();
+    symlink("target", path("link")).unwrap();
+    done(folder.path(), "export run --out link");
+    assert!(path("link").is_symlink());
+    assert_eq!(fs::read(path("target")).unwrap(), expected);
+
+    assert!(
+        Command::new("mkfifo")
+            .arg(path("fifo"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let fifo = path("fifo");
+    let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
+    done(folder.path(), "export run --out fifo");
+    assert_eq!(reader.join().unwrap(), expected);
+    assert!(fs::metadata(path("fifo")).unwrap().file_type().is_fifo());
+
+    for command in ["export run --out /dev/null", "report run --out /dev/null"] {
+        done(folder.path(), command);
+        let null = fs::metadata("/dev/null").unwrap().file_type();
+        assert!(null.is_char_device(), "{command} has replaced the device");
+    }
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let folder = trained();
+    let path = |name: &str| folder.path().join(name);
+    assert_eq!(
+        done(folder.path(), "export run --out -"),
+        done(folder.path(), "export run")
+    );
+    done(folder.path(), "report run --out page.html");
+    let page = done(folder.path(), "report run --out -");
+    assert_eq!(fs::read(path("page.html")).unwrap(), page);
+    let run = "run toy --method adam --updates 1 --quiet --force --out other";
+    for option in ["--save-weights", "--save-data"] {
+        done(folder.path(), &format!("{run} {option} file"));
+        let told = done(folder.path(), &format!("{run} {option} -"));
+        assert_eq!(told, fs::read(path("file")).unwrap(), "{option}");
+    }
+    assert!(!path("-").exists());
+    let both = output(
+        folder.path(),
+        &format!("{run} --save-weights - --save-data -"),
+    );
+    assert_eq!(both.status.code(), Some(2));
+}
