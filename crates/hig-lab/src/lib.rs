@@ -35,13 +35,15 @@ use commands::{
     compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
 };
 use console::{fault, interrupt, output};
-use error::Refused;
+use error::{Diverged, Interrupted, Refused};
 use std::process::ExitCode;
 
 /// Bad input, found before any work.
 const EXIT_INPUT: u8 = 2;
 /// A failure in the middle of work; what was computed is kept.
 const EXIT_FAILURE: u8 = 1;
+/// All is trained and shown, but a loss or the weights of some method did not stay finite.
+const EXIT_DIVERGED: u8 = 3;
 
 /// Does what the command line asks for; the exit code of the program.
 pub fn main() -> ExitCode {
@@ -50,7 +52,10 @@ pub fn main() -> ExitCode {
 }
 
 fn work() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return tell(&told),
+    };
     console::log::listen(cli.verbose);
     if cli.command.tells_objects() {
         output::reserve();
@@ -72,12 +77,34 @@ fn work() -> ExitCode {
     };
     match outcome {
         Ok(()) if interrupt::asked() => ExitCode::from(interrupt::EXIT_INTERRUPTED),
+        // What did not reach standard output has been told.
+        Ok(()) if output::failed() => ExitCode::from(EXIT_FAILURE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let refused = error.downcast_ref::<Refused>().is_some();
-            let code = if refused { EXIT_INPUT } else { EXIT_FAILURE };
+            let code = if error.is::<Refused>() {
+                EXIT_INPUT
+            } else if error.is::<Interrupted>() {
+                interrupt::EXIT_INTERRUPTED
+            } else if error.is::<Diverged>() {
+                EXIT_DIVERGED
+            } else {
+                EXIT_FAILURE
+            };
             console::failure(&error, code);
             ExitCode::from(code)
         }
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn tell(told: &clap::Error) -> ExitCode {
+    let printed = told.print();
+    if told.use_stderr() {
+        return ExitCode::from(EXIT_INPUT);
+    }
+    output::written(printed);
+    match output::failed() {
+        true => ExitCode::from(EXIT_FAILURE),
+        false => ExitCode::SUCCESS,
     }
 }

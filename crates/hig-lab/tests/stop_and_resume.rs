@@ -548,3 +548,64 @@ fn a_clock_that_jumps_changes_nothing() {
         assert!(seconds[seconds.len() - 1] <= took, "{seconds:?} in {took}");
     }
 }
+
+#[test]
+fn many_trainings_that_are_interrupted_say_so_by_their_exit_code() {
+    let folder = TempDir::new().unwrap();
+    for (name, arguments) in [
+        ("sweep", "sweep toy --seeds 0,1 --updates 100000000 --quiet"),
+        (
+            "study",
+            "study chapter --seeds 2 --updates 100000000 --quiet",
+        ),
+        ("reproduce", "reproduce paper --seeds 1 --scale 100 --quiet"),
+    ] {
+        for signal in ["-INT", "-TERM"] {
+            let out = folder.path().join(format!("{name}{signal}"));
+            let mut child = start(arguments, &out);
+            let clock = Instant::now();
+            // Signals are listened for before the first training.
+            while !out.join("trials").is_dir() {
+                assert!(child.try_wait().unwrap().is_none(), "{name} has ended");
+                assert!(clock.elapsed() < Duration::from_secs(60), "{name}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let kill = Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            let output = child.wait_with_output().unwrap();
+            let told = stderr(&output);
+            assert_eq!(output.status.code(), Some(130), "{name}{signal}: {told}");
+            assert!(
+                told.contains("goes on from the finished trainings") && !told.contains("error:"),
+                "{name}{signal}: {told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn going_on_leaves_the_files_of_the_user_alone() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let own = "time,value\n0,1\n3,2\n99999,3\nunfinished";
+    let mut child = start(&format!("{RUN} --checkpoint 0"), &out);
+    let method = out.join(METHODS[0]);
+    while !method.join("checkpoint.safetensors").is_file() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::create_dir_all(out.join(METHODS[1])).unwrap();
+    for method in METHODS {
+        fs::write(out.join(method).join("mine.csv"), own).unwrap();
+    }
+    let output = resume(&out, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for method in METHODS {
+        let mine = fs::read_to_string(out.join(method).join("mine.csv")).unwrap();
+        assert_eq!(mine, own, "{method}");
+    }
+}

@@ -18,10 +18,12 @@ pub struct RunOptions {
     /// What goes before the file.
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Write the initial weights, in the form that --weights reads.
+    /// Write the initial weights, in the form that --weights reads; - is standard output, where the
+    /// tables are then left out.
     #[arg(long, value_name = "FILE")]
     pub save_weights: Option<PathBuf>,
-    /// Write the training samples, in the form that --data reads.
+    /// Write the training samples, in the form that --data reads; - is standard output, where the
+    /// tables are then left out.
     #[arg(long, value_name = "FILE")]
     pub save_data: Option<PathBuf>,
     /// Write event files for TensorBoard beside the tables, while training.

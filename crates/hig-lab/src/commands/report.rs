@@ -1,6 +1,6 @@
 //! `hig report`: runs in one HTML file that needs nothing else.
 
-use crate::console::output::say;
+use crate::console::output::{self, say};
 use crate::error::Refused;
 use crate::page;
 use crate::run_folder;
@@ -15,7 +15,7 @@ pub struct ReportOptions {
     /// Folders of runs, or folders of such folders.
     #[arg(value_name = "RUN", required = true, value_hint = ValueHint::DirPath)]
     pub runs: Vec<PathBuf>,
-    /// The file that is written; one that is there is replaced.
+    /// The file that is written; one that is there is replaced, and - is standard output.
     #[arg(long, value_name = "FILE", default_value = "report.html", value_hint = ValueHint::FilePath)]
     pub out: PathBuf,
 }
@@ -34,6 +34,10 @@ pub fn report(options: &ReportOptions) -> Result<()> {
         .collect();
     let data = page::data(runs.iter().map(String::as_str), false);
     let page = page::page(&data);
+    if output::is_standard(&options.out) {
+        output::write_bytes(page.as_bytes());
+        return Ok(());
+    }
     write_whole(&options.out, page.as_bytes()).map_err(Refused::because)?;
     say!("{out}  ({} kB)", page.len().div_ceil(1000));
     Ok(())

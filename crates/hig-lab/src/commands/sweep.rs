@@ -7,15 +7,16 @@ use crate::configuration::{BudgetOptions, Config, Overrides};
 use crate::console::interrupt;
 use crate::console::output::say;
 use crate::console::table;
-use crate::error::Refused;
+use crate::error::{Interrupted, Refused};
 use crate::experiment::LARGEST_SEED;
 use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
 use crate::run_folder::folder::Folder;
 use crate::run_folder::trial::Trial;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use hig::settings::Value;
+use std::collections::BTreeSet;
 
 /// Options of `hig sweep`.
 #[derive(Debug, Args)]
@@ -80,8 +81,7 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
     }
     .run()?;
     if trials.iter().any(|t| t.len() < seeds.len()) {
-        let path = folder.path().display();
-        bail!("interrupted; the same command goes on from the finished trainings in {path}");
+        return Err(Interrupted::error(folder.path()));
     }
     let swept: Vec<&Axes> = axes.iter().filter(|axis| axis.values.len() > 1).collect();
     let shown: Vec<usize> = (0..axes.len())
@@ -127,6 +127,12 @@ impl Row<'_> {
     }
 }
 
+/// The first of some things that is among those before it.
+fn repeated<T: Ord>(things: &[T]) -> Option<&T> {
+    let mut seen = BTreeSet::new();
+    things.iter().find(|thing| !seen.insert(*thing))
+}
+
 /// Reads 1..5 or 1,2,7.
 pub fn seeds(text: &str) -> Result<Vec<u64>> {
     let parsed = match text.split_once("..") {
@@ -138,6 +144,12 @@ pub fn seeds(text: &str) -> Result<Vec<u64>> {
         },
         None => text.split(',').map(|s| s.trim().parse().ok()).collect(),
     };
+    if let Some(seed) = parsed.as_deref().and_then(repeated) {
+        let expected = format_args!("a list of different seeds; {seed} is there twice");
+        return Err(Refused::because(hig::Error::setting(
+            "seeds", text, expected,
+        )));
+    }
     match parsed {
         Some(seeds) if seeds.len() <= MOST_SEEDS && seeds.iter().all(|s| *s <= LARGEST_SEED) => {
             Ok(seeds)
@@ -167,13 +179,21 @@ fn axes(options: &SweepOptions, config: &Config) -> Result<Vec<Axes>> {
             .iter()
             .any(|s| s.name == key && matches!(s.value, Value::Counts(_)));
         let separator = if is_list { ';' } else { ',' };
-        axes.push(Axes {
-            key: key.trim().to_owned(),
-            values: values
-                .split(separator)
-                .map(|v| v.trim().to_owned())
-                .collect(),
-        });
+        let values = values.split(separator).map(|v| v.trim().to_owned());
+        let values: Vec<String> = values.collect();
+        if let Some(value) = repeated(&values) {
+            return Err(Refused::because(format_args!(
+                "--set {assignment}: expected each value once; {value} is there twice"
+            )));
+        }
+        let key = key.trim().to_owned();
+        axes.push(Axes { key, values });
+    }
+    let keys: Vec<&str> = axes.iter().map(|axis| axis.key.as_str()).collect();
+    if let Some(key) = repeated(&keys) {
+        return Err(Refused::because(format_args!(
+            "--set {key}: it is there twice; expected all its values in one, as in {key}=A,B"
+        )));
     }
     Ok(axes)
 }
@@ -184,6 +204,10 @@ fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> R
     let asked = [&options.methods[..], config.methods(), &usual];
     let methods = asked.into_iter().find(|names| !names.is_empty());
     let methods = methods.unwrap_or_default();
+    if let Some(method) = repeated(methods) {
+        let message = format_args!("method `{method}` is named twice");
+        return Err(Refused::because(message));
+    }
     let counts = axes.iter().map(|axis| axis.values.len());
     let count = counts.fold(methods.len(), usize::saturating_mul);
     if count > MOST_CASES {

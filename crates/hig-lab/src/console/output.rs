@@ -4,14 +4,31 @@
 use crate::console::terminal::aside;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether standard output is kept for JSON objects.
 static RESERVED: AtomicBool = AtomicBool::new(false);
 
+/// Whether standard output is kept for a file.
+static FILE: AtomicBool = AtomicBool::new(false);
+
+/// Whether something did not reach standard output, though its reader was there.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether something did not reach standard output, as where it is a file on a full disk.
+pub fn failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
+}
+
 /// Keeps standard output for JSON objects; all other text is dropped.
 pub fn reserve() {
     RESERVED.store(true, Ordering::Relaxed);
+}
+
+/// Keeps standard output for a file, which [`write_bytes`] writes; all text is dropped.
+pub fn reserve_for_file() {
+    FILE.store(true, Ordering::Relaxed);
 }
 
 /// Whether it is kept for them.
@@ -21,7 +38,7 @@ pub fn reserved() -> bool {
 
 /// Writes to standard output.
 pub fn write(text: Arguments<'_>) {
-    if !reserved() {
+    if !reserved() && !FILE.load(Ordering::Relaxed) {
         write_object(text);
     }
 }
@@ -29,10 +46,26 @@ pub fn write(text: Arguments<'_>) {
 /// Writes a JSON object to standard output.
 pub fn write_object(text: Arguments<'_>) {
     // One write a line, so that lines of several threads do not mix.
-    let text = text.to_string();
-    match std::io::stdout().write_all(text.as_bytes()) {
+    write_bytes(text.to_string().as_bytes());
+}
+
+/// Whether a file that a user names is standard output.
+pub fn is_standard(path: &Path) -> bool {
+    path == Path::new("-") || path == Path::new("/dev/stdout")
+}
+
+/// Writes a file to standard output.
+pub fn write_bytes(bytes: &[u8]) {
+    written(std::io::stdout().write_all(bytes));
+}
+
+/// Notes what became of something that is written to standard output.
+pub fn written(result: std::io::Result<()>) {
+    match result.and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            note!("error: standard output: {error}");
+            if !FAILED.swap(true, Ordering::Relaxed) {
+                note!("error: standard output: {error}");
+            }
         }
         _ => {}
     }

@@ -7,4 +7,4 @@ mod whole;
 
 pub use state::{Exchange, SavedState};
 pub use tensors::{Precision, Tensor, Tensors};
-pub use whole::write_whole;
+pub use whole::{WholeFile, write_whole};

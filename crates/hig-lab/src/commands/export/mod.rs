@@ -8,8 +8,8 @@ use crate::error::Refused;
 use crate::run_folder::{Run, read_all};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum, ValueHint};
+use hig::files::WholeFile;
 use point::{NAMES, Point, points};
-use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub struct ExportOptions {
     /// Form of the table.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     pub format: Format,
-    /// The file that is written; one that is there is replaced [default: standard output].
+    /// The file that is written; one that is there is replaced, and - is standard output [default: -].
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
 }
@@ -38,7 +38,7 @@ pub enum Format {
 
 /// Runs the command.
 pub fn export(options: &ExportOptions) -> Result<()> {
-    let Some(out) = &options.out else {
+    let Some(out) = options.out.as_ref().filter(|out| !output::is_standard(out)) else {
         if options.format == Format::Arrow && io::stdout().is_terminal() {
             return Err(Refused::because(
                 "--format arrow: its bytes are not for a terminal; name a file with --out",
@@ -80,21 +80,13 @@ impl<W: Write> Write for Patient<W> {
     }
 }
 
-/// Writes under another name first, so that the file is whole or not there.
 fn write_file(runs: &[Run], format: Format, out: &Path) -> Result<()> {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let temporary = out.with_file_name(name);
-    let file = File::create(&temporary)
+    let file = WholeFile::create(out)
         .map_err(|e| Refused::because(format_args!("--out {}: {e}", out.display())))?;
     let mut file = BufWriter::new(file);
-    let written = write(runs, format, &mut file)
-        .and_then(|()| Ok(file.into_inner()?.sync_all()?))
-        .and_then(|()| Ok(fs::rename(&temporary, out)?));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.with_context(|| format!("{}", out.display()))
+    write(runs, format, &mut file)
+        .and_then(|()| Ok(file.into_inner()?.finish()?))
+        .with_context(|| format!("{}", out.display()))
 }
 
 fn write(runs: &[Run], format: Format, to: &mut dyn Write) -> Result<()> {

@@ -5,17 +5,21 @@ mod tables;
 use crate::commands::options::{RunOptions, use_threads};
 use crate::console::output::{self, say};
 use crate::console::{Reporting, interrupt};
-use crate::error::Refused;
+use crate::error::{Diverged, Refused};
 use crate::experiment::{Experiment, Finished, Work};
 use crate::figures;
 use crate::run_folder::folder::Folder;
+use crate::run_folder::outcome::Reason;
 use crate::run_folder::provenance::{self, Provenance};
 use crate::run_folder::{config, given, summary};
 use anyhow::{Result, bail};
+use hig::files::{Precision, Tensors};
+use hig::network::tensors_of;
 use std::path::Path;
 
 /// Runs the command.
 pub fn run(options: &RunOptions) -> Result<()> {
+    keep_output(options)?;
     use_threads(options.output.threads)?;
     let interval = options.checkpoint.interval()?;
     let experiment = Experiment::new(&options.system, &options.overrides)?;
@@ -63,8 +67,16 @@ pub fn finish(work: &Work<'_>) -> Result<()> {
             "interrupted; `hig resume {}` goes on",
             folder.path().display()
         );
+        return Ok(());
     }
-    Ok(())
+    let diverged = finished
+        .iter()
+        .filter(|f| f.outcome.reason == Reason::Diverged);
+    let diverged: Vec<String> = diverged.map(|f| f.name.clone()).collect();
+    match diverged.is_empty() {
+        true => Ok(()),
+        false => Err(Diverged::error(diverged)),
+    }
 }
 
 fn draw(
@@ -83,11 +95,40 @@ fn draw(
 fn save(experiment: &Experiment, options: &RunOptions) -> Result<()> {
     let problem = &experiment.problem;
     if let Some(path) = &options.save_weights {
-        let written = problem.save_parameters(&experiment.weights, path);
-        written.map_err(Refused::because)?;
+        let weights = tensors_of(&problem.parameters(), &experiment.weights);
+        write_given(&weights, path)?;
     }
     if let Some(path) = &options.save_data {
-        problem.train.save(path).map_err(Refused::because)?;
+        write_given(&problem.train.to_tensors(), path)?;
+    }
+    Ok(())
+}
+
+fn write_given(tensors: &Tensors, path: &Path) -> Result<()> {
+    if output::is_standard(path) {
+        output::write_bytes(
+            &tensors
+                .to_bytes(Precision::Double)
+                .map_err(Refused::because)?,
+        );
+        return Ok(());
+    }
+    tensors.save(path).map_err(Refused::because)
+}
+
+/// Standard output takes one thing.
+fn keep_output(options: &RunOptions) -> Result<()> {
+    let files = [&options.save_weights, &options.save_data];
+    let files = files.into_iter().flatten();
+    let files = files.filter(|path| output::is_standard(path)).count();
+    if files + usize::from(options.output.console.json) > 1 {
+        return Err(Refused::because(
+            "standard output takes one of --json, --save-weights - and --save-data -; name files for the \
+             others",
+        ));
+    }
+    if files > 0 {
+        output::reserve_for_file();
     }
     Ok(())
 }

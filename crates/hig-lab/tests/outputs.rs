@@ -1,0 +1,168 @@
+//! Where the program writes to: files of every kind, and standard output.
+#![cfg(unix)]
+
+mod common;
+
+use common::hig;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// The program with words and paths, in a folder.
+fn output(folder: &Path, words: &str) -> Output {
+    let mut command = hig(&words.split_whitespace().collect::<Vec<_>>());
+    command.current_dir(folder).output().unwrap()
+}
+
+fn done(folder: &Path, words: &str) -> Vec<u8> {
+    let output = output(folder, words);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words}: {message}");
+    output.stdout
+}
+
+fn trained() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    done(
+        folder.path(),
+        "run toy --method adam --updates 3 --quiet --out run",
+    );
+    folder
+}
+
+#[test]
+fn a_named_file_is_written_where_its_name_leads() {
+    let folder = trained();
+    let path = |name: &str| folder.path().join(name);
+    let expected = done(folder.path(), "export run");
+    fs::write(path("target"), "old").unwrap();
+    symlink("target", path("link")).unwrap();
+    done(folder.path(), "export run --out link");
+    assert!(path("link").is_symlink());
+    assert_eq!(fs::read(path("target")).unwrap(), expected);
+
+    assert!(
+        Command::new("mkfifo")
+            .arg(path("fifo"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let fifo = path("fifo");
+    let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
+    done(folder.path(), "export run --out fifo");
+    assert_eq!(reader.join().unwrap(), expected);
+    assert!(fs::metadata(path("fifo")).unwrap().file_type().is_fifo());
+
+    for command in ["export run --out /dev/null", "report run --out /dev/null"] {
+        done(folder.path(), command);
+        let null = fs::metadata("/dev/null").unwrap().file_type();
+        assert!(null.is_char_device(), "{command} has replaced the device");
+    }
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let folder = trained();
+    let path = |name: &str| folder.path().join(name);
+    assert_eq!(
+        done(folder.path(), "export run --out -"),
+        done(folder.path(), "export run")
+    );
+    done(folder.path(), "report run --out page.html");
+    let page = done(folder.path(), "report run --out -");
+    assert_eq!(fs::read(path("page.html")).unwrap(), page);
+    let run = "run toy --method adam --updates 1 --quiet --force --out other";
+    for option in ["--save-weights", "--save-data"] {
+        done(folder.path(), &format!("{run} {option} file"));
+        let told = done(folder.path(), &format!("{run} {option} -"));
+        assert_eq!(told, fs::read(path("file")).unwrap(), "{option}");
+    }
+    assert!(!path("-").exists());
+    let both = output(
+        folder.path(),
+        &format!("{run} --save-weights - --save-data -"),
+    );
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_standard_output_is_told_in_one_line() {
+    let folder = trained();
+    for words in [
+        "list",
+        "list --json",
+        "init toy",
+        "init --schema",
+        "man",
+        "completions bash",
+        "compare run",
+        "compare run --csv",
+        "compare run --json",
+        "export run",
+        "report run --out -",
+        "run toy --method adam --updates 1 --quiet --force --out other",
+        "--help",
+        "run --help",
+        "--version",
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(assert_cmd::cargo::cargo_bin("hig"))
+            .args(words.split_whitespace())
+            .current_dir(folder.path())
+            .stdout(full)
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}: {message}");
+        assert_eq!(message.lines().count(), 1, "{words}: {message}");
+        assert!(message.contains("No space left"), "{words}: {message}");
+    }
+    assert!(folder.path().join("other/summary.csv").is_file());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn paths_that_are_not_utf8_work_and_other_words_are_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = TempDir::new().unwrap();
+    let run = |words: &str, code: i32| {
+        // Here ? stands for a byte that no UTF-8 has.
+        let words = words.split_whitespace().map(|word| {
+            let bytes = word
+                .bytes()
+                .map(|byte| if byte == b'?' { 0xff } else { byte });
+            bytes.collect::<Vec<u8>>()
+        });
+        let words: Vec<Vec<u8>> = words.collect();
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("hig"));
+        command.args(words.iter().map(|word| OsStr::from_bytes(word)));
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {message}");
+    };
+    run(
+        "run toy --method adam --updates 3 --quiet --out ?run --save-weights w? --save-data d?",
+        0,
+    );
+    run(
+        "run toy --method adam --updates 3 --quiet --out given? --weights w? --data d?",
+        0,
+    );
+    run("resume given? --updates 5 --quiet", 0);
+    run("compare ?run given?", 0);
+    run("export ?run --out table?", 0);
+    run("report ?run --out page?", 0);
+    run("man --out man?", 0);
+    run("sweep toy --updates 2 --seeds 1 --quiet --out sweep?", 0);
+    run("run toy? --quiet", 2);
+    run("run toy --method hig? --quiet", 2);
+    run("run toy --set ?=1 --quiet", 2);
+    run("compare missing?", 2);
+    run("sweep toy --seeds ? --quiet", 2);
+    run("?", 2);
+}
