@@ -1,0 +1,74 @@
+"""Whatever ends or disturbs a training from Python loses nothing and is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hig
+
+
+class Throw:
+    """Where a ball lands and how high it flies; ``before`` is called before every simulation."""
+
+    def __init__(self, before=None):
+        self.before = before
+
+    def simulate(self, state, control):
+        if self.before is not None:
+            self.before()
+        flight = 2.0 * control[:, 1] / 9.81
+        landing = (control[:, 0] + state[:, 0]) * flight
+        return np.stack([landing, control[:, 1] ** 2 / 19.62], axis=1)
+
+    def jacobian(self, state, control):
+        j = np.zeros((len(control), 2, 2))
+        j[:, 0, 0] = 2.0 * control[:, 1] / 9.81
+        j[:, 0, 1] = 2.0 * (control[:, 0] + state[:, 0]) / 9.81
+        j[:, 1, 1] = control[:, 1] / 9.81
+        return j
+
+
+def throws(samples=64):
+    random = np.random.default_rng(0)
+    wind = random.uniform(-1, 1, size=(samples, 1))
+    goal = np.stack([random.uniform(1, 5, samples), random.uniform(0.5, 2, samples)], axis=1)
+    return hig.Dataset(np.hstack([wind, goal]), goal, wind)
+
+
+def problem(before=None, samples=64):
+    return hig.Problem(hig.networks.mlp([3, 8, 2]), Throw(before), throws(samples))
+
+
+class FailAt:
+    """Raises at one of its calls."""
+
+    def __init__(self, call, error):
+        self.left, self.error = call, error
+
+    def __call__(self):
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+
+
+@pytest.mark.parametrize("method", ["hig", "adam", "adaptive-hig", "gn-line-search", "lbfgs"])
+@pytest.mark.parametrize("call", [60, 61, 62, 63, 64])
+def test_a_training_goes_on_from_before_the_exception_of_a_simulator(tmp_path, method, call):
+    settings = {"updates": 40, "batch": 16, "evaluate_every": 3, "checkpoint_every": 1e9}
+    path = tmp_path / "kept.safetensors"
+    error = ZeroDivisionError("the solver broke down")
+    whole = hig.train(problem(), method, **settings)
+    with pytest.raises(hig.TrainingStopped) as stopped:
+        hig.train(problem(FailAt(call, error)), method, checkpoint=path, **settings)
+    assert stopped.value.__cause__ is error
+    done = stopped.value.result.updates
+    assert 0 < done < 40
+    told = []
+    second = hig.train(problem(), method, checkpoint=path, callbacks=told.append, **settings)
+    assert np.array_equal(second.weights, whole.weights)
+    assert second.test_loss == whole.test_loss
+    # From the last update on, and with every evaluation since.
+    assert done - 3 < told[0].update <= done + 3
+    since = whole.history.update >= told[0].update
+    assert np.array_equal(second.history.test_loss, whole.history.test_loss[since])
