@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import hig
+
+HERE = Path(__file__).parent
 
 
 class Throw:
@@ -72,3 +79,50 @@ def test_a_training_goes_on_from_before_the_exception_of_a_simulator(tmp_path, m
     assert done - 3 < told[0].update <= done + 3
     since = whole.history.update >= told[0].update
     assert np.array_equal(second.history.test_loss, whole.history.test_loss[since])
+
+
+NESTED = """
+import sys, threading
+import numpy as np
+import hig
+from test_failures import problem, throws
+
+def step():
+    inner = hig.spectral_step(np.random.default_rng(0).normal(size=(300, 400)), np.ones(300))
+    assert np.isfinite(inner).all()
+
+def nested():
+    hig.train(problem(samples=16), "hig", updates=1, batch=8)
+    step()
+
+def elsewhere():
+    thread = threading.Thread(target=nested)
+    thread.start()
+    thread.join()
+
+def train(before):
+    return hig.train(problem(before, samples=16), "hig", updates=2, batch=8)
+
+what = sys.argv[1]
+if what == "threads":
+    threads = [threading.Thread(target=train, args=(nested,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+else:
+    train({"step": step, "nested": nested, "elsewhere": elsewhere}[what])
+problem(step, samples=16).loss(problem().initial_weights())
+print("done")
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("what", ["step", "nested", "elsewhere", "threads"])
+def test_a_simulator_may_call_hig(what, threads):
+    environment = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONPATH": str(HERE)}
+    program = [sys.executable, "-c", NESTED, what]
+    ended = subprocess.run(
+        program, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == "done\n", ended.stderr

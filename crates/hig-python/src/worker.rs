@@ -5,6 +5,7 @@
 //! is obeyed, and it runs the calls into Python that the work needs, so that a simulator or callback
 //! finds itself on the thread (and in the contexts) of its user.
 
+use crate::pools::Pool;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use std::any::Any;
@@ -133,10 +134,11 @@ impl Worker {
     ) -> PyResult<Finished<R>> {
         let ending = self.caller.ending.clone();
         let done = self.caller.events.clone();
+        let pool = Pool::take()?;
         let thread = std::thread::spawn(move || {
             // Told also where the work panics.
             let _told = Told(done);
-            work()
+            pool.run(work)
         });
         let (mut raised, mut patience) = (None, None::<Instant>);
         let mut looked = Instant::now();
