@@ -126,3 +126,52 @@ def test_a_simulator_may_call_hig(what, threads):
         program, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.stdout == "done\n", ended.stderr
+
+
+FORKED = """
+import os, sys, time
+import numpy as np
+import hig
+from test_failures import problem
+
+CALLS = {
+    "step": lambda: hig.spectral_step(np.eye(4), np.ones(4)),
+    "gram": lambda: hig.gram_step(np.eye(4), np.ones(4)),
+    "inverse": lambda: hig.half_inverse(np.eye(4)),
+    "system": lambda: hig.systems.Toy(samples=16, test_samples=4).problem(0),
+    "own": lambda: hig.train(problem(), "hig", updates=2, batch=8),
+}
+call, computed = CALLS[sys.argv[1]], sys.argv[2] == "computed"
+if computed:
+    call()
+child = os.fork()
+if child == 0:
+    try:
+        call()
+    except RuntimeError as error:
+        os._exit(7 if "forked" in str(error) and "spawn" in str(error) else 8)
+    os._exit(0)
+until = time.monotonic() + 20
+while time.monotonic() < until:
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        print(os.waitstatus_to_exitcode(status))
+        break
+    time.sleep(0.02)
+else:
+    os.kill(child, 9)
+    print("never returned")
+call()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("call", ["step", "gram", "inverse", "system", "own"])
+@pytest.mark.parametrize(("computed", "ending"), [("computed", "7"), ("fresh", "0")])
+def test_a_forked_child_is_told_at_once(call, computed, ending):
+    program = [sys.executable, "-W", "ignore", "-c", FORKED, call, computed]
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    ended = subprocess.run(
+        program, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == f"{ending}\n" and ended.returncode == 0, ended.stderr

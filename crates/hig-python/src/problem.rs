@@ -5,7 +5,7 @@ use crate::errors::raise;
 use crate::network::Network;
 use crate::settings::{Assignments, system};
 use crate::simulator::PythonSimulator;
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 use hig::files::Tensors;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss, SquaredError};
@@ -167,7 +167,7 @@ impl Problem {
         test: Option<Samples<'_>>,
     ) -> PyResult<Self> {
         let system = system(name, &settings)?;
-        let mut problem = py.detach(|| system.problem(seed));
+        let mut problem = worker::detached(py, || system.problem(seed))?;
         if let Some(samples) = train {
             problem = problem.with_samples(dataset(&samples)?);
         }
@@ -274,7 +274,7 @@ impl Problem {
         let (parameters, input) = (self.parameters(&parameters)?, matrix(&input)?);
         let (network, _) = self.network()?;
         expect_width("input", &input, network.inputs())?;
-        let output = py.detach(|| network.predict(&parameters, input.as_ref()));
+        let output = worker::detached(py, || network.predict(&parameters, input.as_ref()))?;
         by_rows(py, output.as_ref())
     }
 

@@ -5,7 +5,7 @@
 //! is obeyed, and it runs the calls into Python that the work needs, so that a simulator or callback
 //! finds itself on the thread (and in the contexts) of its user.
 
-use crate::pools::Pool;
+use crate::pools::{Pool, check_process};
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use std::any::Any;
@@ -196,6 +196,15 @@ fn panicked(payload: Box<dyn Any + Send>) -> PyErr {
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("no message");
     PyRuntimeError::new_err(format!("a fault inside hig, please report it: {text}"))
+}
+
+/// Short work without calls into Python and without the interpreter lock, which may borrow.
+///
+/// # Errors
+/// A process that cannot compute.
+pub fn detached<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> PyResult<R> {
+    check_process()?;
+    Ok(py.detach(work))
 }
 
 /// Work without calls into Python; Ctrl-C leaves it behind.
