@@ -49,8 +49,10 @@ class Problem:
         seed: int,
         train: Dataset | None = None,
         test: Dataset | None = None,
+        memory_limit: float = 8.0,
     ) -> Problem:
-        """The problem of a system of the library, by its name and settings."""
+        """The problem of a system of the library, by its name and settings, of which samples and
+        parameters may take ``memory_limit`` (GiB)."""
         problem = cls.__new__(cls)
         problem._adapter = None  # type: ignore[assignment]
         problem._compiled = _hig.Problem.system(
@@ -59,6 +61,7 @@ class Problem:
             seed,
             None if train is None else train._arrays(),
             None if test is None else test._arrays(),
+            memory_limit,
         )
         return problem
 
@@ -81,9 +84,10 @@ class Problem:
         """Names and shapes of the arrays that the flat weights consist of, in order."""
         return {name: tuple(shape) for name, shape in self._compiled.views}
 
-    def initial_weights(self, seed: int = 0) -> Array:
-        """Random weights (p,) by the network's initializer."""
-        return self._compiled.initial_parameters(seed)
+    def initial_weights(self, seed: int = 0, *, memory_limit: float = 8.0) -> Array:
+        """Random weights (p,) by the network's initializer; more than ``memory_limit`` (GiB) of them raise
+        ``MemoryError``."""
+        return self._compiled.initial_parameters(seed, memory_limit)
 
     def predict(self, weights: ArrayLike, input: ArrayLike) -> Array:
         """Output of the network (samples, control) for inputs (samples, inputs)."""

@@ -108,10 +108,13 @@ def train(
             updates, epochs, seconds = problem.budget
         if data is not None:
             how = _with_given_samples(how)
-        problem = problem.problem(seed, train=data, test=test_data)
+        problem = problem.problem(seed, train=data, test=test_data, memory_limit=how.memory_limit)
     elif data is not None or test_data is not None:
         raise ValueError("data belong into the Problem; only a system's own can be replaced")
-    start = problem.initial_weights(seed) if weights is None else double("weights", weights, 1)
+    if weights is None:
+        start = problem.initial_weights(seed, memory_limit=how.memory_limit)
+    else:
+        start = double("weights", weights, 1)
     budget = (updates, epochs, seconds)
     listeners = [callbacks] if callable(callbacks) else list(callbacks)
     if problem._adapter is not None:

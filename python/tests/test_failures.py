@@ -175,3 +175,55 @@ def test_a_forked_child_is_told_at_once(call, computed, ending):
         program, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.stdout == f"{ending}\n" and ended.returncode == 0, ended.stderr
+
+
+HUGE = """
+import hig
+from test_failures import Throw, throws
+
+def own():
+    network = hig.networks.mlp([3, 10**6, 10**6, 2])
+    return hig.train(hig.Problem(network, Throw(), throws()), "hig", updates=1, batch=8)
+
+small = {"samples": 8, "test_samples": 8}
+for make in [
+    lambda: hig.train(hig.systems.Toy(**small, hidden=[10**6, 10**6]), "hig", updates=1, batch=8),
+    lambda: hig.systems.Toy(**small, hidden=[10**6, 10**6]).problem(),
+    lambda: hig.train(hig.systems.Toy(samples=10**15), "hig", updates=1),
+    lambda: hig.systems.Toy(test_samples=10**15).problem(0),
+    lambda: hig.train(hig.systems.Toy(), "hig", updates=1, memory_limit=1e-9),
+    own,
+    lambda: hig.networks.mlp([10**10, 10**10]),
+]:
+    try:
+        make()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_sizes_that_no_memory_holds_are_refused_by_name():
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    ended = subprocess.run(
+        [sys.executable, "-c", HUGE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    expected = ["ValueError hidden = 1000000,1000000"] * 2
+    expected += [
+        "ValueError samples = 1000000000000000",
+        "ValueError test_samples = 1000000000000000",
+    ]
+    expected += [
+        "ValueError ",
+        "MemoryError the parameters of the network",
+        "ValueError network = ",
+    ]
+    told = ended.stdout.splitlines()
+    assert len(told) == len(expected), ended.stdout
+    for line, start in zip(told, expected):
+        assert line.startswith(start), ended.stdout

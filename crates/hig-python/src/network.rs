@@ -1,6 +1,6 @@
 //! Networks by their architecture.
 
-use crate::errors::raise;
+use crate::errors::{guarded, raise};
 use hig::network::{Activation, Boundary, Grid, Initializer, Network as Layers};
 use hig::{Error, Result};
 use pyo3::prelude::*;
@@ -63,7 +63,17 @@ impl Network {
             activation: activation.parse()?,
             initializer: initializer.parse()?,
         };
-        network.build().map(|_| network)
+        let numbers = network.build()?.size();
+        // Further on counts are whole numbers, and lengths of arrays.
+        const MOST: f64 = (1_u64 << 53) as f64;
+        match numbers <= MOST {
+            true => Ok(network),
+            false => Err(Error::setting(
+                "network",
+                format_args!("one of {numbers:.1e} parameters"),
+                "smaller: no memory holds these",
+            )),
+        }
     }
 }
 
@@ -96,7 +106,7 @@ impl Network {
             }
             Self::new(Architecture::Mlp { widths }, activation, initializer)
         };
-        make().map_err(raise)
+        guarded(make)?.map_err(raise)
     }
 
     /// A residual network on a grid.
@@ -118,7 +128,7 @@ impl Network {
             };
             Self::new(architecture, activation, initializer)
         };
-        make().map_err(raise)
+        guarded(make)?.map_err(raise)
     }
 
     /// A U-Net on a grid.
@@ -140,7 +150,7 @@ impl Network {
             };
             Self::new(architecture, activation, initializer)
         };
-        make().map_err(raise)
+        guarded(make)?.map_err(raise)
     }
 
     #[getter]
