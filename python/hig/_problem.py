@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -27,6 +28,8 @@ class Problem:
     loss : from :mod:`hig.losses`; Σ (y - ŷ)² without
     """
 
+    _parts: tuple[Any, ...]
+
     def __init__(
         self,
         network: Network,
@@ -39,6 +42,7 @@ class Problem:
         self._adapter = Adapter(simulator, train.target.shape[1])
         name, weights = (loss or SquaredError())._told()
         samples = train._arrays(), test._arrays()
+        self._parts = network, loss
         self._compiled = _hig.Problem.own(network, self._adapter, name, weights, *samples)
 
     @classmethod
@@ -55,6 +59,7 @@ class Problem:
         parameters may take ``memory_limit`` (GiB)."""
         problem = cls.__new__(cls)
         problem._adapter = None  # type: ignore[assignment]
+        problem._parts = name, assignments, seed, train, test, memory_limit
         problem._compiled = _hig.Problem.system(
             name,
             assignments,
@@ -64,6 +69,14 @@ class Problem:
             memory_limit,
         )
         return problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made again from its parts: what is compiled is not copied.
+        if self._adapter is None:
+            return Problem.of_system, self._parts
+        network, loss = self._parts
+        simulator = self._adapter.simulator
+        return Problem, (network, simulator, self.train, self.test, loss)
 
     @property
     def train(self) -> Dataset:

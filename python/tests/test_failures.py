@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import copy
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -227,3 +231,87 @@ def test_sizes_that_no_memory_holds_are_refused_by_name():
     assert len(told) == len(expected), ended.stdout
     for line, start in zip(told, expected):
         assert line.startswith(start), ended.stdout
+
+
+NETWORKS = [
+    hig.networks.mlp([3, 8, 2], "sine", "he"),
+    hig.networks.resnet((1, 4, 4), [2, 3], 2, "periodic", "gelu", "lecun"),
+    hig.networks.unet((1, 4, 4), [2, 3]),
+]
+
+
+def pickled(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+COPIES = pytest.mark.parametrize("copied", [pickled, copy.copy, copy.deepcopy])
+
+
+@COPIES
+@pytest.mark.parametrize("network", NETWORKS)
+def test_networks_are_copied_and_compared(copied, network):
+    assert copied(network) == network and hash(copied(network)) == hash(network)
+    assert copied(network).parameter_count == network.parameter_count
+    assert [copied(network) == other for other in NETWORKS].count(True) == 1
+
+
+@COPIES
+def test_values_are_copied_and_compared(copied):
+    for value in [throws(), hig.methods.HalfInverse(cutoff=1e-3), hig.Training(batch=7)]:
+        assert copied(value) == value and hash(copied(value)) == hash(value)
+    assert copied(hig.systems.Toy(samples=9)) == hig.systems.Toy(samples=9)
+    assert throws(8) != throws(9) and throws(8) != 1
+
+
+@COPIES
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: hig.Problem(
+            NETWORKS[0], Throw(), throws(), throws(9), hig.losses.SquaredError(0.5, [1.0, 100.0])
+        ),
+        lambda: hig.systems.Toy(samples=32, test_samples=8).problem(3),
+        lambda: hig.systems.LinearOscillators(samples=16).problem(test=ones()),
+    ],
+)
+def test_problems_and_results_are_copied(copied, made):
+    problem = made()
+    weights = problem.initial_weights(1)
+    assert copied(problem).loss(weights) == problem.loss(weights)
+    assert copied(problem).train == problem.train and copied(problem).test == problem.test
+    result = hig.train(problem, "hig", updates=3, batch=8)
+    other = copied(result)
+    assert np.array_equal(other.weights, result.weights)
+    assert np.array_equal(other.history.test_loss, result.history.test_loss)
+    assert other.method == result.method and repr(other) == repr(result)
+    assert other.problem.loss(other.weights) == pytest.approx((result.train_loss, result.test_loss))
+
+
+def ones():
+    return hig.Dataset(np.ones((5, 4)), np.ones((5, 4)))
+
+
+@COPIES
+def test_exceptions_keep_their_result(copied):
+    result = hig.train(problem(), "hig", updates=1, batch=8)
+    for error in [hig.TrainingStopped("loss is nan", result), hig.TrainingInterrupted(result)]:
+        other = copied(error)
+        assert type(other) is type(error) and str(other) == str(error)
+        assert np.array_equal(other.result.weights, result.weights)
+
+
+def trained_elsewhere(learning_rate):
+    method = hig.methods.Sgd(learning_rate=learning_rate)
+    return hig.train(hig.systems.Toy(samples=32, test_samples=8), method, updates=20, batch=8)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_results_and_errors_cross_processes(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("there is none")
+    context = multiprocessing.get_context(method)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(trained_elsewhere, 1e-3).result(60).updates == 20
+        with pytest.raises(hig.TrainingStopped, match="finite|loss is") as stopped:
+            pool.submit(trained_elsewhere, 1e250).result(60)
+    assert np.isfinite(stopped.value.result.weights).all()
