@@ -28,7 +28,7 @@ class System(Settings):
         """Data and network for a seed; given samples take the place of the system's own.
 
         Settings with which samples and parameters would take more than ``memory_limit`` (GiB) raise
-        ``ValueError``.
+        ``MemoryError``.
         """
         return Problem.of_system(self.name, self._assignments(), seed, train, test, memory_limit)
 

@@ -12,7 +12,7 @@ use hig::loss::{Infidelity, Loss, SquaredError};
 use hig::network::{Network as Layers, ParameterView, parameters_from, tensors_of};
 use hig::objective::ThroughPhysics;
 use hig::physics::Widths;
-use hig::systems::check_memory;
+use hig::systems::{check_memory, size};
 use hig::{Dataset, Error};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
@@ -182,7 +182,10 @@ impl Problem {
         memory_limit: f64,
     ) -> PyResult<Self> {
         let system = system(name, &settings)?;
-        check_memory(system.as_ref(), memory_limit).map_err(raise)?;
+        size(system.as_ref()).map_err(raise)?;
+        check_memory(system.as_ref(), memory_limit).map_err(|error| {
+            PyMemoryError::new_err(format!("{name} needs more than memory_limit: {error}"))
+        })?;
         let mut problem = worker::detached(py, || system.problem(seed))?;
         if let Some(samples) = train {
             problem = problem.with_samples(dataset(&samples)?);
