@@ -101,6 +101,8 @@ def train(
         failed; its ``result`` holds everything until then.
     TrainingInterrupted
         Ctrl-C, likewise with its ``result``. It is a ``KeyboardInterrupt``.
+    SystemExit, asyncio.CancelledError, GeneratorExit
+        As they are, where a simulator or callback raises them.
     """
     chosen, how = _chosen(problem, method, training, settings)
     if isinstance(problem, System):
@@ -138,6 +140,9 @@ def train(
     result = Result._of(left, problem, chosen, how, seed)
     if isinstance(raised, KeyboardInterrupt):
         raise TrainingInterrupted(result) from raised
+    if raised is not None and not isinstance(raised, Exception):
+        # SystemExit, CancelledError, GeneratorExit: whoever waits for one knows it by its type.
+        raise raised
     if raised is not None:
         message = f"{type(raised).__name__} after update {result.updates}: {raised}"
         raise TrainingStopped(message, result) from raised

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import copy
 import multiprocessing
@@ -312,3 +313,25 @@ def test_results_and_errors_cross_processes(method):
         with pytest.raises(hig.TrainingStopped, match="finite|loss is") as stopped:
             pool.submit(trained_elsewhere, 1e250).result(60)
     assert np.isfinite(stopped.value.result.weights).all()
+
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("where", ["simulator", "callback"])
+def test_what_ends_programs_and_tasks_passes_as_it_is(where, error):
+    fail = FailAt(5, error)
+    with pytest.raises(type(error)) as raised:
+        if where == "simulator":
+            hig.train(problem(fail), "hig", updates=9, batch=8)
+        else:
+            hig.train(problem(), "hig", updates=9, batch=8, callbacks=lambda _: fail())
+    if isinstance(error, KeyboardInterrupt):
+        assert raised.value.result.updates < 9 and raised.value.__cause__ is error
+    else:
+        assert raised.value is error
+    with pytest.raises(type(error)):
+        problem(FailAt(1, error)).loss(problem().initial_weights())
