@@ -335,3 +335,44 @@ def test_what_ends_programs_and_tasks_passes_as_it_is(where, error):
         assert raised.value is error
     with pytest.raises(type(error)):
         problem(FailAt(1, error)).loss(problem().initial_weights())
+
+
+
+class Closed:
+    """A standard error that was closed."""
+
+    closed = True
+
+    def isatty(self):
+        raise ValueError("I/O operation on closed file")
+
+    def write(self, text):
+        raise ValueError("I/O operation on closed file")
+
+
+class Bare:
+    """Something that can be written to and no more."""
+
+    def write(self, text):
+        return len(text)
+
+
+@pytest.mark.parametrize("stderr", [None, Closed(), Bare()])
+@pytest.mark.parametrize("progress", [None, True, False])
+def test_a_training_needs_no_standard_error(monkeypatch, stderr, progress):
+    monkeypatch.setattr(sys, "stderr", stderr)
+    result = hig.train(problem(), "hig", updates=3, batch=8, progress=progress)
+    monkeypatch.undo()
+    assert result.updates == 3
+
+
+def test_a_program_without_standard_error_trains():
+    program = (
+        "import hig; print(hig.train(hig.systems.Toy(samples=32, test_samples=8), 'hig',"
+        " updates=2, batch=8, progress=True).updates)"
+    )
+    command = f'"{sys.executable}" -c "{program}" 2>&-'
+    ended = subprocess.run(
+        command, shell=True, stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == "2\n" and ended.returncode == 0
