@@ -45,6 +45,9 @@ def text(value: object) -> str:
         return repr(float(value))
     if isinstance(value, str):
         return value
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        # A scalar of NumPy, JAX or PyTorch.
+        return text(value.item())
     if isinstance(value, Iterable):
         return ",".join(text(part) for part in value)
     return str(value)

@@ -315,7 +315,6 @@ def test_results_and_errors_cross_processes(method):
     assert np.isfinite(stopped.value.result.weights).all()
 
 
-
 @pytest.mark.parametrize(
     "error",
     [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt()],
@@ -335,7 +334,6 @@ def test_what_ends_programs_and_tasks_passes_as_it_is(where, error):
         assert raised.value is error
     with pytest.raises(type(error)):
         problem(FailAt(1, error)).loss(problem().initial_weights())
-
 
 
 class Closed:
@@ -376,3 +374,19 @@ def test_a_program_without_standard_error_trains():
         command, shell=True, stdout=subprocess.PIPE, text=True, timeout=60, check=False
     )
     assert ended.stdout == "2\n" and ended.returncode == 0
+
+
+def test_scalars_of_any_kind_are_numbers():
+    jnp = pytest.importorskip("jax.numpy")
+    for kind in (np.float64, np.float32, np.array, jnp.asarray, jnp.float32):
+        method = hig.methods.HalfInverse(cutoff=kind(0.25))
+        assert method == hig.methods.HalfInverse(cutoff=0.25), kind
+        step = hig.spectral_step(np.eye(2), np.ones(2), exponent=kind(0.5), cutoff=kind(0.25))
+        assert np.array_equal(step, hig.spectral_step(np.eye(2), np.ones(2), 0.5, 0.25))
+    for kind in (np.int64, np.uint8, np.array, jnp.asarray):
+        assert hig.Training(batch=kind(7)) == hig.Training(batch=7)
+        system = hig.systems.LinearOscillators(hidden=[kind(5), kind(6)])
+        assert system.hidden == (5, 6)
+        result = hig.train(problem(), "hig", updates=kind(2), seed=kind(3), batch=kind(8))
+        assert result.updates == 2 and result.seed == 3
+    assert hig.train(problem(), "hig", epochs=np.array(0.5), batch=8).updates == 4
