@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from . import _hig
 from ._arrays import Array, by_rows, double
 from ._data import Dataset
+from ._settings import count
 from .losses import Loss, SquaredError
 from .networks import Network
 from .physics import Simulator
@@ -100,7 +101,7 @@ class Problem:
     def initial_weights(self, seed: int = 0, *, memory_limit: float = 8.0) -> Array:
         """Random weights (p,) by the network's initializer; more than ``memory_limit`` (GiB) of them raise
         ``MemoryError``."""
-        return self._compiled.initial_parameters(seed, memory_limit)
+        return self._compiled.initial_parameters(count("seed", seed), memory_limit)
 
     def predict(self, weights: ArrayLike, input: ArrayLike) -> Array:
         """Output of the network (samples, control) for inputs (samples, inputs)."""

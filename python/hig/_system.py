@@ -7,7 +7,7 @@ from typing import Any
 from . import _hig, methods
 from ._data import Dataset
 from ._problem import Problem
-from ._settings import Settings, field_name
+from ._settings import Settings, count, field_name
 from .methods import Method
 from .training import Training
 
@@ -30,6 +30,7 @@ class System(Settings):
         Settings with which samples and parameters would take more than ``memory_limit`` (GiB) raise
         ``MemoryError``.
         """
+        seed = count("seed", seed)
         return Problem.of_system(self.name, self._assignments(), seed, train, test, memory_limit)
 
     def method(self, name: str, **settings: Any) -> Method:

@@ -17,7 +17,7 @@ from ._data import Dataset
 from ._problem import Problem
 from ._progress import Bar, wanted
 from ._result import Result
-from ._settings import field_name
+from ._settings import count, field_name, number
 from ._system import System
 from .errors import TrainingInterrupted, TrainingStopped
 from .methods import Method
@@ -104,6 +104,11 @@ def train(
     SystemExit, asyncio.CancelledError, GeneratorExit
         As they are, where a simulator or callback raises them.
     """
+    seed = count("seed", seed)
+    updates = None if updates is None else count("updates", updates)
+    epochs = None if epochs is None else number("epochs", epochs)
+    seconds = None if seconds is None else number("seconds", seconds)
+    checkpoint_every = number("checkpoint_every", checkpoint_every)
     chosen, how = _chosen(problem, method, training, settings)
     if isinstance(problem, System):
         if updates is None and epochs is None and seconds is None:

@@ -390,3 +390,40 @@ def test_scalars_of_any_kind_are_numbers():
         result = hig.train(problem(), "hig", updates=kind(2), seed=kind(3), batch=kind(8))
         assert result.updates == 2 and result.seed == 3
     assert hig.train(problem(), "hig", epochs=np.array(0.5), batch=8).updates == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"updates": 1e4}, "updates = 10000.0 is not possible: it must be a whole number"),
+        ({"updates": -1}, "updates = -1 is not possible: it must be a whole number"),
+        ({"updates": 2**70}, "updates = 1180591620717411303424 is not possible"),
+        ({"updates": "3"}, "updates = 3 is not possible: it must be a whole number"),
+        ({"updates": True}, "updates = True is not possible"),
+        ({"epochs": "one"}, "epochs = one is not possible: it must be a number"),
+        ({"seconds": [1]}, r"seconds = \[1\] is not possible: it must be a number"),
+        ({"updates": 1, "seed": None}, "seed = None is not possible: it must be a whole number"),
+        ({"updates": 1, "seed": -1}, "seed = -1 is not possible"),
+        ({"updates": 1, "seed": 0.5}, "seed = 0.5 is not possible"),
+        ({"updates": 1, "checkpoint_every": None}, "checkpoint_every = None is not possible"),
+    ],
+)
+@pytest.mark.parametrize("made", [problem, lambda: hig.systems.Toy(samples=32, test_samples=8)])
+def test_arguments_are_named(made, settings, message):
+    with pytest.raises(ValueError, match=message):
+        hig.train(made(), "hig", batch=8, **settings)
+
+
+def test_other_arguments_are_named():
+    with pytest.raises(ValueError, match="seed = None is not possible"):
+        problem().initial_weights(None)
+    masked = np.ma.masked_equal(np.eye(3), 0)
+    with pytest.raises(ValueError, match="jacobian is a masked array"):
+        hig.half_inverse(masked)
+    assert np.array_equal(hig.half_inverse(np.ma.array(np.eye(3))), np.eye(3))
+    pytest.importorskip("optax")
+    import hig.jax
+
+    for rate in (float("nan"), -1.0):
+        with pytest.raises(ValueError, match=f"learning_rate = {rate} is not possible"):
+            hig.jax.half_inverse(lambda p, b: p, lambda y, b: y, learning_rate=rate)
