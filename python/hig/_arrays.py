@@ -19,6 +19,10 @@ def double(name: str, value: ArrayLike, dimensions: int, *, like: str = "") -> A
     Single precision is converted with a :class:`PrecisionWarning`. Anything else raises: integers
     and booleans because they are rarely meant, complex numbers because nothing here is.
     """
+    if np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} is a masked array: give its numbers, or leave the masked ones out"
+        )
     array: NDArray[Any] = np.asarray(value)
     if array.dtype.kind == "f" and array.dtype.itemsize == 8:
         array = array.astype(np.float64, copy=False)  # of another byte order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arrays import Array, by_rows
@@ -33,6 +34,14 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.input)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Dataset):
+            return NotImplemented
+        return all(np.array_equal(a, b) for a, b in zip(self._arrays(), other._arrays()))
+
+    def __hash__(self) -> int:
+        return hash(tuple(array.shape for array in self._arrays()))
 
     def __repr__(self) -> str:
         shapes = [f"{name}={getattr(self, name).shape}" for name in ("input", "target", "state")]

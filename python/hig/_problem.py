@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from . import _hig
 from ._arrays import Array, by_rows, double
 from ._data import Dataset
+from ._settings import count
 from .losses import Loss, SquaredError
 from .networks import Network
 from .physics import Simulator
@@ -27,6 +29,8 @@ class Problem:
     loss : from :mod:`hig.losses`; Σ (y - ŷ)² without
     """
 
+    _parts: tuple[Any, ...]
+
     def __init__(
         self,
         network: Network,
@@ -39,6 +43,7 @@ class Problem:
         self._adapter = Adapter(simulator, train.target.shape[1])
         name, weights = (loss or SquaredError())._told()
         samples = train._arrays(), test._arrays()
+        self._parts = network, loss
         self._compiled = _hig.Problem.own(network, self._adapter, name, weights, *samples)
 
     @classmethod
@@ -49,18 +54,30 @@ class Problem:
         seed: int,
         train: Dataset | None = None,
         test: Dataset | None = None,
+        memory_limit: float = 8.0,
     ) -> Problem:
-        """The problem of a system of the library, by its name and settings."""
+        """The problem of a system of the library, by its name and settings, of which samples and
+        parameters may take ``memory_limit`` (GiB)."""
         problem = cls.__new__(cls)
         problem._adapter = None  # type: ignore[assignment]
+        problem._parts = name, assignments, seed, train, test, memory_limit
         problem._compiled = _hig.Problem.system(
             name,
             assignments,
             seed,
             None if train is None else train._arrays(),
             None if test is None else test._arrays(),
+            memory_limit,
         )
         return problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made again from its parts: what is compiled is not copied.
+        if self._adapter is None:
+            return Problem.of_system, self._parts
+        network, loss = self._parts
+        simulator = self._adapter.simulator
+        return Problem, (network, simulator, self.train, self.test, loss)
 
     @property
     def train(self) -> Dataset:
@@ -81,9 +98,10 @@ class Problem:
         """Names and shapes of the arrays that the flat weights consist of, in order."""
         return {name: tuple(shape) for name, shape in self._compiled.views}
 
-    def initial_weights(self, seed: int = 0) -> Array:
-        """Random weights (p,) by the network's initializer."""
-        return self._compiled.initial_parameters(seed)
+    def initial_weights(self, seed: int = 0, *, memory_limit: float = 8.0) -> Array:
+        """Random weights (p,) by the network's initializer; more than ``memory_limit`` (GiB) of them raise
+        ``MemoryError``."""
+        return self._compiled.initial_parameters(count("seed", seed), memory_limit)
 
     def predict(self, weights: ArrayLike, input: ArrayLike) -> Array:
         """Output of the network (samples, control) for inputs (samples, inputs)."""

@@ -45,8 +45,18 @@ class Bar:
 def wanted(progress: bool | None) -> bool:
     """Whether to show a bar: as told, otherwise in a terminal and in a notebook."""
     if progress is not None:
-        return progress
-    return sys.stderr.isatty() or _in_notebook()
+        return progress and _writable()
+    return _in_terminal() or _in_notebook()
+
+
+def _writable() -> bool:
+    """Whether there is anything to write a bar to; a closed standard error is none."""
+    return sys.stderr is not None and not getattr(sys.stderr, "closed", False)
+
+
+def _in_terminal() -> bool:
+    isatty = getattr(sys.stderr, "isatty", None)
+    return _writable() and isatty is not None and bool(isatty())
 
 
 def _in_notebook() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import keyword
 import numbers
+import operator
 import textwrap
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -45,9 +46,36 @@ def text(value: object) -> str:
         return repr(float(value))
     if isinstance(value, str):
         return value
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        # A scalar of NumPy, JAX or PyTorch.
+        return text(value.item())
     if isinstance(value, Iterable):
         return ",".join(text(part) for part in value)
     return str(value)
+
+
+def count(name: str, value: object) -> int:
+    """A whole number of at least 0 that is given beside the settings, such as a seed."""
+    whole: int | None = None
+    if not isinstance(value, (bool, np.bool_)):
+        try:
+            whole = operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+    if whole is None or not 0 <= whole < 2**64:
+        expected = "a whole number of at least 0 and below 2**64"
+        raise ValueError(f"{name} = {value} is not possible: it must be {expected}")
+    return whole
+
+
+def number(name: str, value: object) -> float:
+    """A number that is given beside the settings; its range is checked where it is used."""
+    try:
+        if isinstance(value, (str, bool, np.bool_)):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{name} = {value} is not possible: it must be a number") from None
 
 
 class Settings:

@@ -7,7 +7,7 @@ from typing import Any
 from . import _hig, methods
 from ._data import Dataset
 from ._problem import Problem
-from ._settings import Settings, field_name
+from ._settings import Settings, count, field_name
 from .methods import Method
 from .training import Training
 
@@ -18,10 +18,20 @@ class System(Settings):
     _kind = "system"
 
     def problem(
-        self, seed: int = 0, *, train: Dataset | None = None, test: Dataset | None = None
+        self,
+        seed: int = 0,
+        *,
+        train: Dataset | None = None,
+        test: Dataset | None = None,
+        memory_limit: float = 8.0,
     ) -> Problem:
-        """Data and network for a seed; given samples take the place of the system's own."""
-        return Problem.of_system(self.name, self._assignments(), seed, train, test)
+        """Data and network for a seed; given samples take the place of the system's own.
+
+        Settings with which samples and parameters would take more than ``memory_limit`` (GiB) raise
+        ``MemoryError``.
+        """
+        seed = count("seed", seed)
+        return Problem.of_system(self.name, self._assignments(), seed, train, test, memory_limit)
 
     def method(self, name: str, **settings: Any) -> Method:
         """A method with the settings that the system's source recommends, and these over them."""

@@ -17,7 +17,7 @@ from ._data import Dataset
 from ._problem import Problem
 from ._progress import Bar, wanted
 from ._result import Result
-from ._settings import field_name
+from ._settings import count, field_name, number
 from ._system import System
 from .errors import TrainingInterrupted, TrainingStopped
 from .methods import Method
@@ -101,17 +101,27 @@ def train(
         failed; its ``result`` holds everything until then.
     TrainingInterrupted
         Ctrl-C, likewise with its ``result``. It is a ``KeyboardInterrupt``.
+    SystemExit, asyncio.CancelledError, GeneratorExit
+        As they are, where a simulator or callback raises them.
     """
+    seed = count("seed", seed)
+    updates = None if updates is None else count("updates", updates)
+    epochs = None if epochs is None else number("epochs", epochs)
+    seconds = None if seconds is None else number("seconds", seconds)
+    checkpoint_every = number("checkpoint_every", checkpoint_every)
     chosen, how = _chosen(problem, method, training, settings)
     if isinstance(problem, System):
         if updates is None and epochs is None and seconds is None:
             updates, epochs, seconds = problem.budget
         if data is not None:
             how = _with_given_samples(how)
-        problem = problem.problem(seed, train=data, test=test_data)
+        problem = problem.problem(seed, train=data, test=test_data, memory_limit=how.memory_limit)
     elif data is not None or test_data is not None:
         raise ValueError("data belong into the Problem; only a system's own can be replaced")
-    start = problem.initial_weights(seed) if weights is None else double("weights", weights, 1)
+    if weights is None:
+        start = problem.initial_weights(seed, memory_limit=how.memory_limit)
+    else:
+        start = double("weights", weights, 1)
     budget = (updates, epochs, seconds)
     listeners = [callbacks] if callable(callbacks) else list(callbacks)
     if problem._adapter is not None:
@@ -135,6 +145,9 @@ def train(
     result = Result._of(left, problem, chosen, how, seed)
     if isinstance(raised, KeyboardInterrupt):
         raise TrainingInterrupted(result) from raised
+    if raised is not None and not isinstance(raised, Exception):
+        # SystemExit, CancelledError, GeneratorExit: whoever waits for one knows it by its type.
+        raise raised
     if raised is not None:
         message = f"{type(raised).__name__} after update {result.updates}: {raised}"
         raise TrainingStopped(message, result) from raised

@@ -7,7 +7,7 @@ too much memory ``MemoryError``, files ``OSError``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._precision import PrecisionWarning
 
@@ -28,6 +28,9 @@ class TrainingStopped(RuntimeError):
         super().__init__(message)
         self.result = result
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.result)
+
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during a training; ``result`` holds everything computed until then."""
@@ -35,3 +38,6 @@ class TrainingInterrupted(KeyboardInterrupt):
     def __init__(self, result: Result) -> None:
         super().__init__(f"after update {result.updates}")
         self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.result,)

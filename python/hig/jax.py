@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from ._optional import jax_double
+from ._settings import number
 from ._steps import gram_step, spectral_step
 
 __all__ = ["HalfInverseState", "half_inverse"]
@@ -69,6 +71,10 @@ def half_inverse(
     """
     if matrix not in ("auto", "jacobian", "gram"):
         raise ValueError(f"matrix = {matrix} is not possible: it must be auto, jacobian or gram")
+    rate = number("learning_rate", learning_rate)
+    if not (math.isfinite(rate) and rate >= 0):
+        expected = "a finite number of at least 0"
+        raise ValueError(f"learning_rate = {rate} is not possible: it must be {expected}")
     spectral = {"exponent": exponent, "cutoff": cutoff, "treatment": treatment, "damping": damping}
     # A setting out of range should be heard of now.
     spectral_step(np.eye(1), np.ones(1), **spectral)  # type: ignore[arg-type]

@@ -3,6 +3,8 @@
 use hig::Error;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The exception that a Python user expects for an error.
 pub fn raise(error: Error) -> PyErr {
@@ -29,4 +31,21 @@ pub fn raise(error: Error) -> PyErr {
 fn linear_algebra(py: Python<'_>, text: &str) -> PyResult<PyErr> {
     let class = py.import("numpy.linalg")?.getattr("LinAlgError")?;
     Ok(PyErr::from_value(class.call1((text,))?))
+}
+
+/// Runs work in which a panic is an exception that `except Exception` catches; PyO3's own is not.
+///
+/// # Errors
+/// A panic of the work.
+pub fn guarded<R>(work: impl FnOnce() -> R) -> PyResult<R> {
+    // What the work has borrowed is not used again after a panic, or is behind a lock.
+    catch_unwind(AssertUnwindSafe(work)).map_err(panicked)
+}
+
+/// The exception for a panic.
+pub fn panicked(payload: Box<dyn Any + Send>) -> PyErr {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("no message");
+    PyRuntimeError::new_err(format!("a fault inside hig, please report it: {text}"))
 }

@@ -11,6 +11,7 @@
 mod arrays;
 mod errors;
 mod network;
+mod pools;
 mod problem;
 mod settings;
 mod simulator;

@@ -1,11 +1,13 @@
 //! Networks by their architecture.
 
-use crate::errors::raise;
+use crate::errors::{guarded, raise};
 use hig::network::{Activation, Boundary, Grid, Initializer, Network as Layers};
 use hig::{Error, Result};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Architecture {
     Mlp {
         widths: Vec<usize>,
@@ -25,8 +27,8 @@ enum Architecture {
 }
 
 /// What a network is built from; a problem builds one of its own.
-#[pyclass(frozen, module = "hig._hig")]
-#[derive(Debug, Clone)]
+#[pyclass(frozen, eq, module = "hig._hig")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     architecture: Architecture,
     activation: Activation,
@@ -63,7 +65,17 @@ impl Network {
             activation: activation.parse()?,
             initializer: initializer.parse()?,
         };
-        network.build().map(|_| network)
+        let numbers = network.build()?.size();
+        // Further on counts are whole numbers, and lengths of arrays.
+        const MOST: f64 = (1_u64 << 53) as f64;
+        match numbers <= MOST {
+            true => Ok(network),
+            false => Err(Error::setting(
+                "network",
+                format_args!("one of {numbers:.1e} parameters"),
+                "smaller: no memory holds these",
+            )),
+        }
     }
 }
 
@@ -72,6 +84,13 @@ fn boundary(name: &str) -> Result<Boundary> {
         "zero" => Ok(Boundary::Zero),
         "periodic" => Ok(Boundary::Periodic),
         _ => Err(Error::unknown("boundary", name, ["zero", "periodic"])),
+    }
+}
+
+fn boundary_name(boundary: Boundary) -> &'static str {
+    match boundary {
+        Boundary::Zero => "zero",
+        Boundary::Periodic => "periodic",
     }
 }
 
@@ -96,7 +115,7 @@ impl Network {
             }
             Self::new(Architecture::Mlp { widths }, activation, initializer)
         };
-        make().map_err(raise)
+        guarded(make)?.map_err(raise)
     }
 
     /// A residual network on a grid.
@@ -118,7 +137,7 @@ impl Network {
             };
             Self::new(architecture, activation, initializer)
         };
-        make().map_err(raise)
+        guarded(make)?.map_err(raise)
     }
 
     /// A U-Net on a grid.
@@ -140,7 +159,47 @@ impl Network {
             };
             Self::new(architecture, activation, initializer)
         };
-        make().map_err(raise)
+        guarded(make)?.map_err(raise)
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{self:?}").hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Pickled and copied as the call of `hig.networks` that makes it.
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let (activation, initializer) = (self.activation.to_string(), self.initializer.to_string());
+        let networks = py.import("hig.networks")?;
+        let on_grid = |grid: &Grid, channels: &[usize], outputs: usize, edge: Boundary| {
+            let shape = (grid.channels, grid.height, grid.width);
+            let edge = boundary_name(edge);
+            let given = (shape, channels, outputs, edge, &activation, &initializer);
+            given.into_pyobject(py)
+        };
+        let (name, given) = match &self.architecture {
+            Architecture::Mlp { widths } => (
+                "mlp",
+                (widths, &activation, &initializer).into_pyobject(py)?,
+            ),
+            Architecture::ResNet {
+                grid,
+                channels,
+                outputs,
+                boundary,
+            } => ("resnet", on_grid(grid, channels, *outputs, *boundary)?),
+            Architecture::UNet {
+                grid,
+                channels,
+                outputs,
+                boundary,
+            } => ("unet", on_grid(grid, channels, *outputs, *boundary)?),
+        };
+        Ok((networks.getattr(name)?, given))
     }
 
     #[getter]

@@ -1,20 +1,21 @@
 //! Problems: a system of the library, or a network, a Python simulator, a loss and data.
 
 use crate::arrays::{Array2, by_rows, matrix, vector};
-use crate::errors::raise;
+use crate::errors::{guarded, raise};
 use crate::network::Network;
 use crate::settings::{Assignments, system};
 use crate::simulator::PythonSimulator;
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 use hig::files::Tensors;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss, SquaredError};
 use hig::network::{Network as Layers, ParameterView, parameters_from, tensors_of};
 use hig::objective::ThroughPhysics;
 use hig::physics::Widths;
+use hig::systems::{check_memory, size};
 use hig::{Dataset, Error};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,6 +144,19 @@ fn dataset((input, state, target): &Samples<'_>) -> PyResult<Dataset> {
     })
 }
 
+/// Refuses a network whose parameters would not fit into memory.
+fn check_parameters(network: &Layers, memory_limit: f64) -> PyResult<()> {
+    const NUMBERS_PER_GIB: f64 = (1_u64 << 27) as f64;
+    let needed = network.size() / NUMBERS_PER_GIB;
+    match needed <= memory_limit {
+        true => Ok(()),
+        false => Err(PyMemoryError::new_err(format!(
+            "the parameters of the network need {needed:.2} GiB, more than memory_limit = \
+             {memory_limit} GiB: use smaller widths or fewer channels, or raise memory_limit"
+        ))),
+    }
+}
+
 fn expect_width(what: &str, found: &Mat<f64>, width: usize) -> PyResult<()> {
     if found.ncols() == width {
         return hig::linalg::check_finite(what, found).map_err(raise);
@@ -165,9 +179,14 @@ impl Problem {
         seed: u64,
         train: Option<Samples<'_>>,
         test: Option<Samples<'_>>,
+        memory_limit: f64,
     ) -> PyResult<Self> {
         let system = system(name, &settings)?;
-        let mut problem = py.detach(|| system.problem(seed));
+        size(system.as_ref()).map_err(raise)?;
+        check_memory(system.as_ref(), memory_limit).map_err(|error| {
+            PyMemoryError::new_err(format!("{name} needs more than memory_limit: {error}"))
+        })?;
+        let mut problem = worker::detached(py, || system.problem(seed))?;
         if let Some(samples) = train {
             problem = problem.with_samples(dataset(&samples)?);
         }
@@ -257,12 +276,20 @@ impl Problem {
         ))
     }
 
-    fn initial_parameters<'py>(&self, py: Python<'py>, seed: u64) -> Bound<'py, PyArray1<f64>> {
+    fn initial_parameters<'py>(
+        &self,
+        py: Python<'py>,
+        seed: u64,
+        memory_limit: f64,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let initial = match &self.source {
-            Source::System(problem) => problem.initial_parameters(seed),
-            Source::Own(own) => own.layers.initial_parameters(seed),
+            Source::System(problem) => guarded(|| problem.initial_parameters(seed))?,
+            Source::Own(own) => {
+                check_parameters(&own.layers, memory_limit)?;
+                guarded(|| own.layers.initial_parameters(seed))?
+            }
         };
-        PyArray1::from_vec(py, initial)
+        Ok(PyArray1::from_vec(py, initial))
     }
 
     fn predict<'py>(
@@ -274,7 +301,7 @@ impl Problem {
         let (parameters, input) = (self.parameters(&parameters)?, matrix(&input)?);
         let (network, _) = self.network()?;
         expect_width("input", &input, network.inputs())?;
-        let output = py.detach(|| network.predict(&parameters, input.as_ref()));
+        let output = worker::detached(py, || network.predict(&parameters, input.as_ref()))?;
         by_rows(py, output.as_ref())
     }
 

@@ -33,7 +33,7 @@ fn on_jacobian<R: Send + 'static>(
     let transposed = transposed(jacobian)?;
     let (p, n) = (transposed.nrows(), transposed.ncols());
     let result = if (n * p) as f64 * (n.min(p) as f64) < LONG {
-        py.detach(|| work(transposed))
+        worker::detached(py, || work(transposed))?
     } else {
         let copy = transposed.to_owned();
         worker::alone(py, move || work(copy.as_ref()))?
@@ -126,7 +126,7 @@ pub fn gram_step<'py>(
     let long = (gradient.as_slice()?.len() as f64).powi(3) >= LONG;
     let c = match long {
         true => worker::alone(py, work)?,
-        false => py.detach(work),
+        false => worker::detached(py, work)?,
     };
     Ok(PyArray1::from_vec(py, c.map_err(raise)?))
 }

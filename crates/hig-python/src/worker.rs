@@ -5,9 +5,10 @@
 //! is obeyed, and it runs the calls into Python that the work needs, so that a simulator or callback
 //! finds itself on the thread (and in the contexts) of its user.
 
+use crate::errors::{guarded, panicked};
+use crate::pools::{Pool, check_process};
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
-use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,10 +134,11 @@ impl Worker {
     ) -> PyResult<Finished<R>> {
         let ending = self.caller.ending.clone();
         let done = self.caller.events.clone();
+        let pool = Pool::take()?;
         let thread = std::thread::spawn(move || {
             // Told also where the work panics.
             let _told = Told(done);
-            work()
+            pool.run(work)
         });
         let (mut raised, mut patience) = (None, None::<Instant>);
         let mut looked = Instant::now();
@@ -189,11 +191,13 @@ impl Drop for Told {
     }
 }
 
-fn panicked(payload: Box<dyn Any + Send>) -> PyErr {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    let text = text.unwrap_or("no message");
-    PyRuntimeError::new_err(format!("a fault inside hig, please report it: {text}"))
+/// Short work without calls into Python and without the interpreter lock, which may borrow.
+///
+/// # Errors
+/// A process that cannot compute, or a panic of the work.
+pub fn detached<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> PyResult<R> {
+    check_process()?;
+    py.detach(|| guarded(work))
 }
 
 /// Work without calls into Python; Ctrl-C leaves it behind.

@@ -33,8 +33,13 @@ impl SavedState {
     /// The state of whatever `part` exchanges.
     pub fn of(part: impl FnOnce(&mut Exchange<'_>)) -> Self {
         let mut saved = Self::default();
-        part(&mut Exchange::new(Direction::Out(&mut saved)));
+        saved.add(part);
         saved
+    }
+
+    /// Adds the state of whatever `part` exchanges.
+    pub fn add(&mut self, part: impl FnOnce(&mut Exchange<'_>)) {
+        part(&mut Exchange::new(Direction::Out(self)));
     }
 
     /// Gives a state back to whatever `part` exchanges.

@@ -41,6 +41,15 @@ pub struct Batches<'a> {
     indices: Vec<usize>,
     place: usize,
     random: Pcg64,
+    before: Option<Before>,
+}
+
+/// Where a sequence stood before its last batch.
+struct Before {
+    place: usize,
+    random: Pcg64,
+    /// The order, where that batch began a new one.
+    indices: Option<Vec<usize>>,
 }
 
 impl<'a> Batches<'a> {
@@ -55,6 +64,16 @@ impl<'a> Batches<'a> {
             indices: (0..data.len()).collect(),
             place: data.len(),
             random: random(seed, Purpose::Order),
+            before: None,
+        }
+    }
+
+    /// Goes back to where it stood before the last batch, once.
+    pub fn take_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.place = before.place;
+            self.random = before.random;
+            self.indices = before.indices.unwrap_or(std::mem::take(&mut self.indices));
         }
     }
 
@@ -85,18 +104,26 @@ impl<'a> Batches<'a> {
 
     /// The next batch.
     pub fn next_batch(&mut self) -> Dataset {
+        let mut before = Before {
+            place: self.place,
+            random: self.random.clone(),
+            indices: None,
+        };
         if let (Order::Fresh, Some(draw)) = (self.order, self.sampler) {
+            self.before = Some(before);
             return draw(self.size, &mut self.random);
         }
         if self.place == self.indices.len() {
             self.place = 0;
             if self.order != Order::Fixed {
+                before.indices = Some(self.indices.clone());
                 self.indices.shuffle(&mut self.random);
             }
         }
         let end = (self.place + self.size).min(self.indices.len());
         let batch = self.data.select(&self.indices[self.place..end]);
         self.place = end;
+        self.before = Some(before);
         batch
     }
 }

@@ -39,7 +39,8 @@ pub struct CheckpointWriter {
     interval: Duration,
     written: Instant,
     notes: Vec<(String, String)>,
-    evaluated: Option<usize>,
+    /// The last evaluation, and the one before it.
+    evaluated: [Option<usize>; 2],
 }
 
 /// The note that tells the update of the last evaluation before a checkpoint; rows of later ones are
@@ -54,7 +55,7 @@ impl CheckpointWriter {
             interval,
             written: Instant::now(),
             notes: Vec::new(),
-            evaluated: None,
+            evaluated: [None; 2],
         }
     }
 
@@ -66,14 +67,18 @@ impl CheckpointWriter {
 
     /// Tells of an evaluation before the first that it hears of itself.
     pub fn evaluated(&mut self, update: usize) {
-        self.evaluated = Some(update);
+        self.evaluated = [Some(update), self.evaluated[0]];
     }
 }
 
 impl Observer for CheckpointWriter {
     fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
-        self.evaluated = Some(now.update);
+        self.evaluated(now.update);
         Ok(Flow::Continue)
+    }
+
+    fn takes_checkpoints(&self) -> bool {
+        true
     }
 
     fn checkpoint(&mut self, now: &mut Checkpoint<'_>) -> Result<Flow> {
@@ -85,7 +90,9 @@ impl Observer for CheckpointWriter {
         for (name, text) in &self.notes {
             state.set_text(name, text.clone());
         }
-        if let Some(update) = self.evaluated {
+        // A training that failed goes on from before its last update, and may have been evaluated after it.
+        let evaluated = self.evaluated.into_iter().flatten();
+        if let Some(update) = evaluated.filter(|update| *update <= now.update).max() {
             state.set_text(EVALUATED, update.to_string());
         }
         let fresh = self.path.with_extension("new");

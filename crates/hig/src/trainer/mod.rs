@@ -258,6 +258,7 @@ pub fn train(
         if used >= 1.0 {
             break Stop::Budget;
         }
+        let before = run.before(step.as_mut());
         let clock = Instant::now();
         let batch = batches.next_batch();
         let learning_rate = method.learning_rate() * schedule.factor(used);
@@ -271,13 +272,23 @@ pub fn train(
         let update = run.now.updates;
         let (loss, change) = match computed {
             Ok((loss, Some(change))) => (loss, change),
-            Ok((loss, None)) => break Stop::LossNotFinite { update, loss },
-            Err(error) => break Stop::Failed { update, error },
+            Ok((loss, None)) => {
+                run.keep_before(before, &mut batches);
+                break Stop::LossNotFinite { update, loss };
+            }
+            Err(error) => {
+                run.keep_before(before, &mut batches);
+                break Stop::Failed { update, error };
+            }
         };
-        match run.now.apply(&change.delta) {
-            Ok(true) => {}
-            Ok(false) => break Stop::ParametersNotFinite { update },
-            Err(error) => break Stop::Failed { update, error },
+        let stop = match run.now.apply(&change.delta) {
+            Ok(true) => None,
+            Ok(false) => Some(Stop::ParametersNotFinite { update }),
+            Err(error) => Some(Stop::Failed { update, error }),
+        };
+        if let Some(stop) = stop {
+            run.keep_before(before, &mut batches);
+            break stop;
         }
         run.now.epoch += batch.len() as f64 / problem.train.len() as f64;
         run.now.seconds += clock.elapsed().as_secs_f64();
@@ -296,7 +307,8 @@ pub fn train(
             stop = stop.or(evaluated);
         }
         if let Some(failed @ Stop::Failed { .. }) = stop {
-            // What an observer could not write must be written again from the last checkpoint on.
+            // What an observer could not write is written again from there on.
+            run.keep_before(before, &mut batches);
             break failed;
         }
         let last = stop.is_some() || used >= 1.0;
@@ -427,10 +439,14 @@ fn exchange(
     step: &mut dyn Step,
     batches: &mut Batches<'_>,
 ) {
+    exchange_without_batches(state, now, step);
+    state.part("batches", |state| batches.exchange(state));
+}
+
+fn exchange_without_batches(state: &mut Exchange<'_>, now: &mut Counters, step: &mut dyn Step) {
     state.of_parameters(now.parameters.len());
     state.part("training", |state| now.exchange(state));
     state.part("step", |state| step.exchange(state));
-    state.part("batches", |state| batches.exchange(state));
 }
 
 /// How far a training is.
@@ -581,6 +597,37 @@ impl Run<'_, '_> {
         };
         let observers = self.observers.iter_mut();
         stop_of(observers.map(|o| o.checkpoint(&mut checkpoint)), update)
+    }
+
+    /// The state before an update, where an observer takes checkpoints; the batches, of which it may be
+    /// a large part, know their own.
+    fn before(&mut self, step: &mut dyn Step) -> Option<SavedState> {
+        let wanted = self.observers.iter().any(|o| o.takes_checkpoints());
+        let now = &mut self.now;
+        wanted.then(|| SavedState::of(|state| exchange_without_batches(state, now, step)))
+    }
+
+    /// Lets the observers take a checkpoint of the state before an update that failed, or after which
+    /// something failed. That failure is the one that is told, whatever comes of it.
+    fn keep_before(&mut self, before: Option<SavedState>, batches: &mut Batches<'_>) {
+        let Some(before) = before else { return };
+        let mut counters = Counters::default();
+        let read = before.restore(|state| state.part("training", |state| counters.exchange(state)));
+        debug_assert!(read.is_ok(), "it was just written");
+        batches.take_back();
+        let mut state = || {
+            let mut whole = before.clone();
+            whole.add(|state| state.part("batches", |state| batches.exchange(state)));
+            whole
+        };
+        let update = counters.updates;
+        let mut checkpoint = Checkpoint {
+            update,
+            last: true,
+            state: &mut state,
+        };
+        let observers = self.observers.iter_mut();
+        let _ = stop_of(observers.map(|o| o.checkpoint(&mut checkpoint)), update);
     }
 
     fn finish(mut self, stop: Stop) -> Outcome {

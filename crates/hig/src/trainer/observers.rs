@@ -71,8 +71,14 @@ pub trait Observer {
         Ok(Flow::Continue)
     }
 
-    /// Called after every update, and after the evaluation that may belong to it. Where the update or
-    /// an observer failed there is no checkpoint.
+    /// Whether it takes checkpoints. Where one does, the state before each update is held, so that a
+    /// training that fails leaves one as well.
+    fn takes_checkpoints(&self) -> bool {
+        false
+    }
+
+    /// Called after every update, and after the evaluation that may belong to it. Where the update, its
+    /// evaluation or an observer failed, it is called with the state before that update.
     ///
     /// # Errors
     /// Whatever should end the training.
