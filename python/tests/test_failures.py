@@ -421,9 +421,20 @@ def test_other_arguments_are_named():
     with pytest.raises(ValueError, match="jacobian is a masked array"):
         hig.half_inverse(masked)
     assert np.array_equal(hig.half_inverse(np.ma.array(np.eye(3))), np.eye(3))
-    pytest.importorskip("optax")
-    import hig.jax
-
+    own_jax = pytest.importorskip("hig.jax")
     for rate in (float("nan"), -1.0):
         with pytest.raises(ValueError, match=f"learning_rate = {rate} is not possible"):
-            hig.jax.half_inverse(lambda p, b: p, lambda y, b: y, learning_rate=rate)
+            own_jax.half_inverse(lambda p, b: p, lambda y, b: y, learning_rate=rate)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    called = []
+    (tmp_path / "file").write_text("no folder")
+    folder = tmp_path / "folder.safetensors"
+    folder.mkdir()
+    for path in [tmp_path / "nowhere" / "x", tmp_path / "file" / "x", folder, "x" * 300]:
+        with pytest.raises(OSError, match=Path(path).name):
+            work = problem(lambda: called.append(1))
+            hig.train(work, "hig", updates=1, batch=8, checkpoint=path)
+    assert not called
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.safetensors"]
