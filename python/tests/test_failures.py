@@ -310,7 +310,7 @@ def test_results_and_errors_cross_processes(method):
     context = multiprocessing.get_context(method)
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         assert pool.submit(trained_elsewhere, 1e-3).result(60).updates == 20
-        with pytest.raises(hig.TrainingStopped, match="finite|loss is") as stopped:
+        with pytest.raises(hig.TrainingStopped, match=r"finite|loss is") as stopped:
             pool.submit(trained_elsewhere, 1e250).result(60)
     assert np.isfinite(stopped.value.result.weights).all()
 
