@@ -438,3 +438,18 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(tmp_path
             hig.train(work, "hig", updates=1, batch=8, checkpoint=path)
     assert not called
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.safetensors"]
+
+
+def is_run(folder):
+    """As `hig compare` and the like know a run that has no configuration."""
+    return any((method / "metrics.csv").is_file() for method in folder.iterdir())
+
+
+def test_a_saved_result_is_a_run_and_its_parent_is_none(tmp_path):
+    results = [hig.train(problem(), method, updates=2, batch=8) for method in ("hig", "adam")]
+    folders = [result.save(tmp_path / "from-python") for result in results]
+    assert [folder.name for folder in folders] == ["hig", "adam"]
+    assert is_run(tmp_path / "from-python") and not is_run(tmp_path)
+    for folder, result in zip(folders, results):
+        weights = problem().load_weights(folder / "weights.safetensors")
+        assert np.array_equal(weights, result.weights)
