@@ -133,9 +133,11 @@ class Result:
         return ax
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes ``weights.safetensors``, ``metrics.csv`` and ``settings.json`` as ``hig run`` names
-        them; the weights can be given to ``hig run --weights`` and :meth:`Problem.load_weights`."""
-        path = Path(folder)
+        """Writes ``weights.safetensors``, ``metrics.csv`` and ``settings.json`` and returns where: the
+        method's folder in ``folder``, which thereby is a run as ``hig run`` leaves one, for
+        ``hig compare`` and the like. The weights can be given to ``hig run --weights`` and
+        :meth:`Problem.load_weights`."""
+        path = Path(folder) / self.method.name
         path.mkdir(parents=True, exist_ok=True)
         self.problem.save_weights(self.weights, path / "weights.safetensors")
         names = ("update", "epoch", "seconds", "train_loss", "test_loss")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _hig
@@ -24,10 +25,11 @@ def half_inverse(jacobian: ArrayLike, exponent: float = 0.5, cutoff: float = 1e-
     ValueError, TypeError
         A setting out of range; an array of the wrong shape or dtype, empty, or not finite.
     numpy.linalg.LinAlgError
-        The singular value iteration did not converge.
+        The singular value iteration did not converge, or the inverse has numbers beyond float64.
     """
     settings = {"exponent": exponent, "cutoff": cutoff}
-    return _hig.half_inverse(double("jacobian", jacobian, 2, like=_SHAPE), _told(settings))
+    inverse = _hig.half_inverse(double("jacobian", jacobian, 2, like=_SHAPE), _told(settings))
+    return _finite("the inverse", inverse)
 
 
 def spectral_step(
@@ -63,7 +65,7 @@ def spectral_step(
     ValueError, TypeError
         A setting out of range; an array of the wrong shape or dtype, empty, or not finite.
     numpy.linalg.LinAlgError
-        An iteration did not converge.
+        An iteration did not converge, or the step has numbers beyond float64.
     """
     settings = {
         "exponent": exponent,
@@ -74,9 +76,8 @@ def spectral_step(
         "accuracy": accuracy,
         "tolerance": tolerance,
     }
-    return _hig.spectral_step(
-        double("jacobian", jacobian, 2, like=_SHAPE), _vector(gradient), _told(settings)
-    )
+    matrix = double("jacobian", jacobian, 2, like=_SHAPE)
+    return _finite("the step", _hig.spectral_step(matrix, _vector(gradient), _told(settings)))
 
 
 def gram_step(
@@ -92,15 +93,15 @@ def gram_step(
 
     For those who can multiply by Jᵀ (a vjp) but do not want J. The parameters are those of
     :func:`spectral_step`. K squares the condition: singular values below 6e-8 of the largest are
-    rounding and count as 0, and a step's relative error at the cut-off τ is about 2e-16/τ². Only the
-    lower half of K is read.
+    rounding and count as 0, and a step's relative error at the cut-off τ is about 2e-16/τ².
 
     Raises
     ------
     ValueError, TypeError
-        A setting out of range; an array of the wrong shape or dtype, empty, or not finite.
+        A setting out of range; an array of the wrong shape or dtype, empty, or not finite; a K that
+        is not symmetric or has an eigenvalue below 0, by more than rounding.
     numpy.linalg.LinAlgError
-        The eigenvalue iteration did not converge.
+        The eigenvalue iteration did not converge, or the step has numbers beyond float64.
     """
     settings = {
         "exponent": exponent,
@@ -111,7 +112,40 @@ def gram_step(
     matrix = double("gram", gram, 2, like="(n, n)")
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"gram has shape {matrix.shape}, expected (n, n)")
-    return _hig.gram_step(matrix, _vector(gradient), _told(settings))
+    _check_gram(matrix, 1e-10 if np.asarray(gram).dtype.itemsize >= 8 else 1e-4)
+    return _finite("the step", _hig.gram_step(matrix, _vector(gradient), _told(settings)))
+
+
+def _check_gram(gram: Array, rounding: float) -> None:
+    """Refuses what is no J·Jᵀ by more than ``rounding`` of its largest entry."""
+    largest = float(np.abs(gram).max())
+    if not 0 < largest < np.inf:
+        return  # zeros have no step, and numbers that are not finite are told with their place
+    scaled = gram / largest
+    difference = np.abs(scaled - scaled.T)
+    if difference.max() > rounding:
+        i, j = (int(k) for k in np.unravel_index(difference.argmax(), difference.shape))
+        raise ValueError(
+            f"gram is not symmetric: it is {gram[i, j]} at row {i}, column {j}, and {gram[j, i]} "
+            f"at row {j}, column {i}; expected K = J·Jᵀ"
+        )
+    shifted = scaled + rounding * np.trace(np.abs(scaled)) * np.eye(len(scaled))
+    try:
+        np.linalg.cholesky(shifted)
+    except np.linalg.LinAlgError:
+        smallest = float(np.linalg.eigvalsh(scaled)[0]) * largest
+        raise ValueError(
+            f"gram has the eigenvalue {smallest:.6g}: expected K = J·Jᵀ, which has none below 0"
+        ) from None
+
+
+def _finite(name: str, numbers: Array) -> Array:
+    if not np.isfinite(numbers).all():
+        raise np.linalg.LinAlgError(
+            f"{name} has numbers beyond the largest of float64: singular values of J are too small "
+            "for this exponent; choose larger units of θ or smaller ones of y, so that J is larger"
+        )
+    return numbers
 
 
 def _vector(gradient: ArrayLike) -> Array:

@@ -310,7 +310,7 @@ def test_results_and_errors_cross_processes(method):
     context = multiprocessing.get_context(method)
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         assert pool.submit(trained_elsewhere, 1e-3).result(60).updates == 20
-        with pytest.raises(hig.TrainingStopped, match="finite|loss is") as stopped:
+        with pytest.raises(hig.TrainingStopped, match=r"finite|loss is") as stopped:
             pool.submit(trained_elsewhere, 1e250).result(60)
     assert np.isfinite(stopped.value.result.weights).all()
 
@@ -421,9 +421,35 @@ def test_other_arguments_are_named():
     with pytest.raises(ValueError, match="jacobian is a masked array"):
         hig.half_inverse(masked)
     assert np.array_equal(hig.half_inverse(np.ma.array(np.eye(3))), np.eye(3))
-    pytest.importorskip("optax")
-    import hig.jax
-
+    own_jax = pytest.importorskip("hig.jax")
     for rate in (float("nan"), -1.0):
         with pytest.raises(ValueError, match=f"learning_rate = {rate} is not possible"):
-            hig.jax.half_inverse(lambda p, b: p, lambda y, b: y, learning_rate=rate)
+            own_jax.half_inverse(lambda p, b: p, lambda y, b: y, learning_rate=rate)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    called = []
+    (tmp_path / "file").write_text("no folder")
+    folder = tmp_path / "folder.safetensors"
+    folder.mkdir()
+    for path in [tmp_path / "nowhere" / "x", tmp_path / "file" / "x", folder, "x" * 300]:
+        with pytest.raises(OSError, match=Path(path).name):
+            work = problem(lambda: called.append(1))
+            hig.train(work, "hig", updates=1, batch=8, checkpoint=path)
+    assert not called
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.safetensors"]
+
+
+def is_run(folder):
+    """As `hig compare` and the like know a run that has no configuration."""
+    return any((method / "metrics.csv").is_file() for method in folder.iterdir())
+
+
+def test_a_saved_result_is_a_run_and_its_parent_is_none(tmp_path):
+    results = [hig.train(problem(), method, updates=2, batch=8) for method in ("hig", "adam")]
+    folders = [result.save(tmp_path / "from-python") for result in results]
+    assert [folder.name for folder in folders] == ["hig", "adam"]
+    assert is_run(tmp_path / "from-python") and not is_run(tmp_path)
+    for folder, result in zip(folders, results):
+        weights = problem().load_weights(folder / "weights.safetensors")
+        assert np.array_equal(weights, result.weights)

@@ -312,3 +312,42 @@ def test_ctrl_c_ends_a_long_step_within_a_second():
     with pytest.raises(KeyboardInterrupt):
         hig.half_inverse(jacobian)
     assert time.perf_counter() - pressed[0] < 1.0
+
+
+def test_what_is_no_gram_matrix_is_refused():
+    jacobian, gradient = conditioned(20, 30, 1e3)
+    gram = jacobian @ jacobian.T
+    smallest = f"{-np.linalg.eigvalsh(gram)[-1]:.3g}"[:4]
+    with pytest.raises(ValueError, match=f"gram has the eigenvalue {smallest}"):
+        hig.gram_step(-gram, gradient)
+    with pytest.raises(ValueError, match="gram has the eigenvalue -1: expected"):
+        hig.gram_step(np.diag([1.0, -1.0]), np.ones(2))
+    for unit in (1e-290, 1e290):
+        with pytest.raises(ValueError, match="gram has the eigenvalue -"):
+            hig.gram_step(unit * np.diag([1.0, -1e-6]), np.ones(2))
+    skew = gram.copy()
+    skew[3, 5] += 1e-3 * gram.max()
+    with pytest.raises(ValueError, match=r"gram is not symmetric: .* row [35], column [35]"):
+        hig.gram_step(skew, gradient)
+
+
+def test_a_gram_matrix_may_have_the_rounding_of_its_products():
+    random = np.random.default_rng(0)
+    for n, p in [(2, 100_000), (60, 3), (200, 400)]:
+        jacobian = random.normal(size=(n, p))
+        jacobian[-1] = jacobian[0]
+        gram = np.stack([jacobian @ row for row in jacobian])
+        assert np.isfinite(hig.gram_step(gram, np.ones(n))).all()
+        with pytest.warns(hig.PrecisionWarning):
+            hig.gram_step(gram.astype(np.float32), np.ones(n))
+    assert np.array_equal(hig.gram_step(np.zeros((3, 3)), np.ones(3)), np.zeros(3))
+
+
+def test_a_step_beyond_the_largest_number_is_told():
+    jacobian, gradient = conditioned(5, 8, 10.0)
+    tiny = 1e-310 * jacobian
+    with pytest.raises(np.linalg.LinAlgError, match="beyond the largest"):
+        hig.spectral_step(tiny, gradient, exponent=1.0)
+    with pytest.raises(np.linalg.LinAlgError, match="beyond the largest"):
+        hig.half_inverse(tiny, exponent=1.0)
+    assert np.isfinite(hig.spectral_step(1e-290 * jacobian, gradient, exponent=1.0)).all()

@@ -155,15 +155,16 @@ pub fn train<'py>(
     let mut start = Start::from(parameters);
     let mut writer = None;
     if let Some((path, seconds)) = checkpoint {
-        let whose = trainer::fingerprint(&problem, method.as_ref(), &training, seed);
-        if let Some(state) = recovered(&path, &whose)? {
-            start = Start::resume(state).map_err(raise)?;
-        }
         let interval = Duration::try_from_secs_f64(seconds).map_err(|_| {
             let expected = "a number of seconds of at least 0";
             raise(hig::Error::setting("checkpoint_every", seconds, expected))
         })?;
         let mut kept = CheckpointWriter::new(&path, interval);
+        kept.check().map_err(raise)?;
+        let whose = trainer::fingerprint(&problem, method.as_ref(), &training, seed);
+        if let Some(state) = recovered(&path, &whose)? {
+            start = Start::resume(state).map_err(raise)?;
+        }
         kept.note(WHOSE, &whose);
         writer = Some(kept);
     }

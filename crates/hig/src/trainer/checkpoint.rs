@@ -8,6 +8,7 @@ use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::step::Method;
 use crate::timing::part;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,24 @@ impl CheckpointWriter {
             notes: Vec::new(),
             evaluated: [None; 2],
         }
+    }
+
+    /// Tries whether checkpoints can be written, without changing a file that is there.
+    ///
+    /// # Errors
+    /// The folder does not exist or may not be written to; the path is that of a folder.
+    pub fn check(&self) -> Result<()> {
+        if self.path.is_dir() {
+            return Err(Error::file(&self.path, "it is a folder, expected a file"));
+        }
+        let fresh = self.path.with_extension("new");
+        let there = fresh.exists();
+        let opened = File::options().create(true).append(true).open(&fresh);
+        let tried = opened.and_then(|_| match there {
+            true => Ok(()),
+            false => std::fs::remove_file(&fresh),
+        });
+        tried.map_err(|e| Error::file(&self.path, format!("a checkpoint cannot be written: {e}")))
     }
 
     /// Adds or replaces a text that each checkpoint carries, such as whose it is.
