@@ -50,7 +50,10 @@ pub fn main() -> ExitCode {
 }
 
 fn work() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return tell(&told),
+    };
     console::log::listen(cli.verbose);
     if cli.command.tells_objects() {
         output::reserve();
@@ -72,6 +75,8 @@ fn work() -> ExitCode {
     };
     match outcome {
         Ok(()) if interrupt::asked() => ExitCode::from(interrupt::EXIT_INTERRUPTED),
+        // What did not reach standard output has been told.
+        Ok(()) if output::failed() => ExitCode::from(EXIT_FAILURE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let refused = error.downcast_ref::<Refused>().is_some();
@@ -79,5 +84,18 @@ fn work() -> ExitCode {
             console::failure(&error, code);
             ExitCode::from(code)
         }
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn tell(told: &clap::Error) -> ExitCode {
+    let printed = told.print();
+    if told.use_stderr() {
+        return ExitCode::from(EXIT_INPUT);
+    }
+    output::written(printed);
+    match output::failed() {
+        true => ExitCode::from(EXIT_FAILURE),
+        false => ExitCode::SUCCESS,
     }
 }

@@ -87,3 +87,39 @@ fn a_dash_is_standard_output() {
     );
     assert_eq!(both.status.code(), Some(2));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_standard_output_is_told_in_one_line() {
+    let folder = trained();
+    for words in [
+        "list",
+        "list --json",
+        "init toy",
+        "init --schema",
+        "man",
+        "completions bash",
+        "compare run",
+        "compare run --csv",
+        "compare run --json",
+        "export run",
+        "report run --out -",
+        "run toy --method adam --updates 1 --quiet --force --out other",
+        "--help",
+        "run --help",
+        "--version",
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(assert_cmd::cargo::cargo_bin("hig"))
+            .args(words.split_whitespace())
+            .current_dir(folder.path())
+            .stdout(full)
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}: {message}");
+        assert_eq!(message.lines().count(), 1, "{words}: {message}");
+        assert!(message.contains("No space left"), "{words}: {message}");
+    }
+    assert!(folder.path().join("other/summary.csv").is_file());
+}

@@ -13,6 +13,14 @@ static RESERVED: AtomicBool = AtomicBool::new(false);
 /// Whether standard output is kept for a file.
 static FILE: AtomicBool = AtomicBool::new(false);
 
+/// Whether something did not reach standard output, though its reader was there.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether something did not reach standard output, as where it is a file on a full disk.
+pub fn failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
+}
+
 /// Keeps standard output for JSON objects; all other text is dropped.
 pub fn reserve() {
     RESERVED.store(true, Ordering::Relaxed);
@@ -48,12 +56,16 @@ pub fn is_standard(path: &Path) -> bool {
 
 /// Writes a file to standard output.
 pub fn write_bytes(bytes: &[u8]) {
-    let mut stdout = std::io::stdout();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            note!("error: standard output: {error}");
-        }
-        _ => {}
+    written(std::io::stdout().write_all(bytes));
+}
+
+/// Notes what became of something that is written to standard output.
+pub fn written(result: std::io::Result<()>) {
+    let Err(error) = result.and_then(|()| std::io::stdout().flush()) else {
+        return;
+    };
+    if error.kind() != ErrorKind::BrokenPipe && !FAILED.swap(true, Ordering::Relaxed) {
+        note!("error: standard output: {error}");
     }
 }
 
