@@ -1,4 +1,6 @@
-//! Refusals: errors in what the user gave.
+//! Refusals: errors in what the user gave; and ends that the user asked for.
+
+use std::path::{Path, PathBuf};
 
 /// An error in what the user gave; nothing has been computed or written yet.
 #[derive(Debug)]
@@ -18,3 +20,29 @@ impl std::fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Many trainings that the user has ended before all were done; those that were are kept.
+#[derive(Debug)]
+pub struct Interrupted {
+    folder: PathBuf,
+}
+
+impl Interrupted {
+    /// With the folder of the finished trainings.
+    pub fn error(folder: &Path) -> anyhow::Error {
+        let folder = folder.to_owned();
+        anyhow::Error::new(Self { folder })
+    }
+}
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let folder = self.folder.display();
+        write!(
+            f,
+            "interrupted; the same command with --out {folder} goes on from the finished trainings"
+        )
+    }
+}
+
+impl std::error::Error for Interrupted {}

@@ -35,7 +35,7 @@ use commands::{
     compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
 };
 use console::{fault, interrupt, output};
-use error::Refused;
+use error::{Interrupted, Refused};
 use std::process::ExitCode;
 
 /// Bad input, found before any work.
@@ -79,8 +79,13 @@ fn work() -> ExitCode {
         Ok(()) if output::failed() => ExitCode::from(EXIT_FAILURE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let refused = error.downcast_ref::<Refused>().is_some();
-            let code = if refused { EXIT_INPUT } else { EXIT_FAILURE };
+            let code = if error.is::<Refused>() {
+                EXIT_INPUT
+            } else if error.is::<Interrupted>() {
+                interrupt::EXIT_INTERRUPTED
+            } else {
+                EXIT_FAILURE
+            };
             console::failure(&error, code);
             ExitCode::from(code)
         }

@@ -548,3 +548,39 @@ fn a_clock_that_jumps_changes_nothing() {
         assert!(seconds[seconds.len() - 1] <= took, "{seconds:?} in {took}");
     }
 }
+
+#[test]
+fn many_trainings_that_are_interrupted_say_so_by_their_exit_code() {
+    let folder = TempDir::new().unwrap();
+    for (name, arguments) in [
+        ("sweep", "sweep toy --seeds 0,1 --updates 100000000 --quiet"),
+        (
+            "study",
+            "study chapter --seeds 2 --updates 100000000 --quiet",
+        ),
+        ("reproduce", "reproduce paper --seeds 1 --scale 100 --quiet"),
+    ] {
+        for signal in ["-INT", "-TERM"] {
+            let out = folder.path().join(format!("{name}{signal}"));
+            let mut child = start(arguments, &out);
+            let clock = Instant::now();
+            // Signals are listened for before the first training.
+            while !out.join("trials").is_dir() {
+                assert!(child.try_wait().unwrap().is_none(), "{name} has ended");
+                assert!(clock.elapsed() < Duration::from_secs(60), "{name}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let kill = Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            let output = child.wait_with_output().unwrap();
+            let told = stderr(&output);
+            assert_eq!(output.status.code(), Some(130), "{name}{signal}: {told}");
+            assert!(
+                told.contains("goes on from the finished trainings") && !told.contains("error:"),
+                "{name}{signal}: {told}"
+            );
+        }
+    }
+}

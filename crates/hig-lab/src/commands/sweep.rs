@@ -7,13 +7,13 @@ use crate::configuration::{BudgetOptions, Config, Overrides};
 use crate::console::interrupt;
 use crate::console::output::say;
 use crate::console::table;
-use crate::error::Refused;
+use crate::error::{Interrupted, Refused};
 use crate::experiment::LARGEST_SEED;
 use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
 use crate::run_folder::folder::Folder;
 use crate::run_folder::trial::Trial;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use hig::settings::Value;
 
@@ -80,8 +80,7 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
     }
     .run()?;
     if trials.iter().any(|t| t.len() < seeds.len()) {
-        let path = folder.path().display();
-        bail!("interrupted; the same command goes on from the finished trainings in {path}");
+        return Err(Interrupted::error(folder.path()));
     }
     let swept: Vec<&Axes> = axes.iter().filter(|axis| axis.values.len() > 1).collect();
     let shown: Vec<usize> = (0..axes.len())

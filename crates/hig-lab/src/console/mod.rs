@@ -110,7 +110,12 @@ impl Reporting {
 
 /// Tells why the work ends with an exit code.
 pub fn failure(error: &anyhow::Error, code: u8) {
-    note!("error: {error:#}");
+    let word = if code == interrupt::EXIT_INTERRUPTED {
+        ""
+    } else {
+        "error: "
+    };
+    note!("{word}{error:#}");
     self::error(&format!("{error:#}"), code);
 }
 

@@ -14,12 +14,12 @@ use crate::configuration::{BudgetOptions, Overrides};
 use crate::console::interrupt;
 use crate::console::output::say;
 use crate::console::table;
-use crate::error::Refused;
+use crate::error::{Interrupted, Refused};
 use crate::experiment::trials::MOST_SEEDS;
 use crate::figures::chart::{self, Panel};
 use crate::run_folder::folder::Folder;
 use crate::run_folder::provenance;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -147,8 +147,7 @@ fn paper(options: &ReproduceOptions) -> Result<()> {
     for (name, make) in PAPER.iter().filter(|(name, _)| chosen(name)) {
         let exhibit = make(&context)?;
         if interrupt::asked() {
-            let path = folder.path().display();
-            bail!("interrupted; the same command goes on from the finished trainings in {path}");
+            return Err(Interrupted::error(folder.path()));
         }
         let text = table::layout(&exhibit.header, &exhibit.rows);
         let section = format!("## {name}: {}\n\n```text\n{text}```\n", exhibit.title);

@@ -5,12 +5,13 @@ use crate::commands::statistics::{Estimate, median, quantile, share};
 use crate::commands::study::StudyOptions;
 use crate::console::output::say;
 use crate::console::table;
+use crate::error::Interrupted;
 use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
 use crate::method_chain::recommended;
 use crate::run_folder::folder::Folder;
 use crate::run_folder::trial::Trial;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use hig::systems::Toy;
 use hig::trainer::Budget;
 use std::fmt::Write;
@@ -40,10 +41,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     .run()?;
     folder.write("trials.csv", &csv(&cases, &trials))?;
     if trials.iter().any(|t| t.len() < count) {
-        bail!(
-            "interrupted; the same command with --out {} goes on from the finished trainings",
-            folder.path().display()
-        );
+        return Err(Interrupted::error(folder.path()));
     }
     let results = Results { cases, trials };
     let table = results.table();

@@ -9,12 +9,13 @@ mod score;
 
 use crate::commands::study::StudyOptions;
 use crate::console::output::say;
+use crate::error::Interrupted;
 use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart;
 use crate::run_folder::folder::Folder;
 use crate::run_folder::provenance;
 use crate::run_folder::trial::Trial;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use contest::{CONTESTS, Contest};
 use robustness::Robustness;
 
@@ -100,8 +101,7 @@ impl Trainings<'_> {
         };
         let trials = plan.run()?;
         if trials.iter().any(|t| t.len() < seeds.len()) {
-            let path = self.folder.path().display();
-            bail!("interrupted; the same command goes on from the finished trainings in {path}");
+            return Err(Interrupted::error(self.folder.path()));
         }
         Ok(trials)
     }
