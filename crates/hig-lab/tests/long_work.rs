@@ -284,3 +284,70 @@ fn a_study_keeps_its_trainings() {
     assert_eq!(trials(folder.path()).len() * 2, before.len() * 3);
     assert_eq!(fs::metadata(&before[0]).unwrap().modified().unwrap(), kept);
 }
+
+#[test]
+fn what_a_sweep_is_given_twice_is_refused() {
+    let folder = TempDir::new().unwrap();
+    for (arguments, expected) in [
+        (
+            &["--seeds", "1,1"][..],
+            "a list of different seeds; 1 is there twice",
+        ),
+        (
+            &["--method", "hig", "--method", "hig"],
+            "method `hig` is named twice",
+        ),
+        (&["--set", "cutoff=1e-3,1e-3"], "1e-3 is there twice"),
+        (
+            &["--set", "cutoff=1e-3", "--set", "cutoff=1e-4"],
+            "--set cutoff: it is there twice",
+        ),
+    ] {
+        let mut command = hig(&["sweep", "toy", "--updates", "1"]);
+        command.args(arguments).current_dir(folder.path());
+        let output = command.output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_sweep_of_many_settings_is_kept_and_gone_on_from() {
+    let folder = TempDir::new().unwrap();
+    let settings = "lambda=0.5 samples=16 test_samples=8 hidden=5 activation=sine initializer=lecun \
+                    batch=8 order=shuffled evaluate_every=1 schedule=cosine final_fraction=0.015625 \
+                    memory_limit=1.5 learning_rate=0.5 exponent=0.5 treatment=truncate \
+                    cutoff=1e-5,1e-6 damping=1e-6 route=svd accuracy=1e-9";
+    assert!(settings.len() > 255);
+    let settings = settings.split_whitespace();
+    let sweep = || {
+        let mut command = hig(&[
+            "sweep",
+            "toy",
+            "--updates",
+            "2",
+            "--seeds",
+            "1,2",
+            "--quiet",
+        ]);
+        for set in settings.clone() {
+            command.args(["--set", set]);
+        }
+        command.arg("--out").arg(folder.path());
+        command
+    };
+    stdout(&mut sweep());
+    let kept = trials(folder.path());
+    assert_eq!(kept.len(), 4);
+    let times = || {
+        let files = kept.iter().map(|path| fs::metadata(path).unwrap());
+        files
+            .map(|file| file.modified().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let before = times();
+    stdout(&mut sweep());
+    assert_eq!(times(), before);
+}

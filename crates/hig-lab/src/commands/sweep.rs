@@ -16,6 +16,7 @@ use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use clap::Args;
 use hig::settings::Value;
+use std::collections::BTreeSet;
 
 /// Options of `hig sweep`.
 #[derive(Debug, Args)]
@@ -126,6 +127,12 @@ impl Row<'_> {
     }
 }
 
+/// The first of some things that is among those before it.
+fn repeated<T: Ord>(things: &[T]) -> Option<&T> {
+    let mut seen = BTreeSet::new();
+    things.iter().find(|thing| !seen.insert(*thing))
+}
+
 /// Reads 1..5 or 1,2,7.
 pub fn seeds(text: &str) -> Result<Vec<u64>> {
     let parsed = match text.split_once("..") {
@@ -137,6 +144,12 @@ pub fn seeds(text: &str) -> Result<Vec<u64>> {
         },
         None => text.split(',').map(|s| s.trim().parse().ok()).collect(),
     };
+    if let Some(seed) = parsed.as_deref().and_then(repeated) {
+        let expected = format_args!("a list of different seeds; {seed} is there twice");
+        return Err(Refused::because(hig::Error::setting(
+            "seeds", text, expected,
+        )));
+    }
     match parsed {
         Some(seeds) if seeds.len() <= MOST_SEEDS && seeds.iter().all(|s| *s <= LARGEST_SEED) => {
             Ok(seeds)
@@ -166,13 +179,15 @@ fn axes(options: &SweepOptions, config: &Config) -> Result<Vec<Axes>> {
             .iter()
             .any(|s| s.name == key && matches!(s.value, Value::Counts(_)));
         let separator = if is_list { ';' } else { ',' };
-        axes.push(Axes {
-            key: key.trim().to_owned(),
-            values: values
-                .split(separator)
-                .map(|v| v.trim().to_owned())
-                .collect(),
-        });
+        let values = values.split(separator).map(|v| v.trim().to_owned());
+        let values: Vec<String> = values.collect();
+        if let Some(value) = repeated(&values) {
+            return Err(Refused::because(format_args!(
+                "--set {assignment}: expected each value once; {value} is there twice"
+            )));
+        }
+        let key = key.trim().to_owned();
+        axes.push(Axes { key, values });
     }
     Ok(axes)
 }
@@ -183,11 +198,21 @@ fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> R
     let asked = [&options.methods[..], config.methods(), &usual];
     let methods = asked.into_iter().find(|names| !names.is_empty());
     let methods = methods.unwrap_or_default();
+    if let Some(method) = repeated(methods) {
+        let message = format_args!("method `{method}` is named twice");
+        return Err(Refused::because(message));
+    }
     let counts = axes.iter().map(|axis| axis.values.len());
     let count = counts.fold(methods.len(), usize::saturating_mul);
     if count > MOST_CASES {
         return Err(Refused::because(format_args!(
             "{count} combinations of methods and settings: expected at most {MOST_CASES}"
+        )));
+    }
+    let keys: Vec<&str> = axes.iter().map(|axis| axis.key.as_str()).collect();
+    if let Some(key) = repeated(&keys) {
+        return Err(Refused::because(format_args!(
+            "--set {key}: it is there twice; expected all its values in one, as in {key}=A,B"
         )));
     }
     let mut grid: Vec<Vec<String>> = vec![Vec::new()];

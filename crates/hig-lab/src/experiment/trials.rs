@@ -122,11 +122,12 @@ impl Case {
         checked.map_err(|(_, error)| refused(error))
     }
 
-    /// Where a finished training is kept: the name, readable, and a fingerprint of the
+    /// Where a finished training is kept: the name, readable and not too long, and a fingerprint of the
     /// configuration that makes the training again.
     fn file_name(&self, seed: u64) -> String {
-        let readable: String = self
-            .name
+        // A name of a file ends at 255 bytes in most systems.
+        let longest = self.name.floor_char_boundary(160);
+        let readable: String = self.name[..longest]
             .chars()
             .map(|c| {
                 if c.is_alphanumeric() || "-_.=".contains(c) {
