@@ -584,3 +584,28 @@ fn many_trainings_that_are_interrupted_say_so_by_their_exit_code() {
         }
     }
 }
+
+#[test]
+fn going_on_leaves_the_files_of_the_user_alone() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let own = "time,value\n0,1\n3,2\n99999,3\nunfinished";
+    let mut child = start(&format!("{RUN} --checkpoint 0"), &out);
+    let method = out.join(METHODS[0]);
+    while !method.join("checkpoint.safetensors").is_file() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::create_dir_all(out.join(METHODS[1])).unwrap();
+    for method in METHODS {
+        fs::write(out.join(method).join("mine.csv"), own).unwrap();
+    }
+    let output = resume(&out, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for method in METHODS {
+        let mine = fs::read_to_string(out.join(method).join("mine.csv")).unwrap();
+        assert_eq!(mine, own, "{method}");
+    }
+}

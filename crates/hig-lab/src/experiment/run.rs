@@ -12,7 +12,7 @@ use crate::run_folder::outcome::Outcome;
 use crate::run_folder::tables::cut_tables;
 use crate::run_folder::warnings::{self, Warning};
 use crate::run_folder::weights::{self, WeightsWriter};
-use crate::run_folder::{checkpoint, metrics};
+use crate::run_folder::{TABLES, checkpoint, metrics};
 use anyhow::Result;
 use hig::Problem;
 use hig::trainer::{CheckpointWriter, MetricsWriter, Observer, Start, Stop, consumption};
@@ -143,7 +143,7 @@ impl Work<'_> {
             }
         };
         Outcome::forget(&own)?;
-        cut_tables(&own, evaluated)?;
+        cut_tables(&own, &TABLES, evaluated)?;
         let mut files = self.open(chain, &own, phase, evaluated)?;
         let experiment = self.experiment;
         let training = Training {

@@ -35,3 +35,13 @@ pub mod weights;
 pub use find::runs_in;
 pub use method::Method;
 pub use run::{Run, read_all};
+
+/// The tables in the folder of a method.
+pub const TABLES: [&str; 6] = [
+    metrics::FILE,
+    diagnostics::FILE,
+    steps::FILE,
+    spectrum::FILE,
+    timing::FILE,
+    warnings::FILE,
+];

@@ -2,23 +2,22 @@
 
 use anyhow::{Context, Result};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
-/// Makes the tables in a folder end with the rows of an update, the last that is evaluated before the
-/// training goes on; without one they are removed.
-pub fn cut_tables(folder: &Path, evaluated: Option<usize>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_none_or(|e| e != "csv") {
-            continue;
-        }
-        let Some(evaluated) = evaluated else {
-            fs::remove_file(&path).with_context(|| path.display().to_string())?;
-            continue;
+/// Makes the tables of these names in a folder end with the rows of an update, the last that is evaluated
+/// before the training goes on; without one they are removed. Other files stay as they are.
+pub fn cut_tables(folder: &Path, names: &[&str], evaluated: Option<usize>) -> Result<()> {
+    for name in names {
+        let path = folder.join(name);
+        let cut = match evaluated {
+            Some(evaluated) => cut_table(&path, evaluated),
+            None => fs::remove_file(&path),
         };
-        cut_table(&path, evaluated).with_context(|| path.display().to_string())?;
+        match cut {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            cut => cut.with_context(|| path.display().to_string())?,
+        }
     }
     Ok(())
 }
@@ -63,11 +62,11 @@ mod tests {
         ] {
             fs::write(&path, text).unwrap();
             fs::write(&other, "9,").unwrap();
-            cut_tables(folder.path(), evaluated).unwrap();
+            cut_tables(folder.path(), &["a.csv", "b.csv"], evaluated).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), kept);
             assert_eq!(fs::read_to_string(&other).unwrap(), "9,");
         }
-        cut_tables(folder.path(), None).unwrap();
+        cut_tables(folder.path(), &["a.csv"], None).unwrap();
         assert!(!path.exists() && other.exists());
     }
 }
