@@ -123,3 +123,46 @@ fn a_full_disk_behind_standard_output_is_told_in_one_line() {
     }
     assert!(folder.path().join("other/summary.csv").is_file());
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn paths_that_are_not_utf8_work_and_other_words_are_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = TempDir::new().unwrap();
+    let run = |words: &str, code: i32| {
+        // Here ? stands for a byte that no UTF-8 has.
+        let words = words.split_whitespace().map(|word| {
+            let bytes = word
+                .bytes()
+                .map(|byte| if byte == b'?' { 0xff } else { byte });
+            bytes.collect::<Vec<u8>>()
+        });
+        let words: Vec<Vec<u8>> = words.collect();
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("hig"));
+        command.args(words.iter().map(|word| OsStr::from_bytes(word)));
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {message}");
+    };
+    run(
+        "run toy --method adam --updates 3 --quiet --out ?run --save-weights w? --save-data d?",
+        0,
+    );
+    run(
+        "run toy --method adam --updates 3 --quiet --out given? --weights w? --data d?",
+        0,
+    );
+    run("resume given? --updates 5 --quiet", 0);
+    run("compare ?run given?", 0);
+    run("export ?run --out table?", 0);
+    run("report ?run --out page?", 0);
+    run("man --out man?", 0);
+    run("sweep toy --updates 2 --seeds 1 --quiet --out sweep?", 0);
+    run("run toy? --quiet", 2);
+    run("run toy --method hig? --quiet", 2);
+    run("run toy --set ?=1 --quiet", 2);
+    run("compare missing?", 2);
+    run("sweep toy --seeds ? --quiet", 2);
+    run("?", 2);
+}

@@ -40,7 +40,7 @@ pub fn resume(options: &ResumeOptions) -> Result<()> {
         budget: options.budget,
         ..Overrides::default()
     };
-    let experiment = Experiment::new(&config.to_string_lossy(), &overrides)?;
+    let experiment = Experiment::new(&config, &overrides)?;
     if options.budget.given().is_some() {
         folder.write(config::FILE, &experiment.configuration())?;
     }

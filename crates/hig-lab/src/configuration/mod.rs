@@ -20,6 +20,7 @@ use hig::settings::Settings;
 use hig::systems::{self, System};
 use hig::trainer::Budget;
 use source::Source;
+use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -97,9 +98,9 @@ impl Scope {
 
 impl Config {
     /// A configuration file, or a system by its name with defaults throughout.
-    pub fn named(argument: &str) -> Result<Self> {
-        let path = Path::new(argument);
-        let system = systems::system(argument);
+    pub fn named(argument: impl AsRef<OsStr>) -> Result<Self> {
+        let path = Path::new(argument.as_ref());
+        let system = systems::system(&path.to_string_lossy());
         let is_file =
             path.extension().is_some_and(|e| e == "toml") || (system.is_err() && path.is_file());
         if is_file {

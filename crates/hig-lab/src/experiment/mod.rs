@@ -17,6 +17,7 @@ use hig::settings::LARGEST_COUNT;
 use hig::systems::{System, check_memory};
 use hig::trainer::Budget;
 use hig::{Dataset, Problem};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// A system, its data and initial weights, and the methods to compare on it.
@@ -41,7 +42,7 @@ pub struct Experiment {
 
 impl Experiment {
     /// Resolves a system or a configuration file, and what goes before it.
-    pub fn new(named: &str, overrides: &Overrides) -> Result<Self> {
+    pub fn new(named: impl AsRef<OsStr>, overrides: &Overrides) -> Result<Self> {
         let config = Config::named(named)?;
         let Resolved {
             system,

@@ -25,7 +25,10 @@ pub struct Provenance<'a> {
 
 /// Writes it at the start of a run.
 pub fn write(of: Provenance<'_>, folder: &Path) -> Result<()> {
-    let command: Vec<String> = std::env::args().skip(1).collect();
+    let command = std::env::args_os().skip(1);
+    let command: Vec<String> = command
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let table = toml::Table::from_iter([
         ("format".into(), FORMAT.into()),
         ("version".into(), env!("CARGO_PKG_VERSION").into()),
