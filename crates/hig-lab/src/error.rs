@@ -1,4 +1,5 @@
-//! Refusals: errors in what the user gave; and ends that the user asked for.
+//! What a command ends with beside failures: refusals of what the user gave, ends that the user asked for,
+//! and trainings that diverged.
 
 use std::path::{Path, PathBuf};
 
@@ -46,3 +47,25 @@ impl std::fmt::Display for Interrupted {
 }
 
 impl std::error::Error for Interrupted {}
+
+/// All is trained and shown, but some methods diverged.
+#[derive(Debug)]
+pub struct Diverged {
+    methods: Vec<String>,
+}
+
+impl Diverged {
+    /// With their names.
+    pub fn error(methods: Vec<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { methods })
+    }
+}
+
+impl std::fmt::Display for Diverged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let methods = self.methods.join(", ");
+        write!(f, "not every method ended well: {methods} diverged")
+    }
+}
+
+impl std::error::Error for Diverged {}

@@ -35,13 +35,15 @@ use commands::{
     compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
 };
 use console::{fault, interrupt, output};
-use error::{Interrupted, Refused};
+use error::{Diverged, Interrupted, Refused};
 use std::process::ExitCode;
 
 /// Bad input, found before any work.
 const EXIT_INPUT: u8 = 2;
 /// A failure in the middle of work; what was computed is kept.
 const EXIT_FAILURE: u8 = 1;
+/// All is trained and shown, but a loss or the weights of some method did not stay finite.
+const EXIT_DIVERGED: u8 = 3;
 
 /// Does what the command line asks for; the exit code of the program.
 pub fn main() -> ExitCode {
@@ -83,6 +85,8 @@ fn work() -> ExitCode {
                 EXIT_INPUT
             } else if error.is::<Interrupted>() {
                 interrupt::EXIT_INTERRUPTED
+            } else if error.is::<Diverged>() {
+                EXIT_DIVERGED
             } else {
                 EXIT_FAILURE
             };

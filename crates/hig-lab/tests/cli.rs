@@ -599,3 +599,32 @@ fn a_reader_that_leaves_is_no_failure() {
     assert!(out.join("summary.csv").is_file());
     assert!(out.join("figures/loss.svg").is_file());
 }
+
+#[test]
+fn a_method_that_diverged_is_told_by_the_exit_code() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let run =
+        "run toy --method gd --method adam --updates 100 --set gd.learning_rate=1e6 --quiet --out";
+    let mut command = hig(&run.split(' ').collect::<Vec<_>>());
+    let output = command.arg(&out).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(
+        message.contains("not every method ended well: gd diverged"),
+        "{message}"
+    );
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("adam") && out.join("figures/loss.svg").is_file());
+    let output = hig(&["resume", "--quiet"]).arg(&out).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    for help in [&["run", "--help"][..], &["resume", "--help"], &["--help"]] {
+        let help = String::from_utf8(hig(help).output().unwrap().stdout).unwrap();
+        assert!(help.contains("some methods of a run diverged"), "{help}");
+    }
+    for page in ["README.md", "docs/lab.md"] {
+        let page =
+            fs::read_to_string(format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert!(page.contains("| 3 | trained and shown"), "{page}");
+    }
+}

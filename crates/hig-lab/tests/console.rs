@@ -88,7 +88,7 @@ fn machines_read_warnings_and_errors_as_objects() {
     );
     let explodes = "run toy --method gd --updates 400 --set learning_rate=1e6";
     let (objects, code) = objects(&arguments(explodes, out));
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(3));
     let warning = of(&objects, "warning");
     assert_eq!(warning[0]["name"], "explosion");
     assert!(
@@ -274,7 +274,7 @@ fn in_a_terminal(folder: &TempDir, name: &str, environment: &[(&str, &str)]) -> 
         .stdin(Stdio::null())
         .output()
         .ok()?;
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(3));
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

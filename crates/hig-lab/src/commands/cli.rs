@@ -29,14 +29,16 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed in the middle of work, what was computed is kept; 2 bad input, refused \
-before any work; 70 a fault of hig itself; 130 interrupted, `hig resume` goes on.";
+before any work; 3 all is trained and shown, but some methods of a run diverged; 70 a fault of hig itself; 130 interrupted, `hig resume` goes on.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train the methods on a system and compare them.
+    #[command(after_help = EXIT_CODES)]
     Run(RunOptions),
     /// Go on with a run that was stopped or killed, to the same bits as if it never was.
+    #[command(after_help = EXIT_CODES)]
     Resume(ResumeOptions),
     /// Write a configuration file for `hig run` with every setting of a system, to change at will.
     Init(InitOptions),

@@ -5,10 +5,11 @@ mod tables;
 use crate::commands::options::{RunOptions, use_threads};
 use crate::console::output::{self, say};
 use crate::console::{Reporting, interrupt};
-use crate::error::Refused;
+use crate::error::{Diverged, Refused};
 use crate::experiment::{Experiment, Finished, Work};
 use crate::figures;
 use crate::run_folder::folder::Folder;
+use crate::run_folder::outcome::Reason;
 use crate::run_folder::provenance::{self, Provenance};
 use crate::run_folder::{config, given, summary};
 use anyhow::{Result, bail};
@@ -66,8 +67,16 @@ pub fn finish(work: &Work<'_>) -> Result<()> {
             "interrupted; `hig resume {}` goes on",
             folder.path().display()
         );
+        return Ok(());
     }
-    Ok(())
+    let diverged = finished
+        .iter()
+        .filter(|f| f.outcome.reason == Reason::Diverged);
+    let diverged: Vec<String> = diverged.map(|f| f.name.clone()).collect();
+    match diverged.is_empty() {
+        true => Ok(()),
+        false => Err(Diverged::error(diverged)),
+    }
 }
 
 fn draw(
