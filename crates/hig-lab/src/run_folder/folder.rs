@@ -1,6 +1,6 @@
 //! The folder of a run, or of another command that leaves results, and its lock.
 
-use super::{METHOD_FILES, config, given, metrics, provenance, summary};
+use super::{METHOD_FILES, config, events, given, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::{Context, Result};
 use hig::files::write_whole;
@@ -194,15 +194,33 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir()
-            && (path.join(metrics::FILE).is_file() || name == "figures" || name == TRIALS)
-        {
+        if path.is_dir() && (name == "figures" || name == TRIALS) {
             fs::remove_dir_all(&path)?;
+        } else if path.is_dir() && path.join(metrics::FILE).is_file() {
+            remove_method(&path)?;
         } else if RESULTS.iter().any(|known| name == *known) {
             fs::remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// Removes the files of a method, and its folder where nothing else lies in it.
+fn remove_method(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        // Drafts are what a process left that was killed while it wrote.
+        let text = name.to_string_lossy();
+        let draft = text.starts_with('.') && text.ends_with(".part");
+        if draft || events::is_one(name) || METHOD_FILES.iter().any(|known| name == *known) {
+            fs::remove_file(&path)?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Whether a process works in the folder. The lock is shared, so that readers do not take each other
