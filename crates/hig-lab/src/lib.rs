@@ -32,7 +32,7 @@ mod warnings;
 use clap::{CommandFactory, Parser};
 use commands::cli::{Cli, Command};
 use commands::{
-    compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
+    cli, compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
 };
 use console::{fault, interrupt, output};
 use error::{Diverged, Interrupted, Refused};
@@ -54,7 +54,10 @@ pub fn main() -> ExitCode {
 fn work() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(told) => return tell(&told),
+        Err(mut told) => {
+            cli::suggest_setting(&mut told, &std::env::args_os().collect::<Vec<_>>());
+            return tell(&told);
+        }
     };
     console::log::listen(cli.verbose);
     if cli.command.tells_objects() {

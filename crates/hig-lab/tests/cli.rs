@@ -628,3 +628,26 @@ fn a_method_that_diverged_is_told_by_the_exit_code() {
         assert!(page.contains("| 3 | trained and shown"), "{page}");
     }
 }
+
+#[test]
+fn a_setting_that_is_given_as_an_option_is_suggested_as_a_setting() {
+    for (words, suggested) in [
+        ("run toy --batch 3", "--set batch=3"),
+        ("run toy --batch=3", "--set batch=3"),
+        (
+            "run toy --learning-rate 0.1 --seed 2",
+            "--set learning_rate=0.1",
+        ),
+        ("run toy --hig.cutoff 1e-5", "--set hig.cutoff=1e-5"),
+        ("sweep toy --cutoff", "--set cutoff=VALUE"),
+        ("run toy --lambda --seed 2", "--set lambda=VALUE"),
+    ] {
+        let output = hig(&words.split(' ').collect::<Vec<_>>()).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {message}");
+        assert!(message.contains(suggested), "{words}: {message}");
+        assert!(!message.contains("-- --"), "{words}: {message}");
+    }
+    let help = String::from_utf8(hig(&["run", "--help"]).output().unwrap().stdout).unwrap();
+    assert!(help.contains("shuffled, fixed, or fresh"), "{help}");
+}

@@ -166,3 +166,119 @@ fn paths_that_are_not_utf8_work_and_other_words_are_refused() {
     run("sweep toy --seeds ? --quiet", 2);
     run("?", 2);
 }
+
+#[test]
+fn links_in_the_folder_of_a_run_are_not_followed() {
+    let folder = trained();
+    let path = |name: &str| folder.path().join(name);
+    let secret = "[run]\nsystem = \"toy\"\nsecret = \"do not tell\"\n";
+    for name in [
+        ".lock",
+        "config.toml",
+        "run.toml",
+        "summary.csv",
+        "adam/metrics.csv",
+        "adam/outcome.toml",
+        "adam/weights.safetensors",
+        "adam/checkpoint.safetensors",
+    ] {
+        fs::write(path("victim"), secret).unwrap();
+        let own = path("run").join(name);
+        fs::rename(&own, path("kept")).unwrap();
+        symlink("../../victim", &own).unwrap();
+        if !name.contains('/') {
+            fs::remove_file(&own).unwrap();
+            symlink("../victim", &own).unwrap();
+        }
+        for words in [
+            "resume run --updates 9 --quiet",
+            "run toy --method adam --updates 2 --quiet --force --out run",
+        ] {
+            let refused = output(folder.path(), words);
+            let message = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(2), "{name}, {words}: {message}");
+            assert!(message.contains("symbolic link"), "{name}: {message}");
+        }
+        output(folder.path(), "report run --out page.html");
+        let page = fs::read_to_string(path("page.html")).unwrap_or_default();
+        assert!(!page.contains("do not tell"), "{name}");
+        assert_eq!(
+            fs::read_to_string(path("victim")).unwrap(),
+            secret,
+            "{name}"
+        );
+        fs::rename(path("kept"), &own).unwrap();
+    }
+    done(folder.path(), "resume run --updates 9 --quiet");
+}
+
+#[test]
+fn nothing_in_a_run_steers_the_terminal() {
+    let folder = trained();
+    let escape = "\\u001B]0;title\\u0007\\u001B[31m";
+    let run = fs::read_to_string(folder.path().join("run/run.toml")).unwrap();
+    let named = run.replace("\"adam\"", &format!("\"adam\", \"red{escape}\""));
+    assert_ne!(named, run);
+    fs::write(folder.path().join("run/run.toml"), named).unwrap();
+    let outcome = format!("updates = \"{escape}\"\nended = \"{escape}\"\nbad {escape}");
+    fs::write(folder.path().join("run/adam/outcome.toml"), outcome).unwrap();
+    fs::rename(folder.path().join("run"), folder.path().join("run\x1b[32m")).unwrap();
+    for words in [
+        "compare",
+        "compare --csv",
+        "compare --json",
+        "report",
+        "resume",
+    ] {
+        let mut command = hig(&words.split(' ').collect::<Vec<_>>());
+        let output = command
+            .arg("run\x1b[32m")
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        for told in [&output.stdout, &output.stderr] {
+            let told = String::from_utf8_lossy(told);
+            assert!(!told.contains(['\x1b', '\x07']), "{words}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn the_repository_around_a_run_starts_no_program() {
+    let folder = TempDir::new().unwrap();
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+            .args(words);
+        let done = command.current_dir(folder.path()).output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    fs::write(folder.path().join("file"), "text").unwrap();
+    let made = git(&["init", "-q"]) && git(&["add", "file"]) && git(&["commit", "-qm", "first"]);
+    assert!(made, "git is needed for this test");
+    let script = folder.path().join("monitor.sh");
+    fs::write(&script, "#!/bin/sh\ntouch ran\n").unwrap();
+    assert!(
+        Command::new("chmod")
+            .arg("+x")
+            .arg(&script)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let hook = folder.path().join(".git/hooks/post-index-change");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::copy(&script, hook).unwrap();
+    assert!(git(&["config", "core.fsmonitor", script.to_str().unwrap()]));
+    done(
+        folder.path(),
+        "run toy --method adam --updates 1 --quiet --out run",
+    );
+    assert!(
+        !folder.path().join("ran").exists(),
+        "a program of the repository was run"
+    );
+    let told = fs::read_to_string(folder.path().join("run/run.toml")).unwrap();
+    assert!(!told.contains("commit = \"unknown\""), "{told}");
+}

@@ -609,3 +609,18 @@ fn going_on_leaves_the_files_of_the_user_alone() {
         assert_eq!(mine, own, "{method}");
     }
 }
+
+#[test]
+fn starting_anew_leaves_the_files_of_the_user_alone() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let run = "run toy --method adam --method gn --updates 3 --tensorboard --checkpoint 0 --quiet";
+    assert_eq!(finish(run, &out).status.code(), Some(0));
+    fs::write(out.join("adam/mine.csv"), "mine").unwrap();
+    let anew = "run toy --method hig --updates 3 --quiet --force";
+    assert_eq!(finish(anew, &out).status.code(), Some(0));
+    let left = fs::read_dir(out.join("adam")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine.csv"]);
+    assert!(!out.join("gn").exists());
+}

@@ -12,7 +12,13 @@ use crate::commands::resume::ResumeOptions;
 use crate::commands::study::StudyOptions;
 use crate::commands::sweep::SweepOptions;
 use crate::commands::watch::WatchOptions;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, Subcommand};
+use hig::settings::Settings;
+use hig::step;
+use hig::systems;
+use hig::trainer::Training;
+use std::ffi::OsString;
 
 /// Half-inverse gradients for physics-based deep learning: train networks through physics, compare
 /// the methods, look at the results.
@@ -76,4 +82,47 @@ impl Command {
             _ => false,
         }
     }
+}
+
+/// Where the option that is wrong is the name of a setting, suggests to set it.
+pub fn suggest_setting(error: &mut clap::Error, words: &[OsString]) {
+    let takes_settings = words.iter().any(|word| word == "run" || word == "sweep");
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    let Some(setting) = option.strip_prefix("--").map(|name| name.replace('-', "_")) else {
+        return;
+    };
+    let name = setting.rsplit('.').next().unwrap_or_default();
+    if error.kind() != ErrorKind::UnknownArgument || !takes_settings || !is_setting(name) {
+        return;
+    }
+    let value = value_after(option, words).unwrap_or_else(|| "VALUE".into());
+    let tip = format!("{name} is a setting: --set {setting}={value}");
+    error.remove(ContextKind::SuggestedArg);
+    error.insert(
+        ContextKind::Suggested,
+        ContextValue::StyledStrs(vec![tip.into()]),
+    );
+}
+
+fn is_setting(name: &str) -> bool {
+    let systems = systems::systems();
+    let methods = step::methods();
+    let settings = systems.iter().flat_map(|system| system.settings());
+    let settings = settings.chain(methods.iter().flat_map(|method| method.settings()));
+    let mut settings = settings.chain(Training::default().settings());
+    settings.any(|setting| setting.name == name)
+}
+
+/// The value in `--option value` or `--option=value`.
+fn value_after(option: &str, words: &[OsString]) -> Option<String> {
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    let found = words.find_map(|word| {
+        let rest = word.strip_prefix(option)?;
+        (rest.is_empty() || rest.starts_with('=')).then(|| rest.trim_start_matches('=').to_owned())
+    })?;
+    let mut next = || words.next().map(std::borrow::Cow::into_owned);
+    let value = if found.is_empty() { next()? } else { found };
+    (!value.starts_with("--")).then_some(value)
 }

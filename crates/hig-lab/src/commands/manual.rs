@@ -3,7 +3,7 @@
 
 use crate::commands::reproduce;
 use crate::commands::study;
-use crate::console::output::say;
+use crate::console::output::{self, say};
 use crate::error::Refused;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
@@ -30,7 +30,7 @@ pub struct ManOptions {
 pub fn completions(options: &CompletionsOptions, command: Command) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut named(command), "hig", &mut script);
-    crate::console::output::write(format_args!("{}", String::from_utf8_lossy(&script)));
+    output::write_bytes(&script);
     Ok(())
 }
 
@@ -38,8 +38,7 @@ pub fn completions(options: &CompletionsOptions, command: Command) -> Result<()>
 pub fn man(options: &ManOptions, command: Command) -> Result<()> {
     match &options.out {
         None => {
-            let page = page(command)?;
-            crate::console::output::write(format_args!("{}", String::from_utf8_lossy(&page)));
+            output::write_bytes(&page(command)?);
         }
         Some(folder) => {
             std::fs::create_dir_all(folder)

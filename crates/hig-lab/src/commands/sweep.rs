@@ -189,12 +189,6 @@ fn axes(options: &SweepOptions, config: &Config) -> Result<Vec<Axes>> {
         let key = key.trim().to_owned();
         axes.push(Axes { key, values });
     }
-    let keys: Vec<&str> = axes.iter().map(|axis| axis.key.as_str()).collect();
-    if let Some(key) = repeated(&keys) {
-        return Err(Refused::because(format_args!(
-            "--set {key}: it is there twice; expected all its values in one, as in {key}=A,B"
-        )));
-    }
     Ok(axes)
 }
 
@@ -213,6 +207,12 @@ fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> R
     if count > MOST_CASES {
         return Err(Refused::because(format_args!(
             "{count} combinations of methods and settings: expected at most {MOST_CASES}"
+        )));
+    }
+    let keys: Vec<&str> = axes.iter().map(|axis| axis.key.as_str()).collect();
+    if let Some(key) = repeated(&keys) {
+        return Err(Refused::because(format_args!(
+            "--set {key}: it is there twice; expected all its values in one, as in {key}=A,B"
         )));
     }
     let mut grid: Vec<Vec<String>> = vec![Vec::new()];

@@ -20,7 +20,7 @@ pub struct Overrides {
     /// Any setting, such as `lambda=0.01`, `cutoff=1e-5` or, for one method, `hig.cutoff=1e-5`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Order of the samples: shuffled or fixed.
+    /// Order of the samples: shuffled, fixed, or fresh ones for every update.
     #[arg(long, value_name = "ORDER")]
     pub order: Option<String>,
     /// Initial weights to start from (safetensors, `layers.{i}.weight` and `layers.{i}.bias`).

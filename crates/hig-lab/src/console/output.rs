@@ -2,6 +2,7 @@
 //! `hig list | head`. Work goes on whatever becomes of them: results are in files.
 
 use crate::console::terminal::aside;
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -39,7 +40,7 @@ pub fn reserved() -> bool {
 /// Writes to standard output.
 pub fn write(text: Arguments<'_>) {
     if !reserved() && !FILE.load(Ordering::Relaxed) {
-        write_object(text);
+        write_bytes(printable(&text.to_string()).as_bytes());
     }
 }
 
@@ -61,19 +62,30 @@ pub fn write_bytes(bytes: &[u8]) {
 
 /// Notes what became of something that is written to standard output.
 pub fn written(result: std::io::Result<()>) {
-    match result.and_then(|()| std::io::stdout().flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            if !FAILED.swap(true, Ordering::Relaxed) {
-                note!("error: standard output: {error}");
-            }
-        }
-        _ => {}
+    let Err(error) = result.and_then(|()| std::io::stdout().flush()) else {
+        return;
+    };
+    if error.kind() != ErrorKind::BrokenPipe && !FAILED.swap(true, Ordering::Relaxed) {
+        note!("error: standard output: {error}");
     }
+}
+
+/// Text without what steers a terminal, such as escape sequences in the names of a run from elsewhere.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !"\n\t".contains(c);
+    if !text.contains(steers) {
+        return text.into();
+    }
+    let plain = text.chars().map(|c| match steers(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    });
+    plain.collect::<String>().into()
 }
 
 /// Writes a line to standard error, between the bars.
 pub fn write_note(text: Arguments<'_>) {
-    let text = format!("{text}\n");
+    let text = format!("{}\n", printable(&text.to_string()));
     aside(|| {
         let _ = std::io::stderr().write_all(text.as_bytes());
     });

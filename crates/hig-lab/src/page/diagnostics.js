@@ -37,7 +37,7 @@ function quantity(curve, name) {
 const smallContent = (model, read) => ({
   x: trainingAxis(model, X_SHORT[view.x]),
   y: { log: "auto" },
-  empty: model.shown.length ? model.empty : "All methods are hidden.",
+  empty: model.emptyPlot,
   series: model.shown.flatMap((curve) => {
     const found = read(curve);
     if (!found) return [];

@@ -39,7 +39,7 @@ function lossContent(model, column) {
     }
     return { key: curve.key, label: curve.label, style: curve.style, x, y: smooth, raw: view.smooth ? ys : null };
   });
-  return { x: trainingAxis(model), y: { log: view.logY }, series, crosses, lines, empty: model.shown.length ? model.empty : "All methods are hidden." };
+  return { x: trainingAxis(model), y: { log: view.logY }, series, crosses, lines, empty: model.emptyPlot };
 }
 
 {

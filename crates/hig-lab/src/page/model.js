@@ -135,13 +135,15 @@ function readModel(raw, view) {
     curve.label = !several ? curve.name : methods.length === 1 ? curve.run.name : `${curve.run.name} · ${curve.name}`;
   }
   const working = curves.some((c) => c.state === "running" || c.state === "waiting");
+  const empty = working || (data.live === true && !curves.length) ? "Nothing yet." : "Nothing was recorded.";
+  const shown = curves.filter((c) => !view.hidden.has(c.key));
   return {
     live: data.live === true,
     generated: text(data.generated),
     version: text(data.version),
-    empty: working || (data.live === true && !curves.length) ? "Nothing yet." : "Nothing was recorded.",
-    runs, curves, methods, several, byRun,
-    shown: curves.filter((c) => !view.hidden.has(c.key)),
+    empty,
+    emptyPlot: curves.length && !shown.length ? "All methods are hidden." : empty,
+    runs, curves, methods, several, byRun, shown,
   };
 }
 

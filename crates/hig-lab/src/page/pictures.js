@@ -113,6 +113,6 @@ function pictureCard(curve, picture, shades) {
     });
     tools.hidden = !shown.some((c) => c.pictures.pictures.some((p) => record(p).kind === "field"));
     none.hidden = shown.length > 0 || plane;
-    none.textContent = model.shown.length ? model.empty : "All methods are hidden.";
+    none.textContent = model.emptyPlot;
   });
 }

@@ -43,7 +43,7 @@ function spectrumContent(model, update) {
     x: { label: "place of the singular value", log: true },
     y: { label: symbol, log: true },
     series, points,
-    empty: model.shown.length ? model.empty : "All methods are hidden.",
+    empty: model.emptyPlot,
   };
 }
 

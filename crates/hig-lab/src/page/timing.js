@@ -67,7 +67,7 @@ function timingTable(rows, names) {
     const rows = model.shown.map(partsOf).filter(Boolean);
     tools.hidden = table.hidden = !rows.length;
     none.hidden = rows.length > 0;
-    none.textContent = model.shown.length ? model.empty : "All methods are hidden.";
+    none.textContent = model.emptyPlot;
     const open = table.querySelector("details")?.open;
     fill(table, [rows.map((r) => [r.curve.key, r.curve.style, r.parts, r.updates]), view.timing, model.empty], () => {
       if (!rows.length) return [];

@@ -1,9 +1,10 @@
 //! The folder of a run, or of another command that leaves results, and its lock.
 
-use super::{config, given, metrics, provenance, summary};
+use super::{METHOD_FILES, config, events, given, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::{Context, Result};
 use hig::files::write_whole;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,12 @@ impl Folder {
         if root.exists() && !root.is_dir() {
             return Err(refuse("it is a file, expected a folder".into()));
         }
+        if let Some(link) = foreign_link(&root) {
+            return Err(refuse(format!(
+                "{} is a symbolic link, which is not followed; expected the files of a run",
+                link.display()
+            )));
+        }
         let occupied = root.is_dir()
             && fs::read_dir(&root)
                 .map_err(|e| refuse(format!("cannot be read ({e})")))?
@@ -126,6 +133,23 @@ impl Folder {
     }
 }
 
+/// A symbolic link where this program writes its own files, of which the targets would be overwritten.
+fn foreign_link(root: &Path) -> Option<PathBuf> {
+    let own = [LOCK, TRIALS, "figures"];
+    let own = |name: &OsStr| own.iter().chain(&RESULTS).any(|known| name == *known);
+    let entries = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path()))
+    };
+    entries(root).find_map(|path| match path.is_symlink() {
+        true => (path.is_dir() || path.file_name().is_some_and(own)).then_some(path),
+        false => entries(&path).find(|file| {
+            let name = file.file_name().unwrap_or_default();
+            file.is_symlink() && METHOD_FILES.iter().any(|known| name == *known)
+        }),
+    })
+}
+
 /// Takes the lock of a folder, and writes into it who did.
 fn taken(lock: &File) -> bool {
     // Whoever only looks whether it is held holds it for a moment.
@@ -170,15 +194,33 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir()
-            && (path.join(metrics::FILE).is_file() || name == "figures" || name == TRIALS)
-        {
+        if path.is_dir() && (name == "figures" || name == TRIALS) {
             fs::remove_dir_all(&path)?;
+        } else if path.is_dir() && path.join(metrics::FILE).is_file() {
+            remove_method(&path)?;
         } else if RESULTS.iter().any(|known| name == *known) {
             fs::remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// Removes the files of a method, and its folder where nothing else lies in it.
+fn remove_method(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        // Drafts are what a process left that was killed while it wrote.
+        let text = name.to_string_lossy();
+        let draft = text.starts_with('.') && text.ends_with(".part");
+        if draft || events::is_one(name) || METHOD_FILES.iter().any(|known| name == *known) {
+            fs::remove_file(&path)?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Whether a process works in the folder. The lock is shared, so that readers do not take each other

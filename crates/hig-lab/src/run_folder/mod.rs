@@ -45,3 +45,19 @@ pub const TABLES: [&str; 6] = [
     timing::FILE,
     warnings::FILE,
 ];
+
+/// The files in the folder of a method that are written over.
+pub const METHOD_FILES: [&str; 12] = [
+    metrics::FILE,
+    diagnostics::FILE,
+    steps::FILE,
+    spectrum::FILE,
+    timing::FILE,
+    warnings::FILE,
+    pictures::FILE,
+    outcome::FILE,
+    weights::FILE,
+    checkpoint::FILE,
+    "checkpoint.previous.safetensors",
+    "checkpoint.new",
+];

@@ -25,7 +25,13 @@ impl Notes {
 
     /// What a reader makes of a file; nothing, with a note, where it cannot be read.
     pub fn take<T: Default>(&mut self, file: &str, read: impl Fn(&Path) -> io::Result<T>) -> T {
-        match read(&self.root.join(file)) {
+        let path = self.root.join(file);
+        // A folder from elsewhere must not show what lies outside it.
+        if path.is_symlink() {
+            self.add(file, "is a symbolic link, which is not followed");
+            return T::default();
+        }
+        match read(&path) {
             Ok(value) => value,
             Err(error) => {
                 self.add(file, format_args!("cannot be read ({error})"));

@@ -99,7 +99,14 @@ pub fn line() -> String {
 
 /// The commit of the folder that the program was started in.
 fn commit() -> String {
+    // The configuration and the hooks of that folder, which may be from elsewhere, name programs.
     let output = Command::new("git")
+        .args([
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ])
         .args(["describe", "--always", "--dirty"])
         .output();
     output

@@ -42,9 +42,11 @@ impl Run {
         let mut notes = Notes::new(path);
         let provenance = notes.table(provenance::FILE);
         let configuration = notes.table(config::FILE);
-        let config = bounded_file::text_if_any(&path.join(config::FILE))
-            .ok()
-            .flatten();
+        let config = path.join(config::FILE);
+        let config = match config.is_symlink() {
+            true => None,
+            false => bounded_file::text_if_any(&config).ok().flatten(),
+        };
         let settings = config::settings(&configuration);
         let summary = notes.take(summary::FILE, summary::read);
         let held = held(path);

@@ -45,7 +45,10 @@ pub fn export(options: &ExportOptions) -> Result<()> {
             ));
         }
         let runs = read_all(&options.runs)?;
-        let mut stdout = BufWriter::new(Patient(io::stdout().lock()));
+        let mut stdout = BufWriter::new(Patient {
+            to: io::stdout().lock(),
+            terminal: io::stdout().is_terminal(),
+        });
         write(&runs, options.format, &mut stdout)?;
         return Ok(stdout.flush()?);
     };
@@ -61,19 +64,29 @@ pub fn export(options: &ExportOptions) -> Result<()> {
     Ok(())
 }
 
-/// Takes everything, also after its reader has left, as in `hig export … | head`.
-struct Patient<W>(W);
+/// Takes everything, also after its reader has left, as in `hig export … | head`. Nothing in it steers a
+/// terminal.
+struct Patient<W> {
+    to: W,
+    terminal: bool,
+}
 
 impl<W: Write> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.write(bytes) {
+        let steers = |byte: &u8| byte.is_ascii_control() && !b"\n\r\t".contains(byte);
+        let plain = |byte: &u8| if steers(byte) { b'?' } else { *byte };
+        let written = match self.terminal {
+            true => self.to.write(&bytes.iter().map(plain).collect::<Vec<_>>()),
+            false => self.to.write(bytes),
+        };
+        match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
             written => written,
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self.0.flush() {
+        match self.to.flush() {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             flushed => flushed,
         }

@@ -10,6 +10,7 @@ mod tf_record;
 
 use event::{Event, What};
 use hig::{Error, Result};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,11 @@ pub use event::Value;
 
 /// What the name of every event file holds, by which TensorBoard finds it.
 const MARK: &str = "tfevents";
+
+/// Whether a file is an event file, by its name.
+pub fn is_one(name: &OsStr) -> bool {
+    name.to_string_lossy().contains(MARK)
+}
 
 /// One event file.
 #[derive(Debug)]
@@ -52,9 +58,8 @@ impl Board {
 
     /// Whether a folder has event files, as one of a training that was begun with them.
     pub fn found(folder: &Path) -> bool {
-        let named = |entry: std::io::Result<std::fs::DirEntry>| {
-            entry.is_ok_and(|e| e.file_name().to_string_lossy().contains(MARK))
-        };
+        let named =
+            |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|e| is_one(&e.file_name()));
         std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(named))
     }
 
