@@ -30,7 +30,7 @@ pub fn draw(experiment: &Experiment, finished: &[Finished], folder: &Path) -> Re
 
 /// Test loss, and what else the system measures, over wall-clock time and over updates.
 fn loss(finished: &[Finished]) -> Vec<Panel> {
-    let mut panels = over_time_and_updates(finished, "test loss", |f| {
+    let mut panels = over_time_and_updates(finished, &Axis::loss("test loss"), |f| {
         f.curves.history.test_loss.clone()
     });
     let first = finished
@@ -38,7 +38,7 @@ fn loss(finished: &[Finished]) -> Vec<Panel> {
         .and_then(|f| f.curves.observed.measures.first());
     for (i, (name, _)) in first.into_iter().flatten().enumerate() {
         let label = name.replace('_', " ");
-        panels.extend(over_time_and_updates(finished, &label, |f| {
+        panels.extend(over_time_and_updates(finished, &Axis::log(label), |f| {
             f.curves.observed.measures.iter().map(|m| m[i].1).collect()
         }));
     }
@@ -47,7 +47,7 @@ fn loss(finished: &[Finished]) -> Vec<Panel> {
 
 fn over_time_and_updates(
     finished: &[Finished],
-    quantity: &str,
+    quantity: &Axis,
     values: impl Fn(&Finished) -> Vec<f64>,
 ) -> Vec<Panel> {
     let panel = |title: &str, axis: Axis, x: fn(&Finished) -> &Vec<f64>| {
@@ -74,11 +74,7 @@ fn over_time_and_updates(
         Panel::Chart(Chart {
             title: title.into(),
             x: axis,
-            y: if quantity == "test loss" {
-                Axis::loss(quantity)
-            } else {
-                Axis::log(quantity)
-            },
+            y: quantity.clone(),
             curves,
             points,
         })
