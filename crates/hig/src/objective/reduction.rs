@@ -30,6 +30,14 @@ impl Reduction {
         }
     }
 
+    /// The loss of a batch from the mean over that many samples.
+    pub fn of_mean(self, mean: f64, samples: usize) -> f64 {
+        match self {
+            Self::Mean => mean,
+            Self::Sum => mean * samples as f64,
+        }
+    }
+
     /// The gradient or the curvature of a batch's loss, stacked, from those of its samples' losses
     /// (samples × dim(y)).
     pub fn rows(self, of_samples: &Mat<f64>) -> Vec<f64> {

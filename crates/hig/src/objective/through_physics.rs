@@ -323,10 +323,7 @@ impl Linearized for Linearization<'_> {
     fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
         let _part = part!(FORWARD);
         let mean = Objective::loss(self.parts, parameters, self.batch)?;
-        Ok(match self.parts.reduction {
-            Reduction::Mean => mean,
-            Reduction::Sum => mean * self.batch.len() as f64,
-        })
+        Ok(self.parts.reduction.of_mean(mean, self.batch.len()))
     }
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
