@@ -410,6 +410,75 @@ fn a_damaged_checkpoint_is_passed_over_and_told_of() {
 }
 
 #[test]
+fn a_table_that_has_lost_or_changed_something_is_told_of() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let run = "run toy --method hig --updates 40 --set evaluate_every=1 --quiet";
+    assert!(finish(run, &out).status.success());
+    let tables = [
+        "metrics.csv",
+        "diagnostics.csv",
+        "steps.csv",
+        "spectrum.csv",
+        "timing.csv",
+    ];
+    let path = |table: &str| out.join("hig").join(table);
+    let whole = tables.map(|table| fs::read(path(table)).unwrap());
+    let restore = || {
+        for (table, bytes) in tables.iter().zip(&whole) {
+            fs::write(path(table), bytes).unwrap();
+        }
+    };
+    let flip = |bytes: &[u8]| {
+        let mut flipped = bytes.to_vec();
+        flipped[bytes.len() / 2] ^= 1;
+        flipped
+    };
+    for (table, bytes) in tables.iter().zip(&whole) {
+        let half = bytes[..bytes.len() / 2].to_vec();
+        for (spoilt, words) in [
+            (half, "are lost"),
+            (Vec::new(), "all of its rows are lost"),
+            (flip(bytes), "its checksum is not the one"),
+        ] {
+            restore();
+            fs::write(path(table), spoilt).unwrap();
+            // The training has ended, and is read or resumed as it is.
+            for command in ["compare", "resume"] {
+                let output = hig(&[command, out.to_str().unwrap()]).output().unwrap();
+                let message = stderr(&output);
+                assert_eq!(output.status.code(), Some(0), "{table}: {message}");
+                assert!(message.contains(&format!("hig/{table}")), "{message}");
+                assert_eq!(message.matches(".csv").count(), 1, "{message}");
+            }
+            // The training goes on, where the outcome is of no more use.
+            let copy = folder.path().join("copy");
+            let copied = Command::new("cp").arg("-r").args([&out, &copy]).status();
+            assert!(copied.unwrap().success());
+            let output = resume(&copy, &["--updates", "60"]);
+            let message = stderr(&output);
+            assert_eq!(output.status.code(), Some(0), "{table}: {message}");
+            let place = message.find(&format!("hig/{table}")).unwrap();
+            assert!(message[place..].contains(words), "{message}");
+            assert_eq!(message.matches(".csv").count(), 1, "{message}");
+            fs::remove_dir_all(copy).unwrap();
+        }
+    }
+    restore();
+    let weights = out.join("hig/weights.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, flip(&bytes)).unwrap();
+    let output = resume(&out, &[]);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    assert!(
+        message.contains("hig/weights.safetensors") && message.contains("checksum is wrong"),
+        "{message}"
+    );
+    assert!(fs::read(&weights).unwrap() == bytes);
+}
+
+#[test]
 fn checkpoints_that_cannot_be_used_are_refused_before_any_work() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("run");

@@ -441,6 +441,34 @@ fn an_extent_that_no_number_fills_is_refused() {
 }
 
 #[test]
+fn a_bit_that_has_changed_in_weights_or_samples_is_told() {
+    let folder = folder();
+    let weights = folder.path().join("weights.safetensors");
+    let data = folder.path().join("data.safetensors");
+    right().save(&weights).unwrap();
+    samples(4, 0).save(&data).unwrap();
+    for (path, name) in [
+        (&weights, "weights.safetensors"),
+        (&data, "data.safetensors"),
+    ] {
+        let bytes = std::fs::read(path).unwrap();
+        let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        for bit in 8 * header..8 * bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(path, flipped).unwrap();
+            assert_message(Tensors::load(path), &[name, "its checksum is wrong"]);
+        }
+        // Whatever other programs have among their metadata is none of ours.
+        let place = bytes.windows(9).position(|w| w == b"hig.crc32").unwrap();
+        let mut foreign = bytes.clone();
+        foreign[place..place + 9].copy_from_slice(b"other.crc");
+        std::fs::write(path, foreign).unwrap();
+        Tensors::load(path).unwrap();
+    }
+}
+
+#[test]
 fn what_does_not_begin_like_safetensors_is_not_read_to_its_end() {
     let folder = folder();
     let path = folder.path().join("long.safetensors");

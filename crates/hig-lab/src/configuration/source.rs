@@ -17,7 +17,7 @@ pub struct Source {
 impl Source {
     /// Reads a file, which must be UTF-8 and no larger than a configuration is.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = bounded_file::read(path, bounded_file::TEXT);
+        let bytes = bounded_file::read_named(path, bounded_file::TEXT);
         let bytes = bytes.map_err(|e| Refused::because(hig::Error::file(path, e)))?;
         Self::new(path, bytes)
     }

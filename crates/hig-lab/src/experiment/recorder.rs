@@ -16,6 +16,7 @@ use crate::warnings::Watch;
 use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress};
 use hig::{Problem, Result};
+use std::io;
 use std::path::Path;
 
 /// A test sample whose way is recorded and drawn.
@@ -41,8 +42,8 @@ impl Curves {
             weights,
             ..
         } = experiment;
-        let history = metrics::read(&folder.join(metrics::FILE)).unwrap_or_default();
-        let observed = diagnostics::read(&folder.join(diagnostics::FILE)).unwrap_or_default();
+        let history = read_or_tell(&folder.join(metrics::FILE), metrics::read);
+        let observed = read_or_tell(&folder.join(diagnostics::FILE), diagnostics::read);
         let (mut history, observed) = (history.unwrap_or_default(), observed.unwrap_or_default());
         let rows = history.evaluations().min(observed.rows());
         history.truncate(rows);
@@ -61,6 +62,14 @@ impl Curves {
             self.changes.push((place, method.to_owned()));
         }
     }
+}
+
+/// What a reader makes of a file; nothing, which is told, where it cannot be read.
+pub fn read_or_tell<T: Default>(path: &Path, read: impl Fn(&Path) -> io::Result<T>) -> T {
+    read(path).unwrap_or_else(|error| {
+        tracing::warn!("{}: cannot be read ({error})", path.display());
+        T::default()
+    })
 }
 
 /// Records [`Curves`], writes them and what the steps tell of themselves as they come, and warns.
@@ -100,7 +109,7 @@ impl<'a> Recorder<'a> {
         let measures = experiment.system.measures(problem, &experiment.weights);
         let header = diagnostics::header(&measures, problem.objective.rows(1));
         let curves = Curves::read(folder, experiment);
-        let warned = warnings::read(&folder.join(warnings::FILE)).unwrap_or_default();
+        let warned = read_or_tell(&folder.join(warnings::FILE), warnings::read);
         let mut watch = Watch::new(chain.phases[place].settings(), &warned);
         let before = place.checked_sub(1);
         let begun = before.and_then(|before| chain.phases[before].until);

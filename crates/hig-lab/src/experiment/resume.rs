@@ -23,9 +23,11 @@ impl ChainState {
     pub fn of(experiment: &Experiment, chain: &MethodChain, folder: &Path) -> Result<Self> {
         if let Some(outcome) = Outcome::read(folder)
             && is_over(experiment, &outcome)
-            && let Ok(weights) = weights::read(&experiment.problem, folder)
         {
-            return Ok(Self::Ended(outcome, weights));
+            match weights::read(&experiment.problem, folder) {
+                Ok(weights) => return Ok(Self::Ended(outcome, weights)),
+                Err(error) => tracing::warn!("{error}; going on from the last checkpoint"),
+            }
         }
         let training = fingerprint::of_training(experiment, chain);
         let Some(mut stopped) = checkpoint::read(folder, &training)? else {

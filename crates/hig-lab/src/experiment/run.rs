@@ -1,21 +1,22 @@
 //! A run: every method of an experiment, trained in the folder of the run from where it stands.
 
-use super::recorder::{Curves, PROBE, Recorder};
+use super::recorder::{Curves, PROBE, Recorder, read_or_tell};
 use super::resume::ChainState;
 use super::training::{Trained, Training, Watching};
 use super::{Experiment, fingerprint};
 use crate::console::Reporting;
 use crate::console::interrupt::{self, Interrupt};
 use crate::method_chain::MethodChain;
+use crate::run_folder::checkpoint::Checkpoints;
 use crate::run_folder::folder::{Folder, folder_of};
 use crate::run_folder::outcome::Outcome;
-use crate::run_folder::tables::cut_tables;
+use crate::run_folder::tables::{Marks, ledger};
 use crate::run_folder::warnings::{self, Warning};
 use crate::run_folder::weights::{self, WeightsWriter};
-use crate::run_folder::{TABLES, checkpoint, metrics};
+use crate::run_folder::{TABLES, metrics};
 use anyhow::Result;
 use hig::Problem;
-use hig::trainer::{CheckpointWriter, MetricsWriter, Observer, Start, Stop, consumption};
+use hig::trainer::{MetricsWriter, Observer, Start, Stop, consumption};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -57,13 +58,13 @@ struct Files<'a> {
     metrics: MetricsWriter,
     recorder: Recorder<'a>,
     weights: WeightsWriter,
-    checkpoints: CheckpointWriter,
+    checkpoints: Checkpoints,
     interrupt: Interrupt,
 }
 
 impl Watching for Files<'_> {
     fn begin(&mut self, place: usize, updates: usize) {
-        checkpoint::note_phase(&mut self.checkpoints, place);
+        self.checkpoints.note_phase(place);
         self.recorder.begin(place, updates);
     }
 
@@ -127,23 +128,27 @@ impl Work<'_> {
     fn train_chain(&self, chain: &MethodChain, state: ChainState) -> Result<Finished> {
         let own = self.folder.subfolder(&folder_of(&chain.name))?;
         let name = &chain.name;
-        let (start, phase, evaluated) = match state {
+        let (start, phase, evaluated, tables) = match state {
             ChainState::Ended(outcome, parameters) => {
                 tracing::info!("{name}: has ended before");
                 return Ok(self.ended_before(chain, &own, outcome, parameters));
             }
             ChainState::Fresh => {
                 tracing::info!("{name}: begins");
-                (Start::from(self.experiment.weights.clone()), 0, None)
+                let start = Start::from(self.experiment.weights.clone());
+                (start, 0, None, None)
             }
             ChainState::Stopped(stopped) => {
                 let update = stopped.start.updates;
                 tracing::info!("{name}: goes on after update {update}");
-                (stopped.start, stopped.phase, stopped.evaluated)
+                let tables = Some(stopped.tables);
+                (stopped.start, stopped.phase, stopped.evaluated, tables)
             }
         };
         Outcome::forget(&own)?;
-        cut_tables(&own, &TABLES, evaluated)?;
+        for wrong in ledger::cut(&own, &TABLES, tables.as_ref())? {
+            tracing::warn!("{wrong}");
+        }
         let mut files = self.open(chain, &own, phase, evaluated)?;
         let experiment = self.experiment;
         let training = Training {
@@ -164,6 +169,9 @@ impl Work<'_> {
         outcome: Outcome,
         parameters: Vec<f64>,
     ) -> Finished {
+        for (name, wrong) in ledger::check(own, &TABLES, &outcome.tables) {
+            tracing::warn!("{}: {wrong}", own.join(name).display());
+        }
         let mut curves = Curves::read(own, self.experiment);
         for (update, name) in outcome.phases.iter().skip(1) {
             curves.mark(*update, name);
@@ -175,7 +183,7 @@ impl Work<'_> {
             parameters,
             failure: None,
             curves,
-            warnings: warnings::read(&own.join(warnings::FILE)).unwrap_or_default(),
+            warnings: read_or_tell(&own.join(warnings::FILE), warnings::read),
         }
     }
 
@@ -197,10 +205,7 @@ impl Work<'_> {
             recorder.curves.mark(*update, name);
         }
         let training = fingerprint::of_training(experiment, chain);
-        let mut checkpoints = checkpoint::writer(own, self.interval, &training);
-        if let Some(update) = evaluated {
-            checkpoints.evaluated(update);
-        }
+        let checkpoints = Checkpoints::open(own, self.interval, &training, evaluated)?;
         Ok(Files {
             progress: self.reporting.progress(&chain.name),
             metrics,
@@ -222,6 +227,7 @@ impl Work<'_> {
         let Files {
             progress,
             mut recorder,
+            checkpoints,
             ..
         } = files;
         drop(progress);
@@ -241,7 +247,11 @@ impl Work<'_> {
         let last = &chain.phases[place];
         let (consumes, rows, columns) = consumption(problem, last.method.as_ref(), &last.training);
         let consumed = format!("{consumes}, {rows} x {columns}");
-        let told = Outcome::new(&outcome, consumed, begun(chain, place));
+        let tables = checkpoints.end(outcome.updates).unwrap_or_else(|error| {
+            failure.get_or_insert(error.to_string());
+            Marks::default()
+        });
+        let told = Outcome::new(&outcome, consumed, begun(chain, place), tables);
         if let Err(error) = told.write(own) {
             failure.get_or_insert(error.to_string());
         }

@@ -1,9 +1,13 @@
 //! `checkpoint.safetensors`: the state of a training, to go on from.
 
+use super::TABLES;
+use super::tables::{Ledger, Marks};
 use crate::error::Refused;
 use anyhow::Result;
 use hig::files::SavedState;
-use hig::trainer::{CheckpointWriter, EVALUATED, Start, recover};
+use hig::trainer::{
+    Checkpoint, CheckpointWriter, EVALUATED, Evaluation, Flow, Observer, Start, recover,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,16 +19,72 @@ const TRAINING: &str = "training";
 /// The note that tells the place of the method in its chain, from 0.
 const PHASE: &str = "phase";
 
-/// What writes the checkpoints of a training, at least `interval` apart.
-pub fn writer(folder: &Path, interval: Duration, training: &str) -> CheckpointWriter {
-    let mut writer = CheckpointWriter::new(&folder.join(FILE), interval);
-    writer.note(TRAINING, training);
-    writer
+/// The note that tells what the tables beside it held, as [`Marks`] do.
+const HELD: &str = "tables";
+
+/// Writes the checkpoints of a training, each after all rows of the tables that it counts on are on the
+/// disk. It has to observe after those who write the tables.
+#[derive(Debug)]
+pub struct Checkpoints {
+    writer: CheckpointWriter,
+    tables: Ledger,
 }
 
-/// Notes that a method of the chain is at work.
-pub fn note_phase(writer: &mut CheckpointWriter, place: usize) {
-    writer.note(PHASE, &place.to_string());
+impl Checkpoints {
+    /// Of a training that begins, or goes on after an evaluation, at least `interval` apart.
+    ///
+    /// # Errors
+    /// A table cannot be read.
+    pub fn open(
+        folder: &Path,
+        interval: Duration,
+        training: &str,
+        evaluated: Option<usize>,
+    ) -> hig::Result<Self> {
+        let mut writer = CheckpointWriter::new(&folder.join(FILE), interval);
+        writer.note(TRAINING, training);
+        if let Some(update) = evaluated {
+            writer.evaluated(update);
+        }
+        let tables = Ledger::open(folder, &TABLES, evaluated.unwrap_or(0))?;
+        Ok(Self { writer, tables })
+    }
+
+    /// Notes that a method of the chain is at work.
+    pub fn note_phase(&mut self, place: usize) {
+        self.writer.note(PHASE, &place.to_string());
+    }
+
+    /// What the tables hold at the end, after a last look.
+    ///
+    /// # Errors
+    /// A table cannot be read, or the disk fails.
+    pub fn end(mut self, update: usize) -> hig::Result<Marks> {
+        self.tables.note(update)?;
+        self.tables.sync()?;
+        Ok(self.tables.now())
+    }
+}
+
+impl Observer for Checkpoints {
+    fn evaluation(&mut self, now: &Evaluation<'_>) -> hig::Result<Flow> {
+        self.tables.note(now.update)?;
+        self.writer.evaluation(now)
+    }
+
+    fn takes_checkpoints(&self) -> bool {
+        true
+    }
+
+    fn checkpoint(&mut self, now: &mut Checkpoint<'_>) -> hig::Result<Flow> {
+        if !self.writer.is_due(now) {
+            return Ok(Flow::Continue);
+        }
+        self.tables.sync()?;
+        let held = self.tables.at(now.update).text();
+        self.writer.note(HELD, &held);
+        self.writer.checkpoint(now)
+    }
 }
 
 /// A place to go on from.
@@ -36,6 +96,8 @@ pub struct Stopped {
     pub phase: usize,
     /// The last evaluation that belongs to it.
     pub evaluated: Option<usize>,
+    /// What the tables held then.
+    pub tables: Marks,
     /// What was wrong with newer checkpoints.
     pub passed_over: Vec<String>,
 }
@@ -45,9 +107,17 @@ pub struct Stopped {
 /// # Errors
 /// There are checkpoints, and none of them can be used.
 pub fn read(folder: &Path, training: &str) -> Result<Option<Stopped>> {
-    let accept = |state: &SavedState| match state.text(TRAINING) == Some(training) {
-        true => Ok(()),
-        false => Err("it belongs to a training with other settings".to_owned()),
+    let held = |state: &SavedState| state.text(HELD).and_then(Marks::parse);
+    let accept = |state: &SavedState| {
+        if state.text(TRAINING) != Some(training) {
+            return Err("it belongs to a training with other settings".to_owned());
+        }
+        match held(state) {
+            Some(_) => Ok(()),
+            None => {
+                Err("it does not tell what the tables held: another version wrote it".to_owned())
+            }
+        }
     };
     let found = recover(&folder.join(FILE), accept).map_err(|e| {
         let advice = "remove them to train the method from the start";
@@ -60,6 +130,7 @@ pub fn read(folder: &Path, training: &str) -> Result<Option<Stopped>> {
     Ok(Some(Stopped {
         phase: number(PHASE).unwrap_or(0),
         evaluated: number(EVALUATED),
+        tables: held(&state).unwrap_or_default(),
         start: Start::resume(state)?,
         passed_over: refused.iter().map(ToString::to_string).collect(),
     }))

@@ -59,6 +59,9 @@ impl Method {
         let ended = ended.or_else(|| older.map(|outcome| outcome.reason));
         let outcome = told.as_ref().and_then(Outcome::from_toml);
         let outcome = outcome.or_else(|| older.cloned());
+        if let Some(outcome) = &outcome {
+            notes.check(&own, &outcome.tables);
+        }
         let diagnostics = notes.take(&file(diagnostics::FILE), diagnostics::read);
         Self {
             name: name.to_owned(),

@@ -1,6 +1,7 @@
 //! Notes of what could not be read in a folder.
 
-use super::bounded_file;
+use super::tables::{Marks, ledger};
+use super::{TABLES, bounded_file};
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,13 @@ impl Notes {
                 self.add(file, format_args!("cannot be read ({error})"));
                 T::default()
             }
+        }
+    }
+
+    /// Notes which tables of a folder do not hold what they were to.
+    pub fn check(&mut self, folder: &str, marks: &Marks) {
+        for (name, wrong) in ledger::check(&self.root.join(folder), &TABLES, marks) {
+            self.add(&format!("{folder}/{name}"), wrong);
         }
     }
 

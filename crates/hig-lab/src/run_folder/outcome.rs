@@ -1,6 +1,8 @@
 //! How the training of a method ended, as `outcome.toml` in its folder tells.
 
 use super::bounded_file;
+use super::tables::Marks;
+use super::tables::ledger::Mark;
 use anyhow::{Context, Result};
 use hig::files::write_whole;
 use hig::trainer::{self, Stop};
@@ -30,6 +32,8 @@ pub struct Outcome {
     pub consumed: String,
     /// The methods in order, each with the update that it began after.
     pub phases: Vec<(usize, String)>,
+    /// What the tables of the method held; nothing where that is not known.
+    pub tables: Marks,
 }
 
 /// Reasons to end.
@@ -124,8 +128,13 @@ impl State {
 }
 
 impl Outcome {
-    /// The end of a training, with what its updates consumed and its phases.
-    pub fn new(outcome: &trainer::Outcome, consumed: String, phases: Vec<(usize, String)>) -> Self {
+    /// The end of a training, with what its updates consumed, its phases, and what its tables hold.
+    pub fn new(
+        outcome: &trainer::Outcome,
+        consumed: String,
+        phases: Vec<(usize, String)>,
+        tables: Marks,
+    ) -> Self {
         Self {
             updates: outcome.updates,
             epochs: outcome.epochs,
@@ -136,6 +145,7 @@ impl Outcome {
             reason: Reason::of(&outcome.stop),
             consumed,
             phases,
+            tables,
         }
     }
 
@@ -185,6 +195,10 @@ impl Outcome {
             .phases
             .iter()
             .map(|(update, name)| toml::Value::Array(vec![count(*update), name.clone().into()]));
+        let tables = self.tables.0.iter();
+        let tables: toml::Table = tables
+            .map(|(name, mark)| (name.clone(), mark.to_string().into()))
+            .collect();
         toml::Table::from_iter([
             ("updates".into(), count(self.updates)),
             ("epochs".into(), self.epochs.into()),
@@ -195,6 +209,7 @@ impl Outcome {
             ("ended".into(), self.reason.name().into()),
             ("consumed".into(), self.consumed.clone().into()),
             ("phases".into(), toml::Value::Array(phases.collect())),
+            ("tables".into(), tables.into()),
         ])
     }
 
@@ -220,8 +235,19 @@ impl Outcome {
             reason: Reason::NAMES.iter().find(|(name, _)| *name == ended)?.1,
             consumed: text("consumed")?,
             phases: phases.collect::<Option<_>>()?,
+            tables: tables(table)?,
         })
     }
+}
+
+/// What the tables held; nothing where that is not told, none where it is told in another way.
+fn tables(table: &toml::Table) -> Option<Marks> {
+    let Some(told) = table.get("tables") else {
+        return Some(Marks::default());
+    };
+    let marks = told.as_table()?.iter();
+    let marks = marks.map(|(name, mark)| Some((name.clone(), Mark::parse(mark.as_str()?)?)));
+    marks.collect::<Option<_>>().map(Marks)
 }
 
 /// The reason that the table of such a file tells, even one in which other things are missing.
@@ -254,6 +280,7 @@ mod tests {
                 reason,
                 consumed: "gradient, 1 x 2".into(),
                 phases: vec![(0, "adam".into()), (5, "hig".into())],
+                tables: Marks::parse("metrics.csv 17 0badcafe\n").unwrap(),
             };
             outcome.write(folder.path()).unwrap();
             assert_eq!(Outcome::read(folder.path()), Some(outcome));
@@ -271,12 +298,15 @@ mod tests {
             numbers in prop::array::uniform4(any::<f64>()),
             texts in prop::array::uniform2(any::<String>()),
             phases in prop::collection::vec((0..=i64::MAX as usize, any::<String>()), 0..4),
+            tables in prop::collection::btree_map(any::<String>(), any::<(u64, u32)>(), 0..4),
         ) {
             let [epochs, seconds, train_loss, test_loss] = numbers;
             let [stop, consumed] = texts;
             let reason = Reason::NAMES[reason].1;
+            let mark = |(name, (bytes, sum))| (name, Mark { bytes, sum });
+            let tables = Marks(tables.into_iter().map(mark).collect());
             let outcome = Outcome {
-                updates, epochs, seconds, train_loss, test_loss, stop, reason, consumed, phases,
+                updates, epochs, seconds, train_loss, test_loss, stop, reason, consumed, phases, tables,
             };
             let text = outcome.text();
             let read = Outcome::parse(&text).unwrap();

@@ -2,6 +2,7 @@
 
 use super::bounded_file::TEXT;
 use super::outcome::{Outcome, Reason};
+use super::tables::Marks;
 use super::tables::csv_rows::{Table, number, open, text};
 use std::io::{self, BufRead};
 use std::path::Path;
@@ -70,6 +71,7 @@ pub fn parse(source: impl BufRead) -> io::Result<Vec<(String, Outcome)>> {
             stop,
             consumed: text(&row[consumes]),
             phases: Vec::new(),
+            tables: Marks::default(),
         };
         outcomes.push((text(&row[method]), outcome));
     }
@@ -92,6 +94,7 @@ mod tests {
             reason,
             consumed: "Gram matrix, 512 x 2956".into(),
             phases: Vec::new(),
+            tables: Marks::default(),
         };
         let written = [
             ("hig", outcome("budget used", Reason::Budget)),

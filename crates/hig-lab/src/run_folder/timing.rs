@@ -1,11 +1,9 @@
 //! `timing.csv`: seconds by part since a method began.
 
 use super::spans::{Seconds, spent};
-use super::tables::WholeLines;
 use super::tables::series::{self, Series};
 use hig::timing::PARTS;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead};
 use std::path::Path;
 
 /// The file in the folder of a method.
@@ -26,17 +24,12 @@ impl Clock {
     /// Starts now, from what an earlier program has left in the file of a folder, or from zero without one.
     pub fn resume(folder: &Path) -> Self {
         let mut zero = spent();
-        let rows = File::open(folder.join(FILE)).map(|file| WholeLines::of(BufReader::new(file)));
-        let rows = rows
-            .into_iter()
-            .flat_map(|rows| BufReader::new(rows).lines());
-        for row in rows.map_while(Result::ok) {
-            let mut cells = row.split(',').skip(1);
-            let (part, seconds) = (cells.next(), cells.next().map(str::parse::<f64>));
-            let place = PARTS.iter().position(|known| Some(*known) == part);
-            if let (Some(place), Some(Ok(seconds))) = (place, seconds) {
-                // Later rows take the place of earlier ones.
-                zero[place] = spent()[place] - seconds;
+        let told = read(&folder.join(FILE)).unwrap_or_default();
+        for Series { name, value, .. } in told {
+            let place = PARTS.iter().position(|known| *known == name);
+            let last = value.last().filter(|seconds| seconds.is_finite());
+            if let (Some(place), Some(seconds)) = (place, last) {
+                zero[place] -= seconds;
             }
         }
         Self { zero }

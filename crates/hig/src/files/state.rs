@@ -7,6 +7,7 @@
 //! Its metadata names format and version and holds a checksum over all its bytes (CRC-32, IEEE 802.3,
 //! with the checksum itself taken as eight zeros), by which a truncated or damaged file is recognised.
 
+use super::checksum;
 use super::tensors::{Precision, Tensors, read_whole, serialized};
 use super::whole::write_whole;
 use crate::error::{Error, Result};
@@ -26,8 +27,7 @@ const FORMAT: &str = "hig checkpoint";
 const VERSION: &str = "1";
 
 const FOREIGN: &str = "it is no checkpoint of hig";
-const CHECKSUM: &str = "\"checksum\":\"";
-const ZEROS: &str = "00000000";
+const CHECKSUM: &str = "checksum";
 
 impl SavedState {
     /// The state of whatever `part` exchanges.
@@ -87,15 +87,13 @@ impl SavedState {
         for (name, text) in [
             ("format", FORMAT),
             ("version", VERSION),
-            ("checksum", ZEROS),
+            (CHECKSUM, checksum::ZEROS),
         ] {
             metadata.insert(name.into(), text.into());
         }
         let mut bytes = serialized(&tensors, Precision::Double, Some(metadata))
             .map_err(|reason| Error::file(Path::new("checkpoint"), reason))?;
-        let place = checksum_place(&bytes).expect("it was just written");
-        let sum = format!("{:08x}", crc32fast::hash(&bytes));
-        bytes[place..place + ZEROS.len()].copy_from_slice(sum.as_bytes());
+        checksum::seal(&mut bytes, CHECKSUM);
         Ok(bytes)
     }
 
@@ -104,14 +102,10 @@ impl SavedState {
     /// # Errors
     /// A reason in words: no file of this kind, of another version, truncated, damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let place = checksum_place(bytes).ok_or(FOREIGN)?;
-        let told = bytes.get(place..place + ZEROS.len()).ok_or(FOREIGN)?;
-        let mut sum = crc32fast::Hasher::new();
-        sum.update(&bytes[..place]);
-        sum.update(ZEROS.as_bytes());
-        sum.update(&bytes[place + ZEROS.len()..]);
-        if told != format!("{:08x}", sum.finalize()).as_bytes() {
-            return Err("its checksum is wrong: it is truncated or damaged".into());
+        match checksum::is_right(bytes, CHECKSUM) {
+            None => return Err(FOREIGN.into()),
+            Some(false) => return Err(checksum::WRONG.into()),
+            Some(true) => {}
         }
         let (tensors, mut texts) = Tensors::parse(bytes)?;
         match (texts.remove("format"), texts.remove("version")) {
@@ -124,7 +118,7 @@ impl SavedState {
             }
             _ => return Err(FOREIGN.into()),
         }
-        texts.remove("checksum");
+        texts.remove(CHECKSUM);
         let numbers = tensors.into_iter().map(|(name, t)| (name, t.values));
         Ok(Self {
             numbers: numbers.collect(),
@@ -147,16 +141,6 @@ impl SavedState {
     pub fn load(path: &Path) -> Result<Self> {
         Self::from_bytes(&read_whole(path, FOREIGN)?).map_err(|reason| Error::file(path, reason))
     }
-}
-
-/// Where the checksum stands: in the header, which comes first, and there only once.
-fn checksum_place(bytes: &[u8]) -> Option<usize> {
-    let length = u64::from_le_bytes(*bytes.first_chunk()?);
-    let header = bytes.get(8..)?;
-    let header = &header[..header.len().min(usize::try_from(length).ok()?)];
-    let key = CHECKSUM.as_bytes();
-    let found = header.windows(key.len()).position(|window| window == key)?;
-    Some(8 + found + key.len())
 }
 
 /// One pass over a state, outwards into a [`SavedState`] or inwards from one.
@@ -490,10 +474,9 @@ mod tests {
         let place = text.find("\"version\":\"1\"").unwrap() + "\"version\":\"".len();
         let mut later = bytes.clone();
         later[place] = b'7';
-        let sum = checksum_place(&later).unwrap();
-        later[sum..sum + 8].copy_from_slice(ZEROS.as_bytes());
-        let checksum = format!("{:08x}", crc32fast::hash(&later));
-        later[sum..sum + 8].copy_from_slice(checksum.as_bytes());
+        let sum = text.find("\"checksum\":\"").unwrap() + "\"checksum\":\"".len();
+        later[sum..sum + 8].copy_from_slice(checksum::ZEROS.as_bytes());
+        checksum::seal(&mut later, CHECKSUM);
         let message = SavedState::from_bytes(&later).unwrap_err();
         assert!(message.contains("version 7"), "{message}");
     }

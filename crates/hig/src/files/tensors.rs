@@ -1,5 +1,6 @@
 //! Named arrays in safetensors files, in f64 or f32, exchanged with PyTorch, JAX and NumPy.
 
+use super::checksum;
 use super::whole::write_whole;
 use crate::error::{Error, Result};
 use crate::linalg::matrix::Mat;
@@ -39,7 +40,8 @@ impl Tensors {
     /// Reads a file.
     ///
     /// # Errors
-    /// Unreadable file, not a safetensors file, a tensor that is neither F64 nor F32.
+    /// Unreadable file, not a safetensors file, a tensor that is neither F64 nor F32; a file that this
+    /// library wrote and that is not as it wrote it.
     pub fn load(path: &Path) -> Result<Self> {
         let foreign = format!("{NOT_ONE} (it does not begin with the header of one)");
         Self::from_bytes(path, &read_whole(path, &foreign)?)
@@ -51,6 +53,9 @@ impl Tensors {
     /// As [`load`](Self::load).
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
         let (entries, _) = Self::parse(bytes).map_err(|reason| Error::file(path, reason))?;
+        if checksum::is_right(bytes, CHECKSUM) == Some(false) {
+            return Err(Error::file(path, checksum::WRONG));
+        }
         Ok(Self {
             path: path.to_owned(),
             entries,
@@ -149,7 +154,8 @@ impl Tensors {
     /// # Errors
     /// A tensor whose shape does not fit its numbers.
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
-        serialized(self, precision, None).map_err(|e| Error::file(&self.path, e))
+        self.sealed(precision)
+            .map_err(|e| Error::file(&self.path, e))
     }
 
     /// Writes the file in f64.
@@ -165,11 +171,21 @@ impl Tensors {
     /// # Errors
     /// The file cannot be written; an existing file is then left as it was.
     pub fn save_as(&self, path: &Path, precision: Precision) -> Result<()> {
-        let bytes = serialized(self, precision, None).map_err(|e| Error::file(path, e))?;
+        let bytes = self.sealed(precision).map_err(|e| Error::file(path, e))?;
         write_whole(path, &bytes)
+    }
+
+    /// The bytes of a file with their checksum.
+    fn sealed(&self, precision: Precision) -> Result<Vec<u8>, String> {
+        let metadata = HashMap::from([(CHECKSUM.to_owned(), checksum::ZEROS.to_owned())]);
+        let mut bytes = serialized(self, precision, Some(metadata))?;
+        checksum::seal(&mut bytes, CHECKSUM);
+        Ok(bytes)
     }
 }
 
+/// The name of the checksum in the metadata of a file, which other programs pass by.
+const CHECKSUM: &str = "hig.crc32";
 const NOT_ONE: &str = "not a safetensors file";
 /// Bytes of the longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;

@@ -55,7 +55,7 @@ impl WholeFile {
         };
         self.file.sync_all()?;
         fs::rename(temporary, place)?;
-        sync_folder(place)?;
+        sync_folder(place.parent().unwrap_or(Path::new("")))?;
         self.draft = None;
         Ok(())
     }
@@ -116,13 +116,17 @@ fn temporary(place: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Without it a power failure may take the rename back.
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Brings to the disk which files and folders are in a folder; without it a power failure may take back
+/// that one was created or renamed.
+///
+/// # Errors
+/// The folder is not there, or the disk fails.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     // A folder can be opened as a file on Unix only.
     if cfg!(unix) {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
+        let folder = match folder == Path::new("") {
+            true => Path::new("."),
+            false => folder,
         };
         File::open(folder)?.sync_all()?;
     }

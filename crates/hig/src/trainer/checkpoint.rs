@@ -84,6 +84,11 @@ impl CheckpointWriter {
         self.notes.push((name.into(), text.into()));
     }
 
+    /// Whether it will write at this place of the training.
+    pub fn is_due(&self, now: &Checkpoint<'_>) -> bool {
+        now.last || self.written.elapsed() >= self.interval
+    }
+
     /// Tells of an evaluation before the first that it hears of itself.
     pub fn evaluated(&mut self, update: usize) {
         self.evaluated = [Some(update), self.evaluated[0]];
@@ -101,7 +106,7 @@ impl Observer for CheckpointWriter {
     }
 
     fn checkpoint(&mut self, now: &mut Checkpoint<'_>) -> Result<Flow> {
-        if !now.last && self.written.elapsed() < self.interval {
+        if !self.is_due(now) {
             return Ok(Flow::Continue);
         }
         let _part = part!(RECORD);

@@ -1,5 +1,6 @@
 //! CSV files row by row, as text.
 
+use super::super::bounded_file;
 use super::whole_lines::WholeLines;
 use csv::ByteRecord;
 use std::fs::File;
@@ -11,7 +12,7 @@ const COLUMNS: usize = 1 << 16;
 
 /// A file to read, or none where there is none.
 pub fn open(path: &Path) -> io::Result<Option<BufReader<File>>> {
-    match File::open(path) {
+    match bounded_file::open(path) {
         Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -3,12 +3,12 @@
 mod bounded_rows;
 mod columns;
 pub mod csv_rows;
-mod cut;
 mod growing;
+pub mod ledger;
 pub mod series;
 mod whole_lines;
 
 pub use columns::Columns;
-pub use cut::cut_tables;
 pub use growing::Lines;
+pub use ledger::{Ledger, Marks};
 pub use whole_lines::WholeLines;
