@@ -4,7 +4,7 @@
 mod common;
 
 use common::hig;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -213,6 +213,111 @@ fn links_in_the_folder_of_a_run_are_not_followed() {
 }
 
 #[test]
+fn what_is_no_file_in_the_folder_of_a_run_is_refused_and_not_waited_for() {
+    let folder = trained();
+    let path = |name: &str| folder.path().join(name);
+    let program = assert_cmd::cargo::cargo_bin("hig");
+    // 124 is what it exits with where the program had to be ended.
+    let timed = |words: &str| {
+        let mut command = Command::new("timeout");
+        command.arg("20").arg(&program).args(words.split(' '));
+        command.current_dir(folder.path()).output().unwrap()
+    };
+    for name in [
+        ".lock",
+        "config.toml",
+        "run.toml",
+        "summary.csv",
+        "adam/metrics.csv",
+        "adam/diagnostics.csv",
+        "adam/steps.csv",
+        "adam/spectrum.csv",
+        "adam/timing.csv",
+        "adam/warnings.csv",
+        "adam/pictures.json",
+        "adam/outcome.toml",
+        "adam/weights.safetensors",
+        "adam/checkpoint.safetensors",
+        "adam/checkpoint.previous.safetensors",
+    ] {
+        let own = path("run").join(name);
+        let there = own.exists();
+        if there {
+            fs::rename(&own, path("kept")).unwrap();
+        }
+        assert!(Command::new("mkfifo").arg(&own).status().unwrap().success());
+        for words in [
+            "resume run --updates 9 --quiet",
+            "run toy --method adam --updates 2 --quiet --force --out run",
+        ] {
+            let refused = timed(words);
+            let message = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(2), "{name}, {words}: {message}");
+            assert!(
+                message.contains(name) && message.contains("is a FIFO"),
+                "{message}"
+            );
+        }
+        for words in [
+            "compare run",
+            "export run --out table",
+            "report run --out page",
+        ] {
+            let read = timed(words);
+            assert_ne!(read.status.code(), Some(124), "{name}, {words}");
+            let message = String::from_utf8_lossy(&read.stderr);
+            let of_no_use_to_it =
+                name == ".lock" || name.contains("weights") || name.contains("checkpoint");
+            assert!(
+                of_no_use_to_it || (message.contains(name) && message.contains("a FIFO")),
+                "{name}, {words}: {message}"
+            );
+        }
+        fs::remove_file(&own).unwrap();
+        if there {
+            fs::rename(path("kept"), &own).unwrap();
+        }
+    }
+    let trials = path("sweep/trials");
+    fs::create_dir_all(&trials).unwrap();
+    done(
+        folder.path(),
+        "sweep toy --method adam --updates 2 --seeds 1 --quiet --out sweep",
+    );
+    let trial = fs::read_dir(&trials)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    fs::remove_file(&trial).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&trial)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let refused = timed("sweep toy --method adam --updates 2 --seeds 1 --quiet --out sweep");
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("is a FIFO"), "{message}");
+    let text = "[run]\nsystem = \"toy\"\nmethods = [\"adam\"]\ndata = \"fifo\"\n";
+    fs::write(path("own.toml"), text).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(path("fifo"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let refused = timed("run own.toml --quiet --out other");
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("fifo: it is a FIFO"), "{message}");
+}
+
+#[test]
 fn nothing_in_a_run_steers_the_terminal() {
     let folder = trained();
     let escape = "\\u001B]0;title\\u0007\\u001B[31m";
@@ -258,7 +363,7 @@ fn the_repository_around_a_run_starts_no_program() {
     let made = git(&["init", "-q"]) && git(&["add", "file"]) && git(&["commit", "-qm", "first"]);
     assert!(made, "git is needed for this test");
     let script = folder.path().join("monitor.sh");
-    fs::write(&script, "#!/bin/sh\ntouch ran\n").unwrap();
+    fs::write(&script, "#!/bin/sh\ntouch ran\ncat\n").unwrap();
     assert!(
         Command::new("chmod")
             .arg("+x")
@@ -267,10 +372,33 @@ fn the_repository_around_a_run_starts_no_program() {
             .unwrap()
             .success()
     );
-    let hook = folder.path().join(".git/hooks/post-index-change");
-    fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    fs::copy(&script, hook).unwrap();
-    assert!(git(&["config", "core.fsmonitor", script.to_str().unwrap()]));
+    for hook in ["post-index-change", "fsmonitor-watchman"] {
+        let hook = folder.path().join(".git/hooks").join(hook);
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::copy(&script, hook).unwrap();
+    }
+    let script = script.to_str().unwrap();
+    for setting in [
+        "core.fsmonitor",
+        "filter.own.clean",
+        "filter.own.smudge",
+        "filter.other=name.process",
+        "diff.external",
+        "diff.own.command",
+        "diff.own.textconv",
+        "core.pager",
+    ] {
+        assert!(git(&["config", setting, script]), "{setting}");
+    }
+    assert!(git(&["config", "filter.own.required", "true"]));
+    // The filters of files that have another time than the index knows are asked for what is in them.
+    let attributes = "file filter=own diff=own\nsecond filter=other=name\n";
+    fs::write(folder.path().join(".git/info/attributes"), attributes).unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let file = File::options()
+        .append(true)
+        .open(folder.path().join("file"));
+    file.unwrap().set_modified(later).unwrap();
     done(
         folder.path(),
         "run toy --method adam --updates 1 --quiet --out run",
@@ -281,4 +409,13 @@ fn the_repository_around_a_run_starts_no_program() {
     );
     let told = fs::read_to_string(folder.path().join("run/run.toml")).unwrap();
     assert!(!told.contains("commit = \"unknown\""), "{told}");
+    assert!(!told.contains("-dirty"), "{told}");
+    fs::write(folder.path().join("file"), "other").unwrap();
+    done(
+        folder.path(),
+        "run toy --method adam --updates 1 --quiet --out changed",
+    );
+    let told = fs::read_to_string(folder.path().join("changed/run.toml")).unwrap();
+    assert!(told.contains("-dirty\""), "{told}");
+    assert!(!folder.path().join("ran").exists());
 }

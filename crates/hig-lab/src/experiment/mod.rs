@@ -12,6 +12,7 @@ pub use run::{Finished, Work};
 
 use crate::configuration::{Config, Overrides, Record, Resolved, Scope};
 use crate::method_chain::{MethodChain, memory_limit};
+use crate::run_folder::bounded_file;
 use anyhow::Result;
 use hig::settings::LARGEST_COUNT;
 use hig::systems::{System, check_memory};
@@ -57,6 +58,18 @@ impl Experiment {
         let seed = overrides.seed.or(config.seed).unwrap_or(0);
         check_counts(seed, &budget).map_err(|e| config.refuse(overrides, "", &e, |_| false))?;
         let mut problem = system.problem(seed);
+        let named = [
+            config
+                .weights
+                .as_ref()
+                .filter(|_| overrides.weights.is_none()),
+            config.data.as_ref().filter(|_| overrides.data.is_none()),
+        ];
+        for path in named.into_iter().flatten() {
+            // The configuration may be from elsewhere; what an option names may come through a FIFO.
+            let opened = bounded_file::open(path).map_err(|e| hig::Error::file(path, e));
+            opened.map_err(|e| config.refuse(overrides, "", &e, |_| false))?;
+        }
         let given_data = overrides.data.as_ref().or(config.data.as_ref());
         if let Some(path) = given_data {
             tracing::info!("training samples from {}", path.display());

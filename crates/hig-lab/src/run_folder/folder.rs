@@ -1,9 +1,9 @@
 //! The folder of a run, or of another command that leaves results, and its lock.
 
-use super::{METHOD_FILES, config, events, given, metrics, provenance, summary};
+use super::{METHOD_FILES, bounded_file, config, events, given, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::{Context, Result};
-use hig::files::write_whole;
+use hig::files::{sync_folder, write_whole};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -49,7 +49,7 @@ impl Folder {
 
     /// Opens the folder of a run to go on with it.
     pub fn reopen(root: &Path) -> Result<Self> {
-        if !root.join(config::FILE).is_file() {
+        if root.join(config::FILE).symlink_metadata().is_err() {
             return Err(Refused::because(format_args!(
                 "{}: it has no {}, expected the folder of a run",
                 root.display(),
@@ -72,10 +72,10 @@ impl Folder {
         if root.exists() && !root.is_dir() {
             return Err(refuse("it is a file, expected a folder".into()));
         }
-        if let Some(link) = foreign_link(&root) {
+        if let Some((path, what)) = foreign(&root) {
             return Err(refuse(format!(
-                "{} is a symbolic link, which is not followed; expected the files of a run",
-                link.display()
+                "{} is {what}; expected the files of a run",
+                path.display()
             )));
         }
         let occupied = root.is_dir()
@@ -97,7 +97,7 @@ impl Folder {
             .open(path);
         let lock = lock.map_err(|e| refuse(format!("is not writable ({e})")))?;
         if !taken(&lock) {
-            let holder = fs::read_to_string(root.join(LOCK)).unwrap_or_default();
+            let holder = bounded_file::read_text(&root.join(LOCK), 100).unwrap_or_default();
             let holder = holder.trim();
             return Err(refuse(format!(
                 "another process ({holder}) works in this folder"
@@ -117,7 +117,8 @@ impl Folder {
     /// A folder in it, created.
     pub fn subfolder(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
-        fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
+        let created = fs::create_dir_all(&path).and_then(|()| sync_folder(&self.root));
+        created.with_context(|| format!("{}", path.display()))?;
         Ok(path)
     }
 
@@ -133,21 +134,48 @@ impl Folder {
     }
 }
 
-/// A symbolic link where this program writes its own files, of which the targets would be overwritten.
-fn foreign_link(root: &Path) -> Option<PathBuf> {
-    let own = [LOCK, TRIALS, "figures"];
-    let own = |name: &OsStr| own.iter().chain(&RESULTS).any(|known| name == *known);
-    let entries = |folder: &Path| {
-        let entries = fs::read_dir(folder).into_iter().flatten();
-        entries.filter_map(|entry| Some(entry.ok()?.path()))
-    };
-    entries(root).find_map(|path| match path.is_symlink() {
-        true => (path.is_dir() || path.file_name().is_some_and(own)).then_some(path),
-        false => entries(&path).find(|file| {
-            let name = file.file_name().unwrap_or_default();
-            file.is_symlink() && METHOD_FILES.iter().any(|known| name == *known)
-        }),
+/// Something else than a file where this program writes and reads its own, and what it is: the targets of
+/// links would be overwritten, and who opens a FIFO may wait for ever.
+fn foreign(root: &Path) -> Option<(PathBuf, &'static str)> {
+    let at_top = |name: &OsStr| name == LOCK || RESULTS.iter().any(|known| name == *known);
+    let folders = |name: &OsStr| name == TRIALS || name == "figures";
+    let of_a_method = |name: &OsStr| METHOD_FILES.iter().any(|known| name == *known);
+    entries(root).find_map(|path| {
+        let name = path.file_name().unwrap_or_default();
+        if path.is_symlink() && (path.is_dir() || folders(name)) {
+            return Some((path, LINK));
+        }
+        if path.is_dir() {
+            let all = name == TRIALS;
+            let mut own = entries(&path)
+                .filter(|file| all || of_a_method(file.file_name().unwrap_or_default()));
+            return own.find_map(odd);
+        }
+        match at_top(name) {
+            true => odd(path),
+            false => None,
+        }
     })
+}
+
+const LINK: &str = "a symbolic link, which is not followed";
+
+/// What a path is, where that is no regular file.
+fn odd(path: PathBuf) -> Option<(PathBuf, &'static str)> {
+    let about = path.symlink_metadata().ok()?;
+    if about.is_file() {
+        return None;
+    }
+    let what = match about.is_symlink() {
+        true => LINK,
+        false => bounded_file::kind(&about),
+    };
+    Some((path, what))
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
 /// Takes the lock of a folder, and writes into it who did.
@@ -226,6 +254,6 @@ fn remove_method(folder: &Path) -> std::io::Result<()> {
 /// Whether a process works in the folder. The lock is shared, so that readers do not take each other
 /// for the run, and is let go at once.
 pub fn held(path: &Path) -> bool {
-    File::open(path.join(LOCK))
+    bounded_file::open(&path.join(LOCK))
         .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
