@@ -4,7 +4,7 @@ use super::bounded_file;
 use anyhow::Result;
 use hig::files::write_whole;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 /// The file in the folder of a run.
 pub const FILE: &str = "run.toml";
@@ -99,21 +99,62 @@ pub fn line() -> String {
 
 /// The commit of the folder that the program was started in.
 fn commit() -> String {
-    // The configuration and the hooks of that folder, which may be from elsewhere, name programs.
-    let output = Command::new("git")
-        .args([
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "core.hooksPath=/dev/null",
-        ])
-        .args(["describe", "--always", "--dirty"])
-        .output();
-    output
-        .ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
+    let described = git(&[], &["describe", "--always"]);
+    let Some(commit) = described.filter(|told| told.status.success()) else {
+        return "unknown".to_owned();
+    };
+    let commit = String::from_utf8_lossy(&commit.stdout).trim().to_owned();
+    match changed() {
+        true => format!("{commit}-dirty"),
+        false => commit,
+    }
+}
+
+/// A variable that is empty.
+const EMPTY: &str = "HIG_EMPTY";
+
+/// Whether files of that folder differ from the commit.
+fn changed() -> bool {
+    // Every filter is named in the configuration; those without a program leave files as they are.
+    let filters = [
+        "config",
+        "--null",
+        "--name-only",
+        "--get-regexp",
+        r"^filter\.",
+    ];
+    let filters = git(&[], &filters).map_or(Vec::new(), |told| told.stdout);
+    let filters = String::from_utf8_lossy(&filters);
+    let empty = |name: &str| format!("--config-env={name}={EMPTY}");
+    let without: Vec<String> = filters.split_terminator('\0').map(empty).collect();
+    let compare = [
+        "diff",
+        "--quiet",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--ignore-submodules=all",
+        "HEAD",
+        "--",
+    ];
+    git(&without, &compare).is_some_and(|told| told.status.code() == Some(1))
+}
+
+/// Asks git with some options, in a way that no program is started that the folder's repository names, which
+/// may be from elsewhere: neither a monitor nor a hook, nor one that fetches what is missing.
+fn git(options: &[String], words: &[&str]) -> Option<Output> {
+    let mut command = Command::new("git");
+    command
+        .args(["--no-optional-locks", "--no-pager"])
+        .args(["-c", "core.fsmonitor=false"])
+        .args(["-c", "core.hooksPath=/dev/null"])
+        .args(options)
+        .args(words)
+        .env(EMPTY, "")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_ALLOW_PROTOCOL", "")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null());
+    command.output().ok()
 }
 
 /// Cores that the program may use.
