@@ -48,6 +48,7 @@ const EXIT_DIVERGED: u8 = 3;
 /// Does what the command line asks for; the exit code of the program.
 pub fn main() -> ExitCode {
     fault::explain();
+    interrupt::ignore_size_limit();
     fault::guarded(work)
 }
 

@@ -545,6 +545,48 @@ fn the_study_writes_its_tables_and_figure() {
     }
 }
 
+#[test]
+fn a_count_of_threads_that_makes_no_sense_is_refused() {
+    for (count, option) in [("100000", true), ("0", true), ("100000", false)] {
+        let mut command = hig(&["run", "toy", "--updates", "1", "--quiet"]);
+        let command = match option {
+            true => command.args(["--threads", count]),
+            false => command.env("RAYON_NUM_THREADS", count),
+        };
+        let output = command.assert().code(2);
+        let message = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+        let name = if option {
+            "--threads"
+        } else {
+            "RAYON_NUM_THREADS"
+        };
+        assert!(
+            message.contains(&format!("{name} {count}: expected 1 to ")),
+            "{message}"
+        );
+    }
+}
+
+/// Products of matrices reserve addresses on each thread, though no memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_on_the_address_space_leaves_fewer_threads() {
+    let folder = TempDir::new().unwrap();
+    let program = assert_cmd::cargo::cargo_bin("hig");
+    let script = format!(
+        "ulimit -v 800000; exec {} run toy --method hig --updates 5 --threads 64 --quiet --out {}",
+        program.display(),
+        folder.path().join("out").display()
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    assert!(message.contains("of 64 threads"), "{message}");
+}
+
 /// A limit on the size of files stands for a full disk: the write fails, the program goes on.
 #[cfg(unix)]
 #[test]
@@ -553,7 +595,7 @@ fn a_write_that_fails_ends_the_training_and_keeps_what_was_computed() {
     let out = folder.path().join("out");
     let program = assert_cmd::cargo::cargo_bin("hig");
     let script = format!(
-        "trap '' XFSZ; ulimit -f 64; exec {} run toy --method hig --method adam --updates 100000 \
+        "ulimit -f 64; exec {} run toy --method hig --method adam --updates 100000 \
          --set evaluate_every=1 --quiet --out {}",
         program.display(),
         out.display()

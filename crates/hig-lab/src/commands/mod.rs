@@ -14,4 +14,5 @@ pub mod run;
 pub mod statistics;
 pub mod study;
 pub mod sweep;
+pub mod threads;
 pub mod watch;

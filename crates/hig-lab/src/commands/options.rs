@@ -102,14 +102,3 @@ pub struct OutputOptions {
     #[command(flatten)]
     pub console: ConsoleOptions,
 }
-
-/// Sets the number of threads of everything that follows.
-pub fn use_threads(threads: Option<usize>) -> Result<()> {
-    match threads {
-        None => Ok(()),
-        Some(0) => Err(Refused::because("--threads 0: expected at least 1")),
-        Some(count) => Ok(rayon::ThreadPoolBuilder::new()
-            .num_threads(count)
-            .build_global()?),
-    }
-}

@@ -1,7 +1,8 @@
 //! `hig resume`: go on with a run that was stopped or killed.
 
-use crate::commands::options::{CheckpointOptions, ConsoleOptions, use_threads};
+use crate::commands::options::{CheckpointOptions, ConsoleOptions};
 use crate::commands::run::finish;
+use crate::commands::threads::use_threads;
 use crate::configuration::{BudgetOptions, Overrides};
 use crate::experiment::{Experiment, Work};
 use crate::run_folder::folder::Folder;

@@ -1,8 +1,8 @@
 //! `hig sweep`: every combination of given settings, over several seeds.
 
 use crate::commands::options::OutputOptions;
-use crate::commands::options::use_threads;
 use crate::commands::statistics::quantile;
+use crate::commands::threads::use_threads;
 use crate::configuration::{BudgetOptions, Config, Overrides};
 use crate::console::interrupt;
 use crate::console::output::say;

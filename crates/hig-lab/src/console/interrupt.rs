@@ -31,8 +31,21 @@ fn catch() {
 fn handle() -> std::io::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    std::thread::spawn(move || signals.forever().for_each(|_| ask()));
+    let listener = std::thread::Builder::new();
+    listener.spawn(move || signals.forever().for_each(|_| ask()))?;
     Ok(())
+}
+
+/// Lets a file that would exceed a limit (`ulimit -f`) be an error of whoever writes it; the signal that
+/// tells of it would end the program.
+pub fn ignore_size_limit() {
+    #[cfg(unix)]
+    {
+        let exceeded = std::sync::Arc::new(AtomicBool::new(false));
+        if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, exceeded) {
+            tracing::warn!("a limit on the size of files ends the program ({error})");
+        }
+    }
 }
 
 #[cfg(not(unix))]

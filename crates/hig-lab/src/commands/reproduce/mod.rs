@@ -5,11 +5,11 @@ mod costs;
 mod paper;
 mod race;
 
-use crate::commands::options::use_threads;
 use crate::commands::options::{OutputOptions, RunOptions};
 use crate::commands::run;
 use crate::commands::study;
 use crate::commands::study::StudyOptions;
+use crate::commands::threads::use_threads;
 use crate::configuration::{BudgetOptions, Overrides};
 use crate::console::interrupt;
 use crate::console::output::say;

@@ -2,7 +2,8 @@
 
 mod tables;
 
-use crate::commands::options::{RunOptions, use_threads};
+use crate::commands::options::RunOptions;
+use crate::commands::threads::use_threads;
 use crate::console::output::{self, say};
 use crate::console::{Reporting, interrupt};
 use crate::error::{Diverged, Refused};

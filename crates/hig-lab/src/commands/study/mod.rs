@@ -4,7 +4,7 @@ mod adaptive;
 mod chapter;
 
 use crate::commands::options::OutputOptions;
-use crate::commands::options::use_threads;
+use crate::commands::threads::use_threads;
 use crate::console::interrupt;
 use crate::error::Refused;
 use crate::experiment::trials::MOST_SEEDS;

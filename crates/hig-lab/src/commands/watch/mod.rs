@@ -155,7 +155,8 @@ fn open(url: &str) {
         .spawn();
     match started {
         Ok(mut child) => {
-            std::thread::spawn(move || child.wait());
+            // Without the thread nobody waits for it until the end.
+            let _ = std::thread::Builder::new().spawn(move || child.wait());
         }
         Err(error) => tracing::warn!("--open: {program} cannot be started ({error})"),
     }
