@@ -212,6 +212,46 @@ fn nonsense_does_not_end_the_server() {
 }
 
 #[test]
+fn many_who_ask_share_two_readings_a_second() {
+    let folder = TempDir::new().unwrap();
+    let run = folder.path().join("toy");
+    write_run(&run, 3);
+    let server = Server::of(&run, &["--port", "0"]);
+    server.data();
+    let end = Instant::now() + Duration::from_secs(2);
+    let asking = || {
+        let mut answers = 0;
+        while Instant::now() < end {
+            server.data();
+            answers += 1;
+        }
+        answers
+    };
+    let answers: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(asking)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(
+        answers.iter().all(|count| (1..=5).contains(count)),
+        "{answers:?}"
+    );
+}
+
+#[test]
+fn streams_that_nobody_reads_keep_nobody_out() {
+    let folder = TempDir::new().unwrap();
+    let run = folder.path().join("toy");
+    write_run(&run, 3);
+    let server = Server::of(&run, &["--port", "0"]);
+    let silent = "GET /events HTTP/1.1\r\nHost: {host}\r\n\r\n";
+    let streams: Vec<_> = (0..100).map(|_| server.send(silent)).collect();
+    assert_eq!(updates(&server.data()), 3);
+    let mut events = server.send(silent);
+    assert_eq!(updates(&next_data(&mut events)), 3);
+    drop(streams);
+}
+
+#[test]
 fn events_bring_a_run_that_begins_later_and_only_what_changes() {
     let folder = TempDir::new().unwrap();
     let runs = folder.path().join("not-there-yet");

@@ -12,19 +12,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Between two readings of the folder.
+/// Between two readings of the folder, however many ask.
 const PACE: Duration = Duration::from_millis(500);
 /// Between two signs of life, without which a browser would not notice that the server has gone.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Connections at once; a page has two.
+/// Connections at once, of which the oldest makes room for another one; a page has two, and comes back.
 const CONNECTIONS: usize = 64;
 
 /// What is served.
@@ -36,6 +38,14 @@ pub struct Site {
     policy: HeaderValue,
     /// The number of the last reading that found something new.
     version: watch::Sender<u64>,
+    pace: Mutex<Pace>,
+}
+
+/// When the folder was read, and may be read again.
+#[derive(Debug)]
+struct Pace {
+    begun: Option<Instant>,
+    due: Instant,
 }
 
 impl Site {
@@ -49,6 +59,10 @@ impl Site {
             page: page.into(),
             policy,
             version: watch::Sender::new(0),
+            pace: Mutex::new(Pace {
+                begun: None,
+                due: Instant::now(),
+            }),
         }
     }
 
@@ -88,8 +102,26 @@ impl Site {
         }
     }
 
+    /// Waits for a reading that begins from now on: at most twice a second and with at most a tenth of a core,
+    /// whoever asks and however often.
+    async fn refresh(self: &Arc<Self>) {
+        let (site, asked) = (self.clone(), Instant::now());
+        // In a task of its own, which goes on where the one who asked leaves.
+        let reading = tokio::spawn(async move {
+            let mut pace = site.pace.lock().await;
+            if pace.begun.is_none_or(|begun| begun < asked) {
+                sleep_until(pace.due).await;
+                let begun = Instant::now();
+                pace.begun = Some(begun);
+                site.read().await;
+                pace.due = Instant::now() + PACE.max(9 * begun.elapsed());
+            }
+        });
+        let _ = reading.await;
+    }
+
     /// Reads what has changed, in a thread of its own: files may be long.
-    async fn refresh(&self) {
+    async fn read(&self) {
         let follower = self.follower.clone();
         let reading = tokio::task::spawn_blocking(move || follower.refresh());
         if let Ok(version) = reading.await {
@@ -111,19 +143,21 @@ pub fn serve(listener: std::net::TcpListener, site: Arc<Site>) -> Result<impl Fu
 }
 
 async fn accept(listener: tokio::net::TcpListener, site: Arc<Site>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, or a connection that has gone: others may come.
             sleep(PACE).await;
             continue;
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            continue;
-        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
         let site = site.clone();
-        tokio::spawn(async move {
-            let _place = place;
+        let connection = tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let site = site.clone();
                 async move { Ok::<_, Infallible>(site.respond(request).await) }
@@ -135,17 +169,17 @@ async fn accept(listener: tokio::net::TcpListener, site: Arc<Site>) {
             // A browser that leaves in the middle is no error.
             let _ = connection.await;
         });
+        open.push_back(connection.abort_handle());
     }
 }
 
-/// Reads the folder as long as somebody listens, with at most a tenth of a core.
+/// Reads the folder as long as somebody listens.
 async fn follow(site: Arc<Site>) {
     loop {
-        let start = Instant::now();
         if site.version.receiver_count() > 0 {
             site.refresh().await;
         }
-        sleep(PACE.max(9 * start.elapsed())).await;
+        sleep(PACE).await;
     }
 }
 
