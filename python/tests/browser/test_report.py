@@ -386,6 +386,19 @@ def test_text_of_a_run_is_never_markup(open_file):
 
 
 @pytest.mark.nightly
+def test_a_quantity_may_have_any_name(open_file):
+    names = ["constructor", "rows", "hasOwnProperty"]
+    table = {name: {"update": [0, 1, 2], "value": [1.0, 2.0, 3.0]} for name in names}
+    losses = [1.0, 0.5, 0.25]
+    odd = samples.method("odd", losses, 1.0, steps=table, timing={"toString": table["rows"]})
+    plain = samples.method("plain", losses, 1.0, steps=samples.told(3, rank=lambda k: k))
+    opened = open_file(samples.data(samples.run("names", [odd, plain])))
+    assert opened.said == []
+    told = opened.page.locator("#diagnostics").text_content()
+    assert all(name.lower() in told.lower() for name in [*names, "rank"])
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [360, 768, 1024, 1920])
 @pytest.mark.parametrize("sample", [samples.toy, samples.compared], ids=["toy", "compared"])
 def test_no_width_makes_the_page_scroll_sideways(open_file, width, sample):

@@ -23,12 +23,12 @@ function byRuns(model) {
 /** A row a setting, a column a method; what holds for all methods of a run is left to the other view. */
 function byMethods(model) {
   const tables = model.curves.map((curve) => {
-    const own = {};
+    const settings = dictionary([]);
     for (const [name, value] of Object.entries(curve.run.settings)) {
       const parts = METHOD_SETTING.exec(name);
-      if (parts && parts[1].replace(/^"|"$/g, "") === curve.name) own[parts[2]] = value;
+      if (parts && parts[1].replace(/^"|"$/g, "") === curve.name) settings[parts[2]] = value;
     }
-    return own;
+    return settings;
   });
   const names = [...new Set(tables.flatMap(Object.keys))];
   return {

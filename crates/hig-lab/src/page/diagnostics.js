@@ -2,7 +2,7 @@
 // measures: a small chart each.
 
 /** Title and meaning of quantities, of the library's list; others are shown by their names. */
-const QUANTITIES = Object.fromEntries(DIAGNOSTICS.map(({ name, title, unit, meaning }) =>
+const QUANTITIES = dictionary(DIAGNOSTICS.map(({ name, title, unit, meaning }) =>
   [name, [title, unit ? `${meaning}, in ${unit}` : meaning]]));
 const NOT_MEASURES = new Set(["update", "seconds", "activation_mean", "activation_deviation", "rank"]);
 

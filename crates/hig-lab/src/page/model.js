@@ -7,6 +7,10 @@ const list = (value) => (Array.isArray(value) ? value : []);
 const record = (value) => (value && typeof value === "object" && !Array.isArray(value) ? value : {});
 const text = (value) => (value === null || value === undefined ? "" : String(value));
 
+/** A table of entries by whatever names a file gives, `constructor` among them: nothing is inherited. */
+const dictionary = (entries) => Object.assign(Object.create(null), Object.fromEntries(entries));
+const own = (table) => dictionary(Object.entries(record(table)));
+
 /** Numbers, NaN for what is not one. */
 function numbers(values) {
   return Float64Array.from(list(values), (v) => (typeof v === "number" ? v : NaN));
@@ -15,10 +19,11 @@ function numbers(values) {
 /** Columns of one length: the shortest of those that are there. Each is read when it is asked for,
  * because a live page shows few of them at a time. */
 function columns(table, names) {
-  const raw = names.map((name) => [name, list(record(table)[name])]);
+  const all = own(table);
+  const raw = names.map((name) => [name, list(all[name])]);
   const lengths = raw.map(([, c]) => c.length).filter((n) => n > 0);
   const rows = lengths.length ? Math.min(...lengths) : 0;
-  const read = { rows };
+  const read = dictionary([["rows", rows]]);
   for (const [name, values] of raw) {
     let kept = null;
     const get = () => (kept ??= values.length ? numbers(values).subarray(0, rows) : new Float64Array(rows).fill(NaN));
@@ -69,7 +74,9 @@ function readTables(method) {
   const outcome = method.outcome ? record(method.outcome) : null;
   const steps = Object.entries(record(method.steps)).map(([name, t]) => [name, columns(t, ["update", "value"])]);
   const timing = Object.entries(record(method.timing)).map(([name, t]) => [name, columns(t, ["update", "seconds"])]);
-  const diagnostics = record(method.diagnostics);
+  const diagnostics = own(method.diagnostics);
+  // The name under which columns tell how many rows they have.
+  delete diagnostics.rows;
   const phases = list(method.phases).length ? method.phases : list(outcome?.phases);
   return {
     name: text(method.name) || "method",
@@ -78,12 +85,12 @@ function readTables(method) {
     metrics: columns(method.metrics, LOSS_COLUMNS),
     diagnostics: columns(diagnostics, Object.keys(diagnostics)),
     measured: Object.keys(diagnostics),
-    steps: Object.fromEntries(steps),
+    steps: dictionary(steps),
     spectrum: list(method.spectrum).map((group) => ({
       update: record(group).update,
       table: columns(group, ["index", "value"]),
     })).filter((group) => group.table.rows && isNumber(group.update)),
-    timing: Object.fromEntries(timing),
+    timing: dictionary(timing),
     warnings: list(method.warnings).map(record),
     phases: list(phases).filter((p) => Array.isArray(p) && isNumber(p[0])),
     pictures: method.pictures ? record(method.pictures) : null,
@@ -95,9 +102,9 @@ function readRun(raw, index, taken) {
   const run = {
     name: text(data.name) || `run ${index + 1}`,
     path: text(data.path),
-    about: record(data.about),
+    about: own(data.about),
     config: text(data.config),
-    settings: record(data.settings),
+    settings: own(data.settings),
     target: Array.isArray(data.target) ? data.target : null,
     index,
   };

@@ -10,7 +10,7 @@ panels.push((model) => {
   fill(bodyOf("provenance"), [model.runs.map((r) => [r.name, r.path, r.about]), model.empty], () => {
     if (!model.runs.length) return nothing(model.empty);
     return h("div", { class: "provenance" }, model.runs.map((run) => {
-      const facts = { path: run.path, ...run.about };
+      const facts = own({ path: run.path, ...run.about });
       const known = new Set(PROVENANCE.map(([name]) => name));
       const rows = [...PROVENANCE, ...Object.keys(facts).filter((n) => !known.has(n)).map((n) => [n, words(n)])];
       const value = (name) => {

@@ -72,7 +72,7 @@ function resultRow(curve, shown, lowest) {
     }
     // Losses of different systems have nothing to do with each other.
     const system = (c) => text(c.run.about.system ?? c.run.settings["run.system"]);
-    const lowest = {};
+    const lowest = dictionary([]);
     for (const name of new Set(model.curves.map(system))) {
       const those = model.curves.filter((c) => system(c) === name);
       if (those.length < 2) continue;

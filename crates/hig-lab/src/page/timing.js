@@ -1,6 +1,6 @@
 // Where the time goes: a bar a method, a piece a part.
 
-const PARTS = {
+const PARTS = own({
   forward: "network and physics, forward",
   gram: "K = J·Jᵀ",
   decompose: "decomposition",
@@ -8,7 +8,7 @@ const PARTS = {
   step: "rest of the step",
   evaluate: "evaluation of the losses",
   record: "files",
-};
+});
 
 /** Total seconds by part, known parts first; null where nothing was measured. */
 function partsOf(curve) {
