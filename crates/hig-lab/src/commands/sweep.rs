@@ -3,7 +3,7 @@
 use crate::commands::options::OutputOptions;
 use crate::commands::statistics::quantile;
 use crate::commands::threads::use_threads;
-use crate::configuration::{BudgetOptions, Config, Overrides};
+use crate::configuration::{BudgetOptions, Config, Overrides, Resolved};
 use crate::console::interrupt;
 use crate::console::output::say;
 use crate::console::table;
@@ -215,43 +215,76 @@ fn cells(options: &SweepOptions, config: &Config, axes: &[Axes], seed: u64) -> R
             "--set {key}: it is there twice; expected all its values in one, as in {key}=A,B"
         )));
     }
-    let mut grid: Vec<Vec<String>> = vec![Vec::new()];
-    for axis in axes {
-        grid = grid
-            .iter()
-            .flat_map(|prefix| {
-                axis.values.iter().map(move |value| {
-                    let mut values = prefix.clone();
-                    values.push(value.clone());
-                    values
-                })
-            })
-            .collect();
-    }
+    // Whatever a run with all of the methods takes.
+    let first = axes.iter().map(|axis| (axis, axis.values[0].as_str()));
+    config.resolve(&overrides(options, methods, first))?;
     let mut cells = Vec::new();
     for method in methods {
-        for values in &grid {
-            let assignments = axes.iter().zip(values);
-            let assignments = assignments.map(|(axis, value)| format!("{}={value}", axis.key));
-            let overrides = Overrides {
-                methods: vec![method.clone()],
-                set: assignments.collect(),
-                budget: options.budget,
-                ..Overrides::default()
-            };
+        let method = std::slice::from_ref(method);
+        let usual = config.resolve(&overrides(options, method, []))?;
+        let reaches = |axis: &Axes| reaches(&usual, &axis.key);
+        for values in grid(axes, reaches) {
+            let given = axes.iter().zip(&values);
+            let given = given.filter_map(|(axis, value)| Some((axis, value.as_deref()?)));
+            let overrides = overrides(options, method, given);
             let name = [&overrides.methods[..], &overrides.set[..]]
                 .concat()
                 .join(" ");
             let case = Case::new(name, config.resolve(&overrides)?);
             case.check(seed)?;
+            let values = values.into_iter().map(Option::unwrap_or_default);
             cells.push(Cell {
                 case,
-                method: method.clone(),
-                values: values.clone(),
+                method: method[0].clone(),
+                values: values.collect(),
             });
         }
     }
     Ok(cells)
+}
+
+fn overrides<'a>(
+    options: &SweepOptions,
+    methods: &[String],
+    given: impl IntoIterator<Item = (&'a Axes, &'a str)>,
+) -> Overrides {
+    let assignment = |(axis, value): (&Axes, &str)| format!("{}={value}", axis.key);
+    Overrides {
+        methods: methods.to_vec(),
+        set: given.into_iter().map(assignment).collect(),
+        budget: options.budget,
+        ..Overrides::default()
+    }
+}
+
+/// Whether a setting is one of the system or of the methods of the only chain.
+fn reaches(resolved: &Resolved, key: &str) -> bool {
+    let (method, key) = match key.split_once('.') {
+        Some((method, key)) => (Some(method), key),
+        None => (None, key),
+    };
+    let mut phases = resolved.chains.iter().flat_map(|chain| &chain.phases);
+    phases.any(|phase| method.is_none_or(|name| phase.name == name) && phase.has(key))
+        || (method.is_none() && resolved.system.has(key))
+}
+
+/// Every combination of the values of those settings that reach a method, none for the others.
+fn grid(axes: &[Axes], reaches: impl Fn(&Axes) -> bool) -> Vec<Vec<Option<String>>> {
+    let mut grid: Vec<Vec<Option<String>>> = vec![Vec::new()];
+    for axis in axes {
+        let values: Vec<Option<String>> = match reaches(axis) {
+            true => axis.values.iter().cloned().map(Some).collect(),
+            false => vec![None],
+        };
+        let longer = |prefix: &Vec<Option<String>>| {
+            let longer = values
+                .iter()
+                .map(|value| [&prefix[..], &[value.clone()]].concat());
+            longer.collect::<Vec<_>>()
+        };
+        grid = grid.iter().flat_map(longer).collect();
+    }
+    grid
 }
 
 fn summary(swept: &[&Axes], rows: &[Row<'_>]) -> String {
@@ -322,13 +355,15 @@ fn panel(swept: &[&Axes], rows: &[Row<'_>]) -> Option<Panel> {
     let place = swept.iter().position(|axis| numbers(&axis))?;
     let label = |row: &Row<'_>| {
         let mut label = row.method.to_owned();
-        for (i, axis) in swept.iter().enumerate().filter(|(i, _)| *i != place) {
+        let others = swept.iter().enumerate();
+        for (i, axis) in others.filter(|(i, _)| *i != place && !row.values[*i].is_empty()) {
             label += &format!(" {}={}", axis.key, row.values[i]);
         }
         label
     };
     let mut curves: Vec<Curve> = Vec::new();
-    for row in rows {
+    // A method without the setting has no place on its axis.
+    for row in rows.iter().filter(|row| !row.values[place].is_empty()) {
         let label = label(row);
         let known = curves.iter().position(|curve| curve.label == label);
         let i = known.unwrap_or_else(|| {
