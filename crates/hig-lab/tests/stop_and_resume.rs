@@ -467,7 +467,9 @@ fn a_table_that_has_lost_or_changed_something_is_told_of() {
     restore();
     let weights = out.join("hig/weights.safetensors");
     let bytes = fs::read(&weights).unwrap();
-    fs::write(&weights, flip(&bytes)).unwrap();
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    fs::write(&weights, flipped).unwrap();
     let output = resume(&out, &[]);
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{message}");
@@ -476,6 +478,29 @@ fn a_table_that_has_lost_or_changed_something_is_told_of() {
         "{message}"
     );
     assert!(fs::read(&weights).unwrap() == bytes);
+}
+
+#[test]
+fn drafts_of_a_killed_process_are_removed_with_the_next_work_there() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let run = "run toy --method hig --updates 3 --quiet";
+    assert!(finish(run, &out).status.success());
+    let (drafts, others) = (
+        [".123-0.part", "hig/.77-31.part", "figures/.loss.123.tmp"],
+        [
+            ".notes.part",
+            "hig/.mine-2.part",
+            "figures/draft.12.tmp",
+            "hig/.12-3.part.txt",
+        ],
+    );
+    for name in drafts.iter().chain(&others) {
+        fs::write(out.join(name), "half").unwrap();
+    }
+    assert!(resume(&out, &["--updates", "5"]).status.success());
+    assert!(drafts.iter().all(|name| !out.join(name).exists()));
+    assert!(others.iter().all(|name| out.join(name).exists()));
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl Folder {
                 "another process ({holder}) works in this folder"
             )));
         }
+        remove_drafts(&root);
         if occupied && force {
             remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
         }
@@ -217,6 +218,36 @@ fn next_free(name: &str) -> Result<PathBuf> {
     unreachable!("there is always a next number")
 }
 
+/// Removes what processes left that were killed while they wrote: nobody else works in a folder that is held.
+/// What cannot be removed harms nobody.
+fn remove_drafts(root: &Path) {
+    let folders = entries(root).filter(|path| path.is_dir() && !path.is_symlink());
+    for folder in std::iter::once(root.to_owned()).chain(folders) {
+        let drafts = entries(&folder).filter(|path| is_draft(path.file_name().unwrap_or_default()));
+        for draft in drafts {
+            let _ = fs::remove_file(draft);
+        }
+    }
+}
+
+/// Whether it is the name of a file before it has its own: `.PROCESS-COUNT.part`, or of a figure
+/// `.NAME.PROCESS.tmp`.
+fn is_draft(name: &OsStr) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let name = name.to_string_lossy();
+    let Some(rest) = name.strip_prefix('.') else {
+        return false;
+    };
+    let part = rest
+        .strip_suffix(".part")
+        .and_then(|rest| rest.split_once('-'));
+    let figure = rest
+        .strip_suffix(".tmp")
+        .and_then(|rest| rest.rsplit_once('.'));
+    part.is_some_and(|(process, count)| number(process) && number(count))
+        || figure.is_some_and(|(_, process)| number(process))
+}
+
 /// Removes what an earlier run left, and nothing else that may lie in the folder.
 fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
@@ -238,10 +269,7 @@ fn remove_method(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        // Drafts are what a process left that was killed while it wrote.
-        let text = name.to_string_lossy();
-        let draft = text.starts_with('.') && text.ends_with(".part");
-        if draft || events::is_one(name) || METHOD_FILES.iter().any(|known| name == *known) {
+        if events::is_one(name) || METHOD_FILES.iter().any(|known| name == *known) {
             fs::remove_file(&path)?;
         }
     }
