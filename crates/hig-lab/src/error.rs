@@ -1,5 +1,5 @@
 //! What a command ends with beside failures: refusals of what the user gave, ends that the user asked for,
-//! and trainings that diverged.
+//! and trainings that did not end well.
 
 use std::path::{Path, PathBuf};
 
@@ -48,24 +48,29 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// All is trained and shown, but some methods diverged.
+/// All is trained and shown, but not every method ended well.
 #[derive(Debug)]
-pub struct Diverged {
-    methods: Vec<String>,
+pub struct EndedBadly {
+    diverged: Vec<String>,
+    failed: Vec<String>,
 }
 
-impl Diverged {
-    /// With their names.
-    pub fn error(methods: Vec<String>) -> anyhow::Error {
-        anyhow::Error::new(Self { methods })
+impl EndedBadly {
+    /// With the names of those that diverged, and of those that failed.
+    pub fn error(diverged: Vec<String>, failed: Vec<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { diverged, failed })
     }
 }
 
-impl std::fmt::Display for Diverged {
+impl std::fmt::Display for EndedBadly {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let methods = self.methods.join(", ");
-        write!(f, "not every method ended well: {methods} diverged")
+        let ends = [(&self.diverged, "diverged"), (&self.failed, "failed")];
+        let ends = ends.iter().filter(|(methods, _)| !methods.is_empty());
+        let ends: Vec<String> = ends
+            .map(|(methods, end)| format!("{} {end}", methods.join(", ")))
+            .collect();
+        write!(f, "not every method ended well: {}", ends.join("; "))
     }
 }
 
-impl std::error::Error for Diverged {}
+impl std::error::Error for EndedBadly {}

@@ -35,15 +35,15 @@ use commands::{
     cli, compare, export, init, list, manual, report, reproduce, resume, run, study, sweep, watch,
 };
 use console::{fault, interrupt, output};
-use error::{Diverged, Interrupted, Refused};
+use error::{EndedBadly, Interrupted, Refused};
 use std::process::ExitCode;
 
 /// Bad input, found before any work.
 const EXIT_INPUT: u8 = 2;
 /// A failure in the middle of work; what was computed is kept.
 const EXIT_FAILURE: u8 = 1;
-/// All is trained and shown, but a loss or the weights of some method did not stay finite.
-const EXIT_DIVERGED: u8 = 3;
+/// All is trained and shown, but the numbers of some method did not stay finite, or it failed.
+const EXIT_ENDED_BADLY: u8 = 3;
 
 /// Does what the command line asks for; the exit code of the program.
 pub fn main() -> ExitCode {
@@ -89,8 +89,8 @@ fn work() -> ExitCode {
                 EXIT_INPUT
             } else if error.is::<Interrupted>() {
                 interrupt::EXIT_INTERRUPTED
-            } else if error.is::<Diverged>() {
-                EXIT_DIVERGED
+            } else if error.is::<EndedBadly>() {
+                EXIT_ENDED_BADLY
             } else {
                 EXIT_FAILURE
             };

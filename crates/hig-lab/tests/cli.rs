@@ -545,6 +545,122 @@ fn the_study_writes_its_tables_and_figure() {
     }
 }
 
+/// The squares of Adam's gradients overflow; the other method needs none.
+#[test]
+fn a_method_that_fails_by_its_numbers_leaves_the_others_their_turn() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let run = "run toy --method adam --method lm --set lambda=1e100 --updates 3 --quiet --out";
+    let mut command = hig(&run.split(' ').collect::<Vec<_>>());
+    let output = command.arg(&out).assert().code(3);
+    let message = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+    assert!(
+        message.contains("ended well: ") && message.contains("adam failed"),
+        "{message}"
+    );
+    let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
+    assert!(
+        summary.contains("sum of squared gradients is inf"),
+        "{summary}"
+    );
+    assert!(summary.contains("\nlm,"), "{summary}");
+    assert!(out.join("lm/weights.safetensors").is_file());
+}
+
+#[test]
+fn given_samples_and_fresh_ones_are_not_asked_for_together() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (data, out, file) = (path("data"), path("out"), path("own.toml"));
+    let run = |words: &str| {
+        let words = words.replace("{data}", &data).replace("{out}", &out);
+        let words = words.replace("{file}", &file);
+        let output = hig(&words.split(' ').collect::<Vec<_>>()).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), message)
+    };
+    let poisson = "run poisson --method adam --updates 1 --quiet --force --out {out}";
+    assert_eq!(run(&format!("{poisson} --save-data {{data}}")).0, Some(0));
+    let text = format!(
+        "[run]\nsystem = \"poisson\"\nmethods = [\"adam\"]\ndata = \"{data}\"\n\
+         [training]\norder = \"fresh\"\n"
+    );
+    fs::write(&file, text).unwrap();
+    for refused in [
+        format!("{poisson} --data {{data}} --order fresh"),
+        format!("{poisson} --data {{data}} --set adam.order=fresh"),
+        "run --quiet --force --out {out} {file}".to_owned(),
+    ] {
+        let (code, message) = run(&refused);
+        assert_eq!(code, Some(2), "{refused}: {message}");
+        assert!(
+            message.contains("order = fresh") && message.contains("given samples"),
+            "{message}"
+        );
+    }
+    // The order that the system's source recommends gives way, and it is told.
+    let (code, message) = run(&format!("{poisson} --data {{data}}"));
+    assert_eq!(code, Some(0), "{message}");
+    assert!(
+        message.contains("order = shuffled instead of fresh"),
+        "{message}"
+    );
+    assert_eq!(
+        run(&format!("{poisson} --data {{data}} --order fixed")),
+        (Some(0), String::new())
+    );
+}
+
+#[test]
+fn a_sweep_takes_the_settings_that_a_run_with_all_of_its_methods_takes() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let sweep = |words: &str| {
+        let mut command = hig(&words.split(' ').collect::<Vec<_>>());
+        command.args(["--seeds", "0", "--updates", "2", "--quiet", "--out"]);
+        command.arg(&out).output().unwrap()
+    };
+    let both = "sweep toy --method adam --method hig --set cutoff=1e-3,1e-4 --set batch=16,32";
+    let output = sweep(both);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let table = fs::read_to_string(out.join("summary.csv")).unwrap();
+    let count = |begins: &str| {
+        table
+            .lines()
+            .filter(|line| line.starts_with(begins))
+            .count()
+    };
+    assert_eq!((count("hig,"), count("adam,\"\",")), (4, 2), "{table}");
+    for refused in [
+        "sweep toy --method adam --set cutoff=1e-3,1e-4",
+        "sweep toy --method adam --method hig --set cutof=1e-3",
+    ] {
+        let output = sweep(refused);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("unknown setting"), "{message}");
+    }
+}
+
+#[test]
+fn the_rows_of_a_batch_are_told_where_a_sample_has_several() {
+    let folder = TempDir::new().unwrap();
+    let run = "run poisson --method adam --method hig --set batch=2 --updates 1 --out";
+    let mut command = hig(&run.split(' ').collect::<Vec<_>>());
+    let output = command.arg(folder.path().join("out")).assert().code(0);
+    let message = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+    assert!(
+        message.contains("hig: 128 rows a batch, of 2 samples with 64 each"),
+        "{message}"
+    );
+    assert!(!message.contains("adam: "), "{message}");
+}
+
 #[test]
 fn a_count_of_threads_that_makes_no_sense_is_refused() {
     for (count, option) in [("100000", true), ("0", true), ("100000", false)] {
@@ -561,7 +677,7 @@ fn a_count_of_threads_that_makes_no_sense_is_refused() {
             "RAYON_NUM_THREADS"
         };
         assert!(
-            message.contains(&format!("{name} {count}: expected 1 to ")),
+            message.contains(&format!("{name} {count}: expected at least 1 and at most ")),
             "{message}"
         );
     }

@@ -28,7 +28,7 @@ pub fn use_threads(asked: Option<usize>) -> Result<()> {
     let most = MANY.max(4 * cores);
     if let Some(count) = count.filter(|count| !(1..=most).contains(count)) {
         return Err(Refused::because(format_args!(
-            "{name} {count}: expected 1 to {most}, a few for each of the {cores} cores"
+            "{name} {count}: expected at least 1 and at most {most}, a few for each of the {cores} cores"
         )));
     }
     let wanted = count.unwrap_or(cores);

@@ -181,6 +181,12 @@ impl Config {
         })
     }
 
+    /// Whether the file asks for fresh samples.
+    pub fn asks_fresh(&self) -> bool {
+        let mut assignments = self.assignments.iter();
+        assignments.any(|a| a.name == "order" && a.text == "fresh")
+    }
+
     /// Refuses given weights and samples where every seed is to have its own.
     pub fn draws_anew(&self) -> Result<()> {
         match (&self.source, self.files.first()) {

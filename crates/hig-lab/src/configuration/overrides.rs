@@ -32,6 +32,13 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// Whether fresh samples are asked for.
+    pub fn ask_fresh(&self) -> bool {
+        let sets = self.set.iter().filter_map(|set| set.split_once('='));
+        let mut orders = sets.filter(|(name, _)| name.trim().rsplit('.').next() == Some("order"));
+        self.order.as_deref() == Some("fresh") || orders.any(|(_, value)| value.trim() == "fresh")
+    }
+
     /// Whether a setting of that name is among them, of whatever method.
     pub fn reaches(&self, setting: &str) -> bool {
         let names = self.set.iter().filter_map(|set| set.split_once('='));

@@ -63,6 +63,15 @@ impl Reporting {
         }
     }
 
+    /// Tells how many rows a batch has, where a sample has several.
+    pub fn rows(self, method: &str, batch: usize, rows: usize) {
+        let told = matches!(self, Self::Bars | Self::Lines);
+        if told && rows > batch {
+            let each = rows / batch.max(1);
+            note!("{method}: {rows} rows a batch, of {batch} samples with {each} each");
+        }
+    }
+
     /// Tells that a training has ended.
     pub fn ended(self, method: &str, outcome: &Outcome) {
         match self {

@@ -77,9 +77,17 @@ impl Experiment {
             let given = Dataset::load(path, states)
                 .map_err(|e| config.refuse(overrides, "", &e, |_| false))?;
             problem = problem.with_samples(given);
+            // Samples that an option gives go before an order in the file.
+            let of_file = overrides.data.is_none() && overrides.order.is_none();
+            if overrides.ask_fresh() || (of_file && config.asks_fresh()) {
+                let expected =
+                    "shuffled or fixed with given samples, which fresh ones would pass by";
+                let error = hig::Error::setting("order", "fresh", expected);
+                return Err(config.refuse(overrides, "", &error, |_| true));
+            }
             for phase in chains.iter_mut().flat_map(|c| &mut c.phases) {
                 if let Some(changed) = phase.training.for_given_samples() {
-                    tracing::info!("{}: {changed}", phase.name);
+                    tracing::warn!("{}: {changed}", phase.name);
                 }
             }
         }

@@ -16,6 +16,7 @@ use crate::run_folder::weights::{self, WeightsWriter};
 use crate::run_folder::{TABLES, metrics};
 use anyhow::Result;
 use hig::Problem;
+use hig::objective::Consumes;
 use hig::trainer::{MetricsWriter, Observer, Start, Stop, consumption};
 use serde_json::json;
 use std::path::Path;
@@ -44,7 +45,7 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The last parameters.
     pub parameters: Vec<f64>,
-    /// What failed in the middle of it, such as a full disk.
+    /// What the machine refused in the middle of it, such as a full disk.
     pub failure: Option<String>,
     /// What the figures show.
     pub curves: Curves,
@@ -124,6 +125,18 @@ impl Work<'_> {
         });
     }
 
+    /// What an update takes follows from the rows of a batch, for methods that see more than a gradient.
+    fn tell_rows(&self, chain: &MethodChain) {
+        for phase in &chain.phases {
+            let batch = phase.training.batch;
+            let problem = &self.experiment.problem;
+            let (consumes, rows, _) = consumption(problem, phase.method.as_ref(), &phase.training);
+            if consumes != Consumes::Gradient {
+                self.reporting.rows(&phase.name, batch, rows);
+            }
+        }
+    }
+
     /// Trains a chain from where it stands.
     fn train_chain(&self, chain: &MethodChain, state: ChainState) -> Result<Finished> {
         let own = self.folder.subfolder(&folder_of(&chain.name))?;
@@ -149,6 +162,7 @@ impl Work<'_> {
         for wrong in ledger::cut(&own, &TABLES, tables.as_ref())? {
             tracing::warn!("{wrong}");
         }
+        self.tell_rows(chain);
         let mut files = self.open(chain, &own, phase, evaluated)?;
         let experiment = self.experiment;
         let training = Training {
@@ -234,8 +248,11 @@ impl Work<'_> {
         let name = &chain.name;
         let problem = &self.experiment.problem;
         let Trained { outcome, place } = trained;
+        // What the machine refuses, such as a full disk, the next method would meet as well.
         let mut failure = match &outcome.stop {
-            Stop::Failed { .. } => Some(format!("{name}: {}", outcome.stop)),
+            Stop::Failed { error, .. } if matches!(error, hig::Error::File { .. }) => {
+                Some(format!("{name}: {}", outcome.stop))
+            }
             _ => None,
         };
         if let Err(error) = weights::write(problem, &outcome.parameters, own) {

@@ -6,7 +6,7 @@ use crate::commands::options::RunOptions;
 use crate::commands::threads::use_threads;
 use crate::console::output::{self, say};
 use crate::console::{Reporting, interrupt};
-use crate::error::{Diverged, Refused};
+use crate::error::{EndedBadly, Refused};
 use crate::experiment::{Experiment, Finished, Work};
 use crate::figures;
 use crate::run_folder::folder::Folder;
@@ -70,13 +70,13 @@ pub fn finish(work: &Work<'_>) -> Result<()> {
         );
         return Ok(());
     }
-    let diverged = finished
-        .iter()
-        .filter(|f| f.outcome.reason == Reason::Diverged);
-    let diverged: Vec<String> = diverged.map(|f| f.name.clone()).collect();
-    match diverged.is_empty() {
-        true => Ok(()),
-        false => Err(Diverged::error(diverged)),
+    let ended = |reason: Reason| -> Vec<String> {
+        let those = finished.iter().filter(|f| f.outcome.reason == reason);
+        those.map(|f| f.name.clone()).collect()
+    };
+    match (ended(Reason::Diverged), ended(Reason::Failed)) {
+        (diverged, failed) if diverged.is_empty() && failed.is_empty() => Ok(()),
+        (diverged, failed) => Err(EndedBadly::error(diverged, failed)),
     }
 }
 
