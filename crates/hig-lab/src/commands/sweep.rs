@@ -279,7 +279,7 @@ fn grid(axes: &[Axes], reaches: impl Fn(&Axes) -> bool) -> Vec<Vec<Option<String
         let longer = |prefix: &Vec<Option<String>>| {
             let longer = values
                 .iter()
-                .map(|value| [&prefix[..], &[value.clone()]].concat());
+                .map(|value| [&prefix[..], std::slice::from_ref(value)].concat());
             longer.collect::<Vec<_>>()
         };
         grid = grid.iter().flat_map(longer).collect();

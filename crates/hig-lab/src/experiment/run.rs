@@ -250,9 +250,10 @@ impl Work<'_> {
         let Trained { outcome, place } = trained;
         // What the machine refuses, such as a full disk, the next method would meet as well.
         let mut failure = match &outcome.stop {
-            Stop::Failed { error, .. } if matches!(error, hig::Error::File { .. }) => {
-                Some(format!("{name}: {}", outcome.stop))
-            }
+            Stop::Failed {
+                error: hig::Error::File { .. },
+                ..
+            } => Some(format!("{name}: {}", outcome.stop)),
             _ => None,
         };
         if let Err(error) = weights::write(problem, &outcome.parameters, own) {
