@@ -84,6 +84,42 @@ fn a_borrowed_jacobian_gives_the_bits_of_a_copied_one() {
 }
 
 #[test]
+fn what_is_no_gram_matrix_is_refused_with_the_place() {
+    let symmetric = |i: usize, j: usize| if i == j { 4.0 } else { 1.0 };
+    let with = |odd: f64| {
+        let entry = |i: usize, j: usize| symmetric(i, j) + if (i, j) == (0, 2) { odd } else { 0.0 };
+        Mat::from_fn(3, 3, entry)
+    };
+    for odd in [1e-3, -2.0, 1e300] {
+        let refused = Spectrum::of_gram(&with(odd), &[1.0; 3], &half()).unwrap_err();
+        let message = refused.to_string();
+        assert!(message.contains("not symmetric"), "{message}");
+        assert!(message.contains("1 at row 2, column 0, and "), "{message}");
+        assert!(message.contains("at row 0, column 2"), "{message}");
+    }
+    for odd in [f64::INFINITY, f64::NAN] {
+        let message = Spectrum::of_gram(&with(odd), &[1.0; 3], &half())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("at row 0, column 2"), "{message}");
+    }
+    // Rounding of single precision, in any units.
+    for scale in [1e-290, 1.0, 1e290] {
+        let k = Mat::from_fn(3, 3, |i, j| scale * with(1e-7)[(i, j)]);
+        Spectrum::of_gram(&k, &[1.0; 3], &half()).unwrap();
+    }
+    let zeros = Mat::zeros(3, 3);
+    Spectrum::of_gram(&zeros, &[1.0; 3], &half()).unwrap();
+    let oblong = Spectrum::of_gram(&Mat::zeros(3, 2), &[1.0; 3], &half()).unwrap_err();
+    assert!(oblong.to_string().contains("3 x 2"), "{oblong}");
+    let short = Spectrum::of_gram(&with(0.0), &[1.0; 2], &half()).unwrap_err();
+    assert!(
+        short.to_string().contains("length 2, expected length 3"),
+        "{short}"
+    );
+}
+
+#[test]
 fn nan_is_refused() {
     let k = Mat::from_fn(3, 3, |i, j| if i == 2 && j == 1 { f64::NAN } else { 1.0 });
     let refused = Spectrum::of_gram(&k, &[1.0; 3], &half()).unwrap_err();
