@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import collections
+import itertools
 import subprocess
 import sys
 import threading
@@ -311,6 +313,29 @@ def test_ctrl_c_ends_a_long_step_within_a_second():
     threading.Timer(0.5, press).start()
     with pytest.raises(KeyboardInterrupt):
         hig.half_inverse(jacobian)
+    assert time.perf_counter() - pressed[0] < 1.0
+
+
+@pytest.mark.parametrize("name", ["spectral_step", "half_inverse", "gram_step"])
+def test_ctrl_c_ends_a_loop_over_short_steps(name):
+    """One that is not Python's own, which would look for signals by itself."""
+    jacobian, gradient = conditioned(10, 20, 1e3)
+    told = [("exponent", "0.5")]
+    arguments = {
+        "spectral_step": (jacobian, gradient, told),
+        "half_inverse": (jacobian, told),
+        "gram_step": (jacobian @ jacobian.T, gradient, told),
+    }
+    endless = itertools.starmap(getattr(hig._hig, name), itertools.repeat(arguments[name]))
+    pressed = []
+
+    def press():
+        pressed.append(time.perf_counter())
+        _thread.interrupt_main()
+
+    threading.Timer(0.2, press).start()
+    with pytest.raises(KeyboardInterrupt):
+        collections.deque(endless, maxlen=0)
     assert time.perf_counter() - pressed[0] < 1.0
 
 

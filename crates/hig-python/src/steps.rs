@@ -16,7 +16,7 @@ type Array1<'py> = Bound<'py, PyArray1<f64>>;
 
 /// n·p·min(n, p) from which on work takes so long that Ctrl-C must not wait for it: the array is
 /// then copied, which takes a small part of that time, and the work can be left behind.
-const LONG: f64 = 2e10;
+const LONG: f64 = 1e9;
 
 fn spectral(settings: Assignments) -> PyResult<Spectral> {
     let mut spectral = Spectral::half_inverse();

@@ -191,13 +191,16 @@ impl Drop for Told {
     }
 }
 
-/// Short work without calls into Python and without the interpreter lock, which may borrow.
+/// Short work without calls into Python and without the interpreter lock, which may borrow. Ctrl-C is
+/// obeyed at its end: a loop over such calls that is not Python's own would never look.
 ///
 /// # Errors
-/// A process that cannot compute, or a panic of the work.
+/// A process that cannot compute, KeyboardInterrupt, or a panic of the work.
 pub fn detached<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> PyResult<R> {
     check_process()?;
-    py.detach(|| guarded(work))
+    let result = py.detach(|| guarded(work))?;
+    py.check_signals()?;
+    Ok(result)
 }
 
 /// Work without calls into Python; Ctrl-C leaves it behind.
