@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+#: What ``Result.save`` writes, and what else ``hig run`` leaves of a training.
+_SAVED = ("weights.safetensors", "metrics.csv", "settings.json")
+_FILES_OF_A_TRAINING = (
+    "diagnostics.csv",
+    "steps.csv",
+    "spectrum.csv",
+    "timing.csv",
+    "warnings.csv",
+    "pictures.json",
+    "outcome.toml",
+    "checkpoint.safetensors",
+    "checkpoint.previous.safetensors",
+    "checkpoint.new",
+)
+
+
 @dataclass(frozen=True, eq=False)
 class History:
     """The evaluations of a training, one entry each, the first before any update.
@@ -132,13 +148,27 @@ class Result:
         ax.legend()
         return ax
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes ``weights.safetensors``, ``metrics.csv`` and ``settings.json`` and returns where: the
         method's folder in ``folder``, which thereby is a run as ``hig run`` leaves one, for
         ``hig compare`` and the like. The weights can be given to ``hig run --weights`` and
-        :meth:`Problem.load_weights`."""
+        :meth:`Problem.load_weights`.
+
+        Other methods' folders beside it stay as they are, so that several results make one run.
+
+        Raises
+        ------
+        FileExistsError
+            The method's folder has files of another training, of whatever program. One with the same
+            settings and weights is no other, so that a script may run again. ``overwrite=True`` replaces the files of a
+            training, its checkpoints included, and leaves all others alone.
+        """
         path = Path(folder) / self.method.name
         path.mkdir(parents=True, exist_ok=True)
+        if not overwrite:
+            self._check_place(path)
+        for name in _FILES_OF_A_TRAINING:
+            (path / name).unlink(missing_ok=True)
         self.problem.save_weights(self.weights, path / "weights.safetensors")
         names = ("update", "epoch", "seconds", "train_loss", "test_loss")
         with (path / "metrics.csv").open("w", newline="") as file:
@@ -147,6 +177,28 @@ class Result:
             writer.writerows(zip(*(getattr(self.history, name).tolist() for name in names)))
         (path / "settings.json").write_text(json.dumps(self._settings(), indent=2) + "\n")
         return path
+
+    def _check_place(self, path: Path) -> None:
+        """Refuses a folder with files of another training."""
+        found = [name for name in (*_SAVED, *_FILES_OF_A_TRAINING) if (path / name).exists()]
+        if not found:
+            return
+        if set(found) <= set(_SAVED):
+            # The same training, saved again, takes nothing away.
+            try:
+                settings = json.loads((path / "settings.json").read_text())
+                weights = self.problem.load_weights(path / "weights.safetensors")
+                timeless = {**settings, "seconds": self.seconds}
+            except (OSError, ValueError, TypeError):
+                pass
+            else:
+                same = timeless == json.loads(json.dumps(self._settings()))
+                if same and np.array_equal(weights, self.weights):
+                    return
+        raise FileExistsError(
+            f"{path} has files of another training ({', '.join(found)}): choose another folder, or "
+            "replace them with overwrite=True"
+        )
 
     def _settings(self) -> dict[str, Any]:
         return {
