@@ -99,6 +99,18 @@ fn assert_same(found: &Path, expected: &Path, context: &str) {
     }
 }
 
+/// What is told of the same budget; parts of it are among what warnings tell.
+fn assert_same_warnings(found: &Path, expected: &Path, context: &str) {
+    let mut told = 0;
+    for method in METHODS {
+        let text =
+            |root: &Path| fs::read_to_string(root.join(method).join("warnings.csv")).unwrap();
+        told += text(expected).lines().count() - 1;
+        assert_eq!(text(found), text(expected), "{context}: {method}");
+    }
+    assert!(told > 0, "nothing is compared");
+}
+
 /// Numbers in [0, 1) that differ from run to run; the first is printed with a failure.
 struct Moments(u64);
 
@@ -180,6 +192,7 @@ fn a_run_that_is_killed_goes_on_to_the_same_bits() {
             child = command.spawn().unwrap();
         }
         assert_same(&out, &expected, &format!("run {run}"));
+        assert_same_warnings(&out, &expected, &format!("run {run}"));
         fs::remove_dir_all(&out).unwrap();
     }
 }
@@ -233,6 +246,7 @@ fn a_run_that_is_asked_to_end_goes_on_to_the_same_bits() {
             stderr(&output)
         );
         assert_same(&out, &expected, &context);
+        assert_same_warnings(&out, &expected, &context);
     }
 }
 
@@ -269,6 +283,7 @@ fn a_run_on_a_full_disk_goes_on_once_there_is_room() {
     let output = resume(&out, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_same(&out, &expected, "a limit on the size of files");
+    assert_same_warnings(&out, &expected, "a limit on the size of files");
 
     let disk = folder.path().join("disk");
     let out = folder.path().join("from-disk");

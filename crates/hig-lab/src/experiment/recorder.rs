@@ -13,11 +13,14 @@ use crate::run_folder::tables::Lines;
 use crate::run_folder::warnings::{self, Warning};
 use crate::run_folder::{metrics, spectrum, steps, timing};
 use crate::warnings::Watch;
+use hig::files::SavedState;
 use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress};
 use hig::{Problem, Result};
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
 /// A test sample whose way is recorded and drawn.
 pub const PROBE: usize = 0;
@@ -78,6 +81,8 @@ pub struct Recorder<'a> {
     pub curves: Curves,
     /// What was warned of.
     pub warned: Vec<Warning>,
+    /// What looks for something to warn of, and is kept in the checkpoints.
+    pub watch: Rc<RefCell<Watch>>,
     system: &'a dyn System,
     chain: &'a MethodChain,
     /// The place of the method at work in its chain.
@@ -89,7 +94,6 @@ pub struct Recorder<'a> {
     timing: Lines,
     clock: timing::Clock,
     pictures: Live,
-    watch: Watch,
     warnings: Lines,
     reporting: Reporting,
     board: Option<Board>,
@@ -110,20 +114,13 @@ impl<'a> Recorder<'a> {
         let header = diagnostics::header(&measures, problem.objective.rows(1));
         let curves = Curves::read(folder, experiment);
         let warned = read_or_tell(&folder.join(warnings::FILE), warnings::read);
-        let mut watch = Watch::new(chain.phases[place].settings(), &warned);
-        let before = place.checked_sub(1);
-        let begun = before.and_then(|before| chain.phases[before].until);
-        for losses in curves.history.losses() {
-            if losses.update >= begun.unwrap_or(0) {
-                watch.remember(&losses);
-            }
-        }
+        let watch = Watch::new(chain.phases[place].settings());
         let board = Board::found(folder).then(|| Board::create(folder));
         let lines = |file: &str, header: &str| Lines::open(folder.join(file), header);
         Ok(Self {
             curves,
             clock: timing::Clock::resume(folder),
-            watch,
+            watch: Rc::new(RefCell::new(watch)),
             warned,
             system: experiment.system.as_ref(),
             chain,
@@ -146,7 +143,16 @@ impl<'a> Recorder<'a> {
             self.place = place;
             let next: &Phase = &self.chain.phases[place];
             self.curves.mark(updates, &next.name);
-            self.watch.go_on_with(next.settings());
+            self.watch.borrow_mut().go_on_with(next.settings());
+        }
+    }
+
+    /// Goes on with what an earlier process remembered.
+    pub fn go_on_from(&mut self, state: &SavedState) {
+        let mut watch = Watch::new(self.chain.phases[self.place].settings());
+        match state.restore(|state| watch.exchange(state)) {
+            Ok(()) => *self.watch.borrow_mut() = watch,
+            Err(error) => tracing::warn!("warnings begin anew: {error}"),
         }
     }
 
@@ -160,7 +166,7 @@ impl<'a> Recorder<'a> {
 
     /// Records what a training ended with.
     pub fn end(&mut self, problem: &Problem, outcome: &Outcome) -> Result<()> {
-        let warnings = self.watch.end(outcome);
+        let warnings = self.watch.borrow_mut().end(outcome);
         self.warn(warnings)?;
         self.pictures.offer(outcome.updates, true, || {
             let parameters = &outcome.parameters;
@@ -180,7 +186,7 @@ impl<'a> Recorder<'a> {
 
 impl Observer for Recorder<'_> {
     fn progress(&mut self, now: &Progress<'_>) -> Result<Flow> {
-        self.watch.update(now);
+        self.watch.borrow_mut().update(now);
         Ok(Flow::Continue)
     }
 
@@ -216,7 +222,7 @@ impl Observer for Recorder<'_> {
         self.pictures.offer(now.update, false, || {
             self.system.pictures(problem, now.parameters, self.sample)
         })?;
-        let warnings = self.watch.evaluation(now, saturation);
+        let warnings = self.watch.borrow_mut().evaluation(now, saturation);
         self.warn(warnings)?;
         Ok(Flow::Continue)
     }

@@ -16,6 +16,7 @@ use crate::run_folder::weights::{self, WeightsWriter};
 use crate::run_folder::{TABLES, metrics};
 use anyhow::Result;
 use hig::Problem;
+use hig::files::SavedState;
 use hig::objective::Consumes;
 use hig::trainer::{MetricsWriter, Observer, Start, Stop, consumption};
 use serde_json::json;
@@ -141,7 +142,7 @@ impl Work<'_> {
     fn train_chain(&self, chain: &MethodChain, state: ChainState) -> Result<Finished> {
         let own = self.folder.subfolder(&folder_of(&chain.name))?;
         let name = &chain.name;
-        let (start, phase, evaluated, tables) = match state {
+        let (start, phase, evaluated, before) = match state {
             ChainState::Ended(outcome, parameters) => {
                 tracing::info!("{name}: has ended before");
                 return Ok(self.ended_before(chain, &own, outcome, parameters));
@@ -154,16 +155,18 @@ impl Work<'_> {
             ChainState::Stopped(stopped) => {
                 let update = stopped.start.updates;
                 tracing::info!("{name}: goes on after update {update}");
-                let tables = Some(stopped.tables);
-                (stopped.start, stopped.phase, stopped.evaluated, tables)
+                let before = Some((stopped.tables, stopped.state));
+                (stopped.start, stopped.phase, stopped.evaluated, before)
             }
         };
         Outcome::forget(&own)?;
-        for wrong in ledger::cut(&own, &TABLES, tables.as_ref())? {
+        let tables = before.as_ref().map(|(tables, _)| tables);
+        for wrong in ledger::cut(&own, &TABLES, tables)? {
             tracing::warn!("{wrong}");
         }
         self.tell_rows(chain);
-        let mut files = self.open(chain, &own, phase, evaluated)?;
+        let before = before.as_ref().map(|(_, state)| state);
+        let mut files = self.open(chain, &own, phase, evaluated, before)?;
         let experiment = self.experiment;
         let training = Training {
             problem: &experiment.problem,
@@ -208,10 +211,14 @@ impl Work<'_> {
         own: &Path,
         first: usize,
         evaluated: Option<usize>,
+        before: Option<&SavedState>,
     ) -> Result<Files<'a>> {
         let experiment = self.experiment;
         let metrics = metrics::writer(own)?;
         let mut recorder = Recorder::open(own, experiment, (chain, first), PROBE, self.reporting)?;
+        if let Some(state) = before {
+            recorder.go_on_from(state);
+        }
         if self.tensorboard {
             recorder.tell_tensorboard(own)?;
         }
@@ -219,7 +226,13 @@ impl Work<'_> {
             recorder.curves.mark(*update, name);
         }
         let training = fingerprint::of_training(experiment, chain);
-        let checkpoints = Checkpoints::open(own, self.interval, &training, evaluated)?;
+        let checkpoints = Checkpoints::open(
+            own,
+            self.interval,
+            &training,
+            evaluated,
+            recorder.watch.clone(),
+        )?;
         Ok(Files {
             progress: self.reporting.progress(&chain.name),
             metrics,

@@ -8,7 +8,9 @@ use hig::files::SavedState;
 use hig::trainer::{
     Checkpoint, CheckpointWriter, EVALUATED, Evaluation, Flow, Observer, Start, recover,
 };
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The file in the folder of a method.
@@ -22,12 +24,18 @@ const PHASE: &str = "phase";
 /// The note that tells what the tables beside it held, as [`Marks`] do.
 const HELD: &str = "tables";
 
+/// Someone beside the training who remembers something of it.
+pub trait Remembering {
+    /// What is remembered of the first updates, of which there may have been one more.
+    fn state(&mut self, update: usize) -> SavedState;
+}
+
 /// Writes the checkpoints of a training, each after all rows of the tables that it counts on are on the
-/// disk. It has to observe after those who write the tables.
-#[derive(Debug)]
+/// disk, with what somebody beside it remembers. It has to observe after those who write the tables.
 pub struct Checkpoints {
     writer: CheckpointWriter,
     tables: Ledger,
+    beside: Rc<RefCell<dyn Remembering>>,
 }
 
 impl Checkpoints {
@@ -40,6 +48,7 @@ impl Checkpoints {
         interval: Duration,
         training: &str,
         evaluated: Option<usize>,
+        beside: Rc<RefCell<dyn Remembering>>,
     ) -> hig::Result<Self> {
         let mut writer = CheckpointWriter::new(&folder.join(FILE), interval);
         writer.note(TRAINING, training);
@@ -47,7 +56,11 @@ impl Checkpoints {
             writer.evaluated(update);
         }
         let tables = Ledger::open(folder, &TABLES, evaluated.unwrap_or(0))?;
-        Ok(Self { writer, tables })
+        Ok(Self {
+            writer,
+            tables,
+            beside,
+        })
     }
 
     /// Notes that a method of the chain is at work.
@@ -83,7 +96,18 @@ impl Observer for Checkpoints {
         self.tables.sync()?;
         let held = self.tables.at(now.update).text();
         self.writer.note(HELD, &held);
-        self.writer.checkpoint(now)
+        let (update, last) = (now.update, now.last);
+        let mut state = || {
+            let mut state = (now.state)();
+            state.extend(self.beside.borrow_mut().state(update));
+            state
+        };
+        let mut whole = Checkpoint {
+            update,
+            last,
+            state: &mut state,
+        };
+        self.writer.checkpoint(&mut whole)
     }
 }
 
@@ -98,6 +122,8 @@ pub struct Stopped {
     pub evaluated: Option<usize>,
     /// What the tables held then.
     pub tables: Marks,
+    /// All of the state, for those beside the training who remember something.
+    pub state: SavedState,
     /// What was wrong with newer checkpoints.
     pub passed_over: Vec<String>,
 }
@@ -131,7 +157,8 @@ pub fn read(folder: &Path, training: &str) -> Result<Option<Stopped>> {
         phase: number(PHASE).unwrap_or(0),
         evaluated: number(EVALUATED),
         tables: held(&state).unwrap_or_default(),
-        start: Start::resume(state)?,
+        start: Start::resume(state.clone())?,
+        state,
         passed_over: refused.iter().map(ToString::to_string).collect(),
     }))
 }

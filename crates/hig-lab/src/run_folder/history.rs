@@ -19,7 +19,7 @@ pub struct History {
 }
 
 /// The losses of one evaluation.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Losses {
     /// Updates done.
     pub update: usize,

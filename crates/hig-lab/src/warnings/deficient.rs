@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding, Setup, View};
 use hig::diagnostics;
+use hig::files::Exchange;
 
 /// Evaluations in a row: a single batch may be unlucky.
 const IN_A_ROW: usize = 3;
@@ -38,6 +39,10 @@ fn lost(setup: &Setup, spectrum: &[f64], size: usize) -> usize {
 impl Cause for Deficient {
     fn name(&self) -> &'static str {
         "rank-deficient"
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.count("found", &mut self.found);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding, View};
 use hig::Dataset;
+use hig::files::Exchange;
 use std::collections::HashMap;
 
 /// Pairs of copies to expect in a batch: fewer cost nothing worth a word.
@@ -32,6 +33,8 @@ impl Cause for Duplicates {
     fn name(&self) -> &'static str {
         "duplicates"
     }
+
+    fn exchange(&mut self, _: &mut Exchange<'_>) {}
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {
         // Other steps take copies as weights of their samples.

@@ -1,6 +1,7 @@
 //! The loss explodes.
 
-use super::{Cause, Finding, Losses, Recent, Setup, View};
+use super::{Cause, Finding, Recent, Setup, View};
+use hig::files::Exchange;
 use hig::trainer::{Outcome, Stop};
 
 pub const NAME: &str = "explosion";
@@ -47,8 +48,10 @@ impl Cause for Explosion {
         NAME
     }
 
-    fn remember(&mut self, row: &Losses) {
-        self.hear(row.train);
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.optional_number("start", &mut self.start);
+        state.number("best", &mut self.best);
+        self.recent.exchange("recent", state);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -4,8 +4,9 @@
 //! along one direction. But where the loss rises as well, a direction that the batch hardly determines
 //! has taken over, as in Gauss-Newton steps with too small a cut-off.
 
-use super::{Cause, Finding, Losses, Recent, View, median};
+use super::{Cause, Finding, Recent, View, median};
 use hig::diagnostics;
+use hig::files::Exchange;
 
 /// Evaluations over which medians are taken.
 const WINDOW: usize = 10;
@@ -43,8 +44,10 @@ impl Cause for FewDirections {
         "few-directions"
     }
 
-    fn remember(&mut self, row: &Losses) {
-        self.best = self.best.min(row.train);
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.participation.exchange("participation", state);
+        self.losses.exchange("losses", state);
+        state.number("best", &mut self.best);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -16,9 +16,11 @@ mod saturation;
 mod setup;
 mod still;
 
+use crate::run_folder::checkpoint::Remembering;
 use crate::run_folder::history::Losses;
 use crate::run_folder::warnings::Warning;
 use hig::diagnostics::Diagnostic;
+use hig::files::{Exchange, SavedState};
 use hig::objective::Saturation;
 use hig::settings::Setting;
 use hig::trainer::{Evaluation, Outcome, Progress};
@@ -81,8 +83,9 @@ trait Cause: Send {
     /// Sees an update.
     fn update(&mut self, _: &Progress<'_>) {}
 
-    /// Hears of an evaluation of an earlier process.
-    fn remember(&mut self, _: &Losses) {}
+    /// Exchanges everything that it remembers, so that a training that goes on is told of as one that never
+    /// was stopped.
+    fn exchange(&mut self, state: &mut Exchange<'_>);
 
     /// What an evaluation shows.
     fn look(&mut self, view: &View<'_>) -> Option<Finding>;
@@ -122,13 +125,15 @@ impl Watched {
 pub struct Watch {
     setup: Setup,
     watched: Vec<Watched>,
+    /// The update that was evaluated last, and the state before that.
+    before: (usize, SavedState),
 }
 
 impl Watch {
-    /// Of a training that begins with a method of these settings, or goes on with it after some warnings.
-    pub fn new(settings: Vec<Setting>, before: &[Warning]) -> Self {
+    /// Of a training that begins with a method of these settings, or goes on with it.
+    pub fn new(settings: Vec<Setting>) -> Self {
         let watched = |cause: Box<dyn Cause>| Watched {
-            raised: before.iter().filter(|w| w.name == cause.name()).count(),
+            raised: 0,
             active: false,
             calm: 0,
             cause,
@@ -136,6 +141,7 @@ impl Watch {
         Self {
             setup: Setup::of(settings),
             watched: causes().into_iter().map(watched).collect(),
+            before: (0, SavedState::default()),
         }
     }
 
@@ -147,11 +153,18 @@ impl Watch {
         }
     }
 
-    /// Hears of an evaluation of an earlier process.
-    pub fn remember(&mut self, row: &Losses) {
-        for watched in &mut self.watched {
-            watched.cause.remember(row);
-        }
+    /// Exchanges what is remembered of a training.
+    pub fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.part("warnings", |state| {
+            for watched in &mut self.watched {
+                state.part(watched.cause.name(), |state| {
+                    state.count("raised", &mut watched.raised);
+                    state.flag("active", &mut watched.active);
+                    state.count("calm", &mut watched.calm);
+                    watched.cause.exchange(state);
+                });
+            }
+        });
     }
 
     /// Sees an update.
@@ -167,6 +180,7 @@ impl Watch {
         now: &Evaluation<'_>,
         saturation: Option<Saturation>,
     ) -> Vec<Warning> {
+        self.before = (now.update, SavedState::of(|state| self.exchange(state)));
         let mut view = View {
             now,
             saturation,
@@ -193,6 +207,16 @@ impl Watch {
                 .extend(told.map(|found| warning(outcome.updates, watched.cause.name(), found)));
         }
         warnings
+    }
+}
+
+impl Remembering for Watch {
+    fn state(&mut self, update: usize) -> SavedState {
+        match &self.before {
+            // The evaluation is made again.
+            (evaluated, before) if *evaluated > update => before.clone(),
+            _ => SavedState::of(|state| self.exchange(state)),
+        }
     }
 }
 
@@ -231,6 +255,13 @@ impl Recent {
             self.values.pop_front();
         }
         self.values.push_back(value);
+    }
+
+    fn exchange(&mut self, name: &str, state: &mut Exchange<'_>) {
+        let mut values = self.values.iter().copied().collect();
+        state.vector(name, &mut values);
+        self.values = values.into();
+        self.values.truncate(self.most);
     }
 
     /// All of them, once there are enough.

@@ -1,6 +1,7 @@
 //! The training loss falls while the test loss rises, or stays where it began.
 
 use super::{Cause, Finding, Losses, Recent, View};
+use hig::files::Exchange;
 
 /// Evaluations in a row, a fifth of all updates so far where they are 2 % apart.
 const IN_A_ROW: usize = 10;
@@ -54,8 +55,15 @@ impl Cause for Overfitting {
         "overfitting"
     }
 
-    fn remember(&mut self, row: &Losses) {
-        self.hear(*row);
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        for (name, losses) in [("start", &mut self.start), ("best", &mut self.best)] {
+            state.optional(name, losses, Losses::default, |state, losses| {
+                state.count("update", &mut losses.update);
+                state.number("train", &mut losses.train);
+                state.number("test", &mut losses.test);
+            });
+        }
+        self.apart.exchange("apart", state);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -1,6 +1,7 @@
 //! The loss has not fallen for long.
 
-use super::{Cause, Finding, Losses, View};
+use super::{Cause, Finding, View};
+use hig::files::Exchange;
 use hig::trainer::Progress;
 
 /// Part of the budget without progress.
@@ -54,17 +55,18 @@ impl Cause for Plateau {
 
     fn update(&mut self, now: &Progress<'_>) {
         self.used = now.budget_used;
-        // What was used in an earlier process is not known: the count begins with this one.
-        if let Some((_, _, used)) = &mut self.best
-            && used.is_nan()
-        {
-            *used = self.used;
-        }
     }
 
-    fn remember(&mut self, row: &Losses) {
-        self.used = f64::NAN;
-        self.hear(row.train, row.update);
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.number("used", &mut self.used);
+        state.number("start", &mut self.start);
+        let none = <(f64, usize, f64)>::default;
+        state.optional("best", &mut self.best, none, |state, best| {
+            state.number("loss", &mut best.0);
+            state.count("update", &mut best.1);
+            state.number("used", &mut best.2);
+        });
+        state.count("since", &mut self.since);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding, Recent, View, median};
 use hig::diagnostics;
+use hig::files::Exchange;
 
 /// Evaluations over which the rank is taken, by its median: single batches differ.
 const WINDOW: usize = 5;
@@ -33,6 +34,11 @@ impl Default for Collapse {
 impl Cause for Collapse {
     fn name(&self) -> &'static str {
         "rank"
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.recent.exchange("recent", state);
+        state.number("largest", &mut self.largest);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

@@ -1,6 +1,7 @@
 //! Neurons saturate.
 
 use super::{Cause, Finding, View};
+use hig::files::Exchange;
 
 /// Mean of |activation| from which on neurons count as saturated: tanh has then less than a tenth of
 /// its slope on average (1 - 0.95² = 0.0975), the paper's sign of a training gone wrong.
@@ -17,6 +18,10 @@ pub struct Saturated {
 impl Cause for Saturated {
     fn name(&self) -> &'static str {
         "saturation"
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        state.count("found", &mut self.found);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

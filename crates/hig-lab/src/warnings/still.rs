@@ -1,6 +1,7 @@
 //! Updates change nothing.
 
-use super::{Cause, Finding, Losses, View};
+use super::{Cause, Finding, View};
+use hig::files::Exchange;
 use hig::trainer::Progress;
 use std::collections::VecDeque;
 
@@ -31,8 +32,12 @@ impl Cause for Still {
         self.recent.push_back(now.unchanged);
     }
 
-    fn remember(&mut self, row: &Losses) {
-        self.start.get_or_insert(row.train);
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        let mut recent = self.recent.iter().map(|zero| f64::from(*zero)).collect();
+        state.vector("recent", &mut recent);
+        self.recent = recent.iter().map(|zero| *zero != 0.0).collect();
+        self.recent.truncate(WINDOW);
+        state.optional_number("start", &mut self.start);
     }
 
     fn look(&mut self, view: &View<'_>) -> Option<Finding> {

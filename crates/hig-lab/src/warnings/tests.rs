@@ -38,7 +38,7 @@ fn experiment(arguments: &str) -> Experiment {
 fn warnings(experiment: &Experiment) -> Vec<Warning> {
     let phase = &experiment.chains[0].phases[0];
     let mut watching = Watching {
-        watch: Watch::new(phase.settings(), &[]),
+        watch: Watch::new(phase.settings()),
         told: Vec::new(),
     };
     let outcome = train(
@@ -223,7 +223,7 @@ struct Script {
 impl Script {
     fn new(method: &str) -> Self {
         let experiment = experiment(&format!("toy --method {method}"));
-        let watch = Watch::new(experiment.chains[0].phases[0].settings(), &[]);
+        let watch = Watch::new(experiment.chains[0].phases[0].settings());
         Self {
             experiment,
             watch,
@@ -278,19 +278,28 @@ fn a_cause_is_told_once_and_again_only_after_it_was_gone_and_three_times_at_most
     assert_eq!(raised(&mut Script::new("adam"), 16), [4]);
 }
 
+impl Script {
+    /// Another process goes on from what this one remembers after its last evaluation.
+    fn resume(&mut self) {
+        let saved = self.watch.state(self.update);
+        self.watch = Watch::new(self.experiment.chains[0].phases[0].settings());
+        saved.restore(|state| self.watch.exchange(state)).unwrap();
+    }
+}
+
 #[test]
 fn what_an_earlier_process_has_told_counts() {
     let mut script = Script::new("adam");
-    let warning = warning(
-        1,
-        "saturation",
-        Finding {
-            message: String::new(),
-            advice: String::new(),
-        },
-    );
-    let before = vec![warning; MOST];
-    script.watch = Watch::new(script.experiment.chains[0].phases[0].settings(), &before);
+    let mut told = 0;
+    for _ in 0..MOST {
+        told += (0..5)
+            .map(|_| script.evaluation(1.0, &[], 0.99).len())
+            .sum::<usize>();
+        script.resume();
+        told += script.times(GONE, 1.0, &[]);
+        script.resume();
+    }
+    assert_eq!(told, MOST);
     let told: usize = (0..20)
         .map(|_| script.evaluation(1.0, &[], 0.99).len())
         .sum();
@@ -299,18 +308,49 @@ fn what_an_earlier_process_has_told_counts() {
 
 #[test]
 fn what_an_earlier_process_has_seen_counts() {
-    let rows = |script: &mut Script, loss: f64| {
-        script.watch.remember(&Losses {
-            update: 0,
-            train: loss,
-            test: loss,
-        });
-    };
     let mut script = Script::new("adam");
     assert_eq!(script.times(5, 50.0, &[]), 0);
     let mut script = Script::new("adam");
-    rows(&mut script, 1.0);
+    script.times(1, 1.0, &[]);
+    script.resume();
     assert_eq!(script.times(5, 50.0, &[]), 1);
+}
+
+#[test]
+fn an_evaluation_that_is_made_again_is_told_again() {
+    let mut script = Script::new("adam");
+    script.times(1, 1.0, &[]);
+    script.times(3, 50.0, &[]);
+    assert_eq!(script.times(1, 50.0, &[]), 1);
+    // The update of the last evaluation was taken back.
+    script.update -= 1;
+    script.resume();
+    assert_eq!(script.times(1, 50.0, &[]), 1);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(20))]
+    #[test]
+    fn a_training_that_is_stopped_anywhere_is_warned_of_as_one_that_never_was(
+        losses in proptest::collection::vec(-6.0..3.0, 60),
+        stops in proptest::collection::vec(proptest::bool::ANY, 60),
+    ) {
+        let told = |stopped: bool| -> Vec<Vec<String>> {
+            let mut script = Script::new("gn");
+            let rows = losses.iter().zip(&stops).map(|(exponent, stop)| {
+                let rank = if *exponent > 0.0 { 2.0 } else { 28.0 };
+                let diagnostics = [("rank", rank), ("participation", 1.1)];
+                let mean = if *exponent < -1.0 { 0.99 } else { 0.5 };
+                let told = script.evaluation(10_f64.powf(*exponent), &diagnostics, mean);
+                if stopped && *stop {
+                    script.resume();
+                }
+                told
+            });
+            rows.collect()
+        };
+        proptest::prop_assert_eq!(told(true), told(false));
+    }
 }
 
 #[test]

@@ -42,6 +42,12 @@ impl SavedState {
         part(&mut Exchange::new(Direction::Out(self)));
     }
 
+    /// Adds or replaces what another state holds.
+    pub fn extend(&mut self, other: Self) {
+        self.numbers.extend(other.numbers);
+        self.texts.extend(other.texts);
+    }
+
     /// Gives a state back to whatever `part` exchanges.
     ///
     /// # Errors
