@@ -103,7 +103,7 @@ impl Folder {
                 "another process ({holder}) works in this folder"
             )));
         }
-        remove_drafts(&root);
+        remove_drafts(&root.join("figures"));
         if occupied && force {
             remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
         }
@@ -218,34 +218,23 @@ fn next_free(name: &str) -> Result<PathBuf> {
     unreachable!("there is always a next number")
 }
 
-/// Removes what processes left that were killed while they wrote: nobody else works in a folder that is held.
+/// Removes what processes left that were killed while they drew: nobody else works in a folder that is held.
 /// What cannot be removed harms nobody.
-fn remove_drafts(root: &Path) {
-    let folders = entries(root).filter(|path| path.is_dir() && !path.is_symlink());
-    for folder in std::iter::once(root.to_owned()).chain(folders) {
-        let drafts = entries(&folder).filter(|path| is_draft(path.file_name().unwrap_or_default()));
-        for draft in drafts {
-            let _ = fs::remove_file(draft);
-        }
+fn remove_drafts(figures: &Path) {
+    let drafts = entries(figures).filter(|path| is_draft(path.file_name().unwrap_or_default()));
+    for draft in drafts {
+        let _ = fs::remove_file(draft);
     }
 }
 
-/// Whether it is the name of a file before it has its own: `.PROCESS-COUNT.part`, or of a figure
-/// `.NAME.PROCESS.tmp`.
+/// Whether it is the name of a figure before it has its own: `.NAME.PROCESS.tmp`.
 fn is_draft(name: &OsStr) -> bool {
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let name = name.to_string_lossy();
-    let Some(rest) = name.strip_prefix('.') else {
-        return false;
-    };
-    let part = rest
-        .strip_suffix(".part")
-        .and_then(|rest| rest.split_once('-'));
-    let figure = rest
-        .strip_suffix(".tmp")
-        .and_then(|rest| rest.rsplit_once('.'));
-    part.is_some_and(|(process, count)| number(process) && number(count))
-        || figure.is_some_and(|(_, process)| number(process))
+    let rest = name
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(".tmp"));
+    let process = rest.and_then(|rest| Some(rest.rsplit_once('.')?.1));
+    process.is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Removes what an earlier run left, and nothing else that may lie in the folder.
@@ -269,7 +258,10 @@ fn remove_method(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if events::is_one(name) || METHOD_FILES.iter().any(|known| name == *known) {
+        // Drafts are what a process left that was killed while it wrote.
+        let text = name.to_string_lossy();
+        let draft = text.starts_with('.') && text.ends_with(".part");
+        if draft || events::is_one(name) || METHOD_FILES.iter().any(|known| name == *known) {
             fs::remove_file(&path)?;
         }
     }

@@ -1,10 +1,12 @@
 //! Writing a file whole or not at all.
 
 use crate::error::{Error, Result};
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Writes a file given by name, as [`WholeFile`] does.
 ///
@@ -101,19 +103,64 @@ fn place(path: &Path) -> io::Result<Option<PathBuf>> {
     Err(io::Error::new(ErrorKind::InvalidInput, reason))
 }
 
-/// A new file beside another, with a short name, since the other's may be as long as names can be.
+/// A new file beside another, with a short name, since the other's may be as long as names can be. It is
+/// locked as long as it is written, by which one is known that a killed process has left.
 fn temporary(place: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
+    remove_drafts(place.parent().unwrap_or(Path::new("")));
     loop {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = place.with_file_name(format!(".{}-{count}.part", std::process::id()));
         match File::create_new(&path) {
-            Ok(file) => return Ok((file, path)),
+            Ok(file) => {
+                // Where there are no locks, drafts stay.
+                let taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+                // Another process may have taken it for one that was left, before it was locked.
+                if !taken && path.exists() {
+                    return Ok((file, path));
+                }
+            }
             // Left by an earlier process of the same number.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Removes what killed processes have left in a folder, once in a process. What cannot be removed stays.
+fn remove_drafts(folder: &Path) {
+    static SEEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !seen.insert(folder.to_owned()) {
+        return;
+    }
+    let folder = match folder == Path::new("") {
+        true => Path::new("."),
+        false => folder,
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if !regular || !is_draft(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let path = entry.path();
+        let file = File::options().write(true).open(&path);
+        if let Ok(file) = file.as_ref()
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Whether it is such a name: `.PROCESS-COUNT.part`.
+fn is_draft(name: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let rest = name
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(".part"));
+    let parts = rest.and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(process, count)| number(process) && number(count))
 }
 
 /// Brings to the disk which files and folders are in a folder; without it a power failure may take back
@@ -194,6 +241,38 @@ mod tests {
                 .file_type()
                 .is_char_device()
         );
+    }
+
+    #[test]
+    fn drafts_that_nobody_writes_are_removed_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mine = [
+            ".notes.part",
+            ".1-2.part.txt",
+            ".-2.part",
+            "1-2.part",
+            ".a-2.part",
+        ];
+        for name in mine.iter().chain(&[".123-0.part", ".4-56.part"]) {
+            fs::write(path(name), "half").unwrap();
+        }
+        let written = File::create(path(".77-0.part")).unwrap();
+        written.lock().unwrap();
+        let mut file = WholeFile::create(&path("file")).unwrap();
+        file.write_all(b"text").unwrap();
+        // Another process looks while this one writes.
+        let draft = file.draft.as_ref().unwrap().0.clone();
+        assert!(File::open(&draft).unwrap().try_lock().is_err());
+        file.finish().unwrap();
+        let mut left: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut expected = [&mine[..], &[".77-0.part", "file"]].concat();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
     }
 
     #[test]
