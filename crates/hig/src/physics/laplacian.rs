@@ -1,6 +1,6 @@
 //! The Laplacian on a square grid, and the Poisson problem that it solves exactly.
 
-use super::{Record, Simulator, Widths};
+use super::{LinearRecord, Record, Simulator, Widths};
 use crate::error::Result;
 use crate::linalg::matrix::{self, Mat, MatRef};
 use std::f64::consts::PI;
@@ -107,10 +107,9 @@ impl Simulator for Laplacian {
     }
 
     fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
-        Ok(Box::new(Applied {
-            y: self.apply(control),
-            laplacian: self.clone(),
-        }))
+        let laplacian = self.clone();
+        let record = LinearRecord::symmetric(control, move |fields| laplacian.apply(fields));
+        Ok(Box::new(record))
     }
 
     fn simulate(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Mat<f64>> {
@@ -124,35 +123,5 @@ impl Simulator for Laplacian {
         y: MatRef<'_, f64>,
     ) -> Result<Option<Mat<f64>>> {
         Ok(Some(self.solve(y)))
-    }
-}
-
-/// A linear and symmetric map is its own derivative, everywhere.
-struct Applied {
-    y: Mat<f64>,
-    laplacian: Laplacian,
-}
-
-impl Record for Applied {
-    fn y(&self) -> &Mat<f64> {
-        &self.y
-    }
-
-    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
-        Ok(self.laplacian.apply(cotangent))
-    }
-
-    fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
-        Ok(self.laplacian.apply(tangent))
-    }
-
-    fn rows(&self) -> Result<Mat<f64>> {
-        let width = self.y.ncols();
-        let unit = Mat::<f64>::identity(width, width);
-        let one_sample = self.laplacian.apply(unit.as_ref());
-        let samples = self.y.nrows();
-        Ok(Mat::from_fn(samples * width, width, |r, j| {
-            one_sample[(r / samples, j)]
-        }))
     }
 }

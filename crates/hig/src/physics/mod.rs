@@ -9,25 +9,29 @@
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Schroedinger`] and [`Scaling`].
+//! [`Laplacian`], [`Diffusion`], [`Schroedinger`] and [`Scaling`].
 
 pub mod check;
+mod diffusion;
 mod dual;
 mod equations;
 mod function;
 mod lanes;
 mod laplacian;
+mod linear_record;
 mod oscillator_chain;
 mod real;
 mod runge_kutta;
 mod scaling;
 mod schroedinger;
 
+pub use diffusion::Diffusion;
 pub use dual::Dual;
 pub use equations::{Cotangent, Cotangents, Equations};
 pub use function::{Differentiated, SampleFunction};
 pub use lanes::Lanes;
 pub use laplacian::Laplacian;
+use linear_record::LinearRecord;
 pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;

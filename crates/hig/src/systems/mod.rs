@@ -1,5 +1,6 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
+mod heat_inversion;
 mod network;
 mod oscillators;
 pub mod picture;
@@ -9,6 +10,7 @@ mod recommended;
 mod size;
 mod toy;
 
+pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use picture::Picture;
@@ -94,6 +96,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(NonlinearOscillators::default()),
         Box::new(Poisson::default()),
         Box::new(QuantumDipole::default()),
+        Box::new(HeatInversion::default()),
     ]
 }
 
