@@ -125,8 +125,24 @@ pub trait Linearized: Jacobian {
     /// # Errors
     /// A simulation that fails.
     fn loss_after(&self, delta: &[f64]) -> Result<f64> {
-        let moved = self.parameters().iter().zip(delta).map(|(p, d)| p + d);
-        self.loss_at(&moved.collect::<Vec<f64>>())
+        self.loss_at(&changed(self.parameters(), delta))
+    }
+
+    /// y of the batch, stacked (length n).
+    fn outputs(&self) -> Vec<f64>;
+
+    /// y of the same batch at other parameters, stacked (length n): one forward pass.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>>;
+
+    /// The same after a change of the parameters (length p).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn outputs_after(&self, delta: &[f64]) -> Result<Vec<f64>> {
+        self.outputs_at(&changed(self.parameters(), delta))
     }
 
     /// The same batch linearised at other parameters.
@@ -148,4 +164,8 @@ pub trait Linearized: Jacobian {
     fn through_physics(&self) -> Option<&Linearization<'_>> {
         None
     }
+}
+
+fn changed(parameters: &[f64], delta: &[f64]) -> Vec<f64> {
+    parameters.iter().zip(delta).map(|(p, d)| p + d).collect()
 }

@@ -326,6 +326,16 @@ impl Linearized for Linearization<'_> {
         Ok(self.parts.reduction.of_mean(mean, self.batch.len()))
     }
 
+    fn outputs(&self) -> Vec<f64> {
+        linalg::stack(self.y().as_ref())
+    }
+
+    fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(FORWARD);
+        let y = Objective::outputs(self.parts, parameters, self.batch)?;
+        Ok(linalg::stack(y.as_ref()))
+    }
+
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
         self.parts.linearize(self.batch, parameters)
     }
