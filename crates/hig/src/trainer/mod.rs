@@ -6,7 +6,7 @@ mod checkpoint;
 mod observers;
 mod schedule;
 
-pub use batches::{ANY_ORDER, Batches, Order};
+pub use batches::{ANY_LAST_BATCH, ANY_ORDER, Batches, LastBatch, Order};
 pub use budget::Budget;
 pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
 pub use observers::{Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
@@ -29,10 +29,12 @@ use std::time::Instant;
 crate::settings! {
     /// How a training is run, whatever the method.
     pub struct Training {
-        /// Samples in a mini-batch; the last batch of an epoch may be smaller.
+        /// Samples in a mini-batch.
         pub batch: usize = 32, AT_LEAST_ONE;
         /// Order of the samples: shuffled anew each epoch from the seed, fixed, or fresh samples for every update.
         pub order: Order = Order::Shuffled, ANY_ORDER;
+        /// What becomes of the last samples of an order where they are too few for a batch: filled from the next order, dropped, or a short batch, whose step is too long for a learning rate that belongs to the whole batch.
+        pub last_batch: LastBatch = LastBatch::Filled, ANY_LAST_BATCH;
         /// Updates between two evaluations of train and test loss; 0 spaces them geometrically, 2 % apart.
         pub evaluate_every: usize = 0, ANY_COUNT;
         /// Learning rate over the budget: constant, cosine, exponential or step.
@@ -244,7 +246,7 @@ pub fn train(
         },
     };
     let mut step = method.start_within(memory(training))?;
-    let mut batches = Batches::new(problem, training.batch, training.order, seed);
+    let mut batches = Batches::new(problem, training, seed);
     if let Some(state) = start.state {
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
@@ -290,7 +292,7 @@ pub fn train(
             run.keep_before(before, &mut batches);
             break stop;
         }
-        run.now.epoch += batch.len() as f64 / problem.train.len() as f64;
+        run.now.epoch += batch.len() as f64 / batches.epoch() as f64;
         run.now.seconds += clock.elapsed().as_secs_f64();
 
         let used = run.now.used(&budget);
