@@ -227,7 +227,9 @@ fn delta(
     step: &mut dyn Step,
     method: &Spectral,
 ) -> Outcome<Vec<f64>> {
-    let (loss, update) = compute(objective, batch, weights, step, method.learning_rate)?;
+    let computed = compute(objective, batch, weights, step, method.learning_rate)?;
+    let loss = computed.loss;
+    let update = computed.change;
     let update = update.ok_or_else(|| format!("the loss is {loss}"))?;
     Ok(update.delta)
 }

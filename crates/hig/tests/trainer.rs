@@ -962,7 +962,7 @@ fn an_update_that_is_not_finite_stops_and_the_last_finite_parameters_are_kept() 
         );
         assert!(matches!(
             outcome.stop,
-            Stop::ParametersNotFinite { update: 2 }
+            Stop::ParametersNotFinite { update: 2, .. }
         ));
         assert_eq!(outcome.updates, 2);
         let expected: Vec<f64> = start.iter().map(|p| p + 0.5 + 0.25).collect();
@@ -1021,7 +1021,7 @@ fn a_loss_that_becomes_nan_stops_and_the_parameters_stay_finite() {
         &mut [&mut recorder],
     )
     .unwrap();
-    let Stop::LossNotFinite { update, loss } = outcome.stop else {
+    let Stop::LossNotFinite { update, loss, .. } = outcome.stop else {
         panic!("{}", outcome.stop);
     };
     assert_eq!((update, loss.is_nan(), outcome.updates), (1, true, 1));

@@ -66,6 +66,8 @@ pub struct Batches<'a> {
     place: usize,
     random: Pcg64,
     before: Option<Before>,
+    /// The samples of the last batch; none where they were drawn for it.
+    chosen: Vec<usize>,
 }
 
 /// Where a sequence stood before its last batch.
@@ -91,6 +93,7 @@ impl<'a> Batches<'a> {
             place: data.len(),
             random: random(seed, Purpose::Order),
             before: None,
+            chosen: Vec::new(),
         }
     }
 
@@ -101,6 +104,11 @@ impl<'a> Batches<'a> {
             self.random = before.random;
             self.indices = before.indices.unwrap_or(std::mem::take(&mut self.indices));
         }
+    }
+
+    /// Where in the data a sample of the last batch stands; none where it was drawn for that batch.
+    pub fn place_of(&self, sample: usize) -> Option<usize> {
+        self.chosen.get(sample).copied()
     }
 
     /// Exchanges the place in the sequence, with the random numbers to come.
@@ -147,6 +155,7 @@ impl<'a> Batches<'a> {
         };
         if let (Order::Fresh, Some(draw)) = (self.order, self.sampler) {
             self.before = Some(before);
+            self.chosen.clear();
             return draw(self.size, &mut self.random);
         }
         let size = self.size.min(self.indices.len());
@@ -172,7 +181,9 @@ impl<'a> Batches<'a> {
             self.place = missing;
         }
         self.before = Some(before);
-        self.data.select(&chosen)
+        let batch = self.data.select(&chosen);
+        self.chosen = chosen;
+        batch
     }
 
     /// Exchanges samples among the `first` of an order that a batch has already with later ones.
