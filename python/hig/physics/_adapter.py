@@ -62,7 +62,7 @@ class Adapter:
                 f"{samples} samples once for each of {count} {times}s"
             )
             # add_note of Python 3.11, whose attribute is this one.
-            error.__notes__ = [*getattr(error, "__notes__", []), note]  # type: ignore[attr-defined]
+            error.__notes__ = [*getattr(error, "__notes__", []), note]
             raise
         return np.ascontiguousarray(columns.transpose(0, 2, 1))
 

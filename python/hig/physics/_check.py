@@ -46,4 +46,5 @@ def check(simulator: Simulator, state: ArrayLike, control: ArrayLike, outputs: i
     errors, faults = _hig.check_simulator(
         adapter, outputs, by_rows("state", state), by_rows("control", control)
     )
-    return Report(*errors, tuple(faults))
+    difference, adjoint, rows, batches, elsewhere = errors
+    return Report(difference, adjoint, rows, batches, elsewhere, tuple(faults))
