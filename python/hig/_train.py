@@ -124,8 +124,6 @@ def train(
         start = double("weights", weights, 1)
     budget = (updates, epochs, seconds)
     listeners = [callbacks] if callable(callbacks) else list(callbacks)
-    if problem._adapter is not None:
-        problem._adapter.not_finite = None
     bar = Bar(chosen.name, budget) if wanted(progress) and budget != (None, None, None) else None
     try:
         left, raised = _hig.train(
@@ -150,10 +148,10 @@ def train(
         raise raised
     if raised is not None:
         message = f"{type(raised).__name__} after update {result.updates}: {raised}"
+        message = "\n".join([message, *getattr(raised, "__notes__", ())])
         raise TrainingStopped(message, result) from raised
     if not left["well"]:
-        place = problem._adapter.not_finite if problem._adapter is not None else None
-        raise TrainingStopped(f"{result.stop}{f' ({place})' if place else ''}", result)
+        raise TrainingStopped(result.stop, result)
     return result
 
 

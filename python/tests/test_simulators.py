@@ -167,7 +167,7 @@ def nan(answer):
         ),
         (lambda y: np.ones(y.shape, int), TypeError, r"Failing\.{method} returned dtype int64"),
         (lambda y: "y", TypeError, r"Failing\.{method} returned dtype <U1"),
-        (nan, None, r"Failing\.{method} returned nan at \(1, 2"),
+        (nan, None, r" of Failing is NaN for training sample \d+, component 2.* \(input \["),
     ],
 )
 def test_what_goes_wrong_ends_the_training_and_keeps_the_weights(method, what, cause, message):
@@ -179,6 +179,42 @@ def test_what_goes_wrong_ends_the_training_and_keeps_the_weights(method, what, c
     assert result.updates == 5
     assert np.array_equal(result.weights, train(NumpyOscillators(), updates=5).weights)
     assert np.isfinite(result.history.test_loss).all()
+
+
+class Spoilt(NumpyOscillators):
+    """NaN for one sample, wherever it stands in a batch."""
+
+    def __init__(self, method, state):
+        super().__init__()
+        self.method, self.bad = method, state
+
+    def _spoil(self, method, state, answer):
+        answer = np.array(answer)
+        if method == self.method:
+            answer[(state == self.bad).all(axis=1), 2] = np.nan
+        return answer
+
+    def simulate(self, state, control):
+        return self._spoil("simulate", state, super().simulate(state, control))
+
+    def jacobian(self, state, control):
+        return self._spoil("jacobian", state, super().jacobian(state, control))
+
+
+@pytest.mark.parametrize("name", ["hig", "lm", "adaptive-hig", "gn-line-search", "adam"])
+@pytest.mark.parametrize(("method", "what"), [("simulate", "output"), ("jacobian", "Jacobian")])
+def test_a_number_that_is_not_finite_is_told_by_its_sample(name, method, what):
+    data = SYSTEM.problem(0).train
+    bad = 77
+    simulator = Spoilt(method, data.state[bad])
+    with pytest.raises(hig.TrainingStopped) as stopped:
+        train(simulator, hig.methods.by_name(name), epochs=2, updates=None)
+    message = str(stopped.value)
+    first = ", ".join(repr(float(v)) for v in data.input[bad])
+    assert f"{what} of Spoilt is NaN for training sample {bad}, " in message
+    assert f"(input [{first}])" in message
+    if what == "output":
+        assert "component 2" in message
 
 
 def test_ctrl_c_inside_a_simulator():
@@ -210,6 +246,78 @@ def test_check_finds_a_wrong_derivative():
     wrong = hig.physics.check(Wrong(), states, controls, 4)
     assert right.finite_difference < 1e-8 and right.adjoint_identity < 1e-12
     assert wrong.finite_difference == pytest.approx(0.01, rel=1e-3)
+
+
+class Averaged(Products):
+    """Takes off the mean over the batch."""
+
+    def simulate(self, state, control):
+        y = super().simulate(state, control)
+        return y - y.mean(axis=0)
+
+
+def points(samples):
+    random = np.random.default_rng(1)
+    return random.normal(size=(samples, 4)), random.normal(size=(samples, 24))
+
+
+@pytest.mark.parametrize("kind", ["vjp", "jvp"])
+def test_check_has_nothing_to_say_of_a_right_simulator(kind):
+    report = hig.physics.check(Products(kind), *points(4), 4)
+    assert report.faults == ()
+    assert report.batches < 1e-12 and report.elsewhere < 1e-12
+    assert hig.physics.check(NumpyOscillators(), *points(4), 4).faults == ()
+
+
+class Cubes:
+    """y = the first four controls cubed: a derivative that depends on where it is taken."""
+
+    def simulate(self, state, control):
+        self.last = control
+        return control[:, :4] ** 3
+
+    def at(self, control):
+        return control
+
+    def vjp(self, state, control, cotangent):
+        product = np.zeros_like(control)
+        product[:, :4] = 3.0 * self.at(control)[:, :4] ** 2 * cotangent
+        return product
+
+
+class OfOneSize(Cubes):
+    """Has no derivatives but for four samples."""
+
+    def vjp(self, state, control, cotangent):
+        return super().vjp(state, control, cotangent + np.zeros((4, 1)))
+
+
+class RememberingCubes(Cubes):
+    def at(self, control):
+        return np.resize(self.last, control.shape)
+
+
+def test_check_says_where_a_simulator_answers_for_its_last_simulation():
+    assert hig.physics.check(Cubes(), *points(4), 4).faults == ()
+    report = hig.physics.check(RememberingCubes(), *points(4), 4)
+    assert report.elsewhere > 1e-3
+    assert any("the last simulation" in fault for fault in report.faults)
+
+
+def test_check_says_where_a_sample_depends_on_its_batch():
+    report = hig.physics.check(Averaged("vjp"), *points(4), 4)
+    assert report.batches > 1e-3
+    assert any("depends on the batch" in fault for fault in report.faults)
+
+
+def test_a_simulator_of_one_batch_size_is_told_what_it_was_asked():
+    with pytest.raises(RuntimeError, match=r"asked about .*twice: ValueError: .*") as failed:
+        hig.physics.check(OfOneSize(), *points(4), 4)
+    assert isinstance(failed.value.__cause__, ValueError)
+    message = "OfOneSize.vjp was asked for the Jacobian: with 16 rows, each of 4 samples once for"
+    with pytest.raises(hig.TrainingStopped, match=message) as stopped:
+        train(OfOneSize(), batch=4)
+    assert isinstance(stopped.value.__cause__, ValueError)
 
 
 def test_losses():

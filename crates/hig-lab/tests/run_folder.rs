@@ -270,6 +270,14 @@ fn a_report_holds_everything_that_a_run_has_left() {
     let run = folder.path().join("whole");
     write(&run, WHOLE);
     let data = reported(folder.path(), &[&run]);
+    // The style of each by its name: `lm` and `gn` have their own, a chain has the colour of its last.
+    let styles: Vec<u64> = data["runs"][0]["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|method| method["style"].as_u64().unwrap())
+        .collect();
+    assert_eq!(styles, [17, 4, 2]);
     assert_eq!(data["format"], 1);
     assert_eq!(data["live"], false);
     let generated = data["generated"].as_str().unwrap();

@@ -24,7 +24,8 @@ pub fn raise(error: Error) -> PyErr {
         | Error::Unknown { .. }
         | Error::Shape { .. }
         | Error::Layer { .. }
-        | Error::NonFinite { .. } => PyValueError::new_err(text),
+        | Error::NonFinite { .. }
+        | Error::NonFiniteOfSample { .. } => PyValueError::new_err(text),
     }
 }
 

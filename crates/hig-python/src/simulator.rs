@@ -10,7 +10,7 @@ use hig::Result;
 use hig::linalg::{Mat, MatRef};
 use hig::physics::{Record, Simulator, Widths, check::check, rows_times, rows_transposed_times};
 use numpy::{PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use std::sync::{Arc, OnceLock};
 
@@ -26,6 +26,7 @@ struct Offers {
 #[derive(Clone)]
 pub struct PythonSimulator {
     adapter: Arc<Py<PyAny>>,
+    name: String,
     widths: Widths,
     offers: Offers,
     caller: Caller,
@@ -48,8 +49,10 @@ impl PythonSimulator {
             jvp: offers("has_jvp")?,
             inverse: offers("has_inverse")?,
         };
+        let name = adapter.bind(py).getattr("name")?.extract()?;
         Ok(Self {
             adapter,
+            name,
             widths,
             offers,
             caller,
@@ -123,6 +126,10 @@ fn shared(matrix: MatRef<'_, f64>) -> Arc<Mat<f64>> {
 impl Simulator for PythonSimulator {
     fn widths(&self) -> Widths {
         self.widths
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
     }
 
     fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
@@ -216,7 +223,8 @@ impl Record for PythonRecord {
     }
 }
 
-/// Relative errors of finite differences, of the adjoint identity and of the rows.
+/// Relative errors of finite differences, of the adjoint identity, of the rows, of other batches and of
+/// another order of questions, with what is broken in words.
 #[pyfunction]
 pub fn check_simulator(
     py: Python<'_>,
@@ -224,7 +232,7 @@ pub fn check_simulator(
     outputs: usize,
     state: PyReadonlyArray2<'_, f64>,
     control: PyReadonlyArray2<'_, f64>,
-) -> PyResult<(f64, f64, f64)> {
+) -> PyResult<(Vec<f64>, Vec<String>)> {
     let (state, control) = (matrix(&state)?, matrix(&control)?);
     let widths = Widths {
         state: state.ncols(),
@@ -239,14 +247,27 @@ pub fn check_simulator(
         move || check(&simulator, state.as_ref(), control.as_ref()),
     )?;
     match (finished.raised, finished.result) {
-        (Some(error), _) => Err(error),
+        (Some(raised), Some(Err(error))) if raised.is_instance_of::<PyException>(py) => {
+            // What it was asked stands before its own words.
+            let (told, own) = (error.to_string(), raised.to_string());
+            if told == own {
+                return Err(raised);
+            }
+            let failed = PyRuntimeError::new_err(told);
+            failed.set_cause(py, Some(raised));
+            Err(failed)
+        }
+        (Some(raised), _) => Err(raised),
         (None, Some(report)) => {
             let report = report.map_err(raise)?;
-            Ok((
+            let errors = vec![
                 report.finite_difference,
                 report.adjoint_identity,
                 report.rows,
-            ))
+                report.batches,
+                report.elsewhere,
+            ];
+            Ok((errors, report.faults()))
         }
         (None, None) => Err(PyRuntimeError::new_err("left behind")),
     }

@@ -71,7 +71,8 @@ impl Peer {
         }
         let problem = system.problem(SEED);
         let weights = problem.initial_parameters(SEED);
-        let batch = Batches::new(&problem, training.batch, Order::Fixed, SEED).next_batch();
+        training.order = Order::Fixed;
+        let batch = Batches::new(&problem, &training, SEED).next_batch();
         Ok(Self {
             system,
             problem,
@@ -193,7 +194,7 @@ impl Peer {
 
     fn train(&self, goal: f64, every: usize, most: usize) -> Outcome<String> {
         let objective = self.problem.objective.as_ref();
-        let mut batches = Batches::new(&self.problem, self.training.batch, Order::Fixed, 0);
+        let mut batches = Batches::new(&self.problem, &self.training, 0);
         let mut weights = self.weights.clone();
         let mut step = self.method.start()?;
         let (mut seconds, mut updates) = (0.0, 0);
@@ -226,7 +227,9 @@ fn delta(
     step: &mut dyn Step,
     method: &Spectral,
 ) -> Outcome<Vec<f64>> {
-    let (loss, update) = compute(objective, batch, weights, step, method.learning_rate)?;
+    let computed = compute(objective, batch, weights, step, method.learning_rate)?;
+    let loss = computed.loss;
+    let update = computed.change;
     let update = update.ok_or_else(|| format!("the loss is {loss}"))?;
     Ok(update.delta)
 }

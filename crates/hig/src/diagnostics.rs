@@ -88,6 +88,15 @@ pub const GAIN_RATIO: Diagnostic = Diagnostic {
     meaning: "decrease of the loss over what its quadratic model promised; 0 is an update refused",
 };
 
+/// 2|a|/|v| of a step v with geodesic acceleration a.
+pub const ACCELERATION: Diagnostic = Diagnostic {
+    name: "acceleration",
+    title: "Acceleration",
+    unit: "",
+    meaning: "how much the path bends along the step, 2|a|/|v|; above 0.75 it is not followed; 0 where \
+              there is none",
+};
+
 /// Products with J that Lanczos made.
 pub const VECTORS: Diagnostic = Diagnostic {
     name: "vectors",
@@ -121,7 +130,7 @@ pub const AVERAGED: Diagnostic = Diagnostic {
 };
 
 /// All of them, in the order in which they are shown.
-pub const ALL: [Diagnostic; 12] = [
+pub const ALL: [Diagnostic; 13] = [
     RANK,
     PARTICIPATION,
     KAPPA,
@@ -130,6 +139,7 @@ pub const ALL: [Diagnostic; 12] = [
     CUTOFF,
     MOMENTUM,
     GAIN_RATIO,
+    ACCELERATION,
     VECTORS,
     ERROR,
     CANDIDATES,

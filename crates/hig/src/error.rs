@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// How a sample is called whose place in the data is not known.
+const BATCH: &str = "sample of the batch";
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -62,6 +65,16 @@ pub enum Error {
         /// Column of the first offending entry, from 0.
         column: usize,
     },
+    /// A number that belongs to a sample is NaN or an infinity.
+    #[error("{what} is {value} for {place}: every number must be finite")]
+    NonFiniteOfSample {
+        /// What the number is of.
+        what: String,
+        /// The offending number.
+        value: f64,
+        /// Whose it is.
+        place: Box<SamplePlace>,
+    },
     /// A file could not be read or written, or does not hold what it should.
     #[error("{path}: {reason}", path = .path.display())]
     File {
@@ -99,7 +112,99 @@ pub enum Error {
     },
 }
 
+/// The place of a number that belongs to a sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SamplePlace {
+    /// What the sample is counted in: "sample of the batch", "training sample", ….
+    pub whose: &'static str,
+    /// The sample, from 0.
+    pub sample: usize,
+    /// The component of what the number is of, from 0; none for a number of the whole sample.
+    pub component: Option<usize>,
+    /// For a derivative, the component of the control, from 0.
+    pub control: Option<usize>,
+    /// What the network reads of the sample; empty where it is not known.
+    pub input: Vec<f64>,
+}
+
+impl std::fmt::Display for SamplePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 6;
+        write!(f, "{} {}", self.whose, self.sample)?;
+        if let Some(component) = self.component {
+            write!(f, ", component {component}")?;
+        }
+        if let Some(control) = self.control {
+            write!(f, ", control {control}")?;
+        }
+        if self.input.is_empty() {
+            return Ok(());
+        }
+        let shown: Vec<String> = self
+            .input
+            .iter()
+            .take(SHOWN)
+            .map(|v| format!("{v:?}"))
+            .collect();
+        let more = if self.input.len() > SHOWN {
+            ", …"
+        } else {
+            ""
+        };
+        write!(f, " (input [{}{more}])", shown.join(", "))
+    }
+}
+
 impl Error {
+    /// A number of a sample of the batch at hand that is not finite.
+    pub fn of_sample(
+        what: impl Into<String>,
+        value: f64,
+        sample: usize,
+        component: impl Into<Option<usize>>,
+    ) -> Self {
+        let place = SamplePlace {
+            whose: BATCH,
+            sample,
+            component: component.into(),
+            control: None,
+            input: Vec::new(),
+        };
+        Self::NonFiniteOfSample {
+            what: what.into(),
+            value,
+            place: Box::new(place),
+        }
+    }
+
+    /// The same with a component of the control, for a derivative.
+    pub fn by_control(mut self, component: usize) -> Self {
+        if let Self::NonFiniteOfSample { place, .. } = &mut self {
+            place.control = Some(component);
+        }
+        self
+    }
+
+    /// The same, with the sample of a batch told by its number in the data (none where it was drawn for
+    /// this batch) and by what the network reads of it.
+    pub(crate) fn told_by(
+        mut self,
+        whose: &'static str,
+        number: impl Fn(usize) -> Option<usize>,
+        input: impl Fn(usize) -> Vec<f64>,
+    ) -> Self {
+        if let Self::NonFiniteOfSample { place, .. } = &mut self
+            && place.whose == BATCH
+        {
+            place.input = input(place.sample);
+            if let Some(number) = number(place.sample) {
+                place.sample = number;
+                place.whose = whose;
+            }
+        }
+        self
+    }
+
     /// A setting out of range.
     pub fn setting(field: &str, value: impl ToString, expected: impl ToString) -> Self {
         Self::Setting {
@@ -112,6 +217,14 @@ impl Error {
     /// An error that is not of this library, such as that of a simulation that cannot be done.
     pub fn external(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::External(error.into())
+    }
+
+    /// An error of a simulator with what it was asked before its words.
+    pub(crate) fn asked(self, what: &str) -> Self {
+        match self {
+            Self::External(error) => Self::External(format!("{what}: {error}").into()),
+            error => error,
+        }
     }
 
     /// A name that does not exist; the message suggests the nearest of `known`.

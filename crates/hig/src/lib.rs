@@ -30,7 +30,7 @@ pub mod timing;
 pub mod trainer;
 
 pub use data::Dataset;
-pub use error::{Error, Result};
+pub use error::{Error, Result, SamplePlace};
 pub use objective::Linearization;
 pub use problem::{Problem, Sampler};
 

@@ -7,7 +7,7 @@ use common::*;
 use hig::Result;
 use hig::linalg::{Mat, MatRef};
 use hig::network::Activation;
-use hig::physics::check::check;
+use hig::physics::check::{Report, check};
 use hig::physics::{
     CubicSpring, Differentiated, Equations, LinearSpring, OscillatorChain, Real, Record,
     RungeKutta4, SampleFunction, Scaling, Simulator, Widths,
@@ -539,6 +539,151 @@ fn a_check_never_hides_what_is_not_a_number() {
     assert!(rows.adjoint_identity <= 1e-15 && rows.finite_difference <= 1e-9);
     let products = report(false);
     assert!(products.rows.is_nan() && products.adjoint_identity.is_nan());
+}
+
+/// y = sin u, with a memory.
+struct Forgetful {
+    habit: Habit,
+    last: std::sync::Mutex<Mat<f64>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Habit {
+    None,
+    /// Derivatives at the control of the last simulation.
+    AtTheLast,
+    /// The mean over the batch is taken off.
+    Centred,
+    /// One batch size.
+    OneSize,
+}
+
+struct ForgetfulRecord<'a> {
+    y: Mat<f64>,
+    control: Mat<f64>,
+    of: &'a Forgetful,
+}
+
+impl Forgetful {
+    fn new(habit: Habit) -> &'static Self {
+        Box::leak(Box::new(Self {
+            habit,
+            last: std::sync::Mutex::new(Mat::zeros(0, 2)),
+        }))
+    }
+}
+
+impl Simulator for &'static Forgetful {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 0,
+            control: 2,
+            output: 2,
+        }
+    }
+    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
+        let samples = control.nrows();
+        if self.habit == Habit::OneSize && samples != 3 {
+            return Err(hig::Error::external("three samples are needed"));
+        }
+        *self.last.lock().unwrap() = control.to_owned();
+        let centred = self.habit == Habit::Centred;
+        let shift = match centred {
+            true => (0..samples).map(|s| control[(s, 0)]).sum::<f64>() / samples as f64,
+            false => 0.0,
+        };
+        let y = Mat::from_fn(samples, 2, |s, j| control[(s, j)].sin() - shift);
+        let control = control.to_owned();
+        Ok(Box::new(ForgetfulRecord {
+            y,
+            control,
+            of: self,
+        }))
+    }
+}
+
+impl Record for ForgetfulRecord<'static> {
+    fn y(&self) -> &Mat<f64> {
+        &self.y
+    }
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let last = self.of.last.lock().unwrap();
+        let at_last = self.of.habit == Habit::AtTheLast;
+        let at = if at_last { &*last } else { &self.control };
+        Ok(Mat::from_fn(cotangent.nrows(), 2, |s, j| {
+            at[(s % at.nrows(), j)].cos() * cotangent[(s, j)]
+        }))
+    }
+}
+
+#[test]
+fn the_check_asks_as_a_training_does() {
+    let (state, control) = (Mat::zeros(3, 0), normal(3, 2, 17));
+    let report = |habit| check(&Forgetful::new(habit), state.as_ref(), control.as_ref());
+    assert_eq!(report(Habit::None).unwrap().faults(), Vec::<String>::new());
+    let of_last = report(Habit::AtTheLast).unwrap();
+    assert!(of_last.elsewhere > 1e-3, "{of_last:?}");
+    assert!(of_last.faults().iter().any(|f| f.contains("asked before")));
+    let centred = report(Habit::Centred).unwrap();
+    assert!(centred.batches > 1e-3, "{centred:?}");
+    assert!(
+        centred
+            .faults()
+            .iter()
+            .any(|f| f.contains("depends on the batch"))
+    );
+    assert_message(
+        report(Habit::OneSize),
+        &["asked about a batch that has every sample twice: three samples are needed"],
+    );
+}
+
+#[test]
+fn a_report_says_what_is_broken_and_nan_is() {
+    let right = Report {
+        finite_difference: 1e-8,
+        adjoint_identity: 1e-15,
+        rows: 0.0,
+        batches: 1e-15,
+        elsewhere: 0.0,
+    };
+    assert!(right.faults().is_empty());
+    for bad in [0.1, f64::NAN, f64::INFINITY] {
+        for (report, says) in [
+            (
+                Report {
+                    finite_difference: bad,
+                    ..right
+                },
+                "central differences",
+            ),
+            (
+                Report {
+                    adjoint_identity: bad,
+                    ..right
+                },
+                "contradict",
+            ),
+            (Report { rows: bad, ..right }, "unit vectors"),
+            (
+                Report {
+                    batches: bad,
+                    ..right
+                },
+                "depends on the batch",
+            ),
+            (
+                Report {
+                    elsewhere: bad,
+                    ..right
+                },
+                "asked before",
+            ),
+        ] {
+            let faults = report.faults();
+            assert!(faults.len() == 1 && faults[0].contains(says), "{faults:?}");
+        }
+    }
 }
 
 #[test]

@@ -7,13 +7,15 @@ use hig::files::SavedState;
 use hig::step::{Method, methods};
 use hig::systems::{LinearOscillators, MlpSettings, Poisson, System, Toy};
 use hig::trainer::{
-    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Observer, Order, Outcome, ScheduleKind,
-    Start, Training, recover, train,
+    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, LastBatch, Observer, Order, Outcome,
+    ScheduleKind, Start, Training, recover, train,
 };
 use hig::{Problem, Result};
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::Duration;
+
+const LASTS: [LastBatch; 3] = [LastBatch::Filled, LastBatch::Dropped, LastBatch::Short];
 
 /// Keeps the state after one update, as a file would, and ends the training there where asked.
 #[derive(Default)]
@@ -156,13 +158,18 @@ fn every_order_of_samples_goes_on() {
             grid: 4,
             ..Poisson::default()
         };
-        let setup = Setup {
-            problem: system.problem(7),
-            ..oscillators(order, ScheduleKind::Constant)
-        };
-        for name in ["adam", "hig"] {
-            let method = hig::step::method(name).unwrap();
-            assert_same_bits(&setup, method.as_ref(), 5);
+        for last_batch in LASTS {
+            let mut setup = Setup {
+                problem: system.problem(7),
+                ..oscillators(order, ScheduleKind::Constant)
+            };
+            setup.training.last_batch = last_batch;
+            for name in ["adam", "hig"] {
+                let method = hig::step::method(name).unwrap();
+                for at in [3, 4, 5] {
+                    assert_same_bits(&setup, method.as_ref(), at);
+                }
+            }
         }
     }
 }
@@ -171,11 +178,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn wherever_it_was_stopped(at in 1_usize..40, batch in 1_usize..30, every in 0_usize..9, name in 0_usize..3) {
+    fn wherever_it_was_stopped(at in 1_usize..40, batch in 1_usize..30, every in 0_usize..9, name in 0_usize..3, last in 0_usize..3) {
         let system = Toy { samples: 37, test_samples: 5, ..Toy::default() };
         let setup = Setup {
             problem: system.problem(7),
-            training: Training { batch, evaluate_every: every, ..Training::default() },
+            training: Training { batch, evaluate_every: every, last_batch: LASTS[last], ..Training::default() },
             updates: 40,
         };
         let name = ["adaptive-hig", "adam", "lbfgs"][name];

@@ -13,8 +13,8 @@ use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
 use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::trainer::{
-    Batches, Budget, Evaluation, Flow, Observer, Order, Outcome, Progress, Schedule, ScheduleKind,
-    Start, Stop, Training, train,
+    Batches, Budget, Evaluation, Flow, LastBatch, Observer, Order, Outcome, Progress, Schedule,
+    ScheduleKind, Start, Stop, Training, train,
 };
 use hig::{Error, Problem, Result};
 use proptest::prelude::*;
@@ -302,6 +302,21 @@ fn epoch(batches: &mut Batches<'_>, count: usize) -> (Vec<usize>, Vec<usize>) {
     (order, sizes)
 }
 
+fn in_batches(batch: usize, order: Order, last_batch: LastBatch) -> Training {
+    Training {
+        order,
+        last_batch,
+        ..batches_of(batch)
+    }
+}
+
+/// So many batches, one list of samples each.
+fn drawn(batches: &mut Batches<'_>, count: usize) -> Vec<Vec<usize>> {
+    (0..count).map(|_| epoch(batches, 1).0).collect()
+}
+
+const ORDERS: [Order; 2] = [Order::Shuffled, Order::Fixed];
+
 proptest! {
     #[test]
     fn every_epoch_has_each_sample_once(
@@ -310,7 +325,8 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let problem = rooted(numbered(count));
-        let mut batches = Batches::new(&problem, size, Order::Shuffled, seed);
+        let training = in_batches(size, Order::Shuffled, LastBatch::Short);
+        let mut batches = Batches::new(&problem, &training, seed);
         for _ in 0..3 {
             let (mut order, sizes) = epoch(&mut batches, count);
             order.sort_unstable();
@@ -324,10 +340,99 @@ proptest! {
     #[test]
     fn the_fixed_order_is_the_stored_one(count in 1_usize..40, size in 1_usize..45) {
         let problem = rooted(numbered(count));
-        let mut batches = Batches::new(&problem, size, Order::Fixed, 5);
+        let mut batches = Batches::new(&problem, &in_batches(size, Order::Fixed, LastBatch::Short), 5);
         for _ in 0..3 {
             let (order, _) = epoch(&mut batches, count);
             prop_assert_eq!(order, (0..count).collect::<Vec<_>>());
+        }
+        let mut batches = Batches::new(&problem, &in_batches(size, Order::Fixed, LastBatch::Filled), 5);
+        let stream: Vec<usize> = drawn(&mut batches, 50).concat();
+        prop_assert!(stream.iter().enumerate().all(|(i, s)| *s == i % count));
+    }
+
+    #[test]
+    fn filled_batches_are_whole_and_have_each_sample_equally_often(
+        count in 1_usize..40,
+        size in 1_usize..40,
+        times in 1_usize..4,
+        seed in any::<u64>(),
+    ) {
+        let size = size.min(count);
+        let problem = rooted(numbered(count));
+        for order in ORDERS {
+            let training = in_batches(size, order, LastBatch::Filled);
+            let mut batches = Batches::new(&problem, &training, seed);
+            prop_assert_eq!(batches.epoch(), count);
+            let divisor = (1..=size).rfind(|d| count % d == 0 && size % d == 0).unwrap();
+            let mut seen = vec![0; count];
+            for batch in drawn(&mut batches, times * count / divisor) {
+                prop_assert_eq!(batch.len(), size);
+                let different: std::collections::BTreeSet<_> = batch.iter().collect();
+                prop_assert_eq!(different.len(), size);
+                batch.into_iter().for_each(|i| seen[i] += 1);
+            }
+            prop_assert_eq!(seen, vec![times * size / divisor; count]);
+        }
+    }
+
+    #[test]
+    fn dropped_batches_are_whole_and_have_no_sample_twice_in_an_epoch(
+        count in 1_usize..40,
+        size in 1_usize..40,
+        seed in any::<u64>(),
+    ) {
+        let size = size.min(count);
+        let problem = rooted(numbered(count));
+        for order in ORDERS {
+            let training = in_batches(size, order, LastBatch::Dropped);
+            let mut batches = Batches::new(&problem, &training, seed);
+            prop_assert_eq!(batches.epoch(), count / size * size);
+            for _ in 0..3 {
+                let epoch = drawn(&mut batches, count / size);
+                prop_assert!(epoch.iter().all(|batch| batch.len() == size));
+                let different: std::collections::BTreeSet<_> = epoch.iter().flatten().collect();
+                prop_assert_eq!(different.len(), count / size * size);
+            }
+        }
+    }
+
+    #[test]
+    fn where_the_batch_divides_the_samples_nothing_is_left_to_choose(
+        size in 1_usize..12,
+        whole in 1_usize..8,
+        seed in any::<u64>(),
+    ) {
+        let problem = rooted(numbered(size * whole));
+        for order in ORDERS {
+            let [filled, dropped, short] = [LastBatch::Filled, LastBatch::Dropped, LastBatch::Short]
+                .map(|last| {
+                    let mut batches = Batches::new(&problem, &in_batches(size, order, last), seed);
+                    drawn(&mut batches, 3 * whole + 1)
+                });
+            prop_assert_eq!(&filled, &short);
+            prop_assert_eq!(&dropped, &short);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_back_comes_again(
+        count in 1_usize..30,
+        size in 1_usize..30,
+        before in 0_usize..20,
+        last in 0_usize..3,
+        seed in any::<u64>(),
+    ) {
+        let problem = rooted(numbered(count));
+        let last = [LastBatch::Filled, LastBatch::Dropped, LastBatch::Short][last];
+        for order in ORDERS {
+            let training = in_batches(size.min(count), order, last);
+            let mut batches = Batches::new(&problem, &training, seed);
+            let mut once = Batches::new(&problem, &training, seed);
+            drawn(&mut batches, before);
+            drawn(&mut once, before);
+            drawn(&mut batches, 1);
+            batches.take_back();
+            prop_assert_eq!(drawn(&mut batches, 4), drawn(&mut once, 4));
         }
     }
 }
@@ -335,7 +440,8 @@ proptest! {
 #[test]
 fn shuffled_epochs_differ_from_each_other_and_from_the_stored_order() {
     let problem = rooted(numbered(30));
-    let mut batches = Batches::new(&problem, 7, Order::Shuffled, 0);
+    let training = in_batches(7, Order::Shuffled, LastBatch::Short);
+    let mut batches = Batches::new(&problem, &training, 0);
     let [first, second] = [0, 1].map(|_| epoch(&mut batches, 30).0);
     assert_ne!(first, second);
     assert_ne!(first, (0..30).collect::<Vec<_>>());
@@ -348,7 +454,11 @@ fn fresh_batches_are_drawn_anew_for_every_update() {
         ..numbered(samples)
     });
     let draw = |seed: u64| {
-        let mut batches = Batches::new(&problem, 3, Order::Fresh, seed);
+        let mut batches = Batches::new(
+            &problem,
+            &in_batches(3, Order::Fresh, LastBatch::Filled),
+            seed,
+        );
         let inputs = (0..20).flat_map(|_| {
             let batch = batches.next_batch();
             assert_eq!(batch.len(), 3);
@@ -413,27 +523,38 @@ fn a_training_that_goes_on_counts_on_and_evaluates_only_what_is_new() {
 }
 
 #[test]
-fn the_partial_last_batch_counts_as_an_update_and_as_its_part_of_the_epoch() {
-    let mut recorder = Recorder::default();
-    let budget = Budget::epochs(2.0);
-    let outcome = run(
-        &toy(),
-        &Adam::default(),
-        &batches_of(4),
-        budget,
-        0,
-        &mut [&mut recorder],
-    );
-    assert!(matches!(outcome.stop, Stop::Budget));
-    assert_eq!(outcome.updates, 6);
-    let expected = [0.4, 0.8, 1.0, 1.4, 1.8, 2.0];
-    assert!(distance(&recorder.epochs, &expected) <= 1e-12);
+fn the_last_batch_counts_as_its_part_of_the_epoch() {
+    for (last, expected) in [
+        (LastBatch::Short, vec![0.4, 0.8, 1.0, 1.4, 1.8, 2.0]),
+        (LastBatch::Filled, vec![0.4, 0.8, 1.2, 1.6, 2.0]),
+        (LastBatch::Dropped, vec![0.5, 1.0, 1.5, 2.0]),
+    ] {
+        let mut recorder = Recorder::default();
+        let outcome = run(
+            &toy(),
+            &Adam::default(),
+            &in_batches(4, Order::Shuffled, last),
+            Budget::epochs(2.0),
+            0,
+            &mut [&mut recorder],
+        );
+        assert!(matches!(outcome.stop, Stop::Budget));
+        assert_eq!(outcome.updates, expected.len(), "{last:?}");
+        assert!(distance(&recorder.epochs, &expected) <= 1e-12, "{last:?}");
+    }
 }
 
 #[test]
 fn whole_epochs_are_not_cut_short_or_prolonged_by_rounding() {
-    // 1/3 and 1/7 are not binary fractions; a hundred epochs of them must still count exactly.
-    for (samples, batch, a_epoch) in [(3, 1, 3), (7, 1, 7), (10, 3, 4)] {
+    // 1/3 and 1/7 are not binary fractions; many epochs of them must still count exactly.
+    use LastBatch::{Dropped, Filled, Short};
+    for (samples, batch, last, updates) in [
+        (3, 1, Filled, 300),
+        (7, 1, Filled, 700),
+        (10, 3, Short, 400),
+        (10, 3, Dropped, 300),
+        (9, 6, Filled, 150),
+    ] {
         let problem = Toy {
             samples,
             test_samples: 1,
@@ -442,8 +563,9 @@ fn whole_epochs_are_not_cut_short_or_prolonged_by_rounding() {
         .problem(0);
         let budget = Budget::epochs(100.0);
         let still = Scripted::new(&[0.0]);
-        let outcome = run(&problem, &still, &batches_of(batch), budget, 0, &mut []);
-        assert_eq!(outcome.updates, 100 * a_epoch);
+        let training = in_batches(batch, Order::Shuffled, last);
+        let outcome = run(&problem, &still, &training, budget, 0, &mut []);
+        assert_eq!(outcome.updates, updates, "{samples} {batch} {last:?}");
     }
 }
 
@@ -840,7 +962,7 @@ fn an_update_that_is_not_finite_stops_and_the_last_finite_parameters_are_kept() 
         );
         assert!(matches!(
             outcome.stop,
-            Stop::ParametersNotFinite { update: 2 }
+            Stop::ParametersNotFinite { update: 2, .. }
         ));
         assert_eq!(outcome.updates, 2);
         let expected: Vec<f64> = start.iter().map(|p| p + 0.5 + 0.25).collect();
@@ -899,7 +1021,7 @@ fn a_loss_that_becomes_nan_stops_and_the_parameters_stay_finite() {
         &mut [&mut recorder],
     )
     .unwrap();
-    let Stop::LossNotFinite { update, loss } = outcome.stop else {
+    let Stop::LossNotFinite { update, loss, .. } = outcome.stop else {
         panic!("{}", outcome.stop);
     };
     assert_eq!((update, loss.is_nan(), outcome.updates), (1, true, 1));

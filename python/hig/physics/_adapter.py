@@ -14,17 +14,16 @@ from .._precision import PrecisionWarning
 class Adapter:
     """Calls a simulator and refuses answers of the wrong type or shape.
 
-    Numbers that are not finite pass: a method may look too far along a line and come back. The first
-    place of one is kept in ``not_finite``, for the message of a training that ends by it.
+    Numbers that are not finite pass: a method may look too far along a line and come back. A training
+    that ends by one tells the sample.
     """
 
     def __init__(self, simulator: Any, outputs: int) -> None:
         self.simulator = simulator
         self.outputs = outputs
-        self.not_finite: str | None = None
         self._warned = False
         offers = {name: callable(getattr(simulator, name, None)) for name in _METHODS}
-        kind = type(simulator).__name__
+        self.name = kind = type(simulator).__name__
         if not offers["simulate"]:
             raise TypeError(f"{kind} is no simulator: it needs simulate(state, control)")
         if not (offers["jacobian"] or offers["vjp"] or offers["jvp"]):
@@ -52,9 +51,19 @@ class Adapter:
         count = self.outputs if self.has_vjp else width
         units = np.tile(np.eye(count), (samples, 1))
         states, controls = np.repeat(state, count, axis=0), np.repeat(control, count, axis=0)
-        if self.has_vjp:
-            return self.vjp(states, controls, units).reshape(samples, self.outputs, width)
-        columns = self.jvp(states, controls, units).reshape(samples, width, self.outputs)
+        try:
+            if self.has_vjp:
+                return self.vjp(states, controls, units).reshape(samples, self.outputs, width)
+            columns = self.jvp(states, controls, units).reshape(samples, width, self.outputs)
+        except Exception as error:
+            method, times = ("vjp", "output") if self.has_vjp else ("jvp", "control")
+            note = (
+                f"{self.name}.{method} was asked for the Jacobian: with {len(units)} rows, each of "
+                f"{samples} samples once for each of {count} {times}s"
+            )
+            # add_note of Python 3.11, whose attribute is this one.
+            error.__notes__ = [*getattr(error, "__notes__", []), note]
+            raise
         return np.ascontiguousarray(columns.transpose(0, 2, 1))
 
     def vjp(self, state: Array, control: Array, cotangent: Array) -> Array:
@@ -73,7 +82,7 @@ class Adapter:
         return self._checked("inverse", inverse, control.shape, "(samples, control)")
 
     def _checked(self, method: str, answer: Any, shape: tuple[int, ...], meaning: str) -> Array:
-        name = f"{type(self.simulator).__name__}.{method}"
+        name = f"{self.name}.{method}"
         if answer is None:
             raise TypeError(f"{name} returned None, expected an array {meaning}")
         array = np.asarray(answer)
@@ -89,9 +98,6 @@ class Adapter:
                 PrecisionWarning,
                 stacklevel=2,
             )
-        if self.not_finite is None and not np.isfinite(array).all():
-            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            self.not_finite = f"{name} returned {array[place]} at {place}"
         return np.ascontiguousarray(array, dtype=np.float64)
 
 

@@ -14,22 +14,37 @@ from ._protocol import Simulator
 
 @dataclass(frozen=True)
 class Report:
-    """Largest relative errors.
+    """Largest relative errors, and what they say.
 
     ``finite_difference``: products J·v against central differences with step 1e-5, which leave about
     1e-8 for smooth systems. ``adjoint_identity``: ⟨J·v, w⟩ against ⟨v, Jᵀ·w⟩, and ``rows``: the rows of
-    J against products; both exact up to rounding.
+    J against products; ``batches``: answers for single and for repeated samples against those for the
+    batch; ``elsewhere``: answers after other questions against those before. All but the first are exact
+    up to rounding. ``faults`` says in words what is broken; it is empty where nothing is.
     """
 
     finite_difference: float
     adjoint_identity: float
     rows: float
+    batches: float
+    elsewhere: float
+    faults: tuple[str, ...]
 
 
 def check(simulator: Simulator, state: ArrayLike, control: ArrayLike, outputs: int) -> Report:
-    """Compares a simulator's derivatives with differences and with each other at given points."""
+    """Compares a simulator's derivatives with differences and with each other at given points, and asks
+    as a training does: about other batch sizes, repeated samples, and derivatives away from the last
+    ``simulate``.
+
+    Raises
+    ------
+    RuntimeError
+        It fails for a question that is not the given batch; the message says for which, and the
+        exception is its ``__cause__``.
+    """
     adapter = Adapter(simulator, outputs)
-    errors = _hig.check_simulator(
+    errors, faults = _hig.check_simulator(
         adapter, outputs, by_rows("state", state), by_rows("control", control)
     )
-    return Report(*errors)
+    difference, adjoint, rows, batches, elsewhere = errors
+    return Report(difference, adjoint, rows, batches, elsewhere, tuple(faults))

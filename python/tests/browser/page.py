@@ -19,6 +19,16 @@ def diagnostics() -> list[dict[str, str]]:
     return [dict(zip(["name", "title", "unit", "meaning"], each)) for each in found]
 
 
+def looks() -> str:
+    """Dashes and symbols of the figures, as the page is given them."""
+    palette = (PARTS / "../figures/chart/palette.rs").read_text(encoding="utf-8")
+    dashes = re.findall(r'"([^"]*)"', palette.split("DASHES: [&str; 8] = [")[1].split("];")[0])
+    symbols = re.findall(r"Symbol::new\(([^)]*)\),", palette)
+    assert len(dashes) == len(symbols) == 8
+    numbers = [[float(number) for number in symbol.split(",")] for symbol in symbols]
+    return f"const DASHES = {json.dumps(dashes)};\nconst SYMBOLS = {json.dumps(numbers)};\n"
+
+
 def build(data: object) -> str:
     """The page with data, by the order of scripts that ``mod.rs`` states."""
     order = re.findall(r'include_str!\("(\w+\.js)"\)', (PARTS / "mod.rs").read_text())
@@ -26,6 +36,7 @@ def build(data: object) -> str:
     parts = {
         "style": (PARTS / "style.css").read_text(),
         "script": f"const DIAGNOSTICS = {json.dumps(diagnostics())};\n"
+        + looks()
         + "".join((PARTS / name).read_text() for name in order),
         "data": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
     }

@@ -365,6 +365,66 @@ def test_runs_and_methods_differ_in_colour_or_dashes(open_file):
     assert styles() != by_method
 
 
+def of_system(system, name, methods):
+    """A run of a system, whose methods have the given styles."""
+    made = [
+        samples.method(
+            method,
+            samples.curve(80, 0.5, 1e-2, k),
+            1e-4,
+            style=style,
+            steps=samples.told(80, rank=lambda s: 3 + s),
+            spectrum=samples.spectrum(80, 30, 0.6),
+        )
+        for k, (method, style) in enumerate(methods)
+    ]
+    run = samples.run(name, made)
+    run["about"] = {**run["about"], "system": system}
+    return run
+
+
+def looks_of(opened, title):
+    """Colour and dashes of the curves of a chart, by the end of their keys, which is the method."""
+    curves = (
+        opened.chart(title)
+        .locator("path.curve:not(.ghost)")
+        .evaluate_all(
+            "all => all.map(p => [p.dataset.key, p.getAttribute('stroke'), p.getAttribute('stroke-dasharray')])"
+        )
+    )
+    return {key.split("/")[-1]: look for key, *look in curves}
+
+
+def test_a_chart_is_of_one_system(open_file):
+    both = [("adam", 0), ("hig", 1)]
+    runs = [of_system("toy", "a", both), of_system("poisson", "b", both[1:])]
+    opened = open_file(samples.data(*runs))
+    assert opened.said == []
+    for title in ["Test loss", "Training loss", "Rank kept", "Singular values of the last batch"]:
+        assert set(looks_of(opened, f"{title}: toy")) == {"adam", "hig"}, title
+        assert set(looks_of(opened, f"{title}: poisson")) == {"hig"}, title
+        assert opened.page.get_by_role("heading", name=title, exact=True).count() == 0
+    # Nothing is shared, so that dashes need not tell runs apart.
+    assert (
+        looks_of(opened, "Test loss: toy")["hig"] == looks_of(opened, "Test loss: poisson")["hig"]
+    )
+    assert opened.page.get_by_role("button", name="by run").count() == 0
+    opened.shot("systems")
+
+
+def test_a_method_has_one_look_in_any_company(open_file):
+    alone = open_file(samples.data(of_system("toy", "a", [("lm", 4)])))
+    own = looks_of(alone, "Test loss")["lm"]
+    symbol = "() => document.querySelector('.chip .swatch path:nth-of-type(2)').getAttribute('d')"
+    drawn = alone.page.evaluate(symbol)
+    company = open_file(samples.data(of_system("toy", "a", [("hig", 1), ("adam", 0), ("lm", 4)])))
+    looks = looks_of(company, "Test loss")
+    assert looks["lm"] == own
+    assert len({tuple(look) for look in looks.values()}) == 3
+    last = symbol.replace(".chip .swatch", ".chip:last-child .swatch")
+    assert company.page.evaluate(last) == drawn
+
+
 @pytest.mark.nightly
 def test_whatever_is_missing_is_nothing_yet(open_file):
     for data in [samples.broken(), samples.data(), {}, [], "text", 3, {"runs": 7, "live": True}]:

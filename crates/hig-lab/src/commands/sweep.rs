@@ -11,6 +11,7 @@ use crate::error::{Interrupted, Refused};
 use crate::experiment::LARGEST_SEED;
 use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
+use crate::figures::styles;
 use crate::run_folder::folder::Folder;
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
@@ -370,7 +371,6 @@ fn panel(swept: &[&Axes], rows: &[Row<'_>]) -> Option<Panel> {
             curves.push(Curve {
                 label,
                 band: Some((Vec::new(), Vec::new())),
-                style: curves.len(),
                 ..Curve::default()
             });
             curves.len() - 1
@@ -384,7 +384,10 @@ fn panel(swept: &[&Axes], rows: &[Row<'_>]) -> Option<Panel> {
             high.push(quantile(&losses, 1.0));
         }
     }
-    for curve in &mut curves {
+    let labels: Vec<&str> = curves.iter().map(|curve| curve.label.as_str()).collect();
+    let looks = styles::of_labels(&labels);
+    for (curve, style) in curves.iter_mut().zip(looks) {
+        curve.style = style;
         sort_by_x(curve);
     }
     let values: Vec<f64> = curves.iter().flat_map(|curve| curve.x.clone()).collect();

@@ -4,6 +4,7 @@ use crate::experiment::Experiment;
 use crate::experiment::Finished;
 use crate::experiment::recorder::PROBE;
 use crate::figures::chart::{self, Axis, Chart, Curve, HeatMap, Marker, Panel};
+use crate::figures::styles;
 use anyhow::Result;
 use hig::systems::Picture;
 use hig::systems::picture::{Field, Lines};
@@ -26,6 +27,15 @@ pub fn draw(experiment: &Experiment, finished: &[Finished], folder: &Path) -> Re
         files.extend(chart::save(folder, "sample", &panels, columns)?);
     }
     Ok(files)
+}
+
+/// Each training with the style of its name.
+fn styled(finished: &[Finished]) -> Vec<(usize, &Finished)> {
+    let names: Vec<&str> = finished.iter().map(|f| f.name.as_str()).collect();
+    styles::of_labels(&names)
+        .into_iter()
+        .zip(finished)
+        .collect()
 }
 
 /// Test loss, and what else the system measures, over wall-clock time and over updates.
@@ -53,7 +63,7 @@ fn over_time_and_updates(
     let panel = |title: &str, axis: Axis, x: fn(&Finished) -> &Vec<f64>| {
         let mut points = Vec::new();
         let mut curves = Vec::new();
-        for (style, f) in finished.iter().enumerate() {
+        for (style, f) in styled(finished) {
             let (x, y) = (x(f).clone(), values(f));
             for (place, method) in &f.curves.changes {
                 points.push(Marker {
@@ -94,7 +104,7 @@ fn over_time_and_updates(
 /// Mean of |activation| with a band of one standard deviation, a panel a method, where the network
 /// can saturate.
 fn saturation(finished: &[Finished]) -> Vec<Panel> {
-    let known = |f: &&Finished| f.curves.observed.saturation.iter().any(|v| v.is_finite());
+    let known = |f: &Finished| f.curves.observed.saturation.iter().any(|v| v.is_finite());
     let panel = |(style, f): (usize, &Finished)| {
         let c = &f.curves;
         let edge = |sign: f64| {
@@ -119,12 +129,8 @@ fn saturation(finished: &[Finished]) -> Vec<Panel> {
             points: Vec::new(),
         })
     };
-    finished
-        .iter()
-        .filter(known)
-        .enumerate()
-        .map(panel)
-        .collect()
+    let of_all = styled(finished).into_iter();
+    of_all.filter(|(_, f)| known(f)).map(panel).collect()
 }
 
 /// The way of one test sample's y from start to target.
@@ -134,7 +140,7 @@ fn path(experiment: &Experiment, finished: &[Finished]) -> Panel {
         label: "target".into(),
         x: target[(PROBE, 0)],
         y: target[(PROBE, 1)],
-        style: finished.len(),
+        style: styles::of_place(0),
     }];
     if let Some(start) = finished
         .first()
@@ -144,7 +150,7 @@ fn path(experiment: &Experiment, finished: &[Finished]) -> Panel {
             label: "start".into(),
             x: start[0],
             y: start[1],
-            style: finished.len() + 1,
+            style: styles::of_place(1),
         });
     }
     // A diverged method would shrink all others to a point.
@@ -163,7 +169,7 @@ fn path(experiment: &Experiment, finished: &[Finished]) -> Panel {
         title: "one input on its way through the space of y".into(),
         x: Axis::linear("y₁"),
         y: Axis::linear("y₂"),
-        curves: finished.iter().enumerate().map(curve).collect(),
+        curves: styled(finished).into_iter().map(curve).collect(),
         points,
     })
 }

@@ -334,6 +334,26 @@ function dropChart(card) {
   card.remove();
 }
 
+/** Makes the cards that are wanted, in this order, from [id, make, draw], and drops the others. */
+function showCards(host, cards, wanted) {
+  const ids = new Set(wanted.map(([id]) => id));
+  for (const [id, card] of cards) {
+    if (!ids.has(id)) {
+      dropChart(card);
+      cards.delete(id);
+    }
+  }
+  wanted.forEach(([id, make, draw], k) => {
+    let card = cards.get(id);
+    if (!card) {
+      card = make();
+      cards.set(id, card);
+    }
+    if (host.children[k] !== card) host.insertBefore(card, host.children[k] ?? null);
+    draw(card);
+  });
+}
+
 // Paper has a width of its own: all charts are drawn for it, those out of sight too.
 function toPaper() {
   waiting.clear();

@@ -1,6 +1,7 @@
 //! Runs as the JSON that the pages read.
 
 use super::thinned;
+use crate::figures::styles;
 use crate::run_folder::history::History;
 use crate::run_folder::metrics::COLUMNS;
 use crate::run_folder::tables::Columns;
@@ -29,7 +30,9 @@ pub fn data<'a>(runs: impl IntoIterator<Item = &'a str>, live: bool) -> String {
 pub fn run_json(run: &Run) -> String {
     let settings = run.settings.iter();
     let settings: Map<String, Value> = settings.map(|(k, v)| (k.clone(), value(v))).collect();
-    let methods: Vec<Value> = run.methods.iter().map(method).collect();
+    let names: Vec<&str> = run.methods.iter().map(|m| m.name.as_str()).collect();
+    let styled = run.methods.iter().zip(styles::of_labels(&names));
+    let methods: Vec<Value> = styled.map(|(m, style)| method(m, style)).collect();
     let target = run
         .provenance
         .get("target")
@@ -46,7 +49,7 @@ pub fn run_json(run: &Run) -> String {
     .to_string()
 }
 
-fn method(method: &Method) -> Value {
+fn method(method: &Method, style: usize) -> Value {
     let diagnostics = &method.diagnostics;
     let width = diagnostics.names().len().max(1);
     let rows = thinned::rows(diagnostics.rows(), ROWS.min(NUMBERS / width), &[]);
@@ -64,6 +67,7 @@ fn method(method: &Method) -> Value {
         .collect();
     json!({
         "name": method.name,
+        "style": style,
         "state": method.state.name(),
         "outcome": method.outcome.as_ref().map_or(Value::Null, |o| table(&o.to_toml())),
         "metrics": metrics(&method.history),

@@ -56,32 +56,22 @@ const smallContent = (model, read) => ({
   const none = nothing("Nothing yet.");
   bodyOf("diagnostics").append(grid, none);
   const cards = new Map();
+  const wantedOf = (model) => [
+    ...quantitiesOf(model).map((name) => [`step ${name}`, ...(QUANTITIES[name] ?? [words(name), "as the step tells it"]), (c) => quantity(c, name)]),
+    ...(model.curves.some((c) => c.diagnostics.activation_mean?.some(Number.isFinite))
+      ? [["saturation", "Saturation", "mean of |activation| ± deviation; 1 is saturated",
+        (c) => c.diagnostics.activation_mean && [c.diagnostics.update ?? new Float64Array(0), c.diagnostics.activation_mean, c.diagnostics.activation_deviation]]]
+      : []),
+    ...measuresOf(model).map((name) => [`measure ${name}`, words(name), "measured by the system",
+      (c) => c.diagnostics[name] && [c.diagnostics.update ?? new Float64Array(0), c.diagnostics[name]]]),
+  ];
   panels.push((model) => {
-    const wanted = [
-      ...quantitiesOf(model).map((name) => [`step ${name}`, ...(QUANTITIES[name] ?? [words(name), "as the step tells it"]), (c) => quantity(c, name)]),
-      ...(model.curves.some((c) => c.diagnostics.activation_mean?.some(Number.isFinite))
-        ? [["saturation", "Saturation", "mean of |activation| ± deviation; 1 is saturated",
-          (c) => c.diagnostics.activation_mean && [c.diagnostics.update ?? new Float64Array(0), c.diagnostics.activation_mean, c.diagnostics.activation_deviation]]]
-        : []),
-      ...measuresOf(model).map((name) => [`measure ${name}`, words(name), "measured by the system",
-        (c) => c.diagnostics[name] && [c.diagnostics.update ?? new Float64Array(0), c.diagnostics[name]]]),
-    ];
-    const ids = new Set(wanted.map(([id]) => id));
-    for (const [id, card] of cards) {
-      if (!ids.has(id)) {
-        dropChart(card);
-        cards.delete(id);
-      }
-    }
-    wanted.forEach(([id, title, meaning, read], k) => {
-      let card = cards.get(id);
-      if (!card) {
-        card = chartCard(title, meaning, { training: true, ratio: 0.56, lowest: 168, highest: 300 });
-        cards.set(id, card);
-      }
-      if (grid.children[k] !== card) grid.insertBefore(card, grid.children[k] ?? null);
-      card.chart.set(() => smallContent(model, read));
-    });
+    const wanted = bySystem(model).flatMap(([system, part]) => wantedOf(part).map(([id, title, meaning, read]) => [
+      `${system} ${id}`,
+      () => chartCard(system ? `${title}: ${system}` : title, meaning, { training: true, ratio: 0.56, lowest: 168, highest: 300 }),
+      (card) => card.chart.set(() => smallContent(part, read)),
+    ]));
+    showCards(grid, cards, wanted);
     none.hidden = wanted.length > 0;
     none.textContent = model.empty;
   });

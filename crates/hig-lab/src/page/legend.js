@@ -32,7 +32,7 @@ panels.push((model) => {
       extra.push(h("button", { type: "button", class: "quiet", click: () => choose({ hidden: new Set() }) }, "All"),
         h("button", { type: "button", class: "quiet", click: () => choose({ hidden: new Set(model.curves.map((c) => c.key)) }) }, "None"));
     }
-    if (model.several && model.methods.length > 1) {
+    if (model.shared && model.methods.length > 1) {
       extra.push(segmented("Colour by", [["method", "by method"], ["run", "by run"]], model.byRun ? "run" : "method", (colourBy) => choose({ colourBy })));
     }
     return [h("div", { class: "chips" }, groups), extra.length ? h("div", { class: "legend-tools" }, extra) : null];

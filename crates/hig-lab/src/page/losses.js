@@ -51,20 +51,19 @@ function lossContent(model, column) {
     choose({ zoom: null });
   });
   const logY = toggle("log y", view.logY, (on) => {
-    for (const card of cards) card.chart.zoomY = null;
+    for (const card of cards.values()) card.chart.zoomY = null;
     choose({ logY: on });
   });
   const smooth = slider("Smoothing", { min: 0, max: 0.99, step: 0.01, value: 0 }, (v) => v.toFixed(2), (v) => choose({ smooth: v }));
-  const reset = h("button", { type: "button", class: "quiet", click: () => cards[0].chart.resetZoom() }, "Reset zoom");
-  const cards = [["Test loss", "test_loss"], ["Training loss", "train_loss"]].map(([title, column]) => {
-    const card = chartCard(title, "", { training: true, ratio: 0.64, lowest: 230, highest: 460, paper: 690, class: "large" });
-    card.column = column;
-    return card;
-  });
+  const reset = h("button", { type: "button", class: "quiet", click: () => cards.values().next().value?.chart.resetZoom() }, "Reset zoom");
+  const cards = new Map();
+  const pair = h("div", { class: "pair" });
+  const both = [["Test loss", "test_loss"], ["Training loss", "train_loss"]];
+  const make = (title) => chartCard(title, "", { training: true, ratio: 0.64, lowest: 230, highest: 460, paper: 690, class: "large" });
   body.append(
     h("div", { class: "tools" }, x, logX, logY, smooth, reset,
       h("span", { class: "hint" }, "Drag to zoom, double click to see all.")),
-    h("div", { class: "pair" }, cards),
+    pair,
   );
   panels.push((model) => {
     x.show(view.x);
@@ -72,6 +71,10 @@ function lossContent(model, column) {
     logY.show(view.logY);
     smooth.show(view.smooth);
     reset.hidden = !view.zoom;
-    for (const card of cards) card.chart.set(() => lossContent(model, card.column));
+    showCards(pair, cards, bySystem(model).flatMap(([system, part]) => both.map(([title, column]) => [
+      `${system} ${column}`,
+      () => make(system ? `${title}: ${system}` : title),
+      (card) => card.chart.set(() => lossContent(part, column)),
+    ])));
   });
 }

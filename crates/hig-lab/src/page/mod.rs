@@ -5,6 +5,7 @@ mod thinned;
 
 pub use data::{data, run_json};
 
+use crate::figures::chart::palette;
 use hig::diagnostics::{self, Diagnostic};
 use serde_json::{Value as Json, json};
 
@@ -46,7 +47,7 @@ pub fn page(data: &str) -> String {
     let parts = [
         ("{{style}}", STYLE.to_owned()),
         ("{{data}}", data),
-        ("{{script}}", quantities() + &SCRIPTS.concat()),
+        ("{{script}}", quantities() + &looks() + &SCRIPTS.concat()),
     ];
     let mut rest = TEMPLATE;
     let mut page = String::new();
@@ -71,6 +72,14 @@ fn quantities() -> String {
         "const DIAGNOSTICS = {};\n",
         all.to_string().replace('<', "\\u003c")
     )
+}
+
+/// Dashes and symbols of the figures, for the scripts: corners, direction of the first one in turns, and
+/// distance of every second one.
+fn looks() -> String {
+    let symbols = palette::SYMBOLS.map(|s| json!([s.corners, s.turn, s.inner]));
+    let (dashes, symbols) = (json!(palette::DASHES), json!(symbols));
+    format!("const DASHES = {dashes};\nconst SYMBOLS = {symbols};\n")
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ function readTables(method) {
   const phases = list(method.phases).length ? method.phases : list(outcome?.phases);
   return {
     name: text(method.name) || "method",
+    look: Number.isInteger(method.style) && method.style >= 0 ? method.style : null,
     state: STATES.includes(method.state) ? method.state : "waiting",
     outcome,
     metrics: columns(method.metrics, LOSS_COLUMNS),
@@ -112,6 +113,7 @@ function readRun(raw, index, taken) {
   while (taken.has(id)) id += "'";
   taken.add(id);
   run.id = id;
+  run.system = text(run.about.system ?? run.settings["run.system"]);
   run.methods = list(data.methods).map((m) => readMethod(m, run, `${id}/${text(record(m).name)}`));
   return run;
 }
@@ -134,11 +136,17 @@ function readModel(raw, view) {
   const curves = runs.flatMap((run) => run.methods);
   const methods = [...new Set(curves.map((c) => c.name))];
   const several = runs.length > 1;
-  const byRun = several && (view.colourBy ?? (methods.length === 1 ? "run" : "method")) === "run";
+  const systems = [...new Set(runs.map((run) => run.system))];
+  // Runs of one system share its charts: dashes tell them apart there.
+  const together = (run) => runs.filter((other) => other.system === run.system);
+  const shared = runs.some((run) => together(run).length > 1);
+  const byRun = shared && (view.colourBy ?? (methods.length === 1 ? "run" : "method")) === "run";
   for (const curve of curves) {
-    const method = methods.indexOf(curve.name);
-    const symbol = methods.length > 1 ? method : null;
-    curve.style = styleOf(byRun ? curve.run.index : method, several ? curve.run.index : 0, symbol);
+    // A method has its own colour, dashes and symbol; one that the table does not know, by its place.
+    const method = curve.look ?? methods.indexOf(curve.name);
+    const beside = together(curve.run);
+    const run = beside.indexOf(curve.run);
+    curve.style = styleOf(byRun ? run : method, beside.length > 1 ? run : method, method);
     curve.label = !several ? curve.name : methods.length === 1 ? curve.run.name : `${curve.run.name} · ${curve.name}`;
   }
   const working = curves.some((c) => c.state === "running" || c.state === "waiting");
@@ -150,8 +158,19 @@ function readModel(raw, view) {
     version: text(data.version),
     empty,
     emptyPlot: curves.length && !shown.length ? "All methods are hidden." : empty,
-    runs, curves, methods, several, byRun, shown,
+    runs, systems, curves, methods, several, shared, byRun, shown,
   };
+}
+
+/** What is drawn in charts of one system, for each system: losses and measures of several have nothing to
+ * do with each other. The name is empty where there is one system. */
+function bySystem(model) {
+  if (model.systems.length < 2) return [["", model]];
+  return model.systems.map((system) => {
+    const of = (curves) => curves.filter((c) => c.run.system === system);
+    const runs = model.runs.filter((run) => run.system === system);
+    return [system || "unknown system", { ...model, runs, curves: of(model.curves), shown: of(model.shown) }];
+  });
 }
 
 /** The loss or count that a method stands at: its outcome's, or that of its last row. */

@@ -79,23 +79,27 @@ function pictureCard(curve, picture, shades) {
   const body = bodyOf("pictures");
   const same = toggle("the same colours for all methods", view.sameColours, (sameColours) => choose({ sameColours }));
   const tools = h("div", { class: "tools" }, same);
-  const way = chartCard("The way of y", "one test sample, from the first update to the last", { ratio: 0.6, lowest: 260, highest: 460, paper: 690 });
+  const wayTitle = "The way of y";
+  const wayNote = "one test sample, from the first update to the last";
+  const makeWay = (title) => chartCard(title, wayNote, { ratio: 0.6, lowest: 260, highest: 460, paper: 690 });
+  const ways = h("div");
+  const wayCards = new Map();
   const groups = h("div", { class: "pictures" });
   const none = nothing("Nothing yet.");
-  body.append(way, tools, groups, none);
+  body.append(ways, tools, groups, none);
   panels.push((model) => {
-    const plane = model.curves.some((c) => {
-      const ys = c.measured.filter((name) => /^y\d+$/.test(name));
-      return ys.length === 2 && c.diagnostics.rows > 0;
-    });
-    way.hidden = !plane;
-    if (plane) {
-      way.chart.set(() => {
-        const content = wayContent(model);
-        way.chart.note(`one test sample, from the first update to the last${content.outside.length ? `; leading far out of the picture: ${content.outside.join(", ")}` : ""}`);
+    const inPlane = (c) => c.measured.filter((name) => /^y\d+$/.test(name)).length === 2 && c.diagnostics.rows > 0;
+    const planes = bySystem(model).filter(([, part]) => part.curves.some(inPlane));
+    const plane = planes.length > 0;
+    showCards(ways, wayCards, planes.map(([system, part]) => [
+      system,
+      () => makeWay(system ? `${wayTitle}: ${system}` : wayTitle),
+      (card) => card.chart.set(() => {
+        const content = wayContent({ ...part, shown: part.shown.filter(inPlane) });
+        card.chart.note(wayNote + (content.outside.length ? `; leading far out of the picture: ${content.outside.join(", ")}` : ""));
         return content;
-      });
-    }
+      }),
+    ]));
     const shown = model.shown.filter((c) => list(c.pictures?.pictures).length);
     const made = [shown.map((c) => [c.key, c.label, c.style, c.pictures]), view.sameColours, model.empty];
     fill(groups, made, () => {

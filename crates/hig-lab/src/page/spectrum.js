@@ -54,21 +54,28 @@ function spectrumContent(model, update) {
   const time = slider("Update", { min: 0, max: 1, step: 1, value: 1 }, (k) => whole(updates[k] ?? NaN),
     // At its end the slider stays with the newest.
     (k) => choose({ spectrumAt: k >= updates.length - 1 ? null : updates[k] }));
-  const card = chartCard("Singular values of the last batch", "of J, or of √C·J where a step uses the curvature C of the loss", { ratio: 0.5, lowest: 240, highest: 420, paper: 690 });
+  const title = "Singular values of the last batch";
+  const make = (words) => chartCard(words, "of J, or of √C·J where a step uses the curvature C of the loss", { ratio: 0.5, lowest: 240, highest: 420, paper: 690 });
+  const cards = new Map();
+  const host = h("div");
   const tools = h("div", { class: "tools" }, which, time,
     h("span", { class: "hint" }, "Faint: at the beginning. Ring: the rank that the step keeps."));
   const none = nothing("Nothing yet.");
-  body.append(tools, card, none);
+  body.append(tools, host, none);
   panels.push((model) => {
     const recorded = model.curves.some((c) => c.spectrum.length);
     none.hidden = recorded;
-    tools.hidden = card.hidden = !recorded;
+    tools.hidden = host.hidden = !recorded;
     none.textContent = model.empty;
     updates = [...new Set(model.shown.flatMap((c) => c.spectrum.map((g) => g.update)))].sort((a, b) => a - b);
     const last = Math.max(0, updates.length - 1);
     const at = view.spectrumAt === null ? last : Math.max(0, nearest(updates, view.spectrumAt));
     which.show(view.squared);
     time.show(at, last);
-    card.chart.set(() => spectrumContent(model, updates[at] ?? 0));
+    showCards(host, cards, bySystem(model).map(([system, part]) => [
+      system,
+      () => make(system ? `${title}: ${system}` : title),
+      (card) => card.chart.set(() => spectrumContent(part, updates[at] ?? 0)),
+    ]));
   });
 }

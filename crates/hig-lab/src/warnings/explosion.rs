@@ -75,13 +75,22 @@ impl Cause for Explosion {
 
     fn end(&mut self, outcome: &Outcome, setup: &Setup) -> Option<Finding> {
         let message = match &outcome.stop {
-            Stop::LossNotFinite { loss, .. } => {
-                format!("the loss of a batch is {loss}")
+            Stop::LossNotFinite { loss, cause, .. } => {
+                told(format!("the loss of a batch is {loss}"), cause.as_ref())
             }
-            Stop::ParametersNotFinite { .. } => "an update is not finite".to_owned(),
+            Stop::ParametersNotFinite { cause, .. } => {
+                told("an update is not finite".to_owned(), cause.as_ref())
+            }
             _ => return None,
         };
         Some(finding(message, setup))
+    }
+}
+
+fn told(what: String, cause: Option<&hig::Error>) -> String {
+    match cause {
+        Some(cause) => format!("{what} ({cause})"),
+        None => what,
     }
 }
 

@@ -114,8 +114,8 @@ impl Case {
             step.as_mut(),
             rate,
         );
-        let (_, update) = computed.expect("a finite matrix");
-        update.expect("a finite loss")
+        let computed = computed.expect("a finite matrix");
+        computed.change.expect("a finite loss")
     }
 }
 

@@ -133,19 +133,35 @@ pub fn gather_rows(source: &Mat<f64>, indices: &[usize]) -> Mat<f64> {
 /// # Errors
 /// [`Error::NonFinite`] with the place of the first one.
 pub fn check_finite(what: &str, matrix: &Mat<f64>) -> Result<()> {
-    for column in 0..matrix.ncols() {
-        for (row, &value) in matrix.col_as_slice(column).iter().enumerate() {
-            if !value.is_finite() {
-                return Err(Error::NonFinite {
-                    what: what.into(),
-                    value,
-                    row,
-                    column,
-                });
-            }
-        }
+    match first_not_finite(matrix.as_ref()) {
+        None => Ok(()),
+        Some((row, column, value)) => Err(Error::NonFinite {
+            what: what.into(),
+            value,
+            row,
+            column,
+        }),
     }
-    Ok(())
+}
+
+/// Row, column and value of the first entry, by columns, that is NaN or an infinity.
+pub(crate) fn first_not_finite(matrix: MatRef<'_, f64>) -> Option<(usize, usize, f64)> {
+    matrix.col_iter().enumerate().find_map(|(column, values)| {
+        let bad = |(_, value): &(usize, &f64)| !value.is_finite();
+        let (row, value) = values.iter().enumerate().find(bad)?;
+        Some((row, column, *value))
+    })
+}
+
+/// The same for a batch (samples × width).
+///
+/// # Errors
+/// [`Error::NonFiniteOfSample`] with the place of the first one.
+pub fn check_finite_samples(what: &str, batch: MatRef<'_, f64>) -> Result<()> {
+    match first_not_finite(batch) {
+        None => Ok(()),
+        Some((sample, component, value)) => Err(Error::of_sample(what, value, sample, component)),
+    }
 }
 
 /// The same for a vector, whose numbers count as rows.

@@ -3,7 +3,7 @@
 use super::{Jacobian, Linearization, ThroughPhysics};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::linalg::{self, Mat};
+use crate::linalg::{self, Mat, MatRef};
 use crate::network::ParameterView;
 
 /// A loss of samples under parameters θ, and what stands between the two.
@@ -125,8 +125,24 @@ pub trait Linearized: Jacobian {
     /// # Errors
     /// A simulation that fails.
     fn loss_after(&self, delta: &[f64]) -> Result<f64> {
-        let moved = self.parameters().iter().zip(delta).map(|(p, d)| p + d);
-        self.loss_at(&moved.collect::<Vec<f64>>())
+        self.loss_at(&changed(self.parameters(), delta))
+    }
+
+    /// y of the batch, stacked (length n).
+    fn outputs(&self) -> Vec<f64>;
+
+    /// y of the same batch at other parameters, stacked (length n): one forward pass.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>>;
+
+    /// The same after a change of the parameters (length p).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn outputs_after(&self, delta: &[f64]) -> Result<Vec<f64>> {
+        self.outputs_at(&changed(self.parameters(), delta))
     }
 
     /// The same batch linearised at other parameters.
@@ -135,17 +151,45 @@ pub trait Linearized: Jacobian {
     /// A simulation that fails.
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>>;
 
-    /// Refuses numbers that are not finite in what the loss and the physics have told until now.
+    /// b, where the n rows are those of so many samples, stacked component by component.
+    fn samples(&self) -> Option<usize> {
+        None
+    }
+
+    /// Refuses numbers that are not finite in what the network, the physics and the loss have told until
+    /// now.
     ///
     /// # Errors
-    /// [`Error::NonFinite`](crate::Error::NonFinite) with the place of the first.
+    /// [`Error::NonFiniteOfSample`](crate::Error::NonFiniteOfSample) with the place of the first in the
+    /// order of the data flow, or [`Error::NonFinite`](crate::Error::NonFinite) where the samples of the
+    /// rows are not known.
     fn check_finite(&self) -> Result<()> {
-        linalg::check_finite_vector("gradient of the loss in y", self.cotangent())
+        check_finite_rows(
+            "gradient of the loss in y",
+            self.cotangent(),
+            self.samples(),
+        )
     }
 
     /// The parts of a batch that goes through a network and then a simulator, for a method whose type
     /// says that it needs them.
     fn through_physics(&self) -> Option<&Linearization<'_>> {
         None
+    }
+}
+
+fn changed(parameters: &[f64], delta: &[f64]) -> Vec<f64> {
+    parameters.iter().zip(delta).map(|(p, d)| p + d).collect()
+}
+
+/// Refuses numbers of stacked rows that are not finite, by sample and component where the rows are those
+/// of so many samples.
+pub(super) fn check_finite_rows(what: &str, rows: &[f64], samples: Option<usize>) -> Result<()> {
+    match samples {
+        Some(samples) if samples > 0 && rows.len().is_multiple_of(samples) => {
+            let (width, matrix) = (rows.len() / samples, MatRef::from_column_major_slice);
+            linalg::check_finite_samples(what, matrix(rows, samples, width))
+        }
+        _ => linalg::check_finite_vector(what, rows),
     }
 }

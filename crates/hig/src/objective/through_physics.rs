@@ -201,6 +201,9 @@ pub struct Linearization<'a> {
     mean_loss: f64,
     loss: f64,
     rows: OnceLock<Mat<f64>>,
+    /// Sample, control and value of the first number of a product with the Jacobian of the physics that
+    /// was not finite.
+    spoilt: OnceLock<(usize, usize, f64)>,
 }
 
 impl<'a> Linearization<'a> {
@@ -229,6 +232,7 @@ impl<'a> Linearization<'a> {
             activations,
             record,
             rows: OnceLock::new(),
+            spoilt: OnceLock::new(),
         })
     }
 
@@ -311,6 +315,9 @@ impl Linearized for Linearization<'_> {
         let (samples, components) = (self.y().nrows(), self.y().ncols());
         let g = MatRef::from_column_major_slice(&self.cotangent, samples, components);
         let du = self.record.vjp(g)?;
+        if let Some(place) = linalg::first_not_finite(du.as_ref()) {
+            self.spoilt.get_or_init(|| place);
+        }
         let network = &self.parts.network;
         let mut gradient = vec![0.0; self.parameters.len()];
         let (at, du) = (&self.activations, du.as_ref());
@@ -326,15 +333,51 @@ impl Linearized for Linearization<'_> {
         Ok(self.parts.reduction.of_mean(mean, self.batch.len()))
     }
 
+    fn outputs(&self) -> Vec<f64> {
+        linalg::stack(self.y().as_ref())
+    }
+
+    fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(FORWARD);
+        let y = Objective::outputs(self.parts, parameters, self.batch)?;
+        Ok(linalg::stack(y.as_ref()))
+    }
+
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
         self.parts.linearize(self.batch, parameters)
     }
 
+    fn samples(&self) -> Option<usize> {
+        Some(self.batch.len())
+    }
+
     fn check_finite(&self) -> Result<()> {
-        let what = "gradient of the loss in y";
-        linalg::check_finite(what, &linalg::unstack(&self.cotangent, self.y().nrows()))?;
-        match self.rows.get() {
-            Some(rows) => linalg::check_finite("Jacobian of the physics", rows),
+        let (parts, samples) = (self.parts, self.batch.len());
+        let physics = || parts.physics.name();
+        if let Some((s, i, value)) = linalg::first_not_finite(self.y().as_ref()) {
+            let control = self.control().as_ref().subrows(s, 1);
+            return Err(match linalg::first_not_finite(control) {
+                Some((_, j, value)) => Error::of_sample("output of the network", value, s, j),
+                None => Error::of_sample(format!("output of {}", physics()), value, s, i),
+            });
+        }
+        let (y, target) = (self.y().as_ref(), self.batch.target.as_ref());
+        let losses = parts.loss.values(y, target);
+        if let Some(s) = losses.iter().position(|loss| !loss.is_finite()) {
+            return Err(Error::of_sample("loss", losses[s], s, None));
+        }
+        let cotangent = MatRef::from_column_major_slice(&self.cotangent, samples, y.ncols());
+        linalg::check_finite_samples("gradient of the loss in y", cotangent)?;
+        let rows = self.rows.get();
+        if let Some((row, j, value)) = rows.and_then(|r| linalg::first_not_finite(r.as_ref())) {
+            let what = format!("Jacobian of {}", physics());
+            return Err(Error::of_sample(what, value, row % samples, row / samples).by_control(j));
+        }
+        match self.spoilt.get() {
+            Some((s, j, value)) => {
+                let what = format!("product with the Jacobian of {}", physics());
+                Err(Error::of_sample(what, *value, *s, None).by_control(*j))
+            }
             None => Ok(()),
         }
     }

@@ -5,9 +5,10 @@
 //! is the gradient: a Gauss-Newton step of A and r has the length 1 whatever the batch size and the
 //! weights of a squared loss.
 
+use super::linearized::check_finite_rows;
 use super::{Jacobian, Linearized};
 use crate::error::Result;
-use crate::linalg::{check_finite_vector, norm};
+use crate::linalg::norm;
 
 /// A, and r (length n).
 ///
@@ -17,7 +18,8 @@ pub fn whitened<'a>(at: &'a dyn Linearized) -> Result<(Box<dyn Jacobian + 'a>, V
     let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
     let pairs = at.cotangent().iter().zip(&roots);
     let residual: Vec<f64> = pairs.map(|(g, root)| g / root).collect();
-    check_finite_vector("gradient in y over the root of the curvature", &residual)?;
+    let what = "gradient in y over the root of the curvature";
+    check_finite_rows(what, &residual, at.samples())?;
     Ok((at.scaled_rows(&roots)?, residual))
 }
 

@@ -61,6 +61,11 @@ pub trait Simulator: Send + Sync {
     /// Widths of state, control and y.
     fn widths(&self) -> Widths;
 
+    /// What messages call it.
+    fn name(&self) -> String {
+        "the physics".into()
+    }
+
     /// Simulates a batch (samples × state, samples × control) and keeps what the derivatives at
     /// this point need.
     ///

@@ -144,6 +144,28 @@ impl<'j> Decomposition<'j> {
         }
     }
 
+    /// V·f(Σ)·Uᵀ·r (length p) for another r (length n) than the g that J was decomposed with: the
+    /// same as [`direction`](Self::direction), and for the route `normal` a backward pass more.
+    ///
+    /// None where it does not [answer for others](Spectrum::answers_for_others).
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    pub fn direction_of(&self, filter: &Filter, r: &[f64]) -> Result<Option<Vec<f64>>> {
+        let _part = part!(DIRECTION);
+        let jacobian = self.jacobian.get();
+        let coefficients = match &self.spectrum.basis {
+            Basis::Left(u) => u.project(r),
+            Basis::Normal(v) => v.project(&jacobian.vjp(r)?),
+            Basis::Right { u, .. } => matrix::apply_transposed(u.as_ref(), r),
+            Basis::Krylov(_) => return Ok(None),
+        };
+        match self.spectrum.step_of(filter, &coefficients) {
+            Space::Parameters(direction) => Ok(Some(direction)),
+            Space::Samples(w) => jacobian.vjp(&w).map(Some),
+        }
+    }
+
     /// The spectrum alone.
     pub fn into_spectrum(self) -> Spectrum {
         self.spectrum
@@ -181,8 +203,8 @@ pub(super) enum Basis {
     Left(Eigenbasis),
     /// V, of JᵀJ; a step is V·(f(σ)/σ · Vᵀ·Jᵀg).
     Normal(Eigenbasis),
-    /// V (p × r), of the SVD; a step is V·(f(σ) · Uᵀg).
-    Right(Mat<f64>),
+    /// U (n × r) and V (p × r), of the SVD; a step is V·(f(σ) · Uᵀg).
+    Right { u: Mat<f64>, v: Mat<f64> },
     /// The Krylov space of g under K; a step is Jᵀ·Q·Z·(f(σ)/σ · Zᵀ·e₁·|g|).
     Krylov(Krylov),
 }
@@ -261,6 +283,12 @@ impl Spectrum {
             .count()
     }
 
+    /// Whether a direction can be had for another residual than g: on every route but `lanczos`, whose
+    /// space is the Krylov space of g.
+    pub fn answers_for_others(&self) -> bool {
+        !matches!(self.basis, Basis::Krylov(_))
+    }
+
     /// On the Lanczos route, the number of vectors and the estimated relative error of a step with
     /// the filter of the decomposition.
     pub fn krylov(&self) -> Option<(usize, f64)> {
@@ -286,13 +314,23 @@ impl Spectrum {
 
     /// The step of a filter, in the space where it is known.
     fn step(&self, filter: &Filter) -> Space {
-        let ratios = || self.weighted(|s, top| filter.ratio(s, top, self.unit));
+        self.step_of(filter, &self.coefficients)
+    }
+
+    /// The same for what has these coefficients in place of g.
+    fn step_of(&self, filter: &Filter, coefficients: &[f64]) -> Space {
+        let largest = self.largest();
+        let weighted = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            let pairs = self.sigma.iter().zip(coefficients);
+            pairs.map(|(s, c)| f(*s) * c).collect()
+        };
+        let ratios = || weighted(&|s| filter.ratio(s, largest, self.unit));
         match &self.basis {
             Basis::Left(u) => Space::Samples(u.combine(&ratios())),
             Basis::Krylov(q) => Space::Samples(q.combine(&ratios())),
             Basis::Normal(v) => Space::Parameters(v.combine(&ratios())),
-            Basis::Right(v) => {
-                let weights = self.weighted(|s, top| filter.weight(s, top));
+            Basis::Right { v, .. } => {
+                let weights = weighted(&|s| filter.weight(s, largest));
                 Space::Parameters(matrix::apply(v.as_ref(), &weights))
             }
         }
@@ -352,7 +390,7 @@ impl Spectrum {
         match &self.basis {
             Basis::Left(u) => Some(u.combine(&ratios())),
             Basis::Krylov(q) => Some(q.combine(&ratios())),
-            Basis::Normal(_) | Basis::Right(_) => None,
+            Basis::Normal(_) | Basis::Right { .. } => None,
         }
     }
 
@@ -379,9 +417,6 @@ fn built<M>(matrix: impl FnOnce() -> Result<M>) -> Result<M> {
 /// σ, Uᵀ·g and V of the thin SVD of J, given Jᵀ.
 fn by_svd(transposed: &Mat<f64>, g: &[f64]) -> Result<(Vec<f64>, Vec<f64>, Basis)> {
     let ThinSvd { sigma, u, v } = ThinSvd::new(transposed)?;
-    Ok((
-        sigma,
-        matrix::apply_transposed(u.as_ref(), g),
-        Basis::Right(v),
-    ))
+    let coefficients = matrix::apply_transposed(u.as_ref(), g);
+    Ok((sigma, coefficients, Basis::Right { u, v }))
 }

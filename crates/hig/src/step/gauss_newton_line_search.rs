@@ -6,14 +6,15 @@
 //! default cut-off is a compromise of short trials on all systems of this crate: below it a step that
 //! fits its own batch of nonlinear oscillators can leave the next one without a finite loss.
 
+use super::geodesic::Geodesic;
 use super::line_search::backtrack;
 use super::{Method, Step, Update, finite_gradient};
-use crate::diagnostics::STEP_LENGTH;
+use crate::diagnostics::{ACCELERATION, STEP_LENGTH};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, whitened};
-use crate::settings::{ANY_COUNT, FRACTION, GROUP, POSITIVE, Settings};
+use crate::settings::{ANY_COUNT, FLAG, FRACTION, GROUP, POSITIVE, Settings};
 use crate::spectral::Filter;
 use crate::spectral::{DecompositionSettings, Request};
 
@@ -26,6 +27,8 @@ crate::settings! {
         pub cutoff: f64 = 5e-4, FRACTION;
         /// Halvings of the length on one batch before it is left with no update.
         pub halvings: usize = 20, ANY_COUNT;
+        /// Whether steps follow the path to second order (geodesic acceleration).
+        pub geodesic: bool = false, FLAG;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
@@ -56,6 +59,7 @@ impl Method for GaussNewtonLineSearch {
         Ok(Box::new(Searching {
             filter: Filter::truncated(1.0, self.cutoff),
             halvings: self.halvings,
+            geodesic: self.geodesic,
             request: self.decomposition.request(memory),
         }))
     }
@@ -68,6 +72,7 @@ impl Method for GaussNewtonLineSearch {
 struct Searching {
     filter: Filter,
     halvings: usize,
+    geodesic: bool,
     request: Request,
 }
 
@@ -85,15 +90,20 @@ impl Step for Searching {
             .decompose(whitened.as_ref(), &residual, &self.filter)?;
         let direction = parts.direction(&self.filter)?;
         let slope = dot(&gradient, &direction);
-        let change = |length: f64| -> Vec<f64> { direction.iter().map(|d| -length * d).collect() };
+        let straight = direction.iter().map(|d| -d).collect();
+        let path = match self.geodesic {
+            true => Geodesic::of(at, &parts, &self.filter, 1.0, straight)?,
+            false => Geodesic::straight(straight),
+        };
         let found = backtrack(at.loss(), slope, learning_rate, self.halvings, |length| {
-            at.loss_after(&change(length))
+            at.loss_after(&path.change(length))
         })?;
         let length = found.unwrap_or(0.0);
         let mut diagnostics = parts.diagnostics(&self.filter);
         diagnostics.push(STEP_LENGTH.of(length));
+        diagnostics.push(ACCELERATION.of(length * path.ratio()));
         Ok(Update {
-            delta: found.map_or_else(|| vec![0.0; gradient.len()], change),
+            delta: found.map_or_else(|| vec![0.0; gradient.len()], |length| path.change(length)),
             diagnostics,
             spectrum: parts.into_singular_values(),
         })

@@ -5,13 +5,14 @@
 //! forward pass.
 
 use super::gain_ratio::{Damping, gain_ratio};
+use super::geodesic::Geodesic;
 use super::{Method, Step, Update, finite_gradient};
 use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, rayleigh, whitened};
-use crate::settings::{AT_LEAST_ONE, GROUP, POSITIVE, Settings};
+use crate::settings::{AT_LEAST_ONE, FLAG, GROUP, POSITIVE, Settings};
 use crate::spectral::{Decomposition, DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
 
@@ -24,6 +25,8 @@ crate::settings! {
         pub damping: f64 = 1e-3, POSITIVE;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 10, AT_LEAST_ONE;
+        /// Whether steps follow the path to second order (geodesic acceleration).
+        pub geodesic: bool = false, FLAG;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
@@ -99,8 +102,14 @@ impl Step for Damped {
         let first = self.damping.unwrap_or(self.settings.damping * top);
         let mut damping = Damping::new(first, bounds);
         for _ in 0..self.settings.trials {
-            let step = parts.direction(&filter(damping.now()))?;
-            let delta: Vec<f64> = step.iter().map(|d| -learning_rate * d).collect();
+            let filter = filter(damping.now());
+            let step = parts.direction(&filter)?;
+            let straight = step.iter().map(|d| -learning_rate * d).collect();
+            let path = match self.settings.geodesic {
+                true => Geodesic::of(at, &parts, &filter, 1.0, straight)?,
+                false => Geodesic::straight(straight),
+            };
+            let delta = path.change(1.0);
             // With B·d = Jᵀg - μ·d the model's decrease needs no product with B.
             let (slope, square) = (dot(&step, &gradient), dot(&step, &step));
             let promised =
@@ -108,22 +117,30 @@ impl Step for Damped {
             let decrease = at.loss() - at.loss_after(&delta)?;
             if let Some(gain) = gain_ratio(decrease, promised, 0.0) {
                 self.damping = Some(damping.accept(gain));
-                return Ok(update(delta, damping.now(), gain, parts));
+                return Ok(update(delta, damping.now(), gain, path.ratio(), parts));
             }
             damping.refuse();
         }
         self.damping = Some(damping.now());
-        Ok(update(vec![0.0; gradient.len()], damping.now(), 0.0, parts))
+        let still = vec![0.0; gradient.len()];
+        Ok(update(still, damping.now(), 0.0, 0.0, parts))
     }
 }
 
-fn update(delta: Vec<f64>, damping: f64, gain: f64, parts: Decomposition<'_>) -> Update {
+fn update(
+    delta: Vec<f64>,
+    damping: f64,
+    gain: f64,
+    acceleration: f64,
+    parts: Decomposition<'_>,
+) -> Update {
     let participation = parts.participation(&filter(damping));
     Update {
         delta,
         diagnostics: vec![
             diagnostics::DAMPING.of(damping),
             diagnostics::GAIN_RATIO.of(gain),
+            diagnostics::ACCELERATION.of(acceleration),
             diagnostics::PARTICIPATION.of(participation),
         ],
         spectrum: parts.into_singular_values(),

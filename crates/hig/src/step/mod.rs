@@ -13,6 +13,7 @@ mod adam;
 mod adaptive;
 mod gain_ratio;
 mod gauss_newton_line_search;
+mod geodesic;
 mod lbfgs;
 mod levenberg_marquardt;
 mod line_search;

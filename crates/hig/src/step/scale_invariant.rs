@@ -8,7 +8,7 @@ use super::adam::Moments;
 use super::{Adam, Method, PhysicsStep, Step, ThroughParts, Update};
 use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::linalg::matrix::{self, Mat, power_of_two};
+use crate::linalg::matrix::{self, Mat, check_finite_samples, power_of_two};
 use crate::objective::{Consumes, Linearization, Linearized};
 use crate::settings::{FRACTION, POSITIVE, Settings};
 use faer::Par;
@@ -104,6 +104,8 @@ pub fn physics_correction(at: &Linearization<'_>, cutoff: f64) -> Result<Mat<f64
         .physics
         .inverse(state, control.as_ref(), goal.as_ref())?;
     if let Some(inverse) = inverse {
+        let what = format!("inverse of {}", parts.physics.name());
+        check_finite_samples(&what, inverse.as_ref())?;
         return Ok(inverse - control);
     }
     let (samples, outputs) = (wanted.nrows(), wanted.ncols());

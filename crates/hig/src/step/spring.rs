@@ -15,13 +15,14 @@
 //! all systems of this crate in trials of one or two seconds; μ = 0.98, near the paper's 0.99, ended
 //! far above μ = 0.8 on most of them.
 
+use super::geodesic::Geodesic;
 use super::{Method, Step, Update};
-use crate::diagnostics::{PARTICIPATION, RANK, STEP_LENGTH};
+use crate::diagnostics::{ACCELERATION, PARTICIPATION, RANK, STEP_LENGTH};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::norm;
 use crate::objective::{Consumes, Linearized, rayleigh, whitened};
-use crate::settings::{FRACTION, GROUP, POSITIVE, Settings};
+use crate::settings::{FLAG, FRACTION, GROUP, POSITIVE, Settings};
 use crate::spectral::{DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
 
@@ -36,6 +37,8 @@ crate::settings! {
         pub momentum: f64 = 0.8, FRACTION;
         /// The longest Δθ, as a fraction of |θ|, or of 1 where |θ| is smaller.
         pub norm_limit: f64 = 0.03, POSITIVE;
+        /// Whether steps follow the path to second order (geodesic acceleration).
+        pub geodesic: bool = false, FLAG;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
@@ -113,6 +116,17 @@ impl Step for Running {
             residual.iter_mut().zip(&image).for_each(|(r, i)| *r -= i);
         }
         let (mut diagnostics, mut spectrum) = (Vec::new(), Vec::new());
+        let limit = self.settings.norm_limit * norm(at.parameters()).max(1.0);
+        // An infinite or NaN length is for the trainer to refuse.
+        let shortened = |phi: &[f64]| match limit / norm(phi) {
+            fraction if fraction < learning_rate => fraction,
+            _ => learning_rate,
+        };
+        let straight = |phi: &[f64]| -> Vec<f64> {
+            let length = shortened(phi);
+            phi.iter().map(|p| -length * p).collect()
+        };
+        let mut path = None;
         let slope = scaled.vjp(&residual)?;
         if slope.iter().any(|s| *s != 0.0) {
             let scale = || rayleigh(&slope, &residual).sqrt();
@@ -124,19 +138,22 @@ impl Step for Running {
             let filter = self.settings.filter(largest);
             let increment = parts.direction(&filter)?;
             phi.iter_mut().zip(&increment).for_each(|(p, i)| *p += i);
+            if self.settings.geodesic {
+                path = Some(Geodesic::of(at, &parts, &filter, 1.0, straight(&phi))?);
+            }
             let rank = parts.rank(self.settings.damping.sqrt());
             diagnostics.push(RANK.of(rank as f64));
             diagnostics.push(PARTICIPATION.of(parts.participation(&filter)));
             spectrum = parts.into_singular_values();
         }
-        let limit = self.settings.norm_limit * norm(at.parameters()).max(1.0);
-        // An infinite or NaN length is for the trainer to refuse.
-        let length = match limit / norm(&phi) {
-            fraction if fraction < learning_rate => fraction,
-            _ => learning_rate,
-        };
-        diagnostics.push(STEP_LENGTH.of(length));
-        let delta = phi.iter().map(|p| -length * p).collect();
+        let path = path.unwrap_or_else(|| Geodesic::straight(straight(&phi)));
+        diagnostics.push(STEP_LENGTH.of(shortened(&phi)));
+        diagnostics.push(ACCELERATION.of(path.ratio()));
+        let mut delta = path.change(1.0);
+        let bent = norm(&delta);
+        if path.ratio() > 0.0 && bent > limit {
+            delta.iter_mut().for_each(|d| *d *= limit / bent);
+        }
         self.last = Some(phi);
         Ok(Update {
             delta,

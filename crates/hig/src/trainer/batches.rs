@@ -1,5 +1,6 @@
 //! Mini-batches of a data set, epoch after epoch.
 
+use super::Training;
 use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::files::Exchange;
@@ -31,17 +32,42 @@ crate::choices! {
 /// Any order, as a setting.
 pub const ANY_ORDER: Rule<Order> = Rule::any();
 
-/// An endless sequence of mini-batches; every epoch has each sample once, so that its last batch
-/// may be smaller.
+/// What becomes of the samples at the end of an order that are too few for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastBatch {
+    /// The batch is filled from the next order, and holds no sample twice.
+    Filled,
+    /// They are left out until the next order.
+    Dropped,
+    /// They are a smaller batch.
+    Short,
+}
+
+crate::choices! {
+    LastBatch, "last_batch" {
+        Filled = "filled", "filled from the next order: every batch has the same size, every sample is seen equally often";
+        Dropped = "dropped", "left out: every batch has the same size, some samples are not seen in an epoch";
+        Short = "short", "a smaller batch, whose step has the learning rate of a whole one";
+    }
+}
+
+/// Any of them, as a setting.
+pub const ANY_LAST_BATCH: Rule<LastBatch> = Rule::any();
+
+/// An endless sequence of mini-batches: the samples in one order after another, each of which has every
+/// sample once.
 pub struct Batches<'a> {
     data: &'a Dataset,
     sampler: Option<&'a Sampler>,
     size: usize,
     order: Order,
+    last: LastBatch,
     indices: Vec<usize>,
     place: usize,
     random: Pcg64,
     before: Option<Before>,
+    /// The samples of the last batch; none where they were drawn for it.
+    chosen: Vec<usize>,
 }
 
 /// Where a sequence stood before its last batch.
@@ -53,18 +79,21 @@ struct Before {
 }
 
 impl<'a> Batches<'a> {
-    /// Batches of `size` samples; a problem without sampler is shuffled where the order is fresh.
-    pub fn new(problem: &'a Problem, size: usize, order: Order, seed: u64) -> Self {
+    /// Batches as a training has them; a problem without sampler is shuffled where the order is fresh,
+    /// and a batch of more samples than there are has all of them.
+    pub fn new(problem: &'a Problem, training: &Training, seed: u64) -> Self {
         let data = &problem.train;
         Self {
             data,
             sampler: problem.sampler.as_ref(),
-            size,
-            order,
+            size: training.batch,
+            order: training.order,
+            last: training.last_batch,
             indices: (0..data.len()).collect(),
             place: data.len(),
             random: random(seed, Purpose::Order),
             before: None,
+            chosen: Vec::new(),
         }
     }
 
@@ -75,6 +104,11 @@ impl<'a> Batches<'a> {
             self.random = before.random;
             self.indices = before.indices.unwrap_or(std::mem::take(&mut self.indices));
         }
+    }
+
+    /// Where in the data a sample of the last batch stands; none where it was drawn for that batch.
+    pub fn place_of(&self, sample: usize) -> Option<usize> {
+        self.chosen.get(sample).copied()
     }
 
     /// Exchanges the place in the sequence, with the random numbers to come.
@@ -102,6 +136,16 @@ impl<'a> Batches<'a> {
         Ok(())
     }
 
+    /// The samples that are an epoch: those of the data, but for those at the end of every order that
+    /// are dropped.
+    pub fn epoch(&self) -> usize {
+        let samples = self.data.len();
+        match (self.order, self.sampler, self.last) {
+            (Order::Fresh, Some(_), _) | (_, _, LastBatch::Filled | LastBatch::Short) => samples,
+            (_, _, LastBatch::Dropped) => samples - samples % self.size.min(samples).max(1),
+        }
+    }
+
     /// The next batch.
     pub fn next_batch(&mut self) -> Dataset {
         let mut before = Before {
@@ -111,19 +155,47 @@ impl<'a> Batches<'a> {
         };
         if let (Order::Fresh, Some(draw)) = (self.order, self.sampler) {
             self.before = Some(before);
+            self.chosen.clear();
             return draw(self.size, &mut self.random);
         }
-        if self.place == self.indices.len() {
-            self.place = 0;
+        let size = self.size.min(self.indices.len());
+        let left = &self.indices[self.place..];
+        let first = match self.last {
+            _ if left.len() >= size => &left[..size],
+            LastBatch::Filled | LastBatch::Short => left,
+            LastBatch::Dropped => &[],
+        };
+        let mut chosen = first.to_vec();
+        self.place += chosen.len();
+        let missing = match self.last {
+            LastBatch::Short if !chosen.is_empty() => 0,
+            _ => size - chosen.len(),
+        };
+        if missing > 0 {
             if self.order != Order::Fixed {
                 before.indices = Some(self.indices.clone());
                 self.indices.shuffle(&mut self.random);
+                self.put_off(&chosen, missing);
             }
+            chosen.extend(&self.indices[..missing]);
+            self.place = missing;
         }
-        let end = (self.place + self.size).min(self.indices.len());
-        let batch = self.data.select(&self.indices[self.place..end]);
-        self.place = end;
         self.before = Some(before);
+        let batch = self.data.select(&chosen);
+        self.chosen = chosen;
         batch
+    }
+
+    /// Exchanges samples among the `first` of an order that a batch has already with later ones.
+    fn put_off(&mut self, chosen: &[usize], first: usize) {
+        if chosen.is_empty() {
+            return;
+        }
+        let mut taken = vec![false; self.indices.len()];
+        chosen.iter().for_each(|i| taken[*i] = true);
+        let (head, tail) = self.indices.split_at_mut(first);
+        let twice = head.iter_mut().filter(|i| taken[**i]);
+        let others = tail.iter_mut().filter(|i| !taken[**i]);
+        twice.zip(others).for_each(|(a, b)| std::mem::swap(a, b));
     }
 }

@@ -6,7 +6,7 @@ mod checkpoint;
 mod observers;
 mod schedule;
 
-pub use batches::{ANY_ORDER, Batches, Order};
+pub use batches::{ANY_LAST_BATCH, ANY_ORDER, Batches, LastBatch, Order};
 pub use budget::Budget;
 pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
 pub use observers::{Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
@@ -29,10 +29,12 @@ use std::time::Instant;
 crate::settings! {
     /// How a training is run, whatever the method.
     pub struct Training {
-        /// Samples in a mini-batch; the last batch of an epoch may be smaller.
+        /// Samples in a mini-batch.
         pub batch: usize = 32, AT_LEAST_ONE;
         /// Order of the samples: shuffled anew each epoch from the seed, fixed, or fresh samples for every update.
         pub order: Order = Order::Shuffled, ANY_ORDER;
+        /// What becomes of the last samples of an order where they are too few for a batch: filled from the next order, dropped, or a short batch, whose step is too long for a learning rate that belongs to the whole batch.
+        pub last_batch: LastBatch = LastBatch::Filled, ANY_LAST_BATCH;
         /// Updates between two evaluations of train and test loss; 0 spaces them geometrically, 2 % apart.
         pub evaluate_every: usize = 0, ANY_COUNT;
         /// Learning rate over the budget: constant, cosine, exponential or step.
@@ -72,11 +74,15 @@ pub enum Stop {
         update: usize,
         /// The loss.
         loss: f64,
+        /// The first number that is not finite on the way to it, where one was found.
+        cause: Option<Error>,
     },
     /// An update would make a parameter NaN or infinite; it was not applied.
     ParametersNotFinite {
         /// Updates done before.
         update: usize,
+        /// The first number that is not finite on the way to it, where one was found.
+        cause: Option<Error>,
     },
     /// An observer asked for the end (Ctrl-C, early stopping).
     Asked,
@@ -93,16 +99,26 @@ impl std::fmt::Display for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Budget => write!(f, "budget used"),
-            Self::LossNotFinite { update, loss } => {
-                write!(f, "loss is {loss} after update {update}")
+            Self::LossNotFinite {
+                update,
+                loss,
+                cause,
+            } => {
+                write!(f, "loss is {loss} after update {update}")?;
+                because(f, cause.as_ref())
             }
-            Self::ParametersNotFinite { update } => {
-                write!(f, "update {} is not finite and was not applied", update + 1)
+            Self::ParametersNotFinite { update, cause } => {
+                write!(f, "update {} is not finite and was not applied", update + 1)?;
+                because(f, cause.as_ref())
             }
             Self::Asked => write!(f, "interrupted"),
             Self::Failed { update, error } => write!(f, "failed after update {update}: {error}"),
         }
     }
+}
+
+fn because(f: &mut std::fmt::Formatter<'_>, cause: Option<&Error>) -> std::fmt::Result {
+    cause.map_or(Ok(()), |cause| write!(f, " ({cause})"))
 }
 
 /// What a training ends with, whatever ended it.
@@ -244,7 +260,7 @@ pub fn train(
         },
     };
     let mut step = method.start_within(memory(training))?;
-    let mut batches = Batches::new(problem, training.batch, training.order, seed);
+    let mut batches = Batches::new(problem, training, seed);
     if let Some(state) = start.state {
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
@@ -270,27 +286,39 @@ pub fn train(
             learning_rate,
         );
         let update = run.now.updates;
-        let (loss, change) = match computed {
-            Ok((loss, Some(change))) => (loss, change),
-            Ok((loss, None)) => {
+        let placed =
+            |error: Error| error.told_by(TRAINING, |s| batches.place_of(s), |s| input(&batch, s));
+        let (loss, change, cause) = match computed {
+            Ok(Computed {
+                loss,
+                change: Some(change),
+                cause,
+            }) => (loss, change, cause.map(placed)),
+            Ok(Computed { loss, cause, .. }) => {
+                let cause = cause.map(placed);
                 run.keep_before(before, &mut batches);
-                break Stop::LossNotFinite { update, loss };
+                break Stop::LossNotFinite {
+                    update,
+                    loss,
+                    cause,
+                };
             }
             Err(error) => {
+                let error = placed(error);
                 run.keep_before(before, &mut batches);
                 break Stop::Failed { update, error };
             }
         };
         let stop = match run.now.apply(&change.delta) {
             Ok(true) => None,
-            Ok(false) => Some(Stop::ParametersNotFinite { update }),
+            Ok(false) => Some(Stop::ParametersNotFinite { update, cause }),
             Err(error) => Some(Stop::Failed { update, error }),
         };
         if let Some(stop) = stop {
             run.keep_before(before, &mut batches);
             break stop;
         }
-        run.now.epoch += batch.len() as f64 / problem.train.len() as f64;
+        run.now.epoch += batch.len() as f64 / batches.epoch() as f64;
         run.now.seconds += clock.elapsed().as_secs_f64();
 
         let used = run.now.used(&budget);
@@ -320,9 +348,20 @@ pub fn train(
     Ok(run.finish(stop))
 }
 
-/// What one update computes: the loss of a batch at the parameters, and the change that a step makes
-/// of the batch, none where the loss is not finite and the step takes nothing back. All of it runs on
-/// the threads of the pool.
+/// What one update computes.
+#[derive(Debug)]
+pub struct Computed {
+    /// The loss of the batch at the parameters.
+    pub loss: f64,
+    /// The change that a step makes of them; none where the loss is not finite and the step takes
+    /// nothing back.
+    pub change: Option<Update>,
+    /// Where there is no change, or one that is not finite: the first number of the network, the physics
+    /// or the loss that is not finite, where one is not.
+    pub cause: Option<Error>,
+}
+
+/// Computes one update of a batch, on the threads of the pool.
 ///
 /// # Errors
 /// Those of the step, or the first number of the loss or the physics that is not finite behind them.
@@ -332,22 +371,62 @@ pub fn compute(
     parameters: &[f64],
     step: &mut dyn Step,
     learning_rate: f64,
-) -> Result<(f64, Option<Update>)> {
+) -> Result<Computed> {
     in_pool(|| {
         let _part = part!(STEP);
         let at = objective.linearize(batch, parameters)?;
         let loss = at.loss();
-        let update = match loss.is_finite() || step.takes_back() {
-            true => Some(step.step(at.as_ref(), learning_rate).map_err(|error| {
-                match error {
-                    Error::External(_) => error,
-                    // A number of the physics or the loss that spoilt the step says more than the step.
-                    _ => at.check_finite().err().unwrap_or(error),
-                }
-            })?),
-            false => None,
-        };
-        Ok((loss, update))
+        if !(loss.is_finite() || step.takes_back()) {
+            return Ok(Computed {
+                loss,
+                change: None,
+                cause: at.check_finite().err(),
+            });
+        }
+        let change = step.step(at.as_ref(), learning_rate).map_err(|error| {
+            match error {
+                Error::External(_) => error,
+                // A number of the physics or the loss that spoilt the step says more than the step.
+                _ => at.check_finite().err().unwrap_or(error),
+            }
+        })?;
+        let spoilt = change.delta.iter().any(|d| !d.is_finite());
+        Ok(Computed {
+            loss,
+            cause: spoilt.then(|| at.check_finite().err()).flatten(),
+            change: Some(change),
+        })
+    })
+}
+
+/// What the network reads of a sample.
+fn input(samples: &Dataset, sample: usize) -> Vec<f64> {
+    let input = &samples.input;
+    (0..input.ncols()).map(|j| input[(sample, j)]).collect()
+}
+
+/// How a sample of the training data is called.
+const TRAINING: &str = "training sample";
+
+/// The first number of samples that is not finite, in the order of the samples; none where the objective
+/// fails in another way, or finds none.
+fn not_finite(
+    objective: &dyn Objective,
+    parameters: &[f64],
+    samples: &Dataset,
+    whose: &'static str,
+) -> Option<Error> {
+    const CHUNK: usize = 256;
+    in_pool(|| {
+        (0..samples.len()).step_by(CHUNK).find_map(|first| {
+            let end = (first + CHUNK).min(samples.len());
+            let chunk = samples.select(&(first..end).collect::<Vec<_>>());
+            let error = match objective.linearize(&chunk, parameters) {
+                Ok(at) => at.check_finite().err()?,
+                Err(_) => return None,
+            };
+            Some(error.told_by(whose, |s| Some(first + s), |s| input(&chunk, s)))
+        })
     })
 }
 
@@ -579,10 +658,19 @@ impl Run<'_, '_> {
         if train_loss.is_finite() || takes_back {
             return asked;
         }
-        Some(Stop::LossNotFinite {
+        Some(self.loss_not_finite(train_loss))
+    }
+
+    /// Why a training ends whose training loss is not finite.
+    fn loss_not_finite(&self, loss: f64) -> Stop {
+        let Problem {
+            objective, train, ..
+        } = self.problem;
+        Stop::LossNotFinite {
             update: self.now.updates,
-            loss: train_loss,
-        })
+            loss,
+            cause: not_finite(objective.as_ref(), &self.now.parameters, train, TRAINING),
+        }
     }
 
     /// Lets the observers take a checkpoint.
@@ -642,10 +730,7 @@ impl Run<'_, '_> {
         let losses = evaluated(&self.now).map(|(_, train, test)| (train, test));
         let (train_loss, test_loss) = losses.unwrap_or((f64::NAN, f64::NAN));
         if matches!(stop, Stop::Budget) && !train_loss.is_finite() {
-            stop = Stop::LossNotFinite {
-                update: self.now.updates,
-                loss: train_loss,
-            };
+            stop = self.loss_not_finite(train_loss);
         }
         Outcome {
             parameters: self.now.parameters,

@@ -18,7 +18,12 @@ fn defined(outcome: &Outcome, told: &str) {
         Stop::Budget => assert!(outcome.train_loss.is_finite(), "{told}"),
         Stop::LossNotFinite { .. } | Stop::ParametersNotFinite { .. } => {}
         Stop::Failed { error, .. } => {
-            let named = matches!(error, Error::Decomposition { .. } | Error::NonFinite { .. });
+            let named = matches!(
+                error,
+                Error::Decomposition { .. }
+                    | Error::NonFinite { .. }
+                    | Error::NonFiniteOfSample { .. }
+            );
             assert!(named, "{told}: {error}");
         }
         Stop::Asked => panic!("{told}: nobody asked"),

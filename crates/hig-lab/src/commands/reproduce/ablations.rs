@@ -5,6 +5,7 @@ use super::{Context, Exhibit};
 use crate::commands::statistics::quantile;
 use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
+use crate::figures::styles;
 use crate::method_chain::recommended;
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
@@ -60,6 +61,7 @@ pub fn exponent(context: &Context<'_>) -> Result<Exhibit> {
     let mut curve = Curve {
         label: "best learning rate".into(),
         band: Some((Vec::new(), Vec::new())),
+        style: styles::of_labels(&["hig"])[0],
         ..Curve::default()
     };
     let mut rows = Vec::new();
@@ -105,7 +107,7 @@ pub fn truncation(context: &Context<'_>) -> Result<Exhibit> {
         let mut curve = Curve {
             label: (*method).into(),
             band: Some((Vec::new(), Vec::new())),
-            style: m,
+            style: styles::of_labels(&[method])[0],
             ..Curve::default()
         };
         for (i, cutoff) in CUTOFFS.iter().enumerate() {

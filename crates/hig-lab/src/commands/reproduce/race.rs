@@ -6,6 +6,7 @@ use crate::commands::statistics::{interpolated, quantile};
 use crate::configuration::{Config, Overrides};
 use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart::{Axis, Chart, Curve, Marker, Panel};
+use crate::figures::styles;
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use hig::trainer::Budget;
@@ -187,7 +188,10 @@ pub fn panels(cases: &[Case], trials: &[Vec<Trial>]) -> Vec<Panel> {
     let panel = |title: &str, axis: Axis, x: fn(&Trial) -> &Vec<f64>| {
         let mut curves = Vec::new();
         let mut points = Vec::new();
-        let both = cases.iter().zip(trials).enumerate();
+        let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+        let both = styles::of_labels(&names)
+            .into_iter()
+            .zip(cases.iter().zip(trials));
         for (style, (case, trials)) in both.filter(|(_, (_, trials))| !trials.is_empty()) {
             let curve = banded(&case.name, trials, x, style);
             for place in &trials[0].changes {

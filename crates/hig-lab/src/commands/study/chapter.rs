@@ -8,6 +8,7 @@ use crate::console::table;
 use crate::error::Interrupted;
 use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
+use crate::figures::styles;
 use crate::method_chain::recommended;
 use crate::run_folder::folder::Folder;
 use crate::run_folder::trial::Trial;
@@ -337,7 +338,9 @@ impl Results {
                 format!("hig λ={lambda} τ=1e-5"),
             ];
             let labels = ["Adam", "GN, τ = 1e-6", "GN, τ = 1e-3", "HIG"];
-            let curves = names.iter().zip(labels).enumerate();
+            let curves = styles::of_labels(&labels)
+                .into_iter()
+                .zip(names.iter().zip(labels));
             Panel::Chart(Chart {
                 title: format!("λ = {lambda}: median and quartiles of the seeds"),
                 x: Axis::log("updates"),

@@ -12,7 +12,7 @@ mod heat_map;
 mod legend;
 mod markers;
 mod numbers;
-mod palette;
+pub mod palette;
 mod pen;
 mod save;
 mod scale;

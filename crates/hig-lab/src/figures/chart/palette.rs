@@ -8,7 +8,8 @@ const COLOURS: [&str; 8] = [
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#B3A500",
 ];
 
-const DASHES: [&str; 8] = [
+/// Lengths of dashes and gaps, by pattern; empty for a solid line.
+pub const DASHES: [&str; 8] = [
     "",
     "9 4",
     "2.5 3.5",
@@ -19,7 +20,8 @@ const DASHES: [&str; 8] = [
     "17 4 6 4",
 ];
 
-const SYMBOLS: [Symbol; 8] = [
+/// Symbols, by pattern.
+pub const SYMBOLS: [Symbol; 8] = [
     Symbol::new(16, 0.0, 1.0),
     Symbol::new(4, 0.125, 1.0),
     Symbol::new(3, 0.75, 1.0),

@@ -3,6 +3,7 @@
 use super::contest::{ADAPTIVE, Contest, Entry};
 use crate::commands::statistics::{interpolated, quantile};
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
+use crate::figures::styles;
 use crate::run_folder::trial::Trial;
 
 /// Points of the common grid of times.
@@ -11,12 +12,15 @@ const POINTS: usize = 120;
 /// Test loss over training time of all methods, median and range of the seeds.
 pub fn over_time(contest: &Contest) -> Panel {
     let grid = grid(contest);
-    let curves = contest.entries.iter().enumerate();
+    let labels: Vec<&str> = contest.entries.iter().map(|e| e.label.as_str()).collect();
+    let curves = contest.entries.iter().zip(styles::of_labels(&labels));
     Panel::Chart(Chart {
         title: format!("{}: median and range of the seeds", contest.name),
         x: Axis::log("training time (s)"),
         y: Axis::loss("test loss"),
-        curves: curves.map(|(i, entry)| band(entry, &grid, i)).collect(),
+        curves: curves
+            .map(|(entry, style)| band(entry, &grid, style))
+            .collect(),
         points: Vec::new(),
     })
 }
@@ -69,6 +73,7 @@ pub fn choices(contest: &Contest) -> Vec<Panel> {
                 label: ADAPTIVE.into(),
                 x: trial.history.updates.clone(),
                 y: values.clone(),
+                style: styles::of_labels(&[ADAPTIVE])[0],
                 ..Curve::default()
             }],
             points: Vec::new(),

@@ -1,0 +1,127 @@
+//! Geodesic acceleration: a correction of second order to a step (Transtrum and Sethna 2012,
+//! "Improvements to the Levenberg-Marquardt algorithm for nonlinear least-squares minimization",
+//! arXiv 1201.5885).
+//!
+//! With A = √C·J and r = g/√C (see [`whitened`](crate::objective::whitened)) a step v makes of the
+//! residual r + A·v + ½·r'' to second order, where r'' = √C·y'' is its second directional derivative
+//! along v. The acceleration
+//!
+//! ```text
+//! a = -½·s·V·f(Σ)·Uᵀ·r'',      r'' ≈ 2/h·√C·((y(θ + h·v) - y(θ))/h - J·v),      h = 0.1
+//! ```
+//!
+//! asks the same filter f, with the factor s that the method gives its directions, to take that last
+//! part away: θ + t·v + t²·a is the parabola that the path of the method begins with. Of the loss only
+//! C at θ is used. The source follows a where 2|a|/|v| ≤ 0.75; along a shorter t·v that ratio is t times
+//! as large.
+//!
+//! It costs one forward pass, one product J·v and one direction of the decomposition that is there
+//! already. [`Route::Lanczos`](crate::spectral::Route::Lanczos) has no direction for another residual:
+//! there is no acceleration on it.
+
+use crate::error::Result;
+use crate::linalg::matrix::norm;
+use crate::objective::Linearized;
+use crate::spectral::{Decomposition, Filter};
+
+/// h, the part of v after which y is looked at; the source's.
+const AHEAD: f64 = 0.1;
+
+/// The largest 2|a|/|v| at which a is followed; the source's.
+const LIMIT: f64 = 0.75;
+
+/// Differences of y up to this multiple of its last digit are rounding.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
+
+/// The parabola θ + t·v + t²·a.
+#[derive(Debug, Clone)]
+pub(super) struct Geodesic {
+    velocity: Vec<f64>,
+    acceleration: Option<Vec<f64>>,
+    ratio: f64,
+}
+
+impl Geodesic {
+    /// The line t·v.
+    pub(super) fn straight(velocity: Vec<f64>) -> Self {
+        Self {
+            velocity,
+            acceleration: None,
+            ratio: 0.0,
+        }
+    }
+
+    /// The parabola of a step v (length p) that was made with a filter and the √C·J of a batch, decomposed;
+    /// `factor` is what the method's directions of this filter are multiplied by, -v = factor·direction
+    /// where v is nothing else: 1 for Gauss-Newton steps, also for shortened ones.
+    ///
+    /// There is no acceleration where y is not finite ahead, where y'' is lost in the rounding of y, and
+    /// where the decomposition answers for no other residual.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    pub(super) fn of(
+        at: &dyn Linearized,
+        parts: &Decomposition<'_>,
+        filter: &Filter,
+        factor: f64,
+        velocity: Vec<f64>,
+    ) -> Result<Self> {
+        let straight = Self::straight(velocity);
+        if !parts.answers_for_others() {
+            return Ok(straight);
+        }
+        let velocity = &straight.velocity;
+        let Some(bend) = second_derivative(at, velocity)? else {
+            return Ok(straight);
+        };
+        let Some(mut acceleration) = parts.direction_of(filter, &bend)? else {
+            return Ok(straight);
+        };
+        acceleration.iter_mut().for_each(|a| *a *= -0.5 * factor);
+        let ratio = 2.0 * norm(&acceleration) / norm(velocity);
+        Ok(match ratio.is_finite() {
+            true => Self {
+                acceleration: Some(acceleration),
+                ratio,
+                ..straight
+            },
+            false => straight,
+        })
+    }
+
+    /// 2|a|/|v| at t = 1; 0 where there is no acceleration.
+    pub(super) fn ratio(&self) -> f64 {
+        self.ratio
+    }
+
+    /// t·v + t²·a, or t·v alone where a is not followed.
+    pub(super) fn change(&self, t: f64) -> Vec<f64> {
+        let line = self.velocity.iter().map(|v| t * v);
+        match &self.acceleration {
+            Some(a) if t * self.ratio <= LIMIT => line.zip(a).map(|(v, a)| v + t * t * a).collect(),
+            _ => line.collect(),
+        }
+    }
+}
+
+/// √C·y'' along v (length n); none where it is not finite or lost in rounding.
+fn second_derivative(at: &dyn Linearized, velocity: &[f64]) -> Result<Option<Vec<f64>>> {
+    let ahead: Vec<f64> = velocity.iter().map(|v| AHEAD * v).collect();
+    let (here, there) = (at.outputs(), at.outputs_after(&ahead)?);
+    let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
+    let slope = at.jvp(velocity)?;
+    let outputs = here.iter().zip(&there).zip(&slope).zip(&roots);
+    let bend: Vec<f64> = outputs
+        .clone()
+        .map(|(((here, there), slope), root)| root * ((there - here) / AHEAD - slope))
+        .collect();
+    let sizes: Vec<f64> = outputs
+        .map(|(((here, there), slope), root)| {
+            root * ((here.abs() + there.abs()) / AHEAD + slope.abs())
+        })
+        .collect();
+    let size = norm(&bend);
+    let known = size.is_finite() && size > ROUNDING * norm(&sizes);
+    Ok(known.then(|| bend.iter().map(|b| 2.0 / AHEAD * b).collect()))
+}
