@@ -93,8 +93,7 @@ pub const ACCELERATION: Diagnostic = Diagnostic {
     name: "acceleration",
     title: "Acceleration",
     unit: "",
-    meaning: "how much the path bends along the step, 2|a|/|v|; above 0.75 it is not followed; 0 where \
-              there is none",
+    meaning: "how much the path bends along the step, 2|a|/|v|; not followed above 0.75, 0 is none",
 };
 
 /// Products with J that Lanczos made.

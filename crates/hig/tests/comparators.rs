@@ -358,6 +358,7 @@ fn levenberg_marquardt_solves_the_damped_normal_equations() {
         for route in [Route::Auto, Route::Gram, Route::Normal, Route::Svd] {
             let settings = LevenbergMarquardt {
                 damping: fraction,
+                geodesic: false,
                 decomposition: DecompositionSettings::by(route),
                 ..LevenbergMarquardt::default()
             };
@@ -494,6 +495,7 @@ fn spring_without_momentum_is_the_damped_gauss_newton_step() {
 fn unlimited() -> Spring {
     Spring {
         norm_limit: 1e9,
+        geodesic: false,
         ..Spring::default()
     }
 }

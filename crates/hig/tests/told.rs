@@ -10,7 +10,7 @@ use hig::objective::ExplicitJacobian;
 use hig::spectral::{Decomposition, Filter, Route};
 use hig::step::methods;
 use hig::systems::{LinearOscillators, MlpSettings, System, Toy, systems};
-use hig::trainer::{Budget, Evaluation, Flow, Observer, Progress, Training, train};
+use hig::trainer::{Budget, Evaluation, Flow, LastBatch, Observer, Progress, Training, train};
 use std::collections::BTreeSet;
 
 /// What the observers are told.
@@ -93,6 +93,7 @@ fn observers_are_told_of_the_update_before_an_evaluation() {
     let method = hig::step::Spectral::half_inverse();
     let training = Training {
         batch: 100,
+        last_batch: LastBatch::Short,
         evaluate_every: 1,
         ..Training::default()
     };

@@ -28,7 +28,7 @@ crate::settings! {
         /// Halvings of the length on one batch before it is left with no update.
         pub halvings: usize = 20, ANY_COUNT;
         /// Whether steps follow the path to second order (geodesic acceleration).
-        pub geodesic: bool = false, FLAG;
+        pub geodesic: bool = true, FLAG;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }

@@ -12,8 +12,9 @@
 //!
 //! asks the same filter f, with the factor s that the method gives its directions, to take that last
 //! part away: θ + t·v + t²·a is the parabola that the path of the method begins with. Of the loss only
-//! C at θ is used. The source follows a where 2|a|/|v| ≤ 0.75; along a shorter t·v that ratio is t times
-//! as large.
+//! C at θ is used. It is followed where 2|a|/|v| ≤ 0.75; along a shorter t·v that ratio is t times as
+//! large. Where it is more, the source takes a shorter step, as a method with trials can (`lm`); the
+//! others go along v alone.
 //!
 //! It costs one forward pass, one product J·v and one direction of the decomposition that is there
 //! already. [`Route::Lanczos`](crate::spectral::Route::Lanczos) has no direction for another residual:
@@ -95,11 +96,16 @@ impl Geodesic {
         self.ratio
     }
 
+    /// Whether t·v + t²·a is followed; the line of a path without acceleration is.
+    pub(super) fn is_followed(&self, t: f64) -> bool {
+        t * self.ratio <= LIMIT
+    }
+
     /// t·v + t²·a, or t·v alone where a is not followed.
     pub(super) fn change(&self, t: f64) -> Vec<f64> {
         let line = self.velocity.iter().map(|v| t * v);
         match &self.acceleration {
-            Some(a) if t * self.ratio <= LIMIT => line.zip(a).map(|(v, a)| v + t * t * a).collect(),
+            Some(a) if self.is_followed(t) => line.zip(a).map(|(v, a)| v + t * t * a).collect(),
             _ => line.collect(),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! With A = √C·J, where C is the loss's [curvature](Linearized::curvature) in y, a trial is
 //! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is decomposed once a batch; another μ costs a direction and a
-//! forward pass.
+//! forward pass. With [geodesic acceleration](super::geodesic) it costs one of each more, and a trial whose
+//! path bends too much is refused, as its source has it.
 
 use super::gain_ratio::{Damping, gain_ratio};
 use super::geodesic::Geodesic;
@@ -25,8 +26,8 @@ crate::settings! {
         pub damping: f64 = 1e-3, POSITIVE;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 10, AT_LEAST_ONE;
-        /// Whether steps follow the path to second order (geodesic acceleration).
-        pub geodesic: bool = false, FLAG;
+        /// Whether steps follow the path to second order (geodesic acceleration), and are shorter where it bends too much.
+        pub geodesic: bool = true, FLAG;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
@@ -109,6 +110,11 @@ impl Step for Damped {
                 true => Geodesic::of(at, &parts, &filter, 1.0, straight)?,
                 false => Geodesic::straight(straight),
             };
+            if !path.is_followed(1.0) {
+                // Where the path bends too much the source shortens the step.
+                damping.refuse();
+                continue;
+            }
             let delta = path.change(1.0);
             // With B·d = Jᵀg - μ·d the model's decrease needs no product with B.
             let (slope, square) = (dot(&step, &gradient), dot(&step, &step));
