@@ -11,7 +11,7 @@ use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::spectral::{Decomposition, Filter, Route, Treatment};
 use hig::step::{AdaptiveHalfInverse, Method, Step};
 use hig::step::{Update, method};
-use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
+use hig::systems::{HeatInversion, LinearOscillators, MlpSettings, System, Toy};
 use hig::trainer::{Budget, Outcome, Training, train};
 use hig::{Dataset, Problem};
 
@@ -286,6 +286,20 @@ fn after_equal_updates_it_is_below_plain_half_inverse_gradients() {
             trained(&problem, method.as_ref(), 32, Budget::updates(64)).test_loss
         });
         assert!(adaptive < 0.1 * plain, "{adaptive:e} and {plain:e}");
+    }
+}
+
+#[test]
+fn it_does_not_run_away_where_a_batch_says_little_of_the_others() {
+    // With full steps the sum of updates that each fit their batch ends at 5 to 1e9 here.
+    for seed in [40, 41] {
+        let problem = HeatInversion::default().problem(seed);
+        let start = loss(&problem, &problem.initial_parameters(0));
+        for (batch, updates) in [(1, 1500), (2, 800), (4, 400)] {
+            let method = AdaptiveHalfInverse::default();
+            let end = trained(&problem, &method, batch, Budget::updates(updates)).train_loss;
+            assert!(end < 0.05 * start, "batch {batch}: from {start} to {end}");
+        }
     }
 }
 

@@ -13,15 +13,19 @@
 //!
 //! - λ follows the gain ratio, as in Levenberg-Marquardt, and after two that fail β is shortened too.
 //! - κ follows trials of neighbours on the same decomposition ([`Probe`]).
-//! - μ follows the loss of new batches ([`Momentum`]).
+//! - μ, and below it the longest β, follow what new batches say over many updates ([`Kept`],
+//!   [`Length`]); where their loss rises far above that of the best parameters kept, training goes back
+//!   to these.
 //! - An update that a new batch finds to have made things far worse is taken back.
 //! - What is shown to the trainer is the best of the parameters and their averages ([`Iterates`]).
 
 mod iterates;
-mod momentum;
+mod kept;
+mod length;
 mod place;
 
 use super::gain_ratio::{Damping, gain_ratio};
+use super::geodesic::Geodesic;
 use super::line_search::SUFFICIENT_DECREASE;
 use super::{Method, Step, Update, finite_gradient};
 use crate::diagnostics;
@@ -29,10 +33,11 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Jacobian, Linearized, rayleigh, whitened};
-use crate::settings::{AT_LEAST_ONE, End, FRACTION, GROUP, POSITIVE, Rule, Settings};
+use crate::settings::{AT_LEAST_ONE, End, FLAG, FRACTION, GROUP, POSITIVE, Rule, Settings};
 use crate::spectral::{Decomposition, DecompositionSettings, Request};
 use iterates::Iterates;
-use momentum::Momentum;
+use kept::{Kept, Verdict};
+use length::Length;
 use place::{Place, Probe};
 use rayon::prelude::*;
 
@@ -51,6 +56,8 @@ crate::settings! {
         pub momentum: f64 = 0.5, FRACTION;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 8, AT_LEAST_ONE;
+        /// Whether candidates follow the bend of their path (Transtrum and Sethna 2012, arXiv 1201.5885).
+        pub geodesic: bool = false, FLAG;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
@@ -99,10 +106,11 @@ impl Method for AdaptiveHalfInverse {
             request: self.decomposition.request(memory),
             place: self.first(),
             probe: Probe::new(),
-            momentum: Momentum::new(self.momentum),
+            length: Length::new(self.momentum),
             largest: None,
             last: None,
             iterates: None,
+            kept: None,
         }))
     }
 
@@ -142,6 +150,8 @@ struct Scene<'a> {
     parts: &'a Decomposition<'a>,
     drift: Option<&'a Drift>,
     rate: f64,
+    /// Whether paths bend.
+    geodesic: bool,
 }
 
 /// A candidate that was tried.
@@ -151,6 +161,8 @@ struct Candidate {
     whole: Vec<f64>,
     /// α*.
     length: f64,
+    /// 2|a|/|v| of its path.
+    bend: f64,
     loss: f64,
     /// The decrease of the loss over that of the model.
     gain: f64,
@@ -161,7 +173,8 @@ impl Scene<'_> {
     fn candidate(&self, place: Place) -> Result<Option<Candidate>> {
         let filter = place.filter(self.parts.largest());
         let (length, decrease) = self.parts.line_minimum(&filter);
-        let length = place.reach * length;
+        let full = length;
+        let length = place.reach * full;
         let mut whole = self.parts.direction(&filter)?;
         whole.iter_mut().for_each(|d| *d *= -length);
         let mut decrease = place.reach * decrease * (2.0 - place.reach);
@@ -169,6 +182,11 @@ impl Scene<'_> {
             whole.iter_mut().zip(&drift.step).for_each(|(w, d)| *w += d);
             decrease += drift.decrease;
         }
+        let path = match self.geodesic {
+            true => Geodesic::of(self.at, self.parts, &filter, full, whole)?,
+            false => Geodesic::straight(whole),
+        };
+        let (bend, whole) = (path.ratio(), path.change(1.0));
         let loss = self.at.loss_after(&scaled_by(self.rate, &whole))?;
         let promised = decrease * self.rate * (2.0 - self.rate).max(SUFFICIENT_DECREASE);
         let gain = gain_ratio(self.at.loss() - loss, promised, SUFFICIENT_DECREASE);
@@ -176,6 +194,7 @@ impl Scene<'_> {
             place,
             whole,
             length,
+            bend,
             loss,
             gain,
         }))
@@ -187,12 +206,14 @@ struct Searching {
     request: Request,
     place: Place,
     probe: Probe,
-    momentum: Momentum,
+    length: Length,
     /// The largest singular value of the last batch.
     largest: Option<f64>,
     /// φ of the last update.
     last: Option<Vec<f64>>,
     iterates: Option<Iterates>,
+    /// What new batches found best.
+    kept: Option<Kept>,
 }
 
 /// Factor of β from the fourth trial on: where the batch has one direction only, λ shortens nothing,
@@ -213,7 +234,7 @@ impl Searching {
         let least = self.settings.least_damping;
         let neighbour = self.probe.neighbour(&self.place);
         let mut damping = Damping::new(self.place.damping, (least, 1.0));
-        let (mut reach, mut tried) = (1.0, 0);
+        let (mut reach, mut tried) = (self.length.part(), 0);
         for trial in 0..self.settings.trials {
             let places = [self.place, neighbour].map(|place| Place {
                 damping: damping.now(),
@@ -256,7 +277,7 @@ impl Searching {
         let (scaled, mut residual) = whitened(at)?;
         let scale = || rayleigh(&gradient, &residual).sqrt();
         let largest = self.largest.unwrap_or_else(scale);
-        let momentum = self.momentum.value();
+        let momentum = self.length.momentum();
         let drift = self
             .last
             .take()
@@ -274,14 +295,15 @@ impl Searching {
             parts: &parts,
             drift: drift.as_ref(),
             rate,
+            geodesic: self.settings.geodesic,
         };
         let (found, tried) = self.search(&scene)?;
         let place = found.as_ref().map_or(self.place, |found| found.place);
         let freedom = place.freedom(spectrum);
-        self.momentum.hear_freedom(freedom, residual.len());
+        self.length.hear_freedom(freedom, residual.len());
         let largest = spectrum.first().copied().unwrap_or(0.0);
         let participation = parts.participation(&place.filter(largest));
-        let told = vec![
+        let mut told = vec![
             diagnostics::KAPPA.of(place.exponent),
             diagnostics::CUTOFF.of(place.damping.sqrt()),
             diagnostics::MOMENTUM.of(drift.map_or(0.0, |_| momentum)),
@@ -291,6 +313,9 @@ impl Searching {
             diagnostics::RANK.of(freedom),
             diagnostics::PARTICIPATION.of(participation),
         ];
+        if self.settings.geodesic {
+            told.push(diagnostics::ACCELERATION.of(found.as_ref().map_or(0.0, |f| f.bend)));
+        }
         let spectrum = parts.into_singular_values();
         self.last = found.map(|found| found.whole);
         let delta = match &self.last {
@@ -306,15 +331,33 @@ impl Searching {
 
     /// Takes the last update back where a new batch finds it to have made things far worse.
     fn doubt(&mut self, at: &dyn Linearized, iterates: &mut Iterates) -> Result<bool> {
-        let trusted = at.mean_loss() <= DOUBT * self.momentum.level()
+        let trusted = at.mean_loss() <= DOUBT * self.length.level()
             || at.loss() <= WORSE * at.loss_at(&iterates.before)?;
         if !trusted {
             iterates.revert();
-            self.momentum.cut();
+            self.length.cut();
             self.last = None;
             self.place.damping = (self.place.damping * DISTRUST).min(1.0);
         }
         Ok(!trusted)
+    }
+
+    /// Asks a new batch what it says of the trend; answers where to go on from, where that is not here.
+    fn consult(
+        &mut self,
+        given: &dyn Linearized,
+        iterates: &mut Iterates,
+    ) -> Result<Option<Vec<f64>>> {
+        let shown = given.parameters();
+        let kept = self.kept.get_or_insert_with(|| Kept::new(shown));
+        let verdict = kept.hear(shown, given.loss(), given.loss_at(&kept.parameters)?);
+        self.length.learn(verdict);
+        if verdict != Verdict::Rise {
+            return Ok(None);
+        }
+        self.last = None;
+        *iterates = Iterates::new(&kept.parameters);
+        Ok(Some(kept.parameters.clone()))
     }
 }
 
@@ -326,12 +369,15 @@ impl Step for Searching {
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.part("place", |state| self.place.exchange(state));
         state.part("probe", |state| self.probe.exchange(state));
-        state.part("momentum", |state| self.momentum.exchange(state));
+        state.part("length", |state| self.length.exchange(state));
         state.optional_number("largest", &mut self.largest);
         state.optional_over_parameters("last", &mut self.last);
         let fresh = || Iterates::new(&[]);
         let part = |state: &mut Exchange<'_>, iterates: &mut Iterates| iterates.exchange(state);
         state.optional("iterates", &mut self.iterates, fresh, part);
+        let fresh = || Kept::new(&[]);
+        let part = |state: &mut Exchange<'_>, kept: &mut Kept| kept.exchange(state);
+        state.optional("kept", &mut self.kept, fresh, part);
     }
 
     fn takes_back(&self) -> bool {
@@ -345,6 +391,7 @@ impl Step for Searching {
             Some(iterates) if iterates.lead_to(parameters) => iterates,
             _ => {
                 self.last = None;
+                self.kept = None;
                 Iterates::new(parameters)
             }
         };
@@ -359,6 +406,9 @@ impl Step for Searching {
             .map(|from| given.moved(from))
             .transpose()?;
         let at = earlier.as_deref().unwrap_or(at);
+        let from = self.consult(given, &mut iterates)?;
+        let back = from.as_ref().map(|from| given.moved(from)).transpose()?;
+        let at = back.as_deref().unwrap_or(at);
         if !at.loss().is_finite() {
             // This batch has nothing to learn from; the next one judges where this goes back to.
             let delta = iterates.go_back(parameters);
@@ -368,7 +418,7 @@ impl Step for Searching {
                 ..Update::default()
             });
         }
-        self.momentum.hear(at.mean_loss());
+        self.length.hear(at.mean_loss());
         iterates.judge(at.loss(), |parameters| at.loss_at(parameters))?;
         let Update {
             delta,
