@@ -13,4 +13,5 @@ draw sample linear-oscillators --method hig --epochs 10
 draw sample nonlinear-oscillators --method adaptive-hig --epochs 4
 draw sample poisson --method adam --epochs 200
 draw sample quantum-dipole --method adaptive-hig --epochs 4
+draw sample heat-inversion --method adaptive-hig --updates 100
 ls -l docs/figures/*.svg
