@@ -56,7 +56,7 @@ def train(
     parameters: _Array,
     callback: Callable[[dict[str, Any], _Array], bool] | None,
     tick: Callable[..., None] | None,
-    checkpoint: tuple[str, float] | None,
+    checkpoint: tuple[str, float, bool] | None,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 
 @final

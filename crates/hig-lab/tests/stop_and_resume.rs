@@ -416,6 +416,7 @@ fn checkpoints_that_cannot_be_used_are_refused_before_any_work() {
     let output = finish(&RUN.replace("900", "30"), &out);
     assert!(output.status.success());
     let [chain, hig_folder] = METHODS.map(|method| out.join(method));
+    let own = fs::read(hig_folder.join("checkpoint.safetensors")).unwrap();
     for name in ["checkpoint.safetensors", "checkpoint.previous.safetensors"] {
         fs::write(hig_folder.join(name), b"{}").unwrap();
     }
@@ -431,16 +432,76 @@ fn checkpoints_that_cannot_be_used_are_refused_before_any_work() {
     fs::copy(&foreign, hig_folder.join("checkpoint.safetensors")).unwrap();
     let message = stderr(&resume(&out, &["--updates", "40"]));
     assert!(
-        message.contains("belongs to a training with other settings"),
+        message
+            .contains("belongs to another training: method is adam:400+adaptive-hig there and hig"),
         "{message}"
     );
     assert_eq!(fs::read(chain.join("metrics.csv")).unwrap(), before);
 
+    fs::write(hig_folder.join("checkpoint.safetensors"), own).unwrap();
     let config = out.join("config.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("cutoff = 1e-5", "cutoff = 1e-3")).unwrap();
-    let message = stderr(&resume(&out, &["--updates", "40"]));
-    assert!(message.contains("other settings"), "{message}");
+    // Whether there is more to train or not.
+    for more in [&["--updates", "40"][..], &[]] {
+        let output = resume(&out, more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        let message = stderr(&output);
+        assert!(
+            message.contains("cutoff is 1e-5 there and 0.001 here"),
+            "{message}"
+        );
+    }
+    assert_eq!(fs::read(chain.join("metrics.csv")).unwrap(), before);
+}
+
+#[test]
+fn given_samples_and_weights_that_were_replaced_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let quick = "run toy --method adam --updates 3 --quiet --set samples=32 --set test_samples=8 \
+                 --set batch=16";
+    for (seed, weights, data) in [(0, "w0", "d0"), (1, "w1", "d1")] {
+        let (weights, data) = (path(weights), path(data));
+        let (weights, data) = (weights.display(), data.display());
+        let arguments =
+            format!("{quick} --seed {seed} --save-weights {weights} --save-data {data}");
+        assert!(
+            finish(&arguments, &path(&format!("made-{seed}")))
+                .status
+                .success()
+        );
+    }
+    let (weights, data) = (path("w0"), path("d0"));
+    let (weights, data) = (weights.display(), data.display());
+    let out = path("run");
+    assert!(
+        finish(&format!("{quick} --weights {weights} --data {data}"), &out)
+            .status
+            .success()
+    );
+    for (copy, other, told) in [
+        (
+            "given-weights.safetensors",
+            "w1",
+            "parameters at the start are others",
+        ),
+        (
+            "given-data.safetensors",
+            "d1",
+            "training samples (input) are others",
+        ),
+    ] {
+        let copy = out.join(copy);
+        let kept = fs::read(&copy).unwrap();
+        fs::copy(path(other), &copy).unwrap();
+        let output = resume(&out, &["--updates", "9"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        fs::write(&copy, kept).unwrap();
+    }
+    let output = resume(&out, &["--updates", "9"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
 #[test]
@@ -488,7 +549,9 @@ fn a_checkpoint_can_be_looked_into() {
     let out = folder.path().join("run");
     assert!(finish(&RUN.replace("900", "30"), &out).status.success());
     let state = SavedState::load(&out.join("hig/checkpoint.safetensors")).unwrap();
-    assert!(state.text("training").unwrap().starts_with("hig "));
+    assert_eq!(state.text("training"), Some("hig"));
+    assert_eq!(state.text("whose.cutoff"), Some("1e-5"));
+    assert_eq!(state.text("whose.system"), Some("toy"));
     assert_eq!(state.vector("training.updates"), Some(&[30.0][..]));
 }
 

@@ -1,9 +1,9 @@
 //! A run: every method of an experiment, trained in the folder of the run from where it stands.
 
+use super::Experiment;
 use super::recorder::{Curves, PROBE, Recorder};
-use super::resume::ChainState;
+use super::resume::{ChainState, identity};
 use super::training::{Trained, Training, Watching};
-use super::{Experiment, fingerprint};
 use crate::console::Reporting;
 use crate::console::interrupt::{self, Interrupt};
 use crate::method_chain::MethodChain;
@@ -196,7 +196,7 @@ impl Work<'_> {
         for (update, name) in begun(chain, first).iter().skip(1) {
             recorder.curves.mark(*update, name);
         }
-        let training = fingerprint::of_training(experiment, chain);
+        let training = identity(experiment, chain)?;
         let mut checkpoints = checkpoint::writer(own, self.interval, &training);
         if let Some(update) = evaluated {
             checkpoints.evaluated(update);

@@ -3,22 +3,20 @@
 use crate::error::Refused;
 use anyhow::Result;
 use hig::files::SavedState;
-use hig::trainer::{CheckpointWriter, EVALUATED, Start, recover};
+use hig::trainer::{CheckpointWriter, EVALUATED, Identity, Start, recover};
 use std::path::Path;
 use std::time::Duration;
 
 /// The file in the folder of a method.
 pub const FILE: &str = "checkpoint.safetensors";
 
-/// The note that tells which training it belongs to.
-const TRAINING: &str = "training";
 /// The note that tells the place of the method in its chain, from 0.
 const PHASE: &str = "phase";
 
 /// What writes the checkpoints of a training, at least `interval` apart.
-pub fn writer(folder: &Path, interval: Duration, training: &str) -> CheckpointWriter {
+pub fn writer(folder: &Path, interval: Duration, training: &Identity) -> CheckpointWriter {
     let mut writer = CheckpointWriter::new(&folder.join(FILE), interval);
-    writer.note(TRAINING, training);
+    writer.belongs_to(training);
     writer
 }
 
@@ -44,11 +42,8 @@ pub struct Stopped {
 ///
 /// # Errors
 /// There are checkpoints, and none of them can be used.
-pub fn read(folder: &Path, training: &str) -> Result<Option<Stopped>> {
-    let accept = |state: &SavedState| match state.text(TRAINING) == Some(training) {
-        true => Ok(()),
-        false => Err("it belongs to a training with other settings".to_owned()),
-    };
+pub fn read(folder: &Path, training: &Identity) -> Result<Option<Stopped>> {
+    let accept = |state: &SavedState| training.accepts(state);
     let found = recover(&folder.join(FILE), accept).map_err(|e| {
         let advice = "remove them to train the method from the start";
         Refused::because(format_args!("{e}; {advice}"))
@@ -63,4 +58,18 @@ pub fn read(folder: &Path, training: &str) -> Result<Option<Stopped>> {
         start: Start::resume(state)?,
         passed_over: refused.iter().map(ToString::to_string).collect(),
     }))
+}
+
+/// Refuses a checkpoint of another training. One that is missing or cannot be read says nothing.
+///
+/// # Errors
+/// It belongs to another training.
+pub fn check(folder: &Path, training: &Identity) -> Result<()> {
+    let path = folder.join(FILE);
+    let Ok(state) = SavedState::load(&path) else {
+        return Ok(());
+    };
+    training
+        .accepts(&state)
+        .map_err(|reason| Refused::because(format_args!("{}: {reason}", path.display())))
 }

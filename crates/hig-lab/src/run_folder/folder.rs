@@ -3,12 +3,11 @@
 use super::{METHOD_FILES, config, events, given, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::{Context, Result};
-use hig::files::write_whole;
+use hig::files::{Lock, write_whole};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The files that commands of this program leave at the top of a folder.
 const RESULTS: [&str; 9] = [
@@ -33,7 +32,7 @@ const TRIALS: &str = "trials";
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -89,20 +88,15 @@ impl Folder {
             ));
         }
         fs::create_dir_all(&root).map_err(|e| refuse(format!("cannot be created ({e})")))?;
-        let path = root.join(LOCK);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path);
-        let lock = lock.map_err(|e| refuse(format!("is not writable ({e})")))?;
-        if !taken(&lock) {
-            let holder = fs::read_to_string(root.join(LOCK)).unwrap_or_default();
-            let holder = holder.trim();
-            return Err(refuse(format!(
-                "another process ({holder}) works in this folder"
-            )));
-        }
+        let lock = match Lock::take(&root.join(LOCK)) {
+            Ok(Ok(lock)) => lock.stay(),
+            Ok(Err(holder)) => {
+                return Err(refuse(format!(
+                    "another process ({holder}) works in this folder"
+                )));
+            }
+            Err(e) => return Err(refuse(format!("is not writable ({e})"))),
+        };
         if occupied && force {
             remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
         }
@@ -148,24 +142,6 @@ fn foreign_link(root: &Path) -> Option<PathBuf> {
             file.is_symlink() && METHOD_FILES.iter().any(|known| name == *known)
         }),
     })
-}
-
-/// Takes the lock of a folder, and writes into it who did.
-fn taken(lock: &File) -> bool {
-    // Whoever only looks whether it is held holds it for a moment.
-    for _ in 0..20 {
-        match lock.try_lock() {
-            Ok(()) => {
-                let _ = lock.set_len(0);
-                let _ = (&*lock).write_all(std::process::id().to_string().as_bytes());
-                return true;
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(25)),
-            // Some network file systems have no locks; work there goes on as it did without.
-            Err(TryLockError::Error(_)) => return true,
-        }
-    }
-    false
 }
 
 /// The folder of a method, or of a chain such as `adam:500+hig`.

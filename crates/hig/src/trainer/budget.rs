@@ -73,3 +73,14 @@ impl Budget {
         Ok(())
     }
 }
+
+/// "200 updates, 3 epochs, 60 seconds".
+impl std::fmt::Display for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let updates = self.updates.map(|count| format!("{count} updates"));
+        let epochs = self.epochs.map(|count| format!("{count} epochs"));
+        let seconds = self.seconds.map(|count| format!("{count} seconds"));
+        let limits: Vec<String> = [updates, epochs, seconds].into_iter().flatten().collect();
+        f.pad(&limits.join(", "))
+    }
+}

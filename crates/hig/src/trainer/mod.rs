@@ -3,13 +3,15 @@
 mod batches;
 mod budget;
 mod checkpoint;
+mod identity;
 mod observers;
 mod schedule;
 
 pub use batches::{ANY_ORDER, Batches, Order};
 pub use budget::Budget;
-pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
-pub use observers::{Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
+pub use checkpoint::{CheckpointWriter, EVALUATED, before, recover, set_aside};
+pub use identity::{Identity, TRAINING};
+pub use observers::{Beginning, Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
 pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
@@ -211,7 +213,7 @@ impl From<&Outcome> for Start {
 /// # Errors
 /// Everything that can be known before the first update: settings out of range, data or parameters
 /// that do not fit or are not finite, a batch larger than the data, matrices larger than the memory
-/// limit. What happens later ends up in [`Outcome::stop`], and nothing computed is lost.
+/// limit, what an [`Observer`] refuses. What happens later ends up in [`Outcome::stop`], and nothing computed is lost.
 pub fn train(
     problem: &Problem,
     method: &dyn Method,
@@ -245,10 +247,14 @@ pub fn train(
     };
     let mut step = method.start_within(memory(training))?;
     let mut batches = Batches::new(problem, training.batch, training.order, seed);
+    let goes_on = start.state.is_some();
     if let Some(state) = start.state {
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
-    } else if run.now.updates == 0
+    }
+    run.begin(&budget)?;
+    if !goes_on
+        && run.now.updates == 0
         && let Some(stop) = run.evaluate(&Last::default(), false)
     {
         return Ok(run.finish(stop));
@@ -529,6 +535,16 @@ struct Run<'a, 'o> {
 }
 
 impl Run<'_, '_> {
+    fn begin(&mut self, budget: &Budget) -> Result<()> {
+        let beginning = Beginning {
+            problem: self.problem,
+            budget,
+            update: self.now.updates,
+        };
+        let mut observers = self.observers.iter_mut();
+        observers.try_for_each(|observer| observer.begin(&beginning))
+    }
+
     fn report(&mut self, batch_loss: f64, budget_used: f64, unchanged: bool) -> Option<Stop> {
         let progress = Progress {
             parameters: &self.now.parameters,
