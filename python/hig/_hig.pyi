@@ -22,6 +22,7 @@ __all__ = [
     "systems",
     "train",
     "training_settings",
+    "try_checkpoint",
 ]
 
 _Array = NDArray[np.float64]
@@ -47,6 +48,7 @@ def comparison(
 def check_simulator(
     adapter: object, outputs: int, state: _Array, control: _Array
 ) -> tuple[float, float, float]: ...
+def try_checkpoint(path: str) -> None: ...
 def train(
     problem: Problem,
     method: tuple[str, _Assignments],

@@ -117,6 +117,9 @@ def train(
     checkpoint_every = number("checkpoint_every", checkpoint_every)
     if not isinstance(restart, (bool, np.bool_)):
         raise ValueError(f"restart = {restart!r} is not possible: it must be True or False")
+    place = None if checkpoint is None else os.fspath(checkpoint)
+    if place is not None:
+        _hig.try_checkpoint(place)
     chosen, how = _chosen(problem, method, training, settings)
     if isinstance(problem, System):
         if updates is None and epochs is None and seconds is None:
@@ -145,9 +148,7 @@ def train(
             start,
             _Listeners(listeners) if listeners else None,
             bar,
-            None
-            if checkpoint is None
-            else (os.fspath(checkpoint), checkpoint_every, bool(restart)),
+            None if place is None else (place, checkpoint_every, bool(restart)),
         )
     finally:
         if bar is not None:
@@ -162,8 +163,8 @@ def train(
         message = f"{type(raised).__name__} after update {result.updates}: {raised}"
         raise TrainingStopped(message, result) from raised
     if not left["well"]:
-        place = problem._adapter.not_finite if problem._adapter is not None else None
-        raise TrainingStopped(f"{result.stop}{f' ({place})' if place else ''}", result)
+        found = problem._adapter.not_finite if problem._adapter is not None else None
+        raise TrainingStopped(f"{result.stop}{f' ({found})' if found else ''}", result)
     return result
 
 

@@ -131,6 +131,17 @@ def test_a_simulator_that_fails_at_once_ends_the_training_as_ever(tmp_path):
     assert np.array_equal(stopped.value.result.weights, made.initial_weights(0))
 
 
+def test_a_checkpoint_is_tried_before_samples_are_drawn(tmp_path, monkeypatch):
+    drawn = []
+    system = hig.systems.Toy
+    monkeypatch.setattr(system, "problem", lambda *_, **__: drawn.append(1))
+    with pytest.raises(OSError, match="a checkpoint cannot be written"):
+        hig.train(system(), "hig", updates=1, checkpoint=tmp_path / "nowhere" / "x")
+    with pytest.raises(TypeError):
+        hig.train(system(), "hig", updates=1, checkpoint=5)
+    assert not drawn
+
+
 def test_two_trainings_at_once_do_not_share_a_checkpoint(path):
     refused = []
 

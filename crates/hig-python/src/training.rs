@@ -140,6 +140,14 @@ impl Observer for Watch {
 /// What a training leaves: the results as a dictionary, and the exception that ended it, if one did.
 type Left<'py> = (Bound<'py, PyDict>, Option<Py<PyAny>>);
 
+/// Tries whether checkpoints can be written to a file.
+#[pyfunction]
+pub fn try_checkpoint(path: PathBuf) -> PyResult<()> {
+    CheckpointWriter::new(&path, Duration::MAX)
+        .hold()
+        .map_err(raise)
+}
+
 /// A file for checkpoints, seconds between two of them, and whether one that is there is set aside.
 type Checkpoints = (PathBuf, f64, bool);
 

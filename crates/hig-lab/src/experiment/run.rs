@@ -87,6 +87,7 @@ impl Work<'_> {
         let chains = &self.experiment.chains;
         self.tell_begin();
         let standings = chains.iter().map(|chain| {
+            self.folder.check_method(&chain.name)?;
             let own = self.folder.path().join(folder_of(&chain.name));
             ChainState::of(self.experiment, chain, &own)
         });

@@ -28,6 +28,9 @@ const LOCK: &str = ".lock";
 /// The folder of finished trainings of a command that can go on.
 const TRIALS: &str = "trials";
 
+/// The folder of figures.
+const FIGURES: &str = "figures";
+
 /// A writable folder for results, in which no other process works.
 #[derive(Debug)]
 pub struct Folder {
@@ -87,6 +90,12 @@ impl Folder {
                     .into(),
             ));
         }
+        if let Some(path) = blocked(&root) {
+            return Err(refuse(format!(
+                "{} is in the way of results of that name; move it, or name another folder",
+                path.display()
+            )));
+        }
         fs::create_dir_all(&root).map_err(|e| refuse(format!("cannot be created ({e})")))?;
         let lock = match Lock::take(&root.join(LOCK)) {
             Ok(Ok(lock)) => lock.stay(),
@@ -106,6 +115,21 @@ impl Folder {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// Refuses a file where the folder of a method will be.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn check_method(&self, method: &str) -> Result<()> {
+        let path = self.root.join(folder_of(method));
+        match path.exists() && !path.is_dir() {
+            false => Ok(()),
+            true => Err(Refused::because(format_args!(
+                "{}: it is a file, where the folder of {method} will be; move it",
+                path.display()
+            ))),
+        }
     }
 
     /// A folder in it, created.
@@ -129,7 +153,7 @@ impl Folder {
 
 /// A symbolic link where this program writes its own files, of which the targets would be overwritten.
 fn foreign_link(root: &Path) -> Option<PathBuf> {
-    let own = [LOCK, TRIALS, "figures"];
+    let own = [LOCK, TRIALS, FIGURES];
     let own = |name: &OsStr| own.iter().chain(&RESULTS).any(|known| name == *known);
     let entries = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten();
@@ -142,6 +166,15 @@ fn foreign_link(root: &Path) -> Option<PathBuf> {
             file.is_symlink() && METHOD_FILES.iter().any(|known| name == *known)
         }),
     })
+}
+
+/// A folder where results will be a file, or a file where they will be a folder.
+fn blocked(root: &Path) -> Option<PathBuf> {
+    let file = RESULTS.map(|name| root.join(name)).into_iter();
+    let folder = [TRIALS, FIGURES].map(|name| root.join(name)).into_iter();
+    file.filter(|path| path.is_dir())
+        .chain(folder.filter(|path| path.exists() && !path.is_dir()))
+        .next()
 }
 
 /// The folder of a method, or of a chain such as `adam:500+hig`.
@@ -170,7 +203,7 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir() && (name == "figures" || name == TRIALS) {
+        if path.is_dir() && (name == FIGURES || name == TRIALS) {
             fs::remove_dir_all(&path)?;
         } else if path.is_dir() && path.join(metrics::FILE).is_file() {
             remove_method(&path)?;
