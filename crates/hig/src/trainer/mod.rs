@@ -75,6 +75,13 @@ pub enum Stop {
         /// The loss.
         loss: f64,
     },
+    /// The loss of the test samples is NaN or infinite, and that of the training samples is not.
+    TestLossNotFinite {
+        /// Updates done before.
+        update: usize,
+        /// The loss.
+        loss: f64,
+    },
     /// An update would make a parameter NaN or infinite; it was not applied.
     ParametersNotFinite {
         /// Updates done before.
@@ -97,6 +104,9 @@ impl std::fmt::Display for Stop {
             Self::Budget => write!(f, "budget used"),
             Self::LossNotFinite { update, loss } => {
                 write!(f, "loss is {loss} after update {update}")
+            }
+            Self::TestLossNotFinite { update, loss } => {
+                write!(f, "test loss is {loss} after update {update}")
             }
             Self::ParametersNotFinite { update } => {
                 write!(f, "update {} is not finite and was not applied", update + 1)
@@ -559,7 +569,8 @@ impl Run<'_, '_> {
         stop_of(flows, self.now.updates)
     }
 
-    /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back`.
+    /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back` what
+    /// led there, of which only training samples tell it.
     fn evaluate(&mut self, last: &Last, takes_back: bool) -> Option<Stop> {
         let update = self.now.updates;
         let (train_loss, test_loss) = {
@@ -592,13 +603,10 @@ impl Run<'_, '_> {
         let _part = part!(RECORD);
         let flows = self.observers.iter_mut().map(|o| o.evaluation(&evaluation));
         let asked = stop_of(flows, self.now.updates);
-        if train_loss.is_finite() || takes_back {
-            return asked;
+        match not_finite(self.now.updates, train_loss, test_loss) {
+            Some(Stop::LossNotFinite { .. }) if takes_back => asked,
+            stop => stop.or(asked),
         }
-        Some(Stop::LossNotFinite {
-            update: self.now.updates,
-            loss: train_loss,
-        })
     }
 
     /// Lets the observers take a checkpoint.
@@ -657,11 +665,10 @@ impl Run<'_, '_> {
         }
         let losses = evaluated(&self.now).map(|(_, train, test)| (train, test));
         let (train_loss, test_loss) = losses.unwrap_or((f64::NAN, f64::NAN));
-        if matches!(stop, Stop::Budget) && !train_loss.is_finite() {
-            stop = Stop::LossNotFinite {
-                update: self.now.updates,
-                loss: train_loss,
-            };
+        if matches!(stop, Stop::Budget)
+            && let Some(last) = not_finite(self.now.updates, train_loss, test_loss)
+        {
+            stop = last;
         }
         Outcome {
             parameters: self.now.parameters,
@@ -672,6 +679,15 @@ impl Run<'_, '_> {
             test_loss,
             stop,
         }
+    }
+}
+
+/// The end of a training whose losses after an update are not finite.
+fn not_finite(update: usize, train_loss: f64, test_loss: f64) -> Option<Stop> {
+    match (train_loss, test_loss) {
+        (loss, _) if !loss.is_finite() => Some(Stop::LossNotFinite { update, loss }),
+        (_, loss) if !loss.is_finite() => Some(Stop::TestLossNotFinite { update, loss }),
+        _ => None,
     }
 }
 
