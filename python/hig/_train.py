@@ -90,7 +90,8 @@ def train(
         training goes on from it, to the bits of one that was never stopped; its result then tells of
         the evaluations since. One of another training is refused with what differs: problem, data,
         initial weights, method, settings or seed; the budget, ``evaluate_every`` and ``memory_limit``
-        may change. Networks, simulators and losses are compared by what they answer for two samples
+        may change. Networks, simulators and losses are compared by what they answer for two samples. A
+        schedule goes by the budget: with another one its learning rate jumps, with a warning
     checkpoint_every : seconds between two checkpoints; one is written at the end as well
     restart : whether to begin anew where there is a checkpoint, and to set it aside as
         ``NAME.replaced.safetensors``

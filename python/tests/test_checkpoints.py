@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,26 @@ def test_a_system_is_told_by_its_settings(tmp_path):
     train(path, hig.systems.Toy(samples=32, test_samples=8))
     with pytest.raises(ValueError, match=r"system\.lambda is 1 there and 0.01 here"):
         train(path, hig.systems.Toy(samples=32, test_samples=8, lambda_=0.01))
+
+
+def test_a_schedule_that_goes_on_under_another_budget_is_told(tmp_path):
+    path = tmp_path / "kept.safetensors"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for updates in (20, 20):
+            train(path, schedule="cosine", updates=updates)
+        with pytest.raises(UserWarning, match="schedule = cosine"):
+            train(path, schedule="cosine", updates=40)
+    told = (
+        "was 20 updates and is 40 updates: after update 20 .* from 0.010 to 0.505 of its full size"
+    )
+    with pytest.warns(UserWarning, match=told) as warned:
+        result = train(path, schedule="cosine", updates=40)
+    assert result.updates == 40
+    assert [Path(warning.filename).name for warning in warned] == [Path(__file__).name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(path, schedule="cosine", updates=40)
 
 
 def test_a_training_begins_anew_where_it_should(path):

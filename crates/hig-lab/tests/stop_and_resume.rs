@@ -528,6 +528,67 @@ fn a_longer_budget_goes_on_from_the_end() {
 }
 
 #[test]
+fn a_budget_that_is_used_up_already_is_refused_and_the_configuration_stays() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let run = "run toy --method adam --updates 30 --quiet --set samples=48 --set batch=16";
+    assert!(finish(run, &out).status.success());
+    let config = fs::read(out.join("config.toml")).unwrap();
+    for less in [&["--updates", "5"][..], &["--epochs", "1"]] {
+        let output = resume(&out, less);
+        assert_eq!(output.status.code(), Some(2), "{less:?}");
+        let message = stderr(&output);
+        let told = "is less than adam has trained already: 30 updates";
+        assert!(message.contains(told), "{message}");
+        assert_eq!(fs::read(out.join("config.toml")).unwrap(), config);
+    }
+    // Nor does a run that is refused for another reason leave another configuration behind.
+    let text = String::from_utf8(config).unwrap();
+    let edited = text.replace("learning_rate = ", "learning_rate = 1");
+    fs::write(out.join("config.toml"), &edited).unwrap();
+    assert_eq!(resume(&out, &["--updates", "40"]).status.code(), Some(2));
+    assert_eq!(fs::read_to_string(out.join("config.toml")).unwrap(), edited);
+    fs::write(out.join("config.toml"), text).unwrap();
+    assert!(resume(&out, &["--updates", "30"]).status.success());
+    assert!(resume(&out, &["--updates", "40"]).status.success());
+}
+
+#[test]
+fn a_schedule_that_goes_on_under_another_budget_is_told() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let run = "run toy --method adam --method adam:20+hig --updates 30 --quiet --set samples=48 \
+               --set batch=16";
+    let told = "schedule = cosine goes by the budget, which was 30 updates and is 60 updates: after \
+                update 30 the learning rate goes from 0.010 to 0.505 of its full size";
+    assert!(finish(run, &out).status.success());
+    let output = resume(&out, &["--updates", "60"]);
+    assert!(!stderr(&output).contains("schedule"), "{}", stderr(&output));
+    assert!(
+        finish(&format!("{run} --set schedule=cosine --force"), &out)
+            .status
+            .success()
+    );
+    let output = resume(&out, &[]);
+    assert!(!stderr(&output).contains("schedule"), "{}", stderr(&output));
+    let output = resume(&out, &["--updates", "60"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        stderr(&output).matches(told).count(),
+        2,
+        "{}",
+        stderr(&output)
+    );
+    for method in ["adam", "adam-20+hig"] {
+        let warnings = fs::read_to_string(out.join(method).join("warnings.csv")).unwrap();
+        assert!(
+            warnings.contains("30,schedule,\"schedule = cosine"),
+            "{warnings}"
+        );
+    }
+}
+
+#[test]
 fn a_folder_without_a_run_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().to_str().unwrap();

@@ -12,9 +12,10 @@ use hig::trainer::{
     Stop,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -206,6 +207,9 @@ pub fn train<'py>(
             trainer::set_aside(&path).map_err(raise)?;
         } else if let Some(state) = recovered(&path, &identity)? {
             start = Start::resume(state).map_err(raise)?;
+            if let Some(told) = start.rescheduled(&training, &budget) {
+                warn(py, &told.to_string())?;
+            }
         }
         kept.belongs_to(&identity);
         writer = Some(kept);
@@ -242,6 +246,12 @@ pub fn train<'py>(
     let left = left(py, &lock(&place), outcome.as_ref())?;
     let raised = finished.raised.map(|error| error.into_value(py).into_any());
     Ok((left, raised))
+}
+
+/// Warns whoever called `hig.train`.
+fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
+    let text = CString::new(text).unwrap_or_default();
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)
 }
 
 /// The state in a file, if it is there.

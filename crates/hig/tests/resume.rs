@@ -419,6 +419,41 @@ fn one_training_at_a_time_writes_a_checkpoint() {
 }
 
 #[test]
+fn a_schedule_that_goes_on_under_another_budget_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let resumed = |setup: &Setup| {
+        written(setup, &path);
+        let (state, _) = recover(&path, |_| Ok(())).unwrap().unwrap();
+        Start::resume(state).unwrap()
+    };
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Cosine);
+    let (start, training) = (resumed(&setup), &setup.training);
+    let told = start.rescheduled(training, &Budget::updates(34)).unwrap();
+    assert_eq!((told.update, told.before), (17, Budget::updates(17)));
+    assert!((told.factors.0 - 0.01).abs() < 1e-15 && (told.factors.1 - 0.505).abs() < 1e-15);
+    let (now, epochs) = (Budget::updates(34), Some(1e3));
+    let both = Budget { epochs, ..now };
+    let message = start.rescheduled(training, &both).unwrap().to_string();
+    assert!(
+        message.contains("was 17 updates and is 34 updates, 1000 epochs"),
+        "{message}"
+    );
+    for nothing in [Budget::updates(17), Budget::updates(5)] {
+        assert_eq!(start.rescheduled(training, &nothing), None);
+    }
+    let level = Training {
+        final_fraction: 1.0,
+        ..training.clone()
+    };
+    assert_eq!(start.rescheduled(&level, &now), None);
+    assert_eq!(setup.fresh().rescheduled(training, &now), None);
+    let constant = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let start = resumed(&constant);
+    assert_eq!(start.rescheduled(&constant.training, &now), None);
+}
+
+#[test]
 fn a_checkpoint_is_set_aside_for_another_training() {
     let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
     let folder = tempfile::tempdir().unwrap();

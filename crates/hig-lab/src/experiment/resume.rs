@@ -1,13 +1,14 @@
 //! How far the training of a method has come, as its folder tells.
 
 use super::Experiment;
+use crate::error::Refused;
 use crate::method_chain::MethodChain;
 use crate::run_folder::checkpoint::{self, Stopped};
 use crate::run_folder::outcome::{Outcome, Reason};
 use crate::run_folder::weights;
 use anyhow::Result;
 use hig::step::Method;
-use hig::trainer::{Identity, Training};
+use hig::trainer::{Budget, Identity, Training};
 use std::path::Path;
 
 /// Where a training stands.
@@ -39,6 +40,32 @@ impl ChainState {
         }
         stopped.phase = stopped.phase.min(chain.phases.len() - 1);
         Ok(Self::Stopped(Box::new(stopped)))
+    }
+}
+
+impl ChainState {
+    /// Refuses a budget that the training has gone beyond, unless it already had under the one before.
+    ///
+    /// # Errors
+    /// It has.
+    pub fn check_budget(&self, chain: &MethodChain, now: &Budget, before: &Budget) -> Result<()> {
+        let (updates, epochs, seconds) = match self {
+            Self::Fresh => return Ok(()),
+            Self::Stopped(stopped) => {
+                let start = &stopped.start;
+                (start.updates, start.epochs, start.seconds)
+            }
+            Self::Ended(outcome, _) => (outcome.updates, outcome.epochs, outcome.seconds),
+        };
+        let used = |budget: &Budget| budget.used(updates, epochs, seconds);
+        match used(now) > 1.0 && used(now) > used(before) {
+            false => Ok(()),
+            true => Err(Refused::because(format_args!(
+                "a budget of {now} is less than {} has trained already: {updates} updates, {epochs:.3} \
+                 epochs, {seconds:.1} seconds; a new run can be shorter",
+                chain.name
+            ))),
+        }
     }
 }
 

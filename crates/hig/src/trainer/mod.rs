@@ -12,7 +12,7 @@ pub use budget::Budget;
 pub use checkpoint::{CheckpointWriter, EVALUATED, before, recover, set_aside};
 pub use identity::{Identity, TRAINING};
 pub use observers::{Beginning, Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
-pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
+pub use schedule::{ANY_SCHEDULE, Rescheduled, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -47,6 +47,14 @@ crate::settings! {
 }
 
 impl Training {
+    /// The schedule of its learning rate.
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            kind: self.schedule,
+            final_fraction: self.final_fraction,
+        }
+    }
+
     /// Makes it a training with given samples in place of those of a system: `fresh` samples would
     /// pass them by, so that they are shuffled instead. Tells what was changed.
     pub fn for_given_samples(&mut self) -> Option<Changed> {
@@ -175,6 +183,26 @@ impl Start {
             state: Some(state),
         })
     }
+
+    /// What is to be told of a training that goes on from a checkpoint under another budget, where its
+    /// schedule goes by the budget; none where nothing changes, or nothing is left to do.
+    pub fn rescheduled(&self, training: &Training, budget: &Budget) -> Option<Rescheduled> {
+        let before = self.state.as_ref()?.text(checkpoint::BUDGET)?;
+        let before = Budget::parse(before)?;
+        let used = |budget: &Budget| budget.used(self.updates, self.epochs, self.seconds);
+        let steady = training.schedule == ScheduleKind::Constant || training.final_fraction == 1.0;
+        if steady || before == *budget || self.updates == 0 || used(budget) >= 1.0 {
+            return None;
+        }
+        let factor = |budget: &Budget| training.schedule().factor(used(budget));
+        Some(Rescheduled {
+            schedule: training.schedule,
+            update: self.updates,
+            factors: (factor(&before), factor(budget)),
+            before,
+            now: *budget,
+        })
+    }
 }
 
 impl From<Vec<f64>> for Start {
@@ -239,10 +267,7 @@ pub fn train(
         return Err(Error::setting("start.seconds", start.seconds, expected));
     }
     check(problem, method, &start.parameters, training, &budget)?;
-    let schedule = Schedule {
-        kind: training.schedule,
-        final_fraction: training.final_fraction,
-    };
+    let schedule = training.schedule();
     let mut run = Run {
         problem,
         observers,
