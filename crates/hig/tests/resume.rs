@@ -570,12 +570,16 @@ fn a_training_is_told_from_every_other_one_by_name() {
         (&|t| t.seed = 9, "seed is 0 there and 9 here"),
     ];
     let mut state = SavedState::default();
-    assert!(
-        identity
-            .accepts(&state)
-            .unwrap_err()
-            .contains("does not tell")
-    );
+    for older in [None, Some("hig 0123abcd")] {
+        if let Some(note) = older {
+            state.set_text("training", note);
+        }
+        let refused = identity.accepts(&state).unwrap_err();
+        assert!(
+            refused.contains("does not tell which training"),
+            "{refused}"
+        );
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kept.safetensors");
     let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);

@@ -19,6 +19,9 @@ pub const TRAINING: &str = "training";
 /// What the notes of a checkpoint that tell the parts of an [`Identity`] begin with.
 const PART: &str = "whose.";
 
+/// The part that every one has.
+const METHOD: &str = "method";
+
 /// Settings of a training that may change where it goes on: the first has no say in its numbers, of the
 /// second the route that it leaves open is compared.
 const MAY_CHANGE: [&str; 2] = ["evaluate_every", "memory_limit"];
@@ -106,7 +109,7 @@ impl Identity {
     ) -> Result<Self> {
         let name = name.to_owned();
         let mut identity = Self {
-            parts: vec![Part::words("method", Rank::Method, name.clone())],
+            parts: vec![Part::words(METHOD, Rank::Method, name.clone())],
             name,
         };
         identity.tell_in(Rank::Settings, "seed", seed);
@@ -234,15 +237,16 @@ impl Identity {
     /// # Errors
     /// It does not; the reason in words, by name.
     pub fn accepts(&self, checkpoint: &SavedState) -> Result<(), String> {
-        let difference = match checkpoint.text(TRAINING) {
-            None => Some("it does not tell to which, as one of another version of hig".to_owned()),
-            Some(_) => {
-                self.compare(|name| checkpoint.text(&format!("{PART}{name}")).map(Into::into))
-            }
-        };
-        match difference {
+        let there = |name: &str| checkpoint.text(&format!("{PART}{name}")).map(str::to_owned);
+        if there(METHOD).is_none() {
+            return Err(
+                "it does not tell which training it belongs to, as one of another version of hig"
+                    .into(),
+            );
+        }
+        match self.compare(there) {
             None => Ok(()),
-            Some(reason) => Err(format!("it belongs to another training: {reason}")),
+            Some(difference) => Err(format!("it belongs to another training: {difference}")),
         }
     }
 
