@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _hig, methods
@@ -66,6 +67,7 @@ def train(
     progress: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 30.0,
+    restart: bool = False,
     **settings: Unpack[_TrainingSettings],
 ) -> Result:
     """Trains a network through physics until the first limit of the budget is reached.
@@ -86,8 +88,13 @@ def train(
     progress : whether to show a bar; without, in a terminal and in a notebook
     checkpoint : a file (``*.safetensors``) that keeps the whole state. Where it is there already, the
         training goes on from it, to the bits of one that was never stopped; its result then tells of
-        the evaluations since
+        the evaluations since. One of another training is refused with what differs: problem, data,
+        initial weights, method, settings or seed; the budget, ``evaluate_every`` and ``memory_limit``
+        may change. Networks, simulators and losses are compared by what they answer for two samples. A
+        schedule goes by the budget: with another one its learning rate jumps, with a warning
     checkpoint_every : seconds between two checkpoints; one is written at the end as well
+    restart : whether to begin anew where there is a checkpoint, and to set it aside as
+        ``NAME.replaced.safetensors``
     **settings : single settings of :class:`hig.Training`, over the others
 
     The interpreter lock is free meanwhile, and Ctrl-C is obeyed within a second.
@@ -109,6 +116,11 @@ def train(
     epochs = None if epochs is None else number("epochs", epochs)
     seconds = None if seconds is None else number("seconds", seconds)
     checkpoint_every = number("checkpoint_every", checkpoint_every)
+    if not isinstance(restart, (bool, np.bool_)):
+        raise ValueError(f"restart = {restart!r} is not possible: it must be True or False")
+    place = None if checkpoint is None else os.fspath(checkpoint)
+    if place is not None:
+        _hig.try_checkpoint(place)
     chosen, how = _chosen(problem, method, training, settings)
     if isinstance(problem, System):
         if updates is None and epochs is None and seconds is None:
@@ -135,7 +147,7 @@ def train(
             start,
             _Listeners(listeners) if listeners else None,
             bar,
-            None if checkpoint is None else (os.fspath(checkpoint), checkpoint_every),
+            None if place is None else (place, checkpoint_every, bool(restart)),
         )
     finally:
         if bar is not None:

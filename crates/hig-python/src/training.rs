@@ -6,13 +6,16 @@ use crate::problem::Problem;
 use crate::settings::{self, Assignments};
 use crate::worker::Caller;
 use hig::files::SavedState;
+use hig::step::Method;
 use hig::trainer::{
-    self, Budget, CheckpointWriter, Evaluation, Flow, Observer, Outcome, Progress, Start, Stop,
+    self, Budget, CheckpointWriter, Evaluation, Flow, Identity, Observer, Outcome, Progress, Start,
+    Stop,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +30,18 @@ struct Place {
     batch_loss: f64,
     budget_used: f64,
     evaluations: Vec<Evaluated>,
+}
+
+impl Place {
+    fn of(start: &Start) -> Self {
+        Self {
+            parameters: start.parameters.clone(),
+            update: start.updates,
+            epoch: start.epochs,
+            seconds: start.seconds,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -126,6 +141,17 @@ impl Observer for Watch {
 /// What a training leaves: the results as a dictionary, and the exception that ended it, if one did.
 type Left<'py> = (Bound<'py, PyDict>, Option<Py<PyAny>>);
 
+/// Tries whether checkpoints can be written to a file.
+#[pyfunction]
+pub fn try_checkpoint(path: PathBuf) -> PyResult<()> {
+    CheckpointWriter::new(&path, Duration::MAX)
+        .hold()
+        .map_err(raise)
+}
+
+/// A file for checkpoints, seconds between two of them, and whether one that is there is set aside.
+type Checkpoints = (PathBuf, f64, bool);
+
 /// Trains; errors that can be known before the first update are raised.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
@@ -139,9 +165,9 @@ pub fn train<'py>(
     parameters: PyReadonlyArray1<'py, f64>,
     callback: Option<Py<PyAny>>,
     tick: Option<Py<PyAny>>,
-    checkpoint: Option<(PathBuf, f64)>,
+    checkpoint: Option<Checkpoints>,
 ) -> PyResult<Left<'py>> {
-    let method = settings::method(&method.0, &method.1)?;
+    let method: Arc<dyn Method> = settings::method(&method.0, &method.1)?.into();
     let training = settings::training(&training)?;
     let (updates, epochs, seconds) = budget;
     let budget = Budget {
@@ -150,31 +176,45 @@ pub fn train<'py>(
         seconds,
     };
     let parameters = vector(&parameters)?;
-    let (problem, worker) = problem.open(py)?;
-    trainer::check(&problem, method.as_ref(), &parameters, &training, &budget).map_err(raise)?;
-    let mut start = Start::from(parameters);
+    let (opened, worker) = problem.open(py)?;
+    trainer::check(&opened, method.as_ref(), &parameters, &training, &budget).map_err(raise)?;
+    let mut start = Start::from(parameters.clone());
     let mut writer = None;
-    if let Some((path, seconds)) = checkpoint {
+    if let Some((path, seconds, restart)) = checkpoint {
         let interval = Duration::try_from_secs_f64(seconds).map_err(|_| {
             let expected = "a number of seconds of at least 0";
             raise(hig::Error::setting("checkpoint_every", seconds, expected))
         })?;
         let mut kept = CheckpointWriter::new(&path, interval);
-        kept.check().map_err(raise)?;
-        let whose = trainer::fingerprint(&problem, method.as_ref(), &training, seed);
-        if let Some(state) = recovered(&path, &whose)? {
-            start = Start::resume(state).map_err(raise)?;
+        kept.hold().map_err(raise)?;
+        let (asked, method) = (opened.clone(), method.clone());
+        let told = training.clone();
+        let finished = worker.run(
+            py,
+            |_| Ok(()),
+            move || Identity::of(&asked, method.as_ref(), &told, &parameters, seed),
+        )?;
+        if let Some(raised) = finished.raised {
+            let left = left(py, &Place::of(&start), None)?;
+            return Ok((left, Some(raised.into_value(py).into_any())));
         }
-        kept.note(WHOSE, &whose);
+        let Some(identity) = finished.result else {
+            return Err(PyRuntimeError::new_err("left behind"));
+        };
+        let mut identity = identity.map_err(raise)?;
+        problem.tell(&mut identity);
+        if restart {
+            trainer::set_aside(&path).map_err(raise)?;
+        } else if let Some(state) = recovered(&path, &identity)? {
+            start = Start::resume(state).map_err(raise)?;
+            if let Some(told) = start.rescheduled(&training, &budget) {
+                warn(py, &told.to_string())?;
+            }
+        }
+        kept.belongs_to(&identity);
         writer = Some(kept);
     }
-    let place = Arc::new(Mutex::new(Place {
-        parameters: start.parameters.clone(),
-        update: start.updates,
-        epoch: start.epochs,
-        seconds: start.seconds,
-        ..Place::default()
-    }));
+    let place = Arc::new(Mutex::new(Place::of(&start)));
     let mut watch = Watch {
         place: place.clone(),
         caller: worker.caller(),
@@ -190,7 +230,7 @@ pub fn train<'py>(
             observers.push(writer);
         }
         trainer::train(
-            &problem,
+            &opened,
             method.as_ref(),
             start,
             &training,
@@ -208,17 +248,19 @@ pub fn train<'py>(
     Ok((left, raised))
 }
 
-/// The note of a checkpoint that tells which training it belongs to.
-const WHOSE: &str = "training";
+/// Warns whoever called `hig.train`.
+fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
+    let text = CString::new(text).unwrap_or_default();
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)
+}
 
 /// The state in a file, if it is there.
-fn recovered(path: &Path, whose: &str) -> PyResult<Option<SavedState>> {
-    let accept = |state: &SavedState| match state.text(WHOSE) == Some(whose) {
-        true => Ok(()),
-        false => Err("it belongs to another training; name another file, or remove it".into()),
-    };
-    let found = trainer::recover(path, accept);
-    let found = found.map_err(|e| PyValueError::new_err(format!("checkpoint: {e}")))?;
+fn recovered(path: &Path, training: &Identity) -> PyResult<Option<SavedState>> {
+    let accept = |state: &SavedState| training.accepts(state);
+    let found = trainer::recover(path, accept).map_err(|error| {
+        let advice = "restart=True begins anew and sets it aside; or name another file";
+        PyValueError::new_err(format!("checkpoint: {error}; {advice}"))
+    })?;
     Ok(found.map(|(state, _)| state))
 }
 

@@ -172,9 +172,9 @@ fn stop_of(problem: &Problem, method: &dyn Method, training: &Training) -> Stop 
 /// What ended a training, and where.
 fn told(stop: &Stop) -> Option<(&str, &SamplePlace)> {
     let error = match stop {
-        Stop::LossNotFinite { cause, .. } | Stop::ParametersNotFinite { cause, .. } => {
-            cause.as_ref()?
-        }
+        Stop::LossNotFinite { cause, .. }
+        | Stop::TestLossNotFinite { cause, .. }
+        | Stop::ParametersNotFinite { cause, .. } => cause.as_ref()?,
         Stop::Failed { error, .. } => error,
         Stop::Budget | Stop::Asked => return None,
     };
@@ -234,6 +234,27 @@ fn the_output_of_the_physics_is_told_by_its_sample() {
                 assert!(message.contains(part), "{part}: {message}");
             }
         }
+    }
+}
+
+#[test]
+fn a_test_loss_is_told_by_its_test_sample() {
+    let mut problem = problem(Part::Output, "");
+    problem.train = samples(BAD);
+    problem.test = samples(COUNT);
+    let training = Training {
+        batch: 4,
+        ..Training::default()
+    };
+    for method in methods() {
+        let stop = stop_of(&problem, method.as_ref(), &training);
+        let (what, place) = told(&stop).unwrap_or_else(|| panic!("{stop}"));
+        assert_eq!((what, place.whose), ("output of Spoilt", "test sample"));
+        assert_eq!((place.sample, place.component), (BAD, Some(1)), "{stop}");
+        assert!(
+            stop.to_string()
+                .starts_with("test loss is NaN after update 0 (")
+        );
     }
 }
 

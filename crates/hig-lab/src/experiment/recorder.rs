@@ -174,7 +174,8 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
+    /// Tells of warnings, and writes them.
+    pub fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
         for warning in warnings {
             self.reporting.warning(&self.chain.name, &warning);
             self.warnings.write(&warning.row())?;

@@ -1,12 +1,12 @@
 //! A run: every method of an experiment, trained in the folder of the run from where it stands.
 
+use super::Experiment;
 use super::recorder::{Curves, PROBE, Recorder, read_or_tell};
-use super::resume::ChainState;
+use super::resume::{ChainState, identity};
 use super::training::{Trained, Training, Watching};
-use super::{Experiment, fingerprint};
 use crate::console::Reporting;
 use crate::console::interrupt::{self, Interrupt};
-use crate::method_chain::MethodChain;
+use crate::method_chain::{MethodChain, Phase};
 use crate::run_folder::checkpoint::Checkpoints;
 use crate::run_folder::folder::{Folder, folder_of};
 use crate::run_folder::outcome::Outcome;
@@ -83,17 +83,25 @@ impl Watching for Files<'_> {
 }
 
 impl Work<'_> {
-    /// Trains what is not yet trained. After a failure or an interrupt the methods that follow are
-    /// missing.
-    pub fn train(&self) -> Result<Vec<Finished>> {
-        interrupt::listen();
-        let chains = &self.experiment.chains;
-        self.tell_begin();
-        let standings = chains.iter().map(|chain| {
+    /// How far the methods have come, in their order.
+    ///
+    /// # Errors
+    /// Checkpoints that cannot be used; what is in the way of files.
+    pub fn standings(&self) -> Result<Vec<ChainState>> {
+        let standings = self.experiment.chains.iter().map(|chain| {
+            self.folder.check_method(&chain.name)?;
             let own = self.folder.path().join(folder_of(&chain.name));
             ChainState::of(self.experiment, chain, &own)
         });
-        let standings = standings.collect::<Result<Vec<_>>>()?;
+        standings.collect()
+    }
+
+    /// Trains what is not yet trained. After a failure or an interrupt the methods that follow are
+    /// missing.
+    pub fn train(&self, standings: Vec<ChainState>) -> Result<Vec<Finished>> {
+        interrupt::listen();
+        let chains = &self.experiment.chains;
+        self.tell_begin();
         let mut finished = Vec::new();
         for (chain, state) in chains.iter().zip(standings) {
             finished.push(self.train_chain(chain, state)?);
@@ -174,6 +182,15 @@ impl Work<'_> {
             budget: experiment.budget,
             seed: experiment.seed,
         };
+        let Phase { training: how, .. } = &chain.phases[phase];
+        if let Some(told) = start.rescheduled(how, &training.budget_of(&chain.phases[phase])) {
+            files.recorder.warn(vec![Warning {
+                update: told.update,
+                name: "schedule".into(),
+                message: told.to_string(),
+                advice: "for a schedule over the whole budget, train anew with it".into(),
+            }])?;
+        }
         let trained = training.run(start, phase, &mut files)?;
         self.end(chain, &own, files, trained)
     }
@@ -225,7 +242,7 @@ impl Work<'_> {
         for (update, name) in begun(chain, first).iter().skip(1) {
             recorder.curves.mark(*update, name);
         }
-        let training = fingerprint::of_training(experiment, chain);
+        let training = identity(experiment, chain)?;
         let checkpoints = Checkpoints::open(
             own,
             self.interval,

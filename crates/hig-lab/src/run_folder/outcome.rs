@@ -69,7 +69,12 @@ impl Reason {
         match stop {
             "interrupted" => Self::Interrupted,
             stop if stop.starts_with("failed after") => Self::Failed,
-            stop if stop.starts_with("loss is") || stop.contains("is not finite") => Self::Diverged,
+            stop if stop.starts_with("loss is")
+                || stop.starts_with("test loss is")
+                || stop.contains("is not finite") =>
+            {
+                Self::Diverged
+            }
             _ => Self::Budget,
         }
     }
@@ -78,7 +83,9 @@ impl Reason {
         match stop {
             Stop::Budget => Self::Budget,
             Stop::Asked => Self::Interrupted,
-            Stop::LossNotFinite { .. } | Stop::ParametersNotFinite { .. } => Self::Diverged,
+            Stop::LossNotFinite { .. }
+            | Stop::TestLossNotFinite { .. }
+            | Stop::ParametersNotFinite { .. } => Self::Diverged,
             Stop::Failed { .. } => Self::Failed,
         }
     }

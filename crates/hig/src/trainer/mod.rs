@@ -3,14 +3,16 @@
 mod batches;
 mod budget;
 mod checkpoint;
+mod identity;
 mod observers;
 mod schedule;
 
 pub use batches::{ANY_LAST_BATCH, ANY_ORDER, Batches, LastBatch, Order};
 pub use budget::Budget;
-pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
-pub use observers::{Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
-pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
+pub use checkpoint::{CheckpointWriter, EVALUATED, before, recover, set_aside};
+pub use identity::{Identity, TRAINING};
+pub use observers::{Beginning, Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
+pub use schedule::{ANY_SCHEDULE, Rescheduled, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -47,6 +49,14 @@ crate::settings! {
 }
 
 impl Training {
+    /// The schedule of its learning rate.
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            kind: self.schedule,
+            final_fraction: self.final_fraction,
+        }
+    }
+
     /// Makes it a training with given samples in place of those of a system: `fresh` samples would
     /// pass them by, so that they are shuffled instead. Tells what was changed.
     pub fn for_given_samples(&mut self) -> Option<Changed> {
@@ -70,6 +80,15 @@ pub enum Stop {
     /// The loss of a batch or of the training samples is NaN or infinite, and the step could not take
     /// its last update back.
     LossNotFinite {
+        /// Updates done before.
+        update: usize,
+        /// The loss.
+        loss: f64,
+        /// The first number that is not finite on the way to it, where one was found.
+        cause: Option<Error>,
+    },
+    /// The loss of the test samples is NaN or infinite, and that of the training samples is not.
+    TestLossNotFinite {
         /// Updates done before.
         update: usize,
         /// The loss.
@@ -105,6 +124,14 @@ impl std::fmt::Display for Stop {
                 cause,
             } => {
                 write!(f, "loss is {loss} after update {update}")?;
+                because(f, cause.as_ref())
+            }
+            Self::TestLossNotFinite {
+                update,
+                loss,
+                cause,
+            } => {
+                write!(f, "test loss is {loss} after update {update}")?;
                 because(f, cause.as_ref())
             }
             Self::ParametersNotFinite { update, cause } => {
@@ -179,6 +206,26 @@ impl Start {
             state: Some(state),
         })
     }
+
+    /// What is to be told of a training that goes on from a checkpoint under another budget, where its
+    /// schedule goes by the budget; none where nothing changes, or nothing is left to do.
+    pub fn rescheduled(&self, training: &Training, budget: &Budget) -> Option<Rescheduled> {
+        let before = self.state.as_ref()?.text(checkpoint::BUDGET)?;
+        let before = Budget::parse(before)?;
+        let used = |budget: &Budget| budget.used(self.updates, self.epochs, self.seconds);
+        let steady = training.schedule == ScheduleKind::Constant || training.final_fraction == 1.0;
+        if steady || before == *budget || self.updates == 0 || used(budget) >= 1.0 {
+            return None;
+        }
+        let factor = |budget: &Budget| training.schedule().factor(used(budget));
+        Some(Rescheduled {
+            schedule: training.schedule,
+            update: self.updates,
+            factors: (factor(&before), factor(budget)),
+            before,
+            now: *budget,
+        })
+    }
 }
 
 impl From<Vec<f64>> for Start {
@@ -227,7 +274,7 @@ impl From<&Outcome> for Start {
 /// # Errors
 /// Everything that can be known before the first update: settings out of range, data or parameters
 /// that do not fit or are not finite, a batch larger than the data, matrices larger than the memory
-/// limit. What happens later ends up in [`Outcome::stop`], and nothing computed is lost.
+/// limit, what an [`Observer`] refuses. What happens later ends up in [`Outcome::stop`], and nothing computed is lost.
 pub fn train(
     problem: &Problem,
     method: &dyn Method,
@@ -243,10 +290,7 @@ pub fn train(
         return Err(Error::setting("start.seconds", start.seconds, expected));
     }
     check(problem, method, &start.parameters, training, &budget)?;
-    let schedule = Schedule {
-        kind: training.schedule,
-        final_fraction: training.final_fraction,
-    };
+    let schedule = training.schedule();
     let mut run = Run {
         problem,
         observers,
@@ -261,10 +305,14 @@ pub fn train(
     };
     let mut step = method.start_within(memory(training))?;
     let mut batches = Batches::new(problem, training, seed);
+    let goes_on = start.state.is_some();
     if let Some(state) = start.state {
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
-    } else if run.now.updates == 0
+    }
+    run.begin(&budget)?;
+    if !goes_on
+        && run.now.updates == 0
         && let Some(stop) = run.evaluate(&Last::default(), false)
     {
         return Ok(run.finish(stop));
@@ -286,8 +334,13 @@ pub fn train(
             learning_rate,
         );
         let update = run.now.updates;
-        let placed =
-            |error: Error| error.told_by(TRAINING, |s| batches.place_of(s), |s| input(&batch, s));
+        let placed = |error: Error| {
+            error.told_by(
+                TRAINING_SAMPLE,
+                |s| batches.place_of(s),
+                |s| input(&batch, s),
+            )
+        };
         let (loss, change, cause) = match computed {
             Ok(Computed {
                 loss,
@@ -405,8 +458,9 @@ fn input(samples: &Dataset, sample: usize) -> Vec<f64> {
     (0..input.ncols()).map(|j| input[(sample, j)]).collect()
 }
 
-/// How a sample of the training data is called.
-const TRAINING: &str = "training sample";
+/// How samples are called.
+const TRAINING_SAMPLE: &str = "training sample";
+const TEST_SAMPLE: &str = "test sample";
 
 /// The first number of samples that is not finite, in the order of the samples; none where the objective
 /// fails in another way, or finds none.
@@ -608,6 +662,16 @@ struct Run<'a, 'o> {
 }
 
 impl Run<'_, '_> {
+    fn begin(&mut self, budget: &Budget) -> Result<()> {
+        let beginning = Beginning {
+            problem: self.problem,
+            budget,
+            update: self.now.updates,
+        };
+        let mut observers = self.observers.iter_mut();
+        observers.try_for_each(|observer| observer.begin(&beginning))
+    }
+
     fn report(&mut self, batch_loss: f64, budget_used: f64, unchanged: bool) -> Option<Stop> {
         let progress = Progress {
             parameters: &self.now.parameters,
@@ -622,7 +686,8 @@ impl Run<'_, '_> {
         stop_of(flows, self.now.updates)
     }
 
-    /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back`.
+    /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back` what
+    /// led there, of which only training samples tell it.
     fn evaluate(&mut self, last: &Last, takes_back: bool) -> Option<Stop> {
         let update = self.now.updates;
         let (train_loss, test_loss) = {
@@ -655,21 +720,31 @@ impl Run<'_, '_> {
         let _part = part!(RECORD);
         let flows = self.observers.iter_mut().map(|o| o.evaluation(&evaluation));
         let asked = stop_of(flows, self.now.updates);
-        if train_loss.is_finite() || takes_back {
+        if takes_back && !train_loss.is_finite() {
             return asked;
         }
-        Some(self.loss_not_finite(train_loss))
+        self.not_finite(train_loss, test_loss).or(asked)
     }
 
-    /// Why a training ends whose training loss is not finite.
-    fn loss_not_finite(&self, loss: f64) -> Stop {
-        let Problem {
-            objective, train, ..
-        } = self.problem;
-        Stop::LossNotFinite {
-            update: self.now.updates,
-            loss,
-            cause: not_finite(objective.as_ref(), &self.now.parameters, train, TRAINING),
+    /// The end of a training whose losses after the last update are not finite.
+    fn not_finite(&self, train_loss: f64, test_loss: f64) -> Option<Stop> {
+        let update = self.now.updates;
+        let cause = |samples, whose| {
+            let objective = self.problem.objective.as_ref();
+            not_finite(objective, &self.now.parameters, samples, whose)
+        };
+        match (train_loss, test_loss) {
+            (loss, _) if !loss.is_finite() => Some(Stop::LossNotFinite {
+                update,
+                loss,
+                cause: cause(&self.problem.train, TRAINING_SAMPLE),
+            }),
+            (_, loss) if !loss.is_finite() => Some(Stop::TestLossNotFinite {
+                update,
+                loss,
+                cause: cause(&self.problem.test, TEST_SAMPLE),
+            }),
+            _ => None,
         }
     }
 
@@ -729,8 +804,10 @@ impl Run<'_, '_> {
         }
         let losses = evaluated(&self.now).map(|(_, train, test)| (train, test));
         let (train_loss, test_loss) = losses.unwrap_or((f64::NAN, f64::NAN));
-        if matches!(stop, Stop::Budget) && !train_loss.is_finite() {
-            stop = self.loss_not_finite(train_loss);
+        if matches!(stop, Stop::Budget)
+            && let Some(last) = self.not_finite(train_loss, test_loss)
+        {
+            stop = last;
         }
         Outcome {
             parameters: self.now.parameters,

@@ -1,5 +1,6 @@
 //! What watches a training: progress, metrics, diagnostics, checkpoints.
 
+use super::Budget;
 use crate::error::{Error, Result};
 use crate::files::SavedState;
 use crate::problem::Problem;
@@ -61,8 +62,27 @@ pub struct Evaluation<'a> {
     pub spectrum: &'a [f64],
 }
 
+/// A training about to begin, or to go on.
+pub struct Beginning<'a> {
+    /// The problem.
+    pub problem: &'a Problem,
+    /// How long it may go on.
+    pub budget: &'a Budget,
+    /// Updates done before.
+    pub update: usize,
+}
+
 /// Something that watches a training. An error ends the training; what was computed is kept.
 pub trait Observer {
+    /// Called once all else is found to be in order, before anything is computed: the place to try what
+    /// will be needed later, such as a file.
+    ///
+    /// # Errors
+    /// Whatever should refuse the training.
+    fn begin(&mut self, _: &Beginning<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Called after every update; must be quick.
     ///
     /// # Errors

@@ -31,9 +31,9 @@ fn poisoned(part: Part, value: f64) -> (Problem, Switch) {
 /// The update that a training failed at, where it ended because a number was not finite.
 fn failed_at(outcome: &Outcome) -> Option<usize> {
     match &outcome.stop {
-        Stop::LossNotFinite { update, .. } | Stop::ParametersNotFinite { update, .. } => {
-            Some(*update)
-        }
+        Stop::LossNotFinite { update, .. }
+        | Stop::TestLossNotFinite { update, .. }
+        | Stop::ParametersNotFinite { update, .. } => Some(*update),
         Stop::Failed { update, error } => {
             let named = matches!(
                 error,
