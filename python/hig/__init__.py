@@ -20,7 +20,7 @@ from ._problem import Problem
 from ._result import History, Result
 from ._steps import gram_step, half_inverse, spectral_step
 from ._train import Evaluation, train
-from .errors import PrecisionWarning, TrainingInterrupted, TrainingStopped
+from .errors import PrecisionWarning, TrainingInterrupted, TrainingStopped, TrainingWarning
 from .training import Training
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Training",
     "TrainingInterrupted",
     "TrainingStopped",
+    "TrainingWarning",
     "gram_step",
     "half_inverse",
     "losses",

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import Array
 from ._html import page
 from ._problem import Problem
+from .errors import TrainingWarning
 from .methods import Method
 from .training import Training
 
@@ -63,7 +64,7 @@ class Result:
     """The weights that a training found, and how it went.
 
     ``train_loss`` and ``test_loss`` are mean losses of the last evaluation, ``seconds`` the time of the
-    updates alone, ``stop`` why it ended.
+    updates alone, ``stop`` why it ended, ``warnings`` what the training was warned of.
     """
 
     weights: Array
@@ -78,10 +79,17 @@ class Result:
     method: Method
     training: Training
     seed: int
+    warnings: tuple[TrainingWarning, ...]
 
     @classmethod
     def _of(
-        cls, left: dict[str, Any], problem: Problem, method: Method, training: Training, seed: int
+        cls,
+        left: dict[str, Any],
+        problem: Problem,
+        method: Method,
+        training: Training,
+        seed: int,
+        warned: list[TrainingWarning],
     ) -> Result:
         return cls(
             weights=left["parameters"],
@@ -96,6 +104,7 @@ class Result:
             method=method,
             training=training,
             seed=seed,
+            warnings=tuple(warned),
         )
 
     def predict(self, input: ArrayLike) -> Array:

@@ -19,7 +19,7 @@ from ._progress import Bar, wanted
 from ._result import Result
 from ._settings import count, field_name, number
 from ._system import System
-from .errors import TrainingInterrupted, TrainingStopped
+from .errors import TrainingInterrupted, TrainingStopped, TrainingWarning
 from .methods import Method
 from .training import Training
 
@@ -92,13 +92,19 @@ def train(
 
     The interpreter lock is free meanwhile, and Ctrl-C is obeyed within a second.
 
+    Warns
+    -----
+    TrainingWarning
+        What the training does that it should not, such as updates that change nothing or a loss that
+        explodes, with what to try: given once while it goes on, and listed in the result.
+
     Raises
     ------
     ValueError, TypeError, MemoryError
         Everything that can be known before the first update.
     TrainingStopped
         The loss or an update stopped being finite, or a simulator, callback or decomposition
-        failed; its ``result`` holds everything until then.
+        failed, or a filter of the user's makes a warning an error; its ``result`` holds everything until then.
     TrainingInterrupted
         Ctrl-C, likewise with its ``result``. It is a ``KeyboardInterrupt``.
     SystemExit, asyncio.CancelledError, GeneratorExit
@@ -127,6 +133,7 @@ def train(
     if problem._adapter is not None:
         problem._adapter.not_finite = None
     bar = Bar(chosen.name, budget) if wanted(progress) and budget != (None, None, None) else None
+    warned = _Warned()
     try:
         left, raised = _hig.train(
             problem._compiled,
@@ -136,13 +143,14 @@ def train(
             seed,
             start,
             _Listeners(listeners) if listeners else None,
+            warned.tell,
             bar,
             None if checkpoint is None else (os.fspath(checkpoint), checkpoint_every),
         )
     finally:
         if bar is not None:
             bar.close()
-    result = Result._of(left, problem, chosen, how, seed)
+    result = Result._of(left, problem, chosen, how, seed, warned.told)
     if isinstance(raised, KeyboardInterrupt):
         raise TrainingInterrupted(result) from raised
     if raised is not None and not isinstance(raised, Exception):
@@ -185,6 +193,18 @@ def _with_given_samples(training: Training) -> Training:
     if changed is not None:
         warnings.warn(changed, stacklevel=3)
     return Training(**{field_name(name): value for name, value in settings.items()})
+
+
+class _Warned:
+    """What a training is warned of, given once each where :func:`train` was called."""
+
+    def __init__(self) -> None:
+        self.told: list[TrainingWarning] = []
+
+    def tell(self, update: int, name: str, message: str, advice: str) -> None:
+        self.told.append(TrainingWarning(update, name, message, advice))
+        # Another than the one that is kept: a filter may raise it, with all frames in its traceback.
+        warnings.warn(TrainingWarning(update, name, message, advice), stacklevel=3)
 
 
 class _Listeners:

@@ -9,6 +9,7 @@ use hig::files::SavedState;
 use hig::trainer::{
     self, Budget, CheckpointWriter, Evaluation, Flow, Observer, Outcome, Progress, Start, Stop,
 };
+use hig::warnings::{Warner, Warning, Wording};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -123,6 +124,39 @@ impl Observer for Watch {
     }
 }
 
+/// How advice is written in Python.
+fn wording() -> Wording {
+    Wording {
+        setting: |name, word| format!("{name}=\"{word}\""),
+        method: |name| format!("\"{name}\""),
+        chain: |first, second| {
+            let before = format!("hig.train(problem, \"{first}\", updates=500)");
+            format!("hig.train(problem, \"{second}\", weights={before}.weights)")
+        },
+        seed: "another seed",
+    }
+}
+
+/// Hands a warning to Python, on the thread that waits.
+fn tell_warning(caller: &Caller, warn: &Arc<Py<PyAny>>, warning: &Warning) -> Flow {
+    let (warn, warning) = (warn.clone(), warning.clone());
+    let told = caller.ask(move |py| {
+        let Warning {
+            update,
+            name,
+            message,
+            advice,
+        } = warning;
+        warn.bind(py).call1((update, name, message, advice))?;
+        Ok(())
+    });
+    match told {
+        Ok(()) => Flow::Continue,
+        // What was raised is told by the thread that waits.
+        Err(_) => Flow::Stop,
+    }
+}
+
 /// What a training leaves: the results as a dictionary, and the exception that ended it, if one did.
 type Left<'py> = (Bound<'py, PyDict>, Option<Py<PyAny>>);
 
@@ -138,6 +172,7 @@ pub fn train<'py>(
     seed: u64,
     parameters: PyReadonlyArray1<'py, f64>,
     callback: Option<Py<PyAny>>,
+    warn: Py<PyAny>,
     tick: Option<Py<PyAny>>,
     checkpoint: Option<(PathBuf, f64)>,
 ) -> PyResult<Left<'py>> {
@@ -180,12 +215,15 @@ pub fn train<'py>(
         caller: worker.caller(),
         callback: callback.map(Arc::new),
     };
+    let (caller, warn) = (worker.caller(), Arc::new(warn));
+    let hand_on = move |warning: &Warning| Ok(tell_warning(&caller, &warn, warning));
+    let mut warner = Warner::new(method.as_ref(), &training, wording(), hand_on);
     let tell = |py: Python<'_>| match &tick {
         Some(tick) => tell(py, tick, &place),
         None => Ok(()),
     };
     let finished = worker.run(py, tell, move || {
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut watch];
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut watch, &mut warner];
         if let Some(writer) = &mut writer {
             observers.push(writer);
         }

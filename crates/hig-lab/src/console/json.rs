@@ -3,9 +3,9 @@
 use super::pace::Pace;
 use crate::console::output::write_object;
 use crate::run_folder::outcome::Outcome;
-use crate::run_folder::warnings::Warning;
 use hig::Result;
 use hig::trainer::{Evaluation, Flow, Observer, Progress};
+use hig::warnings::Warning;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

@@ -10,11 +10,11 @@ use crate::run_folder::events::scalars::scalars;
 use crate::run_folder::history::History;
 use crate::run_folder::pictures::Live;
 use crate::run_folder::tables::Lines;
-use crate::run_folder::warnings::{self, Warning};
+use crate::run_folder::warnings;
 use crate::run_folder::{metrics, spectrum, steps, timing};
-use crate::warnings::Watch;
 use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress};
+use hig::warnings::{Warning, Watch, Wording};
 use hig::{Problem, Result};
 use std::path::Path;
 
@@ -101,7 +101,7 @@ impl<'a> Recorder<'a> {
         let header = diagnostics::header(&measures, problem.objective.rows(1));
         let curves = Curves::read(folder, experiment);
         let warned = warnings::read(&folder.join(warnings::FILE)).unwrap_or_default();
-        let mut watch = Watch::new(chain.phases[place].settings(), &warned);
+        let mut watch = Watch::new(chain.phases[place].settings(), &warned, wording());
         let before = place.checked_sub(1);
         let begun = before.and_then(|before| chain.phases[before].until);
         for losses in curves.history.losses() {
@@ -159,10 +159,10 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
-        for warning in warnings {
+    fn warn(&mut self, told: Vec<Warning>) -> Result<()> {
+        for warning in told {
             self.reporting.warning(&self.chain.name, &warning);
-            self.warnings.write(&warning.row())?;
+            self.warnings.write(&warnings::row(&warning))?;
             self.warned.push(warning);
         }
         Ok(())
@@ -210,6 +210,16 @@ impl Observer for Recorder<'_> {
         let warnings = self.watch.evaluation(now, saturation);
         self.warn(warnings)?;
         Ok(Flow::Continue)
+    }
+}
+
+/// How advice is written on a command line.
+fn wording() -> Wording {
+    Wording {
+        setting: |name, word| format!("{name} = {word}"),
+        method: str::to_owned,
+        chain: |first, second| format!("--method {first}:500+{second}"),
+        seed: "--seed",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The evaluations of a training, in memory: what `metrics.csv` keeps of it.
 
 use hig::trainer::Evaluation;
+use hig::warnings::Losses;
 
 /// The evaluations of a training, one number each in every series. A series that a file lacks is
 /// empty.
@@ -16,17 +17,6 @@ pub struct History {
     pub train_loss: Vec<f64>,
     /// Mean loss of the test samples.
     pub test_loss: Vec<f64>,
-}
-
-/// The losses of one evaluation.
-#[derive(Debug, Clone, Copy)]
-pub struct Losses {
-    /// Updates done.
-    pub update: usize,
-    /// Mean loss of the training samples.
-    pub train: f64,
-    /// Mean loss of the test samples.
-    pub test: f64,
 }
 
 impl History {

@@ -7,8 +7,8 @@ use super::outcome::{self, Outcome, State};
 use super::spectrum::Spectrum;
 use super::tables::Columns;
 use super::tables::series::Series;
-use super::warnings::Warning;
 use super::{diagnostics, metrics, pictures, spectrum, steps, timing, warnings};
+use hig::warnings::Warning;
 use serde_json::Value;
 use std::path::Path;
 

@@ -647,7 +647,7 @@ impl Run<'_, '_> {
                 loss: train_loss,
             };
         }
-        Outcome {
+        let mut outcome = Outcome {
             parameters: self.now.parameters,
             updates: self.now.updates,
             epochs: self.now.epoch,
@@ -655,7 +655,16 @@ impl Run<'_, '_> {
             train_loss,
             test_loss,
             stop,
+        };
+        for observer in self.observers.iter_mut() {
+            if let Err(error) = observer.end(&outcome)
+                && !matches!(outcome.stop, Stop::Failed { .. })
+            {
+                let update = outcome.updates;
+                outcome.stop = Stop::Failed { update, error };
+            }
         }
+        outcome
     }
 }
 

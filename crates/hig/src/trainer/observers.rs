@@ -1,5 +1,6 @@
 //! What watches a training: progress, metrics, diagnostics, checkpoints.
 
+use super::Outcome;
 use crate::error::{Error, Result};
 use crate::files::SavedState;
 use crate::problem::Problem;
@@ -92,6 +93,14 @@ pub trait Observer {
     /// Whatever should end the training, such as a full disk.
     fn evaluation(&mut self, _: &Evaluation<'_>) -> Result<Flow> {
         Ok(Flow::Continue)
+    }
+
+    /// Called with what the training ended with.
+    ///
+    /// # Errors
+    /// What the outcome should tell as its end, unless something had failed before.
+    fn end(&mut self, _: &Outcome) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The loss explodes.
 
 use super::{Cause, Finding, Losses, Recent, Setup, View};
-use hig::trainer::{Outcome, Stop};
+use crate::trainer::{Outcome, Stop};
 
 pub const NAME: &str = "explosion";
 
@@ -90,8 +90,12 @@ fn finding(message: String, setup: &Setup) -> Finding {
         ("more", "damping"),
     ];
     // Steps with a choice of lengths refuse such updates already.
-    let others = setup.tries_once().then_some(
-        "a method that refuses updates that raise the loss of the batch, such as adaptive-hig or lm",
-    );
+    let others = setup.tries_once().then(|| {
+        let [adaptive, damped] = ["adaptive-hig", "lm"].map(|name| setup.method(name));
+        format!(
+            "a method that refuses updates that raise the loss of the batch, such as {adaptive} or \
+             {damped}"
+        )
+    });
     setup.finding(message, &changes, others)
 }

@@ -1,9 +1,12 @@
 //! What a training does that it should not, in plain words, with what to try.
 //!
-//! One file a cause; [`causes`] registers them. A cause sees every update and every evaluation and says
+//! One file a cause; `causes` registers them. A cause sees every update and every evaluation and says
 //! what it finds. It is told once, and again only after it has been gone for a while. A warning that is
 //! none does more harm than one that is missing: thresholds are far above what the systems of the
 //! library do with the settings of their sources.
+//!
+//! [`Warner`] is the observer that hands them on; [`Watch`] is what it is made of, for those who have
+//! seen the evaluation already.
 
 mod deficient;
 mod duplicates;
@@ -15,13 +18,16 @@ mod rank;
 mod saturation;
 mod setup;
 mod still;
+mod warner;
+mod wording;
 
-use crate::run_folder::history::Losses;
-use crate::run_folder::warnings::Warning;
-use hig::diagnostics::Diagnostic;
-use hig::objective::Saturation;
-use hig::settings::Setting;
-use hig::trainer::{Evaluation, Outcome, Progress};
+pub use warner::Warner;
+pub use wording::Wording;
+
+use crate::diagnostics::Diagnostic;
+use crate::objective::Saturation;
+use crate::settings::Setting;
+use crate::trainer::{Evaluation, Outcome, Progress};
 use setup::Setup;
 
 /// All causes. To add one, write its file and add its line.
@@ -44,6 +50,36 @@ const GONE: usize = 10;
 
 /// Times that a cause is told in one training: more would only say the same again.
 const MOST: usize = 3;
+
+/// What a training is warned of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Warning {
+    /// Updates done when it was raised.
+    pub update: usize,
+    /// Name of the cause.
+    pub name: String,
+    /// What happens, with numbers.
+    pub message: String,
+    /// What to try.
+    pub advice: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, self.advice)
+    }
+}
+
+/// The losses of one evaluation.
+#[derive(Debug, Clone, Copy)]
+pub struct Losses {
+    /// Updates done.
+    pub update: usize,
+    /// Mean loss of the training samples.
+    pub train: f64,
+    /// Mean loss of the test samples.
+    pub test: f64,
+}
 
 /// Something worth a warning.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,8 +161,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of a training that begins with a method of these settings, or goes on with it after some warnings.
-    pub fn new(settings: Vec<Setting>, before: &[Warning]) -> Self {
+    /// Of a training that begins with a method of these settings, those of its [`Training`] included, or
+    /// goes on with it after some warnings; advice is given in a user's words.
+    ///
+    /// [`Training`]: crate::trainer::Training
+    pub fn new(settings: Vec<Setting>, before: &[Warning], wording: Wording) -> Self {
         let watched = |cause: Box<dyn Cause>| Watched {
             raised: before.iter().filter(|w| w.name == cause.name()).count(),
             active: false,
@@ -134,14 +173,14 @@ impl Watch {
             cause,
         };
         Self {
-            setup: Setup::of(settings),
+            setup: Setup::of(settings, wording),
             watched: causes().into_iter().map(watched).collect(),
         }
     }
 
     /// Another method goes on, with its settings: what was said stays said, what was measured begins anew.
     pub fn go_on_with(&mut self, settings: Vec<Setting>) {
-        self.setup = Setup::of(settings);
+        self.setup = self.setup.another(settings);
         for (watched, cause) in self.watched.iter_mut().zip(causes()) {
             watched.cause = cause;
         }
@@ -161,7 +200,8 @@ impl Watch {
         }
     }
 
-    /// What an evaluation shows for the first time.
+    /// What an evaluation shows for the first time, with how far neurons are saturated on the test
+    /// samples where that is known.
     pub fn evaluation(
         &mut self,
         now: &Evaluation<'_>,
@@ -238,6 +278,3 @@ impl Recent {
         (self.values.len() == self.most).then(|| self.values.iter().copied())
     }
 }
-
-#[cfg(test)]
-mod tests;

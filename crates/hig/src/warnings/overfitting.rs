@@ -79,14 +79,16 @@ impl Cause for Overfitting {
              {:.1e} to {:.1e}: the network learns its samples by heart",
             before.test, before.update, now.test, before.train, now.train
         );
-        let fresh = "order = fresh, which draws new samples for every update";
-        let fresh = view.now.problem.sampler.is_some().then_some(fresh);
+        let fresh = view.now.problem.sampler.is_some().then(|| {
+            let fresh = view.setup.setting("order", "fresh");
+            format!("{fresh}, which draws new samples for every update")
+        });
         let others = [
             "more training samples",
             "a smaller network",
             "an earlier end",
         ];
-        let others = others.into_iter().chain(fresh);
+        let others = others.map(str::to_owned).into_iter().chain(fresh);
         Some(view.setup.finding(message, &[], others))
     }
 }

@@ -36,9 +36,11 @@ impl Cause for Saturated {
             ("a larger", "cutoff"),
             ("more", "damping"),
         ];
-        let before = "some updates of adam before, as in --method adam:500+hig";
-        let before = view.setup.decomposes().then_some(before);
-        let others = ["smaller initial weights"].into_iter().chain(before);
+        let before = view.setup.decomposes().then(|| {
+            let (adam, chain) = (view.setup.method("adam"), view.setup.chain("adam", "hig"));
+            format!("some updates of {adam} before, as in {chain}")
+        });
+        let others = ["smaller initial weights".into()].into_iter().chain(before);
         Some(view.setup.finding(message, &changes, others))
     }
 }

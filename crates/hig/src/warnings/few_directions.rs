@@ -5,7 +5,7 @@
 //! has taken over, as in Gauss-Newton steps with too small a cut-off.
 
 use super::{Cause, Finding, Losses, Recent, View, median};
-use hig::diagnostics;
+use crate::diagnostics;
 
 /// Evaluations over which medians are taken.
 const WINDOW: usize = 10;
@@ -77,7 +77,7 @@ impl Cause for FewDirections {
         let searching = view
             .told(diagnostics::KAPPA)
             .is_none()
-            .then_some("adaptive-hig");
+            .then(|| view.setup.method("adaptive-hig"));
         Some(view.setup.finding(message, &changes, searching))
     }
 }

@@ -1,7 +1,7 @@
 //! Training samples are copies of others, so that a batch has the same rows twice.
 
 use super::{Cause, Finding, View};
-use hig::Dataset;
+use crate::data::Dataset;
 use std::collections::HashMap;
 
 /// Pairs of copies to expect in a batch: fewer cost nothing worth a word.
@@ -50,7 +50,7 @@ impl Cause for Duplicates {
              {pairs:.0} pairs, whose rows of J say the same, so that K is singular",
             data.len()
         );
-        let others = ["samples without copies"];
+        let others = ["samples without copies".into()];
         Some(
             view.setup
                 .finding(message, &[("a smaller", "batch")], others),
