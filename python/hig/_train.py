@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 class Evaluation:
     """What a callback is told: the counters, the mean losses of all samples, and the weights.
 
-    ``spectrum`` holds the singular values of J that the last step found, largest first; it is empty
+    ``train_loss`` is that of the training samples without those that are held out, ``validation_loss``
+    that of these, NaN without any; ``best`` tells whether the weights are the best so far by the latter,
+    or else by the former. ``spectrum`` holds the singular values of J that the last step found, largest first; it is empty
     for a method that decomposes nothing.
     """
 
@@ -41,7 +43,9 @@ class Evaluation:
     epoch: float
     seconds: float
     train_loss: float
+    validation_loss: float
     test_loss: float
+    best: bool
     diagnostics: dict[str, float]
     spectrum: Array
     weights: Array
@@ -69,6 +73,9 @@ def train(
     **settings: Unpack[_TrainingSettings],
 ) -> Result:
     """Trains a network through physics until the first limit of the budget is reached.
+
+    The weights of the result are the best that were evaluated, see ``returned`` and ``validation`` of
+    :class:`hig.Training`.
 
     Parameters
     ----------

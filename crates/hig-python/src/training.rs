@@ -7,7 +7,8 @@ use crate::settings::{self, Assignments};
 use crate::worker::Caller;
 use hig::files::SavedState;
 use hig::trainer::{
-    self, Budget, CheckpointWriter, Evaluation, Flow, Observer, Outcome, Progress, Start, Stop,
+    self, Budget, CheckpointWriter, Evaluation, Flow, Losses, Observer, Outcome, Progress,
+    Returned, Start, Stop,
 };
 use hig::warnings::{Warner, Warning, Wording};
 use numpy::{PyArray1, PyReadonlyArray1};
@@ -28,6 +29,8 @@ struct Place {
     batch_loss: f64,
     budget_used: f64,
     evaluations: Vec<Evaluated>,
+    /// The place of the best evaluation, and its parameters.
+    best: Option<(usize, Vec<f64>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,7 +39,9 @@ struct Evaluated {
     epoch: f64,
     seconds: f64,
     train_loss: f64,
+    validation_loss: f64,
     test_loss: f64,
+    best: bool,
     diagnostics: Vec<(&'static str, f64)>,
 }
 
@@ -47,7 +52,9 @@ impl Evaluated {
         told.set_item("epoch", self.epoch)?;
         told.set_item("seconds", self.seconds)?;
         told.set_item("train_loss", self.train_loss)?;
+        told.set_item("validation_loss", self.validation_loss)?;
         told.set_item("test_loss", self.test_loss)?;
+        told.set_item("best", self.best)?;
         let diagnostics = PyDict::new(py);
         for (name, value) in &self.diagnostics {
             diagnostics.set_item(name, value)?;
@@ -100,10 +107,18 @@ impl Observer for Watch {
             epoch: now.epoch,
             seconds: now.seconds,
             train_loss: now.train_loss,
+            validation_loss: now.validation_loss,
             test_loss: now.test_loss,
+            best: now.best,
             diagnostics: now.diagnostics.to_vec(),
         };
-        lock(&self.place).evaluations.push(evaluated.clone());
+        {
+            let mut place = lock(&self.place);
+            if now.best {
+                place.best = Some((place.evaluations.len(), now.parameters.to_vec()));
+            }
+            place.evaluations.push(evaluated.clone());
+        }
         let Some(callback) = self.callback.clone() else {
             return Ok(Flow::Continue);
         };
@@ -203,6 +218,7 @@ pub fn train<'py>(
         kept.note(WHOSE, &whose);
         writer = Some(kept);
     }
+    let returned = training.returned;
     let place = Arc::new(Mutex::new(Place {
         parameters: start.parameters.clone(),
         update: start.updates,
@@ -241,7 +257,7 @@ pub fn train<'py>(
         tell_last(py, tick, &place, finished.raised.is_none())?;
     }
     let outcome = finished.result.transpose().map_err(raise)?;
-    let left = left(py, &lock(&place), outcome.as_ref())?;
+    let left = left(py, &lock(&place), outcome.as_ref(), returned)?;
     let raised = finished.raised.map(|error| error.into_value(py).into_any());
     Ok((left, raised))
 }
@@ -281,29 +297,85 @@ fn tell_last(py: Python<'_>, tick: &Py<PyAny>, place: &Mutex<Place>, well: bool)
     }
 }
 
+/// Update and losses (train, validation, test).
+fn told_losses(losses: Losses) -> (usize, f64, f64, f64) {
+    let Losses {
+        update,
+        train,
+        validation,
+        test,
+    } = losses;
+    (update, train, validation, test)
+}
+
+/// Parameters, their update and their losses (train, test).
+type Parameters = (Vec<f64>, usize, f64, f64);
+
+/// What is known of a training that did not come to its end: the parameters that it would have returned,
+/// its counters, and the losses of the best and the last parameters.
+fn left_behind(
+    place: &Place,
+    returned: Returned,
+) -> (Parameters, (usize, f64, f64), Option<Losses>, Losses) {
+    let losses = |e: &Evaluated| Losses {
+        update: e.update,
+        train: e.train_loss,
+        validation: e.validation_loss,
+        test: e.test_loss,
+    };
+    let evaluated = place.evaluations.last().map(losses);
+    let last = evaluated.unwrap_or(Losses {
+        update: place.update,
+        train: f64::NAN,
+        validation: f64::NAN,
+        test: f64::NAN,
+    });
+    let best = place.best.as_ref().and_then(|(at, parameters)| {
+        let told = place.evaluations.get(*at)?;
+        Some((losses(told), parameters))
+    });
+    let (parameters, of) = match &best {
+        Some((of, parameters)) if returned == Returned::Best => ((*parameters).clone(), *of),
+        _ => (
+            place.parameters.clone(),
+            Losses {
+                update: place.update,
+                ..last
+            },
+        ),
+    };
+    (
+        (parameters, of.update, of.train, of.test),
+        (place.update, place.epoch, place.seconds),
+        best.map(|(losses, _)| losses),
+        last,
+    )
+}
+
 fn left<'py>(
     py: Python<'py>,
     place: &Place,
     outcome: Option<&Outcome>,
+    returned: Returned,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let last = place.evaluations.last();
-    // A training that only goes on from its end is not evaluated again, but knows its losses.
-    let known = outcome.map_or((f64::NAN, f64::NAN), |o| (o.train_loss, o.test_loss));
-    let (train, test) = last.map_or(known, |e| (e.train_loss, e.test_loss));
-    let (parameters, counters) = match outcome {
-        Some(o) => (&o.parameters, (o.updates, o.epochs, o.seconds)),
-        None => (
-            &place.parameters,
-            (place.update, place.epoch, place.seconds),
-        ),
-    };
     let left = PyDict::new(py);
-    left.set_item("parameters", PyArray1::from_vec(py, parameters.clone()))?;
+    let (returned, counters, best, last) = match outcome {
+        Some(o) => {
+            let returned = (o.parameters.clone(), o.update, o.train_loss, o.test_loss);
+            (returned, (o.updates, o.epochs, o.seconds), o.best, o.last)
+        }
+        None => left_behind(place, returned),
+    };
+    let (parameters, update, train, test) = returned;
+    left.set_item("parameters", PyArray1::from_vec(py, parameters))?;
+    left.set_item("update", update)?;
     left.set_item("updates", counters.0)?;
     left.set_item("epochs", counters.1)?;
     left.set_item("seconds", counters.2)?;
     left.set_item("train_loss", train)?;
     left.set_item("test_loss", test)?;
+    left.set_item("best", best.map(told_losses))?;
+    left.set_item("last", told_losses(last))?;
     let evaluations = place.evaluations.iter().map(|e| e.told(py));
     left.set_item("evaluations", evaluations.collect::<PyResult<Vec<_>>>()?)?;
     let stop = outcome.map_or_else(|| "interrupted".into(), |o| o.stop.to_string());

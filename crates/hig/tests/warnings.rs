@@ -7,8 +7,8 @@ use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::settings::{Setting, Settings};
 use hig::step::Method;
 use hig::systems::{recommended, system};
-use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Start, Training, train};
-use hig::warnings::{Losses, Warner, Warning, Watch, Wording};
+use hig::trainer::{Budget, Evaluation, Flow, Losses, Observer, Outcome, Start, Training, train};
+use hig::warnings::{Warner, Warning, Watch, Wording};
 use hig::{Problem, Result};
 
 /// As often as a cause is told in one training.
@@ -280,7 +280,9 @@ impl Script {
             epoch: 0.0,
             seconds: 0.0,
             train_loss: loss,
+            validation_loss: f64::NAN,
             test_loss: loss,
+            best: false,
             batch_loss: loss,
             rows: 512,
             diagnostics,
@@ -336,6 +338,7 @@ fn what_an_earlier_process_has_seen_counts() {
         script.watch.remember(&Losses {
             update: 0,
             train: loss,
+            validation: f64::NAN,
             test: loss,
         });
     };

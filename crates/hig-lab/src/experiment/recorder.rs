@@ -153,7 +153,7 @@ impl<'a> Recorder<'a> {
     pub fn end(&mut self, problem: &Problem, outcome: &Outcome) -> Result<()> {
         let warnings = self.watch.end(outcome);
         self.warn(warnings)?;
-        self.pictures.offer(outcome.updates, true, || {
+        self.pictures.offer(outcome.update, true, || {
             let parameters = &outcome.parameters;
             self.system.pictures(problem, parameters, self.sample)
         })

@@ -14,8 +14,8 @@ pub enum ChainState {
     Fresh,
     /// It was stopped or killed.
     Stopped(Box<Stopped>),
-    /// It has ended by itself: there are the parameters it ended with.
-    Ended(Outcome, Vec<f64>),
+    /// It has ended by itself: there are the parameters that it returned.
+    Ended(Box<Outcome>, Vec<f64>),
 }
 
 impl ChainState {
@@ -25,7 +25,7 @@ impl ChainState {
             && is_over(experiment, &outcome)
             && let Ok(weights) = weights::read(&experiment.problem, folder)
         {
-            return Ok(Self::Ended(outcome, weights));
+            return Ok(Self::Ended(Box::new(outcome), weights));
         }
         let training = fingerprint::of_training(experiment, chain);
         let Some(mut stopped) = checkpoint::read(folder, &training)? else {

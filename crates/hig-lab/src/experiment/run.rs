@@ -42,7 +42,7 @@ pub struct Finished {
     pub name: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// The last parameters.
+    /// The parameters that the training returned.
     pub parameters: Vec<f64>,
     /// What failed in the middle of it, such as a full disk.
     pub failure: Option<String>,
@@ -131,7 +131,7 @@ impl Work<'_> {
         let (start, phase, evaluated) = match state {
             ChainState::Ended(outcome, parameters) => {
                 tracing::info!("{name}: has ended before");
-                return Ok(self.ended_before(chain, &own, outcome, parameters));
+                return Ok(self.ended_before(chain, &own, *outcome, parameters));
             }
             ChainState::Fresh => {
                 tracing::info!("{name}: begins");

@@ -1,7 +1,6 @@
 //! The evaluations of a training, in memory: what `metrics.csv` keeps of it.
 
-use hig::trainer::Evaluation;
-use hig::warnings::Losses;
+use hig::trainer::{Evaluation, Losses};
 
 /// The evaluations of a training, one number each in every series. A series that a file lacks is
 /// empty.
@@ -72,6 +71,7 @@ impl History {
         updates.map(move |(place, update)| Losses {
             update: *update as usize,
             train: loss(&self.train_loss, place),
+            validation: f64::NAN,
             test: loss(&self.test_loss, place),
         })
     }

@@ -55,7 +55,17 @@ struct Before {
 impl<'a> Batches<'a> {
     /// Batches of `size` samples; a problem without sampler is shuffled where the order is fresh.
     pub fn new(problem: &'a Problem, size: usize, order: Order, seed: u64) -> Self {
-        let data = &problem.train;
+        Self::of(&problem.train, problem, size, order, seed)
+    }
+
+    /// Batches of some of a problem's samples.
+    pub(super) fn of(
+        data: &'a Dataset,
+        problem: &'a Problem,
+        size: usize,
+        order: Order,
+        seed: u64,
+    ) -> Self {
         Self {
             data,
             sampler: problem.sampler.as_ref(),

@@ -4,12 +4,14 @@ mod batches;
 mod budget;
 mod checkpoint;
 mod observers;
+mod returned;
 mod schedule;
 
 pub use batches::{ANY_ORDER, Batches, Order};
 pub use budget::Budget;
 pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
 pub use observers::{Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
+pub use returned::{EITHER, Losses, Returned};
 pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
@@ -19,11 +21,12 @@ use crate::linalg::matrix;
 use crate::objective::{Consumes, Objective};
 use crate::problem::Problem;
 use crate::settings::{
-    ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, POSITIVE, SettingType, Settings,
+    ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, NON_NEGATIVE, POSITIVE, SettingType, Settings,
 };
 use crate::step::{Method, Step, Update, no_parts};
 use crate::threads::in_pool;
 use crate::timing::part;
+use returned::{Best, Parted, held_out};
 use std::time::Instant;
 
 crate::settings! {
@@ -39,6 +42,10 @@ crate::settings! {
         pub schedule: ScheduleKind = ScheduleKind::Constant, ANY_SCHEDULE;
         /// Fraction of the learning rate that a schedule ends with.
         pub final_fraction: f64 = 0.01, FRACTION;
+        /// Weights that a training returns: the best by its evaluations, or the last.
+        pub returned: Returned = Returned::Best, EITHER;
+        /// Training samples that are held out, by whose loss the best weights are chosen: below 1 a fraction, otherwise a number; with 0 it is the training loss.
+        pub validation: f64 = 0.0, NON_NEGATIVE;
         /// GiB that the matrices of one update may take; more is refused before training.
         pub memory_limit: f64 = 8.0, POSITIVE;
     }
@@ -108,7 +115,7 @@ impl std::fmt::Display for Stop {
 /// What a training ends with, whatever ended it.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The last parameters, all finite.
+    /// The parameters that [`Training::returned`] asks for, all finite.
     pub parameters: Vec<f64>,
     /// Updates done, those of the start included.
     pub updates: usize,
@@ -116,10 +123,19 @@ pub struct Outcome {
     pub epochs: f64,
     /// Time of the updates alone, without evaluation and observers.
     pub seconds: f64,
-    /// Mean loss of the training samples at the end.
+    /// The update after which these parameters stood.
+    pub update: usize,
+    /// Mean loss of the training samples with these parameters.
     pub train_loss: f64,
-    /// Mean loss of the test samples at the end.
+    /// Mean loss of the test samples with these parameters.
     pub test_loss: f64,
+    /// The best parameters' losses, and after which update they stood; none where no loss was finite.
+    /// The start of the method is one of its evaluations.
+    pub best: Option<Losses>,
+    /// The last parameters' losses; NaN where they could not be evaluated.
+    pub last: Losses,
+    /// The last parameters, all finite.
+    pub last_parameters: Vec<f64>,
     /// Why it ended.
     pub stop: Stop,
 }
@@ -231,8 +247,14 @@ pub fn train(
         kind: training.schedule,
         final_fraction: training.final_fraction,
     };
+    let parted = Parted::of(
+        &problem.train,
+        held_out(training.validation, problem.train.len())?,
+    );
     let mut run = Run {
         problem,
+        parted: &parted,
+        returned: training.returned,
         observers,
         now: Counters {
             next_evaluation: following(start.updates, training.evaluate_every),
@@ -241,17 +263,32 @@ pub fn train(
             epoch: start.epochs,
             seconds: start.seconds,
             evaluated: None,
+            best: None,
         },
     };
     let mut step = method.start_within(memory(training))?;
-    let mut batches = Batches::new(problem, training.batch, training.order, seed);
+    let mut batches = Batches::of(
+        &parted.trained,
+        problem,
+        training.batch,
+        training.order,
+        seed,
+    );
     if let Some(state) = start.state {
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
-    } else if run.now.updates == 0
-        && let Some(stop) = run.evaluate(&Last::default(), false)
-    {
-        return Ok(run.finish(stop));
+    } else {
+        let stop = match run.now.updates {
+            0 => run.evaluate(&Last::default(), false),
+            // Told by the training before, which may have had other samples.
+            _ => run.losses().err().map(|error| Stop::Failed {
+                update: run.now.updates,
+                error,
+            }),
+        };
+        if let Some(stop) = stop {
+            return Ok(run.finish(stop));
+        }
     }
     let stop = loop {
         let used = run.now.used(&budget);
@@ -290,7 +327,7 @@ pub fn train(
             run.keep_before(before, &mut batches);
             break stop;
         }
-        run.now.epoch += batch.len() as f64 / problem.train.len() as f64;
+        run.now.epoch += batch.len() as f64 / parted.trained.len() as f64;
         run.now.seconds += clock.elapsed().as_secs_f64();
 
         let used = run.now.used(&budget);
@@ -388,8 +425,14 @@ pub fn check(
         return Err(Error::setting("order", "fresh", expected));
     }
     let samples = problem.train.len();
+    let held = held_out(training.validation, samples)?;
+    let samples = samples - held;
     if training.batch > samples {
-        let expected = format!("at most the number of training samples, {samples}");
+        let without = match held {
+            0 => String::new(),
+            held => format!(" ({held} more are held out)"),
+        };
+        let expected = format!("at most the number of training samples, {samples}{without}");
         return Err(Error::setting("batch", training.batch, expected));
     }
     let (consumes, n, _) = consumption(problem, method, training);
@@ -459,8 +502,9 @@ struct Counters {
     seconds: f64,
     /// Update at which the next evaluation is due.
     next_evaluation: usize,
-    /// Update, train loss and test loss of the last evaluation.
-    evaluated: Option<(usize, f64, f64)>,
+    /// The last evaluation.
+    evaluated: Option<Losses>,
+    best: Option<Best>,
 }
 
 impl Counters {
@@ -470,11 +514,12 @@ impl Counters {
         state.number("epoch", &mut self.epoch);
         state.number("seconds", &mut self.seconds);
         state.count("next_evaluation", &mut self.next_evaluation);
-        let fresh = <(usize, f64, f64)>::default;
-        state.optional("evaluated", &mut self.evaluated, fresh, |state, last| {
-            state.count("update", &mut last.0);
-            state.number("train_loss", &mut last.1);
-            state.number("test_loss", &mut last.2);
+        let unknown = || Losses::unknown(0);
+        state.optional("evaluated", &mut self.evaluated, unknown, |state, last| {
+            last.exchange(state);
+        });
+        state.optional("best", &mut self.best, Best::unknown, |state, best| {
+            best.exchange(state);
         });
     }
 
@@ -524,6 +569,8 @@ impl Default for Last {
 
 struct Run<'a, 'o> {
     problem: &'a Problem,
+    parted: &'a Parted<'a>,
+    returned: Returned,
     observers: &'a mut [&'o mut dyn Observer],
     now: Counters,
 }
@@ -543,23 +590,35 @@ impl Run<'_, '_> {
         stop_of(flows, self.now.updates)
     }
 
+    /// The losses at the parameters, and whether these are the best so far.
+    fn losses(&mut self) -> Result<(Losses, bool)> {
+        let _part = part!(EVALUATE);
+        let objective = self.problem.objective.as_ref();
+        let loss = |data| objective.loss(&self.now.parameters, data);
+        let held = self.parted.held.as_ref();
+        let losses = Losses {
+            update: self.now.updates,
+            train: loss(&self.parted.trained)?,
+            validation: held.map_or(Ok(f64::NAN), loss)?,
+            test: loss(&self.problem.test)?,
+        };
+        let judged = match held {
+            Some(_) => losses.validation,
+            None => losses.train,
+        };
+        let best = Best::hear(&mut self.now.best, &self.now.parameters, losses, judged);
+        Ok((losses, best))
+    }
+
     /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back`.
     fn evaluate(&mut self, last: &Last, takes_back: bool) -> Option<Stop> {
         let update = self.now.updates;
-        let (train_loss, test_loss) = {
-            let _part = part!(EVALUATE);
-            let objective = self.problem.objective.as_ref();
-            let loss = |data| objective.loss(&self.now.parameters, data);
-            let losses = loss(&self.problem.train).and_then(|train| {
-                let test = loss(&self.problem.test)?;
-                Ok((train, test))
-            });
-            match losses {
-                Ok(losses) => losses,
-                Err(error) => return Some(Stop::Failed { update, error }),
-            }
+        let (losses, best) = match self.losses() {
+            Ok(found) => found,
+            Err(error) => return Some(Stop::Failed { update, error }),
         };
-        self.now.evaluated = Some((self.now.updates, train_loss, test_loss));
+        self.now.evaluated = Some(losses);
+        let train_loss = losses.train;
         let evaluation = Evaluation {
             problem: self.problem,
             parameters: &self.now.parameters,
@@ -567,7 +626,9 @@ impl Run<'_, '_> {
             epoch: self.now.epoch,
             seconds: self.now.seconds,
             train_loss,
-            test_loss,
+            validation_loss: losses.validation,
+            test_loss: losses.test,
+            best,
             batch_loss: last.loss,
             rows: last.rows,
             diagnostics: &last.change.diagnostics,
@@ -632,28 +693,38 @@ impl Run<'_, '_> {
 
     fn finish(mut self, stop: Stop) -> Outcome {
         let mut stop = stop;
-        let evaluated = |now: &Counters| now.evaluated.filter(|last| last.0 == now.updates);
+        let evaluated = |now: &Counters| now.evaluated.filter(|last| last.update == now.updates);
         if evaluated(&self.now).is_none()
             && let Some(last) = self.evaluate(&Last::default(), false)
             && matches!(stop, Stop::Budget)
         {
             stop = last;
         }
-        let losses = evaluated(&self.now).map(|(_, train, test)| (train, test));
-        let (train_loss, test_loss) = losses.unwrap_or((f64::NAN, f64::NAN));
-        if matches!(stop, Stop::Budget) && !train_loss.is_finite() {
+        let last = evaluated(&self.now).unwrap_or_else(|| Losses::unknown(self.now.updates));
+        if matches!(stop, Stop::Budget) && !last.train.is_finite() {
             stop = Stop::LossNotFinite {
                 update: self.now.updates,
-                loss: train_loss,
+                loss: last.train,
             };
         }
+        let last_parameters = self.now.parameters;
+        let best = self.now.best.as_ref().map(|best| best.losses);
+        let wanted = self.now.best.filter(|_| self.returned == Returned::Best);
+        let (parameters, losses) = match wanted {
+            Some(best) => (best.parameters, best.losses),
+            None => (last_parameters.clone(), last),
+        };
         let mut outcome = Outcome {
-            parameters: self.now.parameters,
+            parameters,
             updates: self.now.updates,
             epochs: self.now.epoch,
             seconds: self.now.seconds,
-            train_loss,
-            test_loss,
+            update: losses.update,
+            train_loss: losses.train,
+            test_loss: losses.test,
+            best,
+            last,
+            last_parameters,
             stop,
         };
         for observer in self.observers.iter_mut() {

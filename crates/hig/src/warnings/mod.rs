@@ -27,7 +27,7 @@ pub use wording::Wording;
 use crate::diagnostics::Diagnostic;
 use crate::objective::Saturation;
 use crate::settings::Setting;
-use crate::trainer::{Evaluation, Outcome, Progress};
+use crate::trainer::{Evaluation, Losses, Outcome, Progress};
 use setup::Setup;
 
 /// All causes. To add one, write its file and add its line.
@@ -68,17 +68,6 @@ impl std::fmt::Display for Warning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.message, self.advice)
     }
-}
-
-/// The losses of one evaluation.
-#[derive(Debug, Clone, Copy)]
-pub struct Losses {
-    /// Updates done.
-    pub update: usize,
-    /// Mean loss of the training samples.
-    pub train: f64,
-    /// Mean loss of the test samples.
-    pub test: f64,
 }
 
 /// Something worth a warning.

@@ -62,6 +62,7 @@ impl Cause for Overfitting {
         let now = Losses {
             update: view.now.update,
             train: view.now.train_loss,
+            validation: view.now.validation_loss,
             test: view.now.test_loss,
         };
         let (start, best) = self.hear(now);

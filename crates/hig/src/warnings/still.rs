@@ -84,7 +84,7 @@ impl Cause for Still {
 
     /// A training too short for the above of which no update did anything.
     fn end(&mut self, outcome: &Outcome, setup: &Setup) -> Option<Finding> {
-        let (loss, zeros) = (outcome.train_loss, self.recent.len());
+        let (loss, zeros) = (outcome.last.train, self.recent.len());
         let short = !self.moved && (SHORT..ZEROS).contains(&zeros);
         let still = short && loss > ARRIVED * self.start.unwrap_or(0.0);
         still.then(|| self.finding(zeros, loss, setup))

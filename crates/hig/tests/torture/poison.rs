@@ -45,7 +45,7 @@ fn handed_back(watch: &Watch, outcome: &Outcome) -> Option<usize> {
     watch
         .parameters
         .iter()
-        .rposition(|p| *p == outcome.parameters)
+        .rposition(|p| *p == outcome.last_parameters)
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn outputs_that_are_not_finite_later_stop_there() {
             assert!(!loss.is_finite());
             // Differences are added and taken off again, with one rounding.
             let expected = &watch.parameters[HEALTHY - tries];
-            let deviation = relative(&outcome.parameters, expected);
+            let deviation = relative(&outcome.last_parameters, expected);
             assert!(
                 deviation < 1e-15 * tries as f64 + f64::MIN_POSITIVE,
                 "{told}"
