@@ -57,6 +57,7 @@ def train(
     seed: int,
     parameters: _Array,
     callback: Callable[[dict[str, Any], _Array], bool] | None,
+    warn: Callable[[int, str, str, str], None],
     tick: Callable[..., None] | None,
     checkpoint: tuple[str, float, bool] | None,
 ) -> tuple[dict[str, Any], BaseException | None]: ...

@@ -100,6 +100,8 @@ def test_what_leaves_the_numbers_alone_may_change(path):
     whole = train(path.with_name("whole.safetensors"), updates=30)
     again = train(path, updates=30, evaluate_every=7, memory_limit=3.0, checkpoint_every=1.0)
     assert np.array_equal(again.weights, whole.weights)
+    last = train(path, updates=30, returned="last")
+    assert last.updates == 30 and last.test_loss == whole.last.test_loss
 
 
 def test_a_system_is_told_by_its_settings(tmp_path):

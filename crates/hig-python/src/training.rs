@@ -8,14 +8,14 @@ use crate::worker::Caller;
 use hig::files::SavedState;
 use hig::step::Method;
 use hig::trainer::{
-    self, Budget, CheckpointWriter, Evaluation, Flow, Identity, Observer, Outcome, Progress, Start,
-    Stop,
+    self, Budget, CheckpointWriter, Evaluation, Flow, Identity, Losses, Observer, Outcome,
+    Progress, Returned, Start, Stop,
 };
+use hig::warnings::{Warner, Warning, Wording};
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,6 +30,8 @@ struct Place {
     batch_loss: f64,
     budget_used: f64,
     evaluations: Vec<Evaluated>,
+    /// The place of the best evaluation, and its parameters.
+    best: Option<(usize, Vec<f64>)>,
 }
 
 impl Place {
@@ -50,7 +52,9 @@ struct Evaluated {
     epoch: f64,
     seconds: f64,
     train_loss: f64,
+    validation_loss: f64,
     test_loss: f64,
+    best: bool,
     diagnostics: Vec<(&'static str, f64)>,
 }
 
@@ -61,7 +65,9 @@ impl Evaluated {
         told.set_item("epoch", self.epoch)?;
         told.set_item("seconds", self.seconds)?;
         told.set_item("train_loss", self.train_loss)?;
+        told.set_item("validation_loss", self.validation_loss)?;
         told.set_item("test_loss", self.test_loss)?;
+        told.set_item("best", self.best)?;
         let diagnostics = PyDict::new(py);
         for (name, value) in &self.diagnostics {
             diagnostics.set_item(name, value)?;
@@ -114,10 +120,18 @@ impl Observer for Watch {
             epoch: now.epoch,
             seconds: now.seconds,
             train_loss: now.train_loss,
+            validation_loss: now.validation_loss,
             test_loss: now.test_loss,
+            best: now.best,
             diagnostics: now.diagnostics.to_vec(),
         };
-        lock(&self.place).evaluations.push(evaluated.clone());
+        {
+            let mut place = lock(&self.place);
+            if now.best {
+                place.best = Some((place.evaluations.len(), now.parameters.to_vec()));
+            }
+            place.evaluations.push(evaluated.clone());
+        }
         let Some(callback) = self.callback.clone() else {
             return Ok(Flow::Continue);
         };
@@ -136,6 +150,40 @@ impl Observer for Watch {
             Ok(true) | Err(_) => Flow::Stop,
         })
     }
+}
+
+/// How advice is written in Python.
+fn wording() -> Wording {
+    Wording {
+        setting: |name, word| format!("{name}=\"{word}\""),
+        method: |name| format!("\"{name}\""),
+        chain: |first, second| {
+            let before = format!("hig.train(problem, \"{first}\", updates=500)");
+            format!("hig.train(problem, \"{second}\", weights={before}.weights)")
+        },
+        seed: "another seed",
+    }
+}
+
+/// Hands a warning to Python, on the thread that waits.
+fn tell_warning(caller: &Caller, warn: &Arc<Py<PyAny>>, warning: &Warning) -> Flow {
+    let (warn, warning) = (warn.clone(), warning.clone());
+    match caller.ask(move |py| warn_of(py, &warn, warning)) {
+        Ok(()) => Flow::Continue,
+        // What was raised is told by the thread that waits.
+        Err(_) => Flow::Stop,
+    }
+}
+
+fn warn_of(py: Python<'_>, warn: &Py<PyAny>, warning: Warning) -> PyResult<()> {
+    let Warning {
+        update,
+        name,
+        message,
+        advice,
+    } = warning;
+    warn.bind(py).call1((update, name, message, advice))?;
+    Ok(())
 }
 
 /// What a training leaves: the results as a dictionary, and the exception that ended it, if one did.
@@ -164,6 +212,7 @@ pub fn train<'py>(
     seed: u64,
     parameters: PyReadonlyArray1<'py, f64>,
     callback: Option<Py<PyAny>>,
+    warn: Py<PyAny>,
     tick: Option<Py<PyAny>>,
     checkpoint: Option<Checkpoints>,
 ) -> PyResult<Left<'py>> {
@@ -195,7 +244,7 @@ pub fn train<'py>(
             move || Identity::of(&asked, method.as_ref(), &told, &parameters, seed),
         )?;
         if let Some(raised) = finished.raised {
-            let left = left(py, &Place::of(&start), None)?;
+            let left = left(py, &Place::of(&start), None, training.returned)?;
             return Ok((left, Some(raised.into_value(py).into_any())));
         }
         let Some(identity) = finished.result else {
@@ -208,24 +257,28 @@ pub fn train<'py>(
         } else if let Some(state) = recovered(&path, &identity)? {
             start = Start::resume(state).map_err(raise)?;
             if let Some(told) = start.rescheduled(&training, &budget) {
-                warn(py, &told.to_string())?;
+                warn_of(py, &warn, Warning::from(&told))?;
             }
         }
         kept.belongs_to(&identity);
         writer = Some(kept);
     }
+    let returned = training.returned;
     let place = Arc::new(Mutex::new(Place::of(&start)));
     let mut watch = Watch {
         place: place.clone(),
         caller: worker.caller(),
         callback: callback.map(Arc::new),
     };
+    let (caller, warn) = (worker.caller(), Arc::new(warn));
+    let hand_on = move |warning: &Warning| Ok(tell_warning(&caller, &warn, warning));
+    let mut warner = Warner::new(method.as_ref(), &training, wording(), hand_on);
     let tell = |py: Python<'_>| match &tick {
         Some(tick) => tell(py, tick, &place),
         None => Ok(()),
     };
     let finished = worker.run(py, tell, move || {
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut watch];
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut watch, &mut warner];
         if let Some(writer) = &mut writer {
             observers.push(writer);
         }
@@ -243,15 +296,9 @@ pub fn train<'py>(
         tell_last(py, tick, &place, finished.raised.is_none())?;
     }
     let outcome = finished.result.transpose().map_err(raise)?;
-    let left = left(py, &lock(&place), outcome.as_ref())?;
+    let left = left(py, &lock(&place), outcome.as_ref(), returned)?;
     let raised = finished.raised.map(|error| error.into_value(py).into_any());
     Ok((left, raised))
-}
-
-/// Warns whoever called `hig.train`.
-fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
-    let text = CString::new(text).unwrap_or_default();
-    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)
 }
 
 /// The state in a file, if it is there.
@@ -285,29 +332,85 @@ fn tell_last(py: Python<'_>, tick: &Py<PyAny>, place: &Mutex<Place>, well: bool)
     }
 }
 
+/// Update and losses (train, validation, test).
+fn told_losses(losses: Losses) -> (usize, f64, f64, f64) {
+    let Losses {
+        update,
+        train,
+        validation,
+        test,
+    } = losses;
+    (update, train, validation, test)
+}
+
+/// Parameters, their update and their losses (train, test).
+type Parameters = (Vec<f64>, usize, f64, f64);
+
+/// What is known of a training that did not come to its end: the parameters that it would have returned,
+/// its counters, and the losses of the best and the last parameters.
+fn left_behind(
+    place: &Place,
+    returned: Returned,
+) -> (Parameters, (usize, f64, f64), Option<Losses>, Losses) {
+    let losses = |e: &Evaluated| Losses {
+        update: e.update,
+        train: e.train_loss,
+        validation: e.validation_loss,
+        test: e.test_loss,
+    };
+    let evaluated = place.evaluations.last().map(losses);
+    let last = evaluated.unwrap_or(Losses {
+        update: place.update,
+        train: f64::NAN,
+        validation: f64::NAN,
+        test: f64::NAN,
+    });
+    let best = place.best.as_ref().and_then(|(at, parameters)| {
+        let told = place.evaluations.get(*at)?;
+        Some((losses(told), parameters))
+    });
+    let (parameters, of) = match &best {
+        Some((of, parameters)) if returned == Returned::Best => ((*parameters).clone(), *of),
+        _ => (
+            place.parameters.clone(),
+            Losses {
+                update: place.update,
+                ..last
+            },
+        ),
+    };
+    (
+        (parameters, of.update, of.train, of.test),
+        (place.update, place.epoch, place.seconds),
+        best.map(|(losses, _)| losses),
+        last,
+    )
+}
+
 fn left<'py>(
     py: Python<'py>,
     place: &Place,
     outcome: Option<&Outcome>,
+    returned: Returned,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let last = place.evaluations.last();
-    // A training that only goes on from its end is not evaluated again, but knows its losses.
-    let known = outcome.map_or((f64::NAN, f64::NAN), |o| (o.train_loss, o.test_loss));
-    let (train, test) = last.map_or(known, |e| (e.train_loss, e.test_loss));
-    let (parameters, counters) = match outcome {
-        Some(o) => (&o.parameters, (o.updates, o.epochs, o.seconds)),
-        None => (
-            &place.parameters,
-            (place.update, place.epoch, place.seconds),
-        ),
-    };
     let left = PyDict::new(py);
-    left.set_item("parameters", PyArray1::from_vec(py, parameters.clone()))?;
+    let (returned, counters, best, last) = match outcome {
+        Some(o) => {
+            let returned = (o.parameters.clone(), o.update, o.train_loss, o.test_loss);
+            (returned, (o.updates, o.epochs, o.seconds), o.best, o.last)
+        }
+        None => left_behind(place, returned),
+    };
+    let (parameters, update, train, test) = returned;
+    left.set_item("parameters", PyArray1::from_vec(py, parameters))?;
+    left.set_item("update", update)?;
     left.set_item("updates", counters.0)?;
     left.set_item("epochs", counters.1)?;
     left.set_item("seconds", counters.2)?;
     left.set_item("train_loss", train)?;
     left.set_item("test_loss", test)?;
+    left.set_item("best", best.map(told_losses))?;
+    left.set_item("last", told_losses(last))?;
     let evaluations = place.evaluations.iter().map(|e| e.told(py));
     left.set_item("evaluations", evaluations.collect::<PyResult<Vec<_>>>()?)?;
     let stop = outcome.map_or_else(|| "interrupted".into(), |o| o.stop.to_string());

@@ -146,6 +146,8 @@ pub enum Purpose {
     Weights = 3,
     /// Order of the samples in an epoch.
     Order = 4,
+    /// Training samples that are held out.
+    Validation = 5,
 }
 
 /// The random stream of a seed for one purpose.

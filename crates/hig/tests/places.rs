@@ -173,6 +173,7 @@ fn stop_of(problem: &Problem, method: &dyn Method, training: &Training) -> Stop 
 fn told(stop: &Stop) -> Option<(&str, &SamplePlace)> {
     let error = match stop {
         Stop::LossNotFinite { cause, .. }
+        | Stop::ValidationLossNotFinite { cause, .. }
         | Stop::TestLossNotFinite { cause, .. }
         | Stop::ParametersNotFinite { cause, .. } => cause.as_ref()?,
         Stop::Failed { error, .. } => error,
@@ -256,6 +257,24 @@ fn a_test_loss_is_told_by_its_test_sample() {
                 .starts_with("test loss is NaN after update 0 (")
         );
     }
+}
+
+#[test]
+fn places_are_those_among_all_samples_where_some_are_held_out() {
+    let mut held = Vec::new();
+    for validation in [1.0, 3.0, 6.0, 9.0] {
+        let training = Training {
+            batch: 4,
+            validation,
+            ..Training::default()
+        };
+        for method in methods() {
+            let stop = stop_of(&problem(Part::Output, ""), method.as_ref(), &training);
+            assert_place(&stop, &["output of Spoilt"], Some(1), None);
+            held.push(matches!(stop, Stop::ValidationLossNotFinite { .. }));
+        }
+    }
+    assert!(held.contains(&true) && held.contains(&false));
 }
 
 #[test]

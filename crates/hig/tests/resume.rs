@@ -12,8 +12,8 @@ use hig::physics::{Differentiated, Scaling};
 use hig::step::{Method, methods};
 use hig::systems::{LinearOscillators, MlpSettings, Poisson, System, Toy};
 use hig::trainer::{
-    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Observer, Order,
-    Outcome, ScheduleKind, Start, Training, recover, set_aside, train,
+    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Losses, Observer,
+    Order, Outcome, ScheduleKind, Start, Training, recover, set_aside, train,
 };
 use hig::{Dataset, Problem, Result};
 use proptest::prelude::*;
@@ -107,6 +107,11 @@ fn assert_same_bits(setup: &Setup, method: &dyn Method, at: usize) {
         bits(&expected.parameters),
         "{name}"
     );
+    let last = |o: &Outcome| bits(&o.last_parameters);
+    assert_eq!(last(&found), last(&expected), "{name}");
+    let of = |l: &Losses| (l.update, bits(&[l.train, l.validation, l.test]));
+    let told = |o: &Outcome| (o.best.as_ref().map(of), of(&o.last));
+    assert_eq!(told(&found), told(&expected), "{name}");
     assert_eq!(found.updates, expected.updates, "{name}");
     assert_eq!(found.epochs.to_bits(), expected.epochs.to_bits(), "{name}");
     let losses = |o: &Outcome| bits(&[o.train_loss, o.test_loss]);
@@ -183,15 +188,28 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn wherever_it_was_stopped(at in 1_usize..40, batch in 1_usize..30, every in 0_usize..9, name in 0_usize..3, last in 0_usize..3) {
+    fn wherever_it_was_stopped(
+        at in 1_usize..40, batch in 1_usize..30, every in 0_usize..9, name in 0_usize..4, held in 0_usize..7,
+        last in 0_usize..3,
+    ) {
         let system = Toy { samples: 37, test_samples: 5, ..Toy::default() };
         let setup = Setup {
             problem: system.problem(7),
-            training: Training { batch, evaluate_every: every, last_batch: LASTS[last], ..Training::default() },
+            training: Training {
+                batch,
+                evaluate_every: every,
+                last_batch: LASTS[last],
+                validation: held as f64,
+                ..Training::default()
+            },
             updates: 40,
         };
-        let name = ["adaptive-hig", "adam", "lbfgs"][name];
-        let method = hig::step::method(name).unwrap();
+        let name = ["adaptive-hig", "adam", "lbfgs", "hig"][name];
+        let mut method = hig::step::method(name).unwrap();
+        // So long that the best is soon behind.
+        if name == "hig" {
+            method.set("learning_rate", "20").unwrap();
+        }
         assert_same_bits(&setup, method.as_ref(), at);
     }
 }

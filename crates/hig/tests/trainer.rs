@@ -1020,7 +1020,9 @@ fn an_update_that_is_not_finite_stops_and_the_last_finite_parameters_are_kept() 
         ));
         assert_eq!(outcome.updates, 2);
         let expected: Vec<f64> = start.iter().map(|p| p + 0.5 + 0.25).collect();
-        assert!(relative(&outcome.parameters, &expected) <= 1e-15);
+        assert!(relative(&outcome.last_parameters, &expected) <= 1e-15);
+        let loss = loss_of(&problem, &outcome.last_parameters, &problem.train);
+        assert_eq!(outcome.last.train.to_bits(), loss.to_bits());
         let loss = loss_of(&problem, &outcome.parameters, &problem.train);
         assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
         assert_eq!(*recorder.evaluated().last().unwrap(), 2);
@@ -1079,8 +1081,10 @@ fn a_loss_that_becomes_nan_stops_and_the_parameters_stay_finite() {
         panic!("{}", outcome.stop);
     };
     assert_eq!((update, loss.is_nan(), outcome.updates), (1, true, 1));
-    assert_eq!(outcome.parameters, [-1.0, 1.0]);
-    assert!(outcome.train_loss.is_nan());
+    assert_eq!(outcome.last_parameters, [-1.0, 1.0]);
+    assert!(outcome.last.train.is_nan());
+    assert_eq!(outcome.parameters, [0.0, 2.0]);
+    assert!(outcome.train_loss.is_finite());
     assert_eq!(recorder.evaluated(), [0, 1]);
 }
 
@@ -1104,8 +1108,10 @@ fn a_test_loss_that_becomes_nan_is_told_though_the_training_loss_is_a_number() {
         let message = outcome.stop.to_string();
         let of_sample = "test loss is NaN after update 1 (output of the physics is NaN for test sample 2, component 0";
         assert!(message.starts_with(of_sample), "{message}");
-        assert_eq!(outcome.parameters, [-1.0, 1.0]);
-        assert!(outcome.train_loss.is_finite() && outcome.test_loss.is_nan());
+        assert_eq!(outcome.last_parameters, [-1.0, 1.0]);
+        assert!(outcome.last.train.is_finite() && outcome.last.test.is_nan());
+        // The start has the least training loss.
+        assert_eq!((outcome.parameters, outcome.update), (vec![0.0, 2.0], 0));
     }
 }
 
@@ -1191,7 +1197,9 @@ fn observers_end_the_training_and_what_was_computed_is_kept() {
             assert_eq!(outcome.updates, 3);
             let start = problem.initial_parameters(0);
             let expected: Vec<f64> = start.iter().map(|p| p + 0.375).collect();
-            assert!(relative(&outcome.parameters, &expected) <= 1e-15);
+            assert!(relative(&outcome.last_parameters, &expected) <= 1e-15);
+            let loss = loss_of(&problem, &outcome.last_parameters, &problem.train);
+            assert_eq!(outcome.last.train.to_bits(), loss.to_bits());
             let loss = loss_of(&problem, &outcome.parameters, &problem.train);
             assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
             // The observer after the one that broke is heard as well.

@@ -17,8 +17,8 @@ pub enum ChainState {
     Fresh,
     /// It was stopped or killed.
     Stopped(Box<Stopped>),
-    /// It has ended by itself: there are the parameters it ended with.
-    Ended(Outcome, Vec<f64>),
+    /// It has ended by itself: there are the parameters that it returned.
+    Ended(Box<Outcome>, Vec<f64>),
 }
 
 impl ChainState {
@@ -31,7 +31,7 @@ impl ChainState {
             match weights::read(&experiment.problem, folder) {
                 Ok(weights) => {
                     checkpoint::check(folder, &training)?;
-                    return Ok(Self::Ended(outcome, weights));
+                    return Ok(Self::Ended(Box::new(outcome), weights));
                 }
                 Err(error) => tracing::warn!("{error}; going on from the last checkpoint"),
             }

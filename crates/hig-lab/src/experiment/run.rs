@@ -11,7 +11,7 @@ use crate::run_folder::checkpoint::Checkpoints;
 use crate::run_folder::folder::{Folder, folder_of};
 use crate::run_folder::outcome::Outcome;
 use crate::run_folder::tables::{Marks, ledger};
-use crate::run_folder::warnings::{self, Warning};
+use crate::run_folder::warnings;
 use crate::run_folder::weights::{self, WeightsWriter};
 use crate::run_folder::{TABLES, metrics};
 use anyhow::Result;
@@ -19,6 +19,7 @@ use hig::Problem;
 use hig::files::SavedState;
 use hig::objective::Consumes;
 use hig::trainer::{MetricsWriter, Observer, Start, Stop, consumption};
+use hig::warnings::Warning;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct Finished {
     pub name: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// The last parameters.
+    /// The parameters that the training returned.
     pub parameters: Vec<f64>,
     /// What the machine refused in the middle of it, such as a full disk.
     pub failure: Option<String>,
@@ -153,7 +154,7 @@ impl Work<'_> {
         let (start, phase, evaluated, before) = match state {
             ChainState::Ended(outcome, parameters) => {
                 tracing::info!("{name}: has ended before");
-                return Ok(self.ended_before(chain, &own, outcome, parameters));
+                return Ok(self.ended_before(chain, &own, *outcome, parameters));
             }
             ChainState::Fresh => {
                 tracing::info!("{name}: begins");
@@ -184,12 +185,7 @@ impl Work<'_> {
         };
         let Phase { training: how, .. } = &chain.phases[phase];
         if let Some(told) = start.rescheduled(how, &training.budget_of(&chain.phases[phase])) {
-            files.recorder.warn(vec![Warning {
-                update: told.update,
-                name: "schedule".into(),
-                message: told.to_string(),
-                advice: "for a schedule over the whole budget, train anew with it".into(),
-            }])?;
+            files.recorder.warn(vec![Warning::from(&told)])?;
         }
         let trained = training.run(start, phase, &mut files)?;
         self.end(chain, &own, files, trained)

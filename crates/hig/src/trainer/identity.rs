@@ -22,9 +22,9 @@ const PART: &str = "whose.";
 /// The part that every one has.
 const METHOD: &str = "method";
 
-/// Settings of a training that may change where it goes on: the first has no say in its numbers, of the
-/// second the route that it leaves open is compared.
-const MAY_CHANGE: [&str; 2] = ["evaluate_every", "memory_limit"];
+/// Settings of a training that may change where it goes on: the first two have no say in its numbers, of the
+/// third the route that it leaves open is compared.
+const MAY_CHANGE: [&str; 3] = ["evaluate_every", "returned", "memory_limit"];
 
 /// Relative differences that are none: of samples and parameters, and of what is computed from them.
 const SAME_DATA: f64 = 1e-9;

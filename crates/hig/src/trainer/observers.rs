@@ -1,6 +1,6 @@
 //! What watches a training: progress, metrics, diagnostics, checkpoints.
 
-use super::Budget;
+use super::{Budget, Outcome};
 use crate::error::{Error, Result};
 use crate::files::SavedState;
 use crate::problem::Problem;
@@ -48,10 +48,15 @@ pub struct Evaluation<'a> {
     pub epoch: f64,
     /// Seconds of training; the time of evaluations is not counted.
     pub seconds: f64,
-    /// Mean loss of all training samples.
+    /// Mean loss of all training samples, without those that are held out.
     pub train_loss: f64,
+    /// Mean loss of the held-out samples; NaN where there are none.
+    pub validation_loss: f64,
     /// Mean loss of all test samples.
     pub test_loss: f64,
+    /// Whether the parameters are the best so far, by the loss of the held-out samples or, where there
+    /// are none, of the training samples.
+    pub best: bool,
     /// Loss of the last batch before its update; NaN where no update precedes.
     pub batch_loss: f64,
     /// n, the rows of J of the last batch; 0 where no update precedes.
@@ -112,6 +117,14 @@ pub trait Observer {
     /// Whatever should end the training, such as a full disk.
     fn evaluation(&mut self, _: &Evaluation<'_>) -> Result<Flow> {
         Ok(Flow::Continue)
+    }
+
+    /// Called with what the training ended with.
+    ///
+    /// # Errors
+    /// What the outcome should tell as its end, unless something had failed before.
+    fn end(&mut self, _: &Outcome) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ fn defined(outcome: &Outcome, told: &str) {
             assert!(losses.iter().all(|loss| loss.is_finite()), "{told}");
         }
         Stop::LossNotFinite { .. }
+        | Stop::ValidationLossNotFinite { .. }
         | Stop::TestLossNotFinite { .. }
         | Stop::ParametersNotFinite { .. } => {}
         Stop::Failed { error, .. } => {
