@@ -17,22 +17,24 @@ from types import ModuleType
 from . import losses, methods, networks, physics, systems
 from ._data import Dataset
 from ._problem import Problem
-from ._result import History, Result
+from ._result import History, Losses, Result
 from ._steps import gram_step, half_inverse, spectral_step
 from ._train import Evaluation, train
-from .errors import PrecisionWarning, TrainingInterrupted, TrainingStopped
+from .errors import PrecisionWarning, TrainingInterrupted, TrainingStopped, TrainingWarning
 from .training import Training
 
 __all__ = [
     "Dataset",
     "Evaluation",
     "History",
+    "Losses",
     "PrecisionWarning",
     "Problem",
     "Result",
     "Training",
     "TrainingInterrupted",
     "TrainingStopped",
+    "TrainingWarning",
     "gram_step",
     "half_inverse",
     "losses",

@@ -22,6 +22,7 @@ __all__ = [
     "systems",
     "train",
     "training_settings",
+    "try_checkpoint",
 ]
 
 _Array = NDArray[np.float64]
@@ -47,6 +48,7 @@ def comparison(
 def check_simulator(
     adapter: object, outputs: int, state: _Array, control: _Array
 ) -> tuple[list[float], list[str]]: ...
+def try_checkpoint(path: str) -> None: ...
 def train(
     problem: Problem,
     method: tuple[str, _Assignments],
@@ -55,8 +57,9 @@ def train(
     seed: int,
     parameters: _Array,
     callback: Callable[[dict[str, Any], _Array], bool] | None,
+    warn: Callable[[int, str, str, str], None],
     tick: Callable[..., None] | None,
-    checkpoint: tuple[str, float] | None,
+    checkpoint: tuple[str, float, bool] | None,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
 
 @final

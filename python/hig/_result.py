@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import Array
 from ._html import page
 from ._problem import Problem
+from .errors import TrainingWarning
 from .methods import Method
 from .training import Training
 
@@ -43,7 +44,7 @@ _FILES_OF_A_TRAINING = (
 class History:
     """The evaluations of a training, one entry each, the first before any update.
 
-    ``seconds`` counts the updates alone; ``diagnostics`` holds what the steps told, NaN where they
+    ``validation_loss`` is NaN where no samples are held out; ``seconds`` counts the updates alone; ``diagnostics`` holds what the steps told, NaN where they
     told nothing.
     """
 
@@ -51,6 +52,7 @@ class History:
     epoch: Array
     seconds: Array
     train_loss: Array
+    validation_loss: Array
     test_loss: Array
     diagnostics: dict[str, Array]
 
@@ -66,6 +68,7 @@ class History:
             epoch=column("epoch"),
             seconds=column("seconds"),
             train_loss=column("train_loss"),
+            validation_loss=column("validation_loss"),
             test_loss=column("test_loss"),
             diagnostics={n: np.array([each.get(n, np.nan) for each in told]) for n in names},
         )
@@ -74,44 +77,72 @@ class History:
         return len(self.update)
 
 
+@dataclass(frozen=True)
+class Losses:
+    """The mean losses of weights that stood after ``update`` updates; ``validation_loss`` is NaN where no
+    samples are held out, all are NaN where nobody has evaluated them."""
+
+    update: int
+    train_loss: float
+    validation_loss: float
+    test_loss: float
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """The weights that a training found, and how it went.
 
-    ``train_loss`` and ``test_loss`` are mean losses of the last evaluation, ``seconds`` the time of the
-    updates alone, ``stop`` why it ended.
+    ``weights`` are those that the setting ``returned`` of the training asks for, the best or the last;
+    they stood after ``update`` of all ``updates``, and ``train_loss`` and ``test_loss`` are theirs.
+    ``best`` and ``last`` have the losses of both; ``best`` is None where no loss was finite. Best is by
+    the loss of held-out samples, or else of the training samples, never by that of the test samples.
+    ``seconds`` is the time of the updates alone, ``stop`` why it ended, ``warnings`` what the training was warned of.
     """
 
     weights: Array
+    update: int
     updates: int
     epochs: float
     seconds: float
     train_loss: float
     test_loss: float
+    best: Losses | None
+    last: Losses
     stop: str
     history: History
     problem: Problem
     method: Method
     training: Training
     seed: int
+    warnings: tuple[TrainingWarning, ...]
 
     @classmethod
     def _of(
-        cls, left: dict[str, Any], problem: Problem, method: Method, training: Training, seed: int
+        cls,
+        left: dict[str, Any],
+        problem: Problem,
+        method: Method,
+        training: Training,
+        seed: int,
+        warned: list[TrainingWarning],
     ) -> Result:
         return cls(
             weights=left["parameters"],
+            update=left["update"],
             updates=left["updates"],
             epochs=left["epochs"],
             seconds=left["seconds"],
             train_loss=left["train_loss"],
             test_loss=left["test_loss"],
+            best=None if left["best"] is None else Losses(*left["best"]),
+            last=Losses(*left["last"]),
             stop=left["stop"],
             history=History._of(left["evaluations"]),
             problem=problem,
             method=method,
             training=training,
             seed=seed,
+            warnings=tuple(warned),
         )
 
     def predict(self, input: ArrayLike) -> Array:
@@ -205,6 +236,7 @@ class Result:
             "method": {"name": self.method.name, **dataclasses.asdict(self.method)},  # type: ignore[call-overload]
             "training": dataclasses.asdict(self.training),
             "seed": self.seed,
+            "update": self.update,
             "updates": self.updates,
             "epochs": self.epochs,
             "seconds": self.seconds,
@@ -214,15 +246,20 @@ class Result:
     def __repr__(self) -> str:
         return (
             f"Result({self.method.name}: test loss {self.test_loss:.3e}, training loss "
-            f"{self.train_loss:.3e} after {self.updates} updates in {self.seconds:.2f} s; {self.stop})"
+            f"{self.train_loss:.3e} after {self._place()} in {self.seconds:.2f} s; {self.stop})"
         )
+
+    def _place(self) -> str:
+        earlier = f"{self.update} of " if self.update != self.updates else ""
+        return f"{earlier}{self.updates} updates"
 
     def _repr_html_(self) -> str:
         rows = {
             "method": repr(self.method),
             "test loss": f"{self.test_loss:.4e}",
             "training loss": f"{self.train_loss:.4e}",
-            "updates": str(self.updates),
+            "after": self._place(),
+            "last test loss": f"{self.last.test_loss:.4e}",
             "epochs": f"{self.epochs:.4g}",
             "seconds": f"{self.seconds:.3g}",
             "ended": self.stop,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _hig, methods
@@ -19,7 +20,7 @@ from ._progress import Bar, wanted
 from ._result import Result
 from ._settings import count, field_name, number
 from ._system import System
-from .errors import TrainingInterrupted, TrainingStopped
+from .errors import TrainingInterrupted, TrainingStopped, TrainingWarning
 from .methods import Method
 from .training import Training
 
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 class Evaluation:
     """What a callback is told: the counters, the mean losses of all samples, and the weights.
 
-    ``spectrum`` holds the singular values of J that the last step found, largest first; it is empty
+    ``train_loss`` is that of the training samples without those that are held out, ``validation_loss``
+    that of these, NaN without any; ``best`` tells whether the weights are the best so far by the latter,
+    or else by the former. ``spectrum`` holds the singular values of J that the last step found, largest first; it is empty
     for a method that decomposes nothing.
     """
 
@@ -41,7 +44,9 @@ class Evaluation:
     epoch: float
     seconds: float
     train_loss: float
+    validation_loss: float
     test_loss: float
+    best: bool
     diagnostics: dict[str, float]
     spectrum: Array
     weights: Array
@@ -66,9 +71,13 @@ def train(
     progress: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 30.0,
+    restart: bool = False,
     **settings: Unpack[_TrainingSettings],
 ) -> Result:
     """Trains a network through physics until the first limit of the budget is reached.
+
+    The weights of the result are the best that were evaluated, see ``returned`` and ``validation`` of
+    :class:`hig.Training`.
 
     Parameters
     ----------
@@ -86,11 +95,22 @@ def train(
     progress : whether to show a bar; without, in a terminal and in a notebook
     checkpoint : a file (``*.safetensors``) that keeps the whole state. Where it is there already, the
         training goes on from it, to the bits of one that was never stopped; its result then tells of
-        the evaluations since
+        the evaluations since. One of another training is refused with what differs: problem, data,
+        initial weights, method, settings or seed; the budget, ``evaluate_every``, ``returned`` and
+        ``memory_limit`` may change. Networks, simulators and losses are compared by what they answer for
+        two samples. A schedule goes by the budget: with another one its learning rate jumps, with a warning
     checkpoint_every : seconds between two checkpoints; one is written at the end as well
+    restart : whether to begin anew where there is a checkpoint, and to set it aside as
+        ``NAME.replaced.safetensors``
     **settings : single settings of :class:`hig.Training`, over the others
 
     The interpreter lock is free meanwhile, and Ctrl-C is obeyed within a second.
+
+    Warns
+    -----
+    TrainingWarning
+        What the training does that it should not, such as updates that change nothing or a loss that
+        explodes, with what to try: given once while it goes on, and listed in the result.
 
     Raises
     ------
@@ -98,7 +118,7 @@ def train(
         Everything that can be known before the first update.
     TrainingStopped
         The loss or an update stopped being finite, or a simulator, callback or decomposition
-        failed; its ``result`` holds everything until then.
+        failed, or a filter of the user's makes a warning an error; its ``result`` holds everything until then.
     TrainingInterrupted
         Ctrl-C, likewise with its ``result``. It is a ``KeyboardInterrupt``.
     SystemExit, asyncio.CancelledError, GeneratorExit
@@ -109,6 +129,11 @@ def train(
     epochs = None if epochs is None else number("epochs", epochs)
     seconds = None if seconds is None else number("seconds", seconds)
     checkpoint_every = number("checkpoint_every", checkpoint_every)
+    if not isinstance(restart, (bool, np.bool_)):
+        raise ValueError(f"restart = {restart!r} is not possible: it must be True or False")
+    place = None if checkpoint is None else os.fspath(checkpoint)
+    if place is not None:
+        _hig.try_checkpoint(place)
     chosen, how = _chosen(problem, method, training, settings)
     if isinstance(problem, System):
         if updates is None and epochs is None and seconds is None:
@@ -125,6 +150,7 @@ def train(
     budget = (updates, epochs, seconds)
     listeners = [callbacks] if callable(callbacks) else list(callbacks)
     bar = Bar(chosen.name, budget) if wanted(progress) and budget != (None, None, None) else None
+    warned = _Warned()
     try:
         left, raised = _hig.train(
             problem._compiled,
@@ -134,13 +160,14 @@ def train(
             seed,
             start,
             _Listeners(listeners) if listeners else None,
+            warned.tell,
             bar,
-            None if checkpoint is None else (os.fspath(checkpoint), checkpoint_every),
+            None if place is None else (place, checkpoint_every, bool(restart)),
         )
     finally:
         if bar is not None:
             bar.close()
-    result = Result._of(left, problem, chosen, how, seed)
+    result = Result._of(left, problem, chosen, how, seed, warned.told)
     if isinstance(raised, KeyboardInterrupt):
         raise TrainingInterrupted(result) from raised
     if raised is not None and not isinstance(raised, Exception):
@@ -183,6 +210,18 @@ def _with_given_samples(training: Training) -> Training:
     if changed is not None:
         warnings.warn(changed, stacklevel=3)
     return Training(**{field_name(name): value for name, value in settings.items()})
+
+
+class _Warned:
+    """What a training is warned of, given once each where :func:`train` was called."""
+
+    def __init__(self) -> None:
+        self.told: list[TrainingWarning] = []
+
+    def tell(self, update: int, name: str, message: str, advice: str) -> None:
+        self.told.append(TrainingWarning(update, name, message, advice))
+        # Another than the one that is kept: a filter may raise it, with all frames in its traceback.
+        warnings.warn(TrainingWarning(update, name, message, advice), stacklevel=3)
 
 
 class _Listeners:

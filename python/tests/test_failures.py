@@ -427,6 +427,42 @@ def test_other_arguments_are_named():
             own_jax.half_inverse(lambda p, b: p, lambda y, b: y, learning_rate=rate)
 
 
+class WeakOnTest(Throw):
+    """Has no answer for one of the test samples once it was trained for a while."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+
+    def simulate(self, state, control):
+        y = super().simulate(state, control)
+        self.calls -= 1
+        if self.calls < 0 and len(y) == 8:
+            y[3, 1] = np.nan
+        return y
+
+
+@pytest.mark.parametrize("method", ["hig", "adaptive-hig"])
+@pytest.mark.parametrize(("calls", "every"), [(0, 1), (12, 1), (12, 1000)])
+def test_a_test_loss_that_is_no_number_ends_a_training_by_name(method, calls, every):
+    weak = hig.Problem(hig.networks.mlp([3, 8, 2]), WeakOnTest(calls), throws(32), throws(8))
+    with pytest.raises(hig.TrainingStopped, match="test loss is NaN after update") as stopped:
+        hig.train(weak, method, updates=20, batch=16, evaluate_every=every)
+    assert "output of WeakOnTest is NaN for test sample 3, component 1" in str(stopped.value)
+    result = stopped.value.result
+    assert np.isfinite(result.weights).all() and np.isfinite(result.train_loss)
+    assert np.isnan(result.test_loss)
+
+
+@pytest.mark.parametrize("what", ["input", "state", "target"])
+@pytest.mark.parametrize("whose", ["training", "test"])
+def test_samples_that_are_no_numbers_are_refused(what, whose):
+    data = {"training": throws(32), "test": throws(8)}
+    getattr(data[whose], what)[3, 0] = np.nan
+    with pytest.raises(ValueError, match=f"{whose} {what} is NaN at row 3, column 0"):
+        hig.Problem(hig.networks.mlp([3, 8, 2]), Throw(), *data.values())
+
+
 def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     called = []
     (tmp_path / "file").write_text("no folder")

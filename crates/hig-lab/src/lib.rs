@@ -6,12 +6,11 @@
 //! 2. `run_folder`: the folder that a run leaves behind, a module for each of its files
 //! 3. `method_chain`: methods with their settings, one or several after each other
 //! 4. `configuration`: configuration files, and the options that go before them
-//! 5. `warnings`: what a training does that it should not, a file for each cause
-//! 6. `console`: bars, lines, JSON, the log, faults, interrupts
-//! 7. `experiment`: what is trained, the one loop that trains it, and many trainings
-//! 8. `figures`: the drawing layer, and the figures of a run
-//! 9. `page`: the page of `hig report` and `hig watch`
-//! 10. `commands`: the command line, and a file or folder for each command
+//! 5. `console`: bars, lines, JSON, the log, faults, interrupts
+//! 6. `experiment`: what is trained, the one loop that trains it, and many trainings
+//! 7. `figures`: the drawing layer, and the figures of a run
+//! 8. `page`: the page of `hig report` and `hig watch`
+//! 9. `commands`: the command line, and a file or folder for each command
 //!
 //! What is public here is what the program's neighbours in this repository need: [`main`] for the
 //! program itself, the command line for its manual, and whatever reads files for those who try to break
@@ -27,7 +26,6 @@ mod figures;
 pub mod method_chain;
 pub mod page;
 pub mod run_folder;
-mod warnings;
 
 use clap::{CommandFactory, Parser};
 use commands::cli::{Cli, Command};

@@ -168,6 +168,42 @@ fn paths_that_are_not_utf8_work_and_other_words_are_refused() {
 }
 
 #[test]
+fn what_is_in_the_way_of_results_is_told_before_any_work() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join("out").join(name);
+    let refused = |words: &str, told: &str| {
+        let output = output(folder.path(), words);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {message}");
+        assert!(message.contains(told), "{words}: {message}");
+        assert!(
+            !path("adam").exists() && !path("trials").is_dir(),
+            "{words}"
+        );
+    };
+    fs::create_dir(folder.path().join("out")).unwrap();
+    let run = "run toy --method adam --method hig --updates 3 --quiet --force --out out";
+    let sweep = "sweep toy --method adam --updates 3 --seeds 1 --quiet --force --out out";
+    fs::write(path("figures"), "mine").unwrap();
+    refused(run, "out/figures is in the way");
+    refused(sweep, "out/figures is in the way");
+    fs::remove_file(path("figures")).unwrap();
+    fs::create_dir(path("summary.csv")).unwrap();
+    refused(run, "out/summary.csv is in the way");
+    refused(sweep, "out/summary.csv is in the way");
+    fs::remove_dir(path("summary.csv")).unwrap();
+    fs::write(path("hig"), "mine").unwrap();
+    refused(run, "out/hig: it is a file");
+    assert_eq!(fs::read(path("hig")).unwrap(), b"mine");
+    fs::remove_file(path("hig")).unwrap();
+    done(folder.path(), run);
+    for command in ["report", "export"] {
+        let output = output(folder.path(), &format!("{command} out --out nowhere/x"));
+        assert_eq!(output.status.code(), Some(2), "{command}");
+    }
+}
+
+#[test]
 fn links_in_the_folder_of_a_run_are_not_followed() {
     let folder = trained();
     let path = |name: &str| folder.path().join(name);

@@ -54,11 +54,14 @@ fn reported(folder: &Path, runs: &[&Path]) -> Value {
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
-/// The last row of a method's metrics, without the update and the epoch.
-fn last_row(run: &Path, method: &str) -> Vec<f64> {
+/// The rows of a method's metrics, without the update and the epoch.
+fn rows_of(run: &Path, method: &str) -> Vec<Vec<f64>> {
     let text = fs::read_to_string(run.join(method).join("metrics.csv")).unwrap();
-    let cells = text.lines().last().unwrap().split(',').skip(2);
-    cells.map(|cell| cell.parse().unwrap()).collect()
+    let cells = |line: &str| -> Vec<f64> {
+        let cells = line.split(',').skip(2);
+        cells.map(|cell| cell.parse().unwrap()).collect()
+    };
+    text.lines().skip(1).map(cells).collect()
 }
 
 /// serde_json may be off by one in the last bit of a number that it reads.
@@ -153,13 +156,16 @@ fn a_comparison_has_every_method_of_every_run_with_the_numbers_of_its_files() {
         .iter()
         .zip([(&one, 20), (&one, 20), (&two, 10), (&two, 10)])
     {
-        let last = last_row(run, row["method"].as_str().unwrap());
+        let rows = rows_of(run, row["method"].as_str().unwrap());
+        let last = rows.last().unwrap();
+        let best = rows.iter().min_by(|a, b| a[1].total_cmp(&b[1])).unwrap();
         assert_eq!(row["state"], "finished");
         assert_eq!(row["updates"], updates);
         assert!(
-            close(&row["train_loss"], last[1]) && close(&row["test_loss"], last[2]),
+            close(&row["train_loss"], best[1]) && close(&row["test_loss"], best[2]),
             "{row}"
         );
+        assert!(close(&row["last_test_loss"], last[2]), "{row}");
         assert!((row["seconds"].as_f64().unwrap() - last[0]).abs() < 1e-5);
         assert!(row["best_test_loss"].as_f64().unwrap() <= last[2]);
         // The common loss is one that all of them reach.
@@ -183,7 +189,7 @@ fn a_comparison_has_every_method_of_every_run_with_the_numbers_of_its_files() {
     assert!(!table.contains("learning_rate"), "{table}");
     let sorted = table.lines().skip(2).take(4).map(|line| {
         let cells: Vec<&str> = line.split_whitespace().collect();
-        cells[8].parse::<f64>().unwrap()
+        cells[9].parse::<f64>().unwrap()
     });
     assert!(sorted.is_sorted(), "{table}");
 
@@ -192,8 +198,8 @@ fn a_comparison_has_every_method_of_every_run_with_the_numbers_of_its_files() {
     assert_eq!(
         lines.next(),
         Some(
-            "run,method,state,updates,seconds,ms_per_update,train_loss,test_loss,best_test_loss,\
-             seconds_to_common_loss"
+            "run,method,state,updates,seconds,ms_per_update,train_loss,test_loss,last_test_loss,\
+             best_test_loss,seconds_to_common_loss"
         )
     );
     // Nothing reaches a loss of 0.
@@ -340,7 +346,7 @@ fn a_report_of_a_real_run_has_its_curves() {
     let losses = method["metrics"]["test_loss"].as_array().unwrap();
     assert!(close(
         losses.last().unwrap(),
-        last_row(&run, "adam-5+hig")[2]
+        rows_of(&run, "adam-5+hig").last().unwrap()[2]
     ));
     assert_eq!(
         losses.len(),

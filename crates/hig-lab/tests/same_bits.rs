@@ -289,7 +289,9 @@ fn a_method_alone_trains_as_the_library_does_with_the_seed() {
         let (trial, parameters) = case.train(SEED).unwrap();
         let outcome = by_hand(&case, &[(20, SEED)]);
         assert!(parameters == outcome.parameters, "{}", method.name());
-        assert_eq!(trial.history.test_loss.last(), Some(&outcome.test_loss));
+        assert_eq!(trial.history.test_loss.last(), Some(&outcome.last.test));
+        let returned = (outcome.update, outcome.train_loss, outcome.test_loss);
+        assert_eq!(trial.returned, Some(returned));
     }
 }
 
@@ -300,5 +302,7 @@ fn the_methods_of_a_chain_take_seeds_that_follow_one_another() {
     let (trial, parameters) = case.train(SEED).unwrap();
     let outcome = by_hand(&case, &[(4, SEED), (7, SEED + 1), (20, SEED + 2)]);
     assert!(parameters == outcome.parameters);
-    assert_eq!(trial.history.test_loss.last(), Some(&outcome.test_loss));
+    assert_eq!(trial.history.test_loss.last(), Some(&outcome.last.test));
+    let returned = (outcome.update, outcome.train_loss, outcome.test_loss);
+    assert_eq!(trial.returned, Some(returned));
 }

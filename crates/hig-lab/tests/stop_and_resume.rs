@@ -269,7 +269,7 @@ fn a_run_on_a_full_disk_goes_on_once_there_is_room() {
     let program = program.display();
     let out = folder.path().join("limited");
     let script = format!(
-        "ulimit -f 16; exec {program} {RUN} --checkpoint 0 --out {}",
+        "ulimit -f 24; exec {program} {RUN} --checkpoint 0 --out {}",
         out.display()
     );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -525,6 +525,7 @@ fn checkpoints_that_cannot_be_used_are_refused_before_any_work() {
     let output = finish(&RUN.replace("900", "30"), &out);
     assert!(output.status.success());
     let [chain, hig_folder] = METHODS.map(|method| out.join(method));
+    let own = fs::read(hig_folder.join("checkpoint.safetensors")).unwrap();
     for name in ["checkpoint.safetensors", "checkpoint.previous.safetensors"] {
         fs::write(hig_folder.join(name), b"{}").unwrap();
     }
@@ -540,16 +541,76 @@ fn checkpoints_that_cannot_be_used_are_refused_before_any_work() {
     fs::copy(&foreign, hig_folder.join("checkpoint.safetensors")).unwrap();
     let message = stderr(&resume(&out, &["--updates", "40"]));
     assert!(
-        message.contains("belongs to a training with other settings"),
+        message
+            .contains("belongs to another training: method is adam:400+adaptive-hig there and hig"),
         "{message}"
     );
     assert_eq!(fs::read(chain.join("metrics.csv")).unwrap(), before);
 
+    fs::write(hig_folder.join("checkpoint.safetensors"), own).unwrap();
     let config = out.join("config.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("cutoff = 1e-5", "cutoff = 1e-3")).unwrap();
-    let message = stderr(&resume(&out, &["--updates", "40"]));
-    assert!(message.contains("other settings"), "{message}");
+    // Whether there is more to train or not.
+    for more in [&["--updates", "40"][..], &[]] {
+        let output = resume(&out, more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        let message = stderr(&output);
+        assert!(
+            message.contains("cutoff is 1e-5 there and 0.001 here"),
+            "{message}"
+        );
+    }
+    assert_eq!(fs::read(chain.join("metrics.csv")).unwrap(), before);
+}
+
+#[test]
+fn given_samples_and_weights_that_were_replaced_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let quick = "run toy --method adam --updates 3 --quiet --set samples=32 --set test_samples=8 \
+                 --set batch=16";
+    for (seed, weights, data) in [(0, "w0", "d0"), (1, "w1", "d1")] {
+        let (weights, data) = (path(weights), path(data));
+        let (weights, data) = (weights.display(), data.display());
+        let arguments =
+            format!("{quick} --seed {seed} --save-weights {weights} --save-data {data}");
+        assert!(
+            finish(&arguments, &path(&format!("made-{seed}")))
+                .status
+                .success()
+        );
+    }
+    let (weights, data) = (path("w0"), path("d0"));
+    let (weights, data) = (weights.display(), data.display());
+    let out = path("run");
+    assert!(
+        finish(&format!("{quick} --weights {weights} --data {data}"), &out)
+            .status
+            .success()
+    );
+    for (copy, other, told) in [
+        (
+            "given-weights.safetensors",
+            "w1",
+            "parameters at the start are others",
+        ),
+        (
+            "given-data.safetensors",
+            "d1",
+            "training samples (input) are others",
+        ),
+    ] {
+        let copy = out.join(copy);
+        let kept = fs::read(&copy).unwrap();
+        fs::copy(path(other), &copy).unwrap();
+        let output = resume(&out, &["--updates", "9"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        fs::write(&copy, kept).unwrap();
+    }
+    let output = resume(&out, &["--updates", "9"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
 #[test]
@@ -576,6 +637,67 @@ fn a_longer_budget_goes_on_from_the_end() {
 }
 
 #[test]
+fn a_budget_that_is_used_up_already_is_refused_and_the_configuration_stays() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let run = "run toy --method adam --updates 30 --quiet --set samples=48 --set batch=16";
+    assert!(finish(run, &out).status.success());
+    let config = fs::read(out.join("config.toml")).unwrap();
+    for less in [&["--updates", "5"][..], &["--epochs", "1"]] {
+        let output = resume(&out, less);
+        assert_eq!(output.status.code(), Some(2), "{less:?}");
+        let message = stderr(&output);
+        let told = "is less than adam has trained already: 30 updates";
+        assert!(message.contains(told), "{message}");
+        assert_eq!(fs::read(out.join("config.toml")).unwrap(), config);
+    }
+    // Nor does a run that is refused for another reason leave another configuration behind.
+    let text = String::from_utf8(config).unwrap();
+    let edited = text.replace("learning_rate = ", "learning_rate = 1");
+    fs::write(out.join("config.toml"), &edited).unwrap();
+    assert_eq!(resume(&out, &["--updates", "40"]).status.code(), Some(2));
+    assert_eq!(fs::read_to_string(out.join("config.toml")).unwrap(), edited);
+    fs::write(out.join("config.toml"), text).unwrap();
+    assert!(resume(&out, &["--updates", "30"]).status.success());
+    assert!(resume(&out, &["--updates", "40"]).status.success());
+}
+
+#[test]
+fn a_schedule_that_goes_on_under_another_budget_is_told() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    let run = "run toy --method adam --method adam:20+hig --updates 30 --quiet --set samples=48 \
+               --set batch=16";
+    let told = "schedule = cosine goes by the budget, which was 30 updates and is 60 updates: after \
+                update 30 the learning rate goes from 0.010 to 0.505 of its full size";
+    assert!(finish(run, &out).status.success());
+    let output = resume(&out, &["--updates", "60"]);
+    assert!(!stderr(&output).contains("schedule"), "{}", stderr(&output));
+    assert!(
+        finish(&format!("{run} --set schedule=cosine --force"), &out)
+            .status
+            .success()
+    );
+    let output = resume(&out, &[]);
+    assert!(!stderr(&output).contains("schedule"), "{}", stderr(&output));
+    let output = resume(&out, &["--updates", "60"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        stderr(&output).matches(told).count(),
+        2,
+        "{}",
+        stderr(&output)
+    );
+    for method in ["adam", "adam-20+hig"] {
+        let warnings = fs::read_to_string(out.join(method).join("warnings.csv")).unwrap();
+        assert!(
+            warnings.contains("30,schedule,\"schedule = cosine"),
+            "{warnings}"
+        );
+    }
+}
+
+#[test]
 fn a_folder_without_a_run_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().to_str().unwrap();
@@ -597,7 +719,9 @@ fn a_checkpoint_can_be_looked_into() {
     let out = folder.path().join("run");
     assert!(finish(&RUN.replace("900", "30"), &out).status.success());
     let state = SavedState::load(&out.join("hig/checkpoint.safetensors")).unwrap();
-    assert!(state.text("training").unwrap().starts_with("hig "));
+    assert_eq!(state.text("training"), Some("hig"));
+    assert_eq!(state.text("whose.cutoff"), Some("1e-5"));
+    assert_eq!(state.text("whose.system"), Some("toy"));
     assert_eq!(state.vector("training.updates"), Some(&[30.0][..]));
 }
 

@@ -36,5 +36,5 @@ mod extension {
     #[pymodule_export]
     use crate::steps::{gram_step, half_inverse, spectral_step};
     #[pymodule_export]
-    use crate::training::train;
+    use crate::training::{train, try_checkpoint};
 }

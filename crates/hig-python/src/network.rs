@@ -59,6 +59,40 @@ impl Network {
         }
     }
 
+    /// What it answers by, beside its parameters: a name and a value each.
+    pub fn told(&self) -> [(&'static str, String); 2] {
+        let on_grid = |name: &str, grid: &Grid, channels: &[usize], outputs: usize, edge| {
+            let Grid {
+                channels: inputs,
+                height,
+                width,
+            } = grid;
+            let edge = boundary_name(edge);
+            format!(
+                "{name} on {inputs} x {height} x {width} of channels {channels:?}, {outputs} outputs, {edge} boundary"
+            )
+        };
+        let architecture = match &self.architecture {
+            Architecture::Mlp { widths } => format!("mlp of widths {widths:?}"),
+            Architecture::ResNet {
+                grid,
+                channels,
+                outputs,
+                boundary,
+            } => on_grid("resnet", grid, channels, *outputs, *boundary),
+            Architecture::UNet {
+                grid,
+                channels,
+                outputs,
+                boundary,
+            } => on_grid("unet", grid, channels, *outputs, *boundary),
+        };
+        [
+            ("network", architecture),
+            ("activation", self.activation.to_string()),
+        ]
+    }
+
     fn new(architecture: Architecture, activation: &str, initializer: &str) -> Result<Self> {
         let network = Self {
             architecture,

@@ -12,7 +12,9 @@ use hig::loss::{Infidelity, Loss, SquaredError};
 use hig::network::{Network as Layers, ParameterView, parameters_from, tensors_of};
 use hig::objective::ThroughPhysics;
 use hig::physics::Widths;
+use hig::settings::Setting;
 use hig::systems::{check_memory, size};
+use hig::trainer::Identity;
 use hig::{Dataset, Error};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
@@ -34,7 +36,11 @@ pub struct Problem {
 }
 
 enum Source {
-    System(Arc<hig::Problem>),
+    System {
+        problem: Arc<hig::Problem>,
+        name: String,
+        settings: Vec<Setting>,
+    },
     Own(Box<Own>),
 }
 
@@ -60,7 +66,7 @@ impl Problem {
     pub fn open(&self, py: Python<'_>) -> PyResult<(Arc<hig::Problem>, Worker)> {
         let worker = Worker::new();
         let own = match &self.source {
-            Source::System(problem) => return Ok((problem.clone(), worker)),
+            Source::System { problem, .. } => return Ok((problem.clone(), worker)),
             Source::Own(own) => own,
         };
         let caller = worker.caller();
@@ -71,6 +77,26 @@ impl Problem {
         objective.loss = loss;
         let problem = hig::Problem::of(own.train.clone(), own.test.clone(), objective);
         Ok((Arc::new(problem), worker))
+    }
+
+    /// Adds what the problem is by name.
+    pub fn tell(&self, identity: &mut Identity) {
+        match &self.source {
+            Source::System { name, settings, .. } => {
+                identity.tell("system", name);
+                identity.tell_settings("system.", settings);
+            }
+            Source::Own(own) => {
+                for (name, value) in own.network.told() {
+                    identity.tell(name, value);
+                }
+                let weights = match own.weights.is_empty() {
+                    true => String::new(),
+                    false => format!(" with weights {:?}", own.weights),
+                };
+                identity.tell("loss", format!("{}{weights}", own.loss));
+            }
+        }
     }
 
     /// Runs work on the problem to its end.
@@ -104,7 +130,7 @@ impl Problem {
     /// The parameter arrays by name.
     fn arrays(&self) -> Vec<ParameterView> {
         match &self.source {
-            Source::System(problem) => problem.parameters(),
+            Source::System { problem, .. } => problem.parameters(),
             Source::Own(own) => own.layers.views(),
         }
     }
@@ -112,7 +138,7 @@ impl Problem {
     /// The network and the widths of the physics behind it.
     fn network(&self) -> PyResult<(&Layers, Widths)> {
         match &self.source {
-            Source::System(problem) => match problem.through_physics() {
+            Source::System { problem, .. } => match problem.through_physics() {
                 Some(parts) => Ok((&parts.network, parts.physics.widths())),
                 None => Err(PyValueError::new_err(
                     "this problem is no network with a simulator behind it",
@@ -195,7 +221,11 @@ impl Problem {
         }
         problem.check().map_err(raise)?;
         Ok(Self {
-            source: Source::System(Arc::new(problem)),
+            source: Source::System {
+                problem: Arc::new(problem),
+                name: name.into(),
+                settings: system.settings(),
+            },
         })
     }
 
@@ -255,7 +285,7 @@ impl Problem {
     /// Whether the problem can draw new samples for every update.
     #[getter]
     fn draws(&self) -> bool {
-        matches!(&self.source, Source::System(problem) if problem.sampler.is_some())
+        matches!(&self.source, Source::System { problem, .. } if problem.sampler.is_some())
     }
 
     /// Input, state and target of the training or the test samples.
@@ -265,7 +295,7 @@ impl Problem {
         test: bool,
     ) -> PyResult<(Array2<'py>, Array2<'py>, Array2<'py>)> {
         let (train_data, test_data) = match &self.source {
-            Source::System(problem) => (&problem.train, &problem.test),
+            Source::System { problem, .. } => (&problem.train, &problem.test),
             Source::Own(own) => (&own.train, &own.test),
         };
         let data = if test { test_data } else { train_data };
@@ -283,7 +313,7 @@ impl Problem {
         memory_limit: f64,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let initial = match &self.source {
-            Source::System(problem) => guarded(|| problem.initial_parameters(seed))?,
+            Source::System { problem, .. } => guarded(|| problem.initial_parameters(seed))?,
             Source::Own(own) => {
                 check_parameters(&own.layers, memory_limit)?;
                 guarded(|| own.layers.initial_parameters(seed))?

@@ -6,11 +6,14 @@ use crate::problem::Problem;
 use crate::settings::{self, Assignments};
 use crate::worker::Caller;
 use hig::files::SavedState;
+use hig::step::Method;
 use hig::trainer::{
-    self, Budget, CheckpointWriter, Evaluation, Flow, Observer, Outcome, Progress, Start, Stop,
+    self, Budget, CheckpointWriter, Evaluation, Flow, Identity, Losses, Observer, Outcome,
+    Progress, Returned, Start, Stop,
 };
+use hig::warnings::{Warner, Warning, Wording};
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,20 @@ struct Place {
     batch_loss: f64,
     budget_used: f64,
     evaluations: Vec<Evaluated>,
+    /// The place of the best evaluation, and its parameters.
+    best: Option<(usize, Vec<f64>)>,
+}
+
+impl Place {
+    fn of(start: &Start) -> Self {
+        Self {
+            parameters: start.parameters.clone(),
+            update: start.updates,
+            epoch: start.epochs,
+            seconds: start.seconds,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +52,9 @@ struct Evaluated {
     epoch: f64,
     seconds: f64,
     train_loss: f64,
+    validation_loss: f64,
     test_loss: f64,
+    best: bool,
     diagnostics: Vec<(&'static str, f64)>,
 }
 
@@ -46,7 +65,9 @@ impl Evaluated {
         told.set_item("epoch", self.epoch)?;
         told.set_item("seconds", self.seconds)?;
         told.set_item("train_loss", self.train_loss)?;
+        told.set_item("validation_loss", self.validation_loss)?;
         told.set_item("test_loss", self.test_loss)?;
+        told.set_item("best", self.best)?;
         let diagnostics = PyDict::new(py);
         for (name, value) in &self.diagnostics {
             diagnostics.set_item(name, value)?;
@@ -99,10 +120,18 @@ impl Observer for Watch {
             epoch: now.epoch,
             seconds: now.seconds,
             train_loss: now.train_loss,
+            validation_loss: now.validation_loss,
             test_loss: now.test_loss,
+            best: now.best,
             diagnostics: now.diagnostics.to_vec(),
         };
-        lock(&self.place).evaluations.push(evaluated.clone());
+        {
+            let mut place = lock(&self.place);
+            if now.best {
+                place.best = Some((place.evaluations.len(), now.parameters.to_vec()));
+            }
+            place.evaluations.push(evaluated.clone());
+        }
         let Some(callback) = self.callback.clone() else {
             return Ok(Flow::Continue);
         };
@@ -123,8 +152,53 @@ impl Observer for Watch {
     }
 }
 
+/// How advice is written in Python.
+fn wording() -> Wording {
+    Wording {
+        setting: |name, word| format!("{name}=\"{word}\""),
+        method: |name| format!("\"{name}\""),
+        chain: |first, second| {
+            let before = format!("hig.train(problem, \"{first}\", updates=500)");
+            format!("hig.train(problem, \"{second}\", weights={before}.weights)")
+        },
+        seed: "another seed",
+    }
+}
+
+/// Hands a warning to Python, on the thread that waits.
+fn tell_warning(caller: &Caller, warn: &Arc<Py<PyAny>>, warning: &Warning) -> Flow {
+    let (warn, warning) = (warn.clone(), warning.clone());
+    match caller.ask(move |py| warn_of(py, &warn, warning)) {
+        Ok(()) => Flow::Continue,
+        // What was raised is told by the thread that waits.
+        Err(_) => Flow::Stop,
+    }
+}
+
+fn warn_of(py: Python<'_>, warn: &Py<PyAny>, warning: Warning) -> PyResult<()> {
+    let Warning {
+        update,
+        name,
+        message,
+        advice,
+    } = warning;
+    warn.bind(py).call1((update, name, message, advice))?;
+    Ok(())
+}
+
 /// What a training leaves: the results as a dictionary, and the exception that ended it, if one did.
 type Left<'py> = (Bound<'py, PyDict>, Option<Py<PyAny>>);
+
+/// Tries whether checkpoints can be written to a file.
+#[pyfunction]
+pub fn try_checkpoint(path: PathBuf) -> PyResult<()> {
+    CheckpointWriter::new(&path, Duration::MAX)
+        .hold()
+        .map_err(raise)
+}
+
+/// A file for checkpoints, seconds between two of them, and whether one that is there is set aside.
+type Checkpoints = (PathBuf, f64, bool);
 
 /// Trains; errors that can be known before the first update are raised.
 #[pyfunction]
@@ -138,10 +212,11 @@ pub fn train<'py>(
     seed: u64,
     parameters: PyReadonlyArray1<'py, f64>,
     callback: Option<Py<PyAny>>,
+    warn: Py<PyAny>,
     tick: Option<Py<PyAny>>,
-    checkpoint: Option<(PathBuf, f64)>,
+    checkpoint: Option<Checkpoints>,
 ) -> PyResult<Left<'py>> {
-    let method = settings::method(&method.0, &method.1)?;
+    let method: Arc<dyn Method> = settings::method(&method.0, &method.1)?.into();
     let training = settings::training(&training)?;
     let (updates, epochs, seconds) = budget;
     let budget = Budget {
@@ -150,47 +225,65 @@ pub fn train<'py>(
         seconds,
     };
     let parameters = vector(&parameters)?;
-    let (problem, worker) = problem.open(py)?;
-    trainer::check(&problem, method.as_ref(), &parameters, &training, &budget).map_err(raise)?;
-    let mut start = Start::from(parameters);
+    let (opened, worker) = problem.open(py)?;
+    trainer::check(&opened, method.as_ref(), &parameters, &training, &budget).map_err(raise)?;
+    let mut start = Start::from(parameters.clone());
     let mut writer = None;
-    if let Some((path, seconds)) = checkpoint {
+    if let Some((path, seconds, restart)) = checkpoint {
         let interval = Duration::try_from_secs_f64(seconds).map_err(|_| {
             let expected = "a number of seconds of at least 0";
             raise(hig::Error::setting("checkpoint_every", seconds, expected))
         })?;
         let mut kept = CheckpointWriter::new(&path, interval);
-        kept.check().map_err(raise)?;
-        let whose = trainer::fingerprint(&problem, method.as_ref(), &training, seed);
-        if let Some(state) = recovered(&path, &whose)? {
-            start = Start::resume(state).map_err(raise)?;
+        kept.hold().map_err(raise)?;
+        let (asked, method) = (opened.clone(), method.clone());
+        let told = training.clone();
+        let finished = worker.run(
+            py,
+            |_| Ok(()),
+            move || Identity::of(&asked, method.as_ref(), &told, &parameters, seed),
+        )?;
+        if let Some(raised) = finished.raised {
+            let left = left(py, &Place::of(&start), None, training.returned)?;
+            return Ok((left, Some(raised.into_value(py).into_any())));
         }
-        kept.note(WHOSE, &whose);
+        let Some(identity) = finished.result else {
+            return Err(PyRuntimeError::new_err("left behind"));
+        };
+        let mut identity = identity.map_err(raise)?;
+        problem.tell(&mut identity);
+        if restart {
+            trainer::set_aside(&path).map_err(raise)?;
+        } else if let Some(state) = recovered(&path, &identity)? {
+            start = Start::resume(state).map_err(raise)?;
+            if let Some(told) = start.rescheduled(&training, &budget) {
+                warn_of(py, &warn, Warning::from(&told))?;
+            }
+        }
+        kept.belongs_to(&identity);
         writer = Some(kept);
     }
-    let place = Arc::new(Mutex::new(Place {
-        parameters: start.parameters.clone(),
-        update: start.updates,
-        epoch: start.epochs,
-        seconds: start.seconds,
-        ..Place::default()
-    }));
+    let returned = training.returned;
+    let place = Arc::new(Mutex::new(Place::of(&start)));
     let mut watch = Watch {
         place: place.clone(),
         caller: worker.caller(),
         callback: callback.map(Arc::new),
     };
+    let (caller, warn) = (worker.caller(), Arc::new(warn));
+    let hand_on = move |warning: &Warning| Ok(tell_warning(&caller, &warn, warning));
+    let mut warner = Warner::new(method.as_ref(), &training, wording(), hand_on);
     let tell = |py: Python<'_>| match &tick {
         Some(tick) => tell(py, tick, &place),
         None => Ok(()),
     };
     let finished = worker.run(py, tell, move || {
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut watch];
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut watch, &mut warner];
         if let Some(writer) = &mut writer {
             observers.push(writer);
         }
         trainer::train(
-            &problem,
+            &opened,
             method.as_ref(),
             start,
             &training,
@@ -203,22 +296,18 @@ pub fn train<'py>(
         tell_last(py, tick, &place, finished.raised.is_none())?;
     }
     let outcome = finished.result.transpose().map_err(raise)?;
-    let left = left(py, &lock(&place), outcome.as_ref())?;
+    let left = left(py, &lock(&place), outcome.as_ref(), returned)?;
     let raised = finished.raised.map(|error| error.into_value(py).into_any());
     Ok((left, raised))
 }
 
-/// The note of a checkpoint that tells which training it belongs to.
-const WHOSE: &str = "training";
-
 /// The state in a file, if it is there.
-fn recovered(path: &Path, whose: &str) -> PyResult<Option<SavedState>> {
-    let accept = |state: &SavedState| match state.text(WHOSE) == Some(whose) {
-        true => Ok(()),
-        false => Err("it belongs to another training; name another file, or remove it".into()),
-    };
-    let found = trainer::recover(path, accept);
-    let found = found.map_err(|e| PyValueError::new_err(format!("checkpoint: {e}")))?;
+fn recovered(path: &Path, training: &Identity) -> PyResult<Option<SavedState>> {
+    let accept = |state: &SavedState| training.accepts(state);
+    let found = trainer::recover(path, accept).map_err(|error| {
+        let advice = "restart=True begins anew and sets it aside; or name another file";
+        PyValueError::new_err(format!("checkpoint: {error}; {advice}"))
+    })?;
     Ok(found.map(|(state, _)| state))
 }
 
@@ -243,29 +332,85 @@ fn tell_last(py: Python<'_>, tick: &Py<PyAny>, place: &Mutex<Place>, well: bool)
     }
 }
 
+/// Update and losses (train, validation, test).
+fn told_losses(losses: Losses) -> (usize, f64, f64, f64) {
+    let Losses {
+        update,
+        train,
+        validation,
+        test,
+    } = losses;
+    (update, train, validation, test)
+}
+
+/// Parameters, their update and their losses (train, test).
+type Parameters = (Vec<f64>, usize, f64, f64);
+
+/// What is known of a training that did not come to its end: the parameters that it would have returned,
+/// its counters, and the losses of the best and the last parameters.
+fn left_behind(
+    place: &Place,
+    returned: Returned,
+) -> (Parameters, (usize, f64, f64), Option<Losses>, Losses) {
+    let losses = |e: &Evaluated| Losses {
+        update: e.update,
+        train: e.train_loss,
+        validation: e.validation_loss,
+        test: e.test_loss,
+    };
+    let evaluated = place.evaluations.last().map(losses);
+    let last = evaluated.unwrap_or(Losses {
+        update: place.update,
+        train: f64::NAN,
+        validation: f64::NAN,
+        test: f64::NAN,
+    });
+    let best = place.best.as_ref().and_then(|(at, parameters)| {
+        let told = place.evaluations.get(*at)?;
+        Some((losses(told), parameters))
+    });
+    let (parameters, of) = match &best {
+        Some((of, parameters)) if returned == Returned::Best => ((*parameters).clone(), *of),
+        _ => (
+            place.parameters.clone(),
+            Losses {
+                update: place.update,
+                ..last
+            },
+        ),
+    };
+    (
+        (parameters, of.update, of.train, of.test),
+        (place.update, place.epoch, place.seconds),
+        best.map(|(losses, _)| losses),
+        last,
+    )
+}
+
 fn left<'py>(
     py: Python<'py>,
     place: &Place,
     outcome: Option<&Outcome>,
+    returned: Returned,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let last = place.evaluations.last();
-    // A training that only goes on from its end is not evaluated again, but knows its losses.
-    let known = outcome.map_or((f64::NAN, f64::NAN), |o| (o.train_loss, o.test_loss));
-    let (train, test) = last.map_or(known, |e| (e.train_loss, e.test_loss));
-    let (parameters, counters) = match outcome {
-        Some(o) => (&o.parameters, (o.updates, o.epochs, o.seconds)),
-        None => (
-            &place.parameters,
-            (place.update, place.epoch, place.seconds),
-        ),
-    };
     let left = PyDict::new(py);
-    left.set_item("parameters", PyArray1::from_vec(py, parameters.clone()))?;
+    let (returned, counters, best, last) = match outcome {
+        Some(o) => {
+            let returned = (o.parameters.clone(), o.update, o.train_loss, o.test_loss);
+            (returned, (o.updates, o.epochs, o.seconds), o.best, o.last)
+        }
+        None => left_behind(place, returned),
+    };
+    let (parameters, update, train, test) = returned;
+    left.set_item("parameters", PyArray1::from_vec(py, parameters))?;
+    left.set_item("update", update)?;
     left.set_item("updates", counters.0)?;
     left.set_item("epochs", counters.1)?;
     left.set_item("seconds", counters.2)?;
     left.set_item("train_loss", train)?;
     left.set_item("test_loss", test)?;
+    left.set_item("best", best.map(told_losses))?;
+    left.set_item("last", told_losses(last))?;
     let evaluations = place.evaluations.iter().map(|e| e.told(py));
     left.set_item("evaluations", evaluations.collect::<PyResult<Vec<_>>>()?)?;
     let stop = outcome.map_or_else(|| "interrupted".into(), |o| o.stop.to_string());

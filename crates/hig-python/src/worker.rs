@@ -122,12 +122,13 @@ impl Worker {
         self.caller.clone()
     }
 
-    /// Runs the work to its end, with a `tick` from time to time.
+    /// Runs the work to its end, with a `tick` from time to time. More work may follow where nothing was
+    /// raised.
     ///
     /// # Errors
     /// A panic of the work.
     pub fn run<R: Send + 'static>(
-        self,
+        &self,
         py: Python<'_>,
         mut tick: impl FnMut(Python<'_>) -> PyResult<()>,
         work: impl FnOnce() -> R + Send + 'static,

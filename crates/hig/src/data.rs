@@ -67,6 +67,16 @@ impl Dataset {
         Ok(())
     }
 
+    /// Checks that every number is finite.
+    ///
+    /// # Errors
+    /// The first number that is not, by the matrix with its row, the sample, and column.
+    pub fn check_finite(&self) -> Result<()> {
+        matrix::check_finite("input", &self.input)?;
+        matrix::check_finite("state", &self.state)?;
+        matrix::check_finite("target", &self.target)
+    }
+
     /// Reads `input`, `target` and, where the initial state differs from the input, `state` from a
     /// safetensors file; rows are samples. Without `state` the input is the state (`states` is its
     /// width; where that is 0 the physics needs none).
@@ -136,6 +146,8 @@ pub enum Purpose {
     Weights = 3,
     /// Order of the samples in an epoch.
     Order = 4,
+    /// Training samples that are held out.
+    Validation = 5,
 }
 
 /// The random stream of a seed for one purpose.

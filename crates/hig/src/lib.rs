@@ -7,7 +7,8 @@
 //!
 //! [`data`] → [`network`] → [`physics`] → [`loss`] → [`objective`] → [`spectral`] → [`step`] → parameters,
 //!
-//! and around them [`systems`] (complete problems) and [`trainer`].
+//! and around them [`trainer`], [`warnings`] of what a training does that it should not, and [`systems`]
+//! (complete problems).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -28,6 +29,7 @@ pub mod systems;
 mod threads;
 pub mod timing;
 pub mod trainer;
+pub mod warnings;
 
 pub use data::Dataset;
 pub use error::{Error, Result, SamplePlace};

@@ -113,7 +113,9 @@ impl Problem {
         self.objective.check()?;
         for (name, data) in [("training", &self.train), ("test", &self.test)] {
             let checked = self.objective.check_samples(data);
-            checked.map_err(|error| error.of(name))?;
+            // An objective may know no better than to look at shapes.
+            let finite = checked.and_then(|()| data.check_finite());
+            finite.map_err(|error| error.of(name))?;
         }
         Ok(())
     }

@@ -172,9 +172,10 @@ fn stop_of(problem: &Problem, method: &dyn Method, training: &Training) -> Stop 
 /// What ended a training, and where.
 fn told(stop: &Stop) -> Option<(&str, &SamplePlace)> {
     let error = match stop {
-        Stop::LossNotFinite { cause, .. } | Stop::ParametersNotFinite { cause, .. } => {
-            cause.as_ref()?
-        }
+        Stop::LossNotFinite { cause, .. }
+        | Stop::ValidationLossNotFinite { cause, .. }
+        | Stop::TestLossNotFinite { cause, .. }
+        | Stop::ParametersNotFinite { cause, .. } => cause.as_ref()?,
         Stop::Failed { error, .. } => error,
         Stop::Budget | Stop::Asked => return None,
     };
@@ -235,6 +236,45 @@ fn the_output_of_the_physics_is_told_by_its_sample() {
             }
         }
     }
+}
+
+#[test]
+fn a_test_loss_is_told_by_its_test_sample() {
+    let mut problem = problem(Part::Output, "");
+    problem.train = samples(BAD);
+    problem.test = samples(COUNT);
+    let training = Training {
+        batch: 4,
+        ..Training::default()
+    };
+    for method in methods() {
+        let stop = stop_of(&problem, method.as_ref(), &training);
+        let (what, place) = told(&stop).unwrap_or_else(|| panic!("{stop}"));
+        assert_eq!((what, place.whose), ("output of Spoilt", "test sample"));
+        assert_eq!((place.sample, place.component), (BAD, Some(1)), "{stop}");
+        assert!(
+            stop.to_string()
+                .starts_with("test loss is NaN after update 0 (")
+        );
+    }
+}
+
+#[test]
+fn places_are_those_among_all_samples_where_some_are_held_out() {
+    let mut held = Vec::new();
+    for validation in [1.0, 3.0, 6.0, 9.0] {
+        let training = Training {
+            batch: 4,
+            validation,
+            ..Training::default()
+        };
+        for method in methods() {
+            let stop = stop_of(&problem(Part::Output, ""), method.as_ref(), &training);
+            assert_place(&stop, &["output of Spoilt"], Some(1), None);
+            held.push(matches!(stop, Stop::ValidationLossNotFinite { .. }));
+        }
+    }
+    assert!(held.contains(&true) && held.contains(&false));
 }
 
 #[test]

@@ -4,13 +4,18 @@ mod common;
 
 use common::bits;
 use hig::files::SavedState;
+use hig::linalg::Mat;
+use hig::loss::SquaredError;
+use hig::network::{Activation, Initializer, Network};
+use hig::objective::ThroughPhysics;
+use hig::physics::{Differentiated, Scaling};
 use hig::step::{Method, methods};
 use hig::systems::{LinearOscillators, MlpSettings, Poisson, System, Toy};
 use hig::trainer::{
-    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, LastBatch, Observer, Order, Outcome,
-    ScheduleKind, Start, Training, recover, train,
+    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Losses, Observer,
+    Order, Outcome, ScheduleKind, Start, Training, recover, set_aside, train,
 };
-use hig::{Problem, Result};
+use hig::{Dataset, Problem, Result};
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::Duration;
@@ -102,6 +107,11 @@ fn assert_same_bits(setup: &Setup, method: &dyn Method, at: usize) {
         bits(&expected.parameters),
         "{name}"
     );
+    let last = |o: &Outcome| bits(&o.last_parameters);
+    assert_eq!(last(&found), last(&expected), "{name}");
+    let of = |l: &Losses| (l.update, bits(&[l.train, l.validation, l.test]));
+    let told = |o: &Outcome| (o.best.as_ref().map(of), of(&o.last));
+    assert_eq!(told(&found), told(&expected), "{name}");
     assert_eq!(found.updates, expected.updates, "{name}");
     assert_eq!(found.epochs.to_bits(), expected.epochs.to_bits(), "{name}");
     let losses = |o: &Outcome| bits(&[o.train_loss, o.test_loss]);
@@ -178,15 +188,28 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn wherever_it_was_stopped(at in 1_usize..40, batch in 1_usize..30, every in 0_usize..9, name in 0_usize..3, last in 0_usize..3) {
+    fn wherever_it_was_stopped(
+        at in 1_usize..40, batch in 1_usize..30, every in 0_usize..9, name in 0_usize..4, held in 0_usize..7,
+        last in 0_usize..3,
+    ) {
         let system = Toy { samples: 37, test_samples: 5, ..Toy::default() };
         let setup = Setup {
             problem: system.problem(7),
-            training: Training { batch, evaluate_every: every, last_batch: LASTS[last], ..Training::default() },
+            training: Training {
+                batch,
+                evaluate_every: every,
+                last_batch: LASTS[last],
+                validation: held as f64,
+                ..Training::default()
+            },
             updates: 40,
         };
-        let name = ["adaptive-hig", "adam", "lbfgs"][name];
-        let method = hig::step::method(name).unwrap();
+        let name = ["adaptive-hig", "adam", "lbfgs", "hig"][name];
+        let mut method = hig::step::method(name).unwrap();
+        // So long that the best is soon behind.
+        if name == "hig" {
+            method.set("learning_rate", "20").unwrap();
+        }
         assert_same_bits(&setup, method.as_ref(), at);
     }
 }
@@ -308,11 +331,53 @@ fn the_last_whole_checkpoint_is_found() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_first_update() {
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing").join("checkpoint.safetensors");
+    for path in [
+        missing.as_path(),
+        folder.path(),
+        &folder.path().join("x.new"),
+        &folder.path().join("x.lock"),
+    ] {
+        let mut keeper = Keeper::default();
+        let mut writer = CheckpointWriter::new(path, Duration::ZERO);
+        let refused = train(
+            &setup.problem,
+            &hig::step::Adam::default(),
+            setup.fresh(),
+            &setup.training,
+            Budget::updates(setup.updates),
+            7,
+            &mut [&mut keeper, &mut writer],
+        );
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains(path.to_str().unwrap()), "{message}");
+        assert_eq!((keeper.evaluations.len(), keeper.last.len()), (0, 0));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Takes a folder away after an update.
+struct TakesAway<'a>(&'a Path, usize);
+
+impl Observer for TakesAway<'_> {
+    fn progress(&mut self, now: &hig::trainer::Progress<'_>) -> Result<Flow> {
+        if now.update == self.1 {
+            std::fs::rename(self.0, self.0.with_extension("away")).unwrap();
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_written_ends_the_training_and_keeps_the_old_ones() {
     let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("missing").join("checkpoint.safetensors");
-    let mut writer = CheckpointWriter::new(&path, Duration::ZERO);
+    let own = folder.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    let mut writer = CheckpointWriter::new(&own.join("checkpoint.safetensors"), Duration::ZERO);
     let method = hig::step::Adam::default();
     let budget = Budget::updates(setup.updates);
     let outcome = train(
@@ -322,13 +387,261 @@ fn a_checkpoint_that_cannot_be_written_ends_the_training_and_keeps_the_old_ones(
         &setup.training,
         budget,
         7,
-        &mut [&mut writer],
+        &mut [&mut TakesAway(&own, 4), &mut writer],
     );
     let outcome = outcome.unwrap();
-    assert_eq!(outcome.updates, 1);
+    assert_eq!(outcome.updates, 4);
     assert!(
         matches!(outcome.stop, hig::trainer::Stop::Failed { .. }),
         "{}",
         outcome.stop
     );
+    let kept = own.with_extension("away").join("checkpoint.safetensors");
+    let (state, _) = recover(&kept, |_| Ok(())).unwrap().unwrap();
+    assert_eq!(updates(&state), 3.0);
+}
+
+#[test]
+fn one_training_at_a_time_writes_a_checkpoint() {
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut first = CheckpointWriter::new(&path, Duration::ZERO);
+    first.hold().unwrap();
+    first.hold().unwrap();
+    let train = |writer: &mut CheckpointWriter| {
+        train(
+            &setup.problem,
+            &hig::step::Adam::default(),
+            setup.fresh(),
+            &setup.training,
+            Budget::updates(setup.updates),
+            7,
+            &mut [writer],
+        )
+    };
+    let mut second = CheckpointWriter::new(&path, Duration::ZERO);
+    let message = train(&mut second).unwrap_err().to_string();
+    let told = format!("another training (process {})", std::process::id());
+    assert!(
+        message.contains(&told) && message.contains("checkpoint.safetensors"),
+        "{message}"
+    );
+    train(&mut first).unwrap();
+    drop(first);
+    // As a process leaves it that was killed.
+    std::fs::write(path.with_extension("lock"), "1").unwrap();
+    train(&mut second).unwrap();
+    drop(second);
+    let left = std::fs::read_dir(folder.path()).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    left.retain(|name| cfg!(unix) || name != "checkpoint.lock");
+    assert_eq!(
+        left,
+        ["checkpoint.previous.safetensors", "checkpoint.safetensors"]
+    );
+}
+
+#[test]
+fn a_schedule_that_goes_on_under_another_budget_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let resumed = |setup: &Setup| {
+        written(setup, &path);
+        let (state, _) = recover(&path, |_| Ok(())).unwrap().unwrap();
+        Start::resume(state).unwrap()
+    };
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Cosine);
+    let (start, training) = (resumed(&setup), &setup.training);
+    let told = start.rescheduled(training, &Budget::updates(34)).unwrap();
+    assert_eq!((told.update, told.before), (17, Budget::updates(17)));
+    assert!((told.factors.0 - 0.01).abs() < 1e-15 && (told.factors.1 - 0.505).abs() < 1e-15);
+    let (now, epochs) = (Budget::updates(34), Some(1e3));
+    let both = Budget { epochs, ..now };
+    let message = start.rescheduled(training, &both).unwrap().to_string();
+    assert!(
+        message.contains("was 17 updates and is 34 updates, 1000 epochs"),
+        "{message}"
+    );
+    for nothing in [Budget::updates(17), Budget::updates(5)] {
+        assert_eq!(start.rescheduled(training, &nothing), None);
+    }
+    let level = Training {
+        final_fraction: 1.0,
+        ..training.clone()
+    };
+    assert_eq!(start.rescheduled(&level, &now), None);
+    assert_eq!(setup.fresh().rescheduled(training, &now), None);
+    let constant = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let start = resumed(&constant);
+    assert_eq!(start.rescheduled(&constant.training, &now), None);
+}
+
+#[test]
+fn a_checkpoint_is_set_aside_for_another_training() {
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    set_aside(&path).unwrap();
+    written(&setup, &path);
+    std::fs::write(path.with_extension("new"), "half").unwrap();
+    let kept = std::fs::read(&path).unwrap();
+    set_aside(&path).unwrap();
+    assert!(recover(&path, |_| Ok(())).unwrap().is_none());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1);
+    let aside = folder.path().join("checkpoint.replaced.safetensors");
+    assert_eq!(std::fs::read(aside).unwrap(), kept);
+}
+
+/// What a training may be told by.
+#[derive(Clone)]
+struct Told {
+    activation: Activation,
+    gain: f64,
+    loss: SquaredError,
+    summed: bool,
+    first: f64,
+    test: f64,
+    start: f64,
+    training: Training,
+    rate: f64,
+    seed: u64,
+}
+
+impl Told {
+    fn new() -> Self {
+        Self {
+            activation: Activation::Tanh,
+            gain: 1.0,
+            loss: SquaredError::sum(),
+            summed: false,
+            first: 0.25,
+            test: 0.5,
+            start: 0.125,
+            training: Training {
+                batch: 2,
+                ..Training::default()
+            },
+            rate: 0.1,
+            seed: 0,
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        let samples = |first: f64| Dataset {
+            input: Mat::from_fn(5, 1, |i, _| if i == 3 { first } else { i as f64 / 4.0 }),
+            state: Mat::zeros(5, 0),
+            target: Mat::from_fn(5, 2, |i, j| (i + 2 * j) as f64 / 5.0),
+        };
+        let network = Network::mlp(&[1, 3, 2], self.activation, Initializer::Glorot);
+        let mut parts = ThroughPhysics::new(
+            network,
+            Differentiated(Scaling { lambda: self.gain }),
+            self.loss.clone(),
+        );
+        if self.summed {
+            parts = parts.summed();
+        }
+        let problem = Problem::of(samples(self.first), samples(self.test), parts);
+        let mut start = problem.initial_parameters(0);
+        start[4] = self.start;
+        let method = hig::step::Adam {
+            learning_rate: self.rate,
+            ..hig::step::Adam::default()
+        };
+        Identity::of(&problem, &method, &self.training, &start, self.seed).unwrap()
+    }
+}
+
+#[test]
+fn a_training_is_told_from_every_other_one_by_name() {
+    let one = Told::new();
+    let identity = one.identity();
+    let changed = |change: &dyn Fn(&mut Told)| {
+        let mut other = one.clone();
+        change(&mut other);
+        other.identity()
+    };
+    type Change<'a> = &'a dyn Fn(&mut Told);
+    let others: [(Change<'_>, &str); 12] = [
+        (
+            &|t| t.activation = Activation::Sine,
+            "the network answers otherwise",
+        ),
+        (&|t| t.gain = 1.001, "the simulator answers otherwise"),
+        (&|t| t.loss = SquaredError::half(), "another loss"),
+        (
+            &|t| t.loss = SquaredError::sum().weighted(vec![1.0, 100.0]).unwrap(),
+            "another loss",
+        ),
+        (&|t| t.summed = true, "another loss"),
+        (
+            &|t| t.first = 0.250_001,
+            "training samples (input) are others",
+        ),
+        (&|t| t.test = 0.500_001, "test samples (input) are others"),
+        (
+            &|t| t.start = 0.125_000_1,
+            "parameters at the start are others",
+        ),
+        (&|t| t.training.batch = 3, "batch is 2 there and 3 here"),
+        (
+            &|t| t.training.schedule = ScheduleKind::Cosine,
+            "schedule is constant there",
+        ),
+        (&|t| t.rate = 0.2, "learning_rate is 0.1 there and 0.2 here"),
+        (&|t| t.seed = 9, "seed is 0 there and 9 here"),
+    ];
+    let mut state = SavedState::default();
+    for older in [None, Some("hig 0123abcd")] {
+        if let Some(note) = older {
+            state.set_text("training", note);
+        }
+        let refused = identity.accepts(&state).unwrap_err();
+        assert!(
+            refused.contains("does not tell which training"),
+            "{refused}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kept.safetensors");
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Constant);
+    let mut writer = CheckpointWriter::new(&path, Duration::ZERO);
+    writer.belongs_to(&identity);
+    let observers: &mut [&mut dyn Observer] = &mut [&mut writer];
+    let method = hig::step::Adam::default();
+    let (budget, start) = (Budget::updates(2), setup.fresh());
+    train(
+        &setup.problem,
+        &method,
+        start,
+        &setup.training,
+        budget,
+        7,
+        observers,
+    )
+    .unwrap();
+    state.clone_from(&SavedState::load(&path).unwrap());
+    assert_eq!(identity.accepts(&state), Ok(()));
+    for (change, told) in others {
+        let other = changed(change);
+        let difference = other.difference(&identity).unwrap();
+        assert!(difference.contains(told), "{difference} for {told}");
+        let refused = other.accepts(&state).unwrap_err();
+        assert_eq!(
+            refused,
+            format!("it belongs to another training: {difference}")
+        );
+    }
+    let same: [Change<'_>; 4] = [
+        &|t| t.training.evaluate_every = 7,
+        &|t| t.training.memory_limit = 1.0,
+        &|t| t.first *= 1.0 + 4.0 * f64::EPSILON,
+        &|t| t.start *= 1.0 + 4.0 * f64::EPSILON,
+    ];
+    for change in same {
+        assert_eq!(changed(change).accepts(&state), Ok(()));
+    }
 }

@@ -15,7 +15,7 @@ const BELOW: [&str; 7] = [
 ];
 
 /// The order in which data flows. A module names those before it, and none after it.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "data",
     "network",
     "physics",
@@ -25,6 +25,7 @@ const ORDER: [&str; 10] = [
     "step",
     "problem",
     "trainer",
+    "warnings",
     "systems",
 ];
 

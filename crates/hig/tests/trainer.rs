@@ -7,8 +7,8 @@ use hig::data::Dataset;
 use hig::files::Exchange;
 use hig::linalg::Mat;
 use hig::loss::SquaredError;
-use hig::network::{Activation, Initializer, Network};
-use hig::objective::{Consumes, Linearized};
+use hig::network::{Activation, Initializer, Network, ParameterView};
+use hig::objective::{Consumes, Linearized, Objective, ThroughPhysics};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::step::{Adam, Method, ScaleInvariant, Spectral, Step, Update};
 use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
@@ -926,6 +926,60 @@ fn data_that_do_not_fit_are_refused() {
     }
 }
 
+/// An objective that takes any samples.
+struct Lenient(ThroughPhysics);
+
+impl Objective for Lenient {
+    fn parameters(&self) -> Vec<ParameterView> {
+        self.0.parameters()
+    }
+    fn initial(&self, seed: u64) -> Vec<f64> {
+        self.0.initial(seed)
+    }
+    fn rows(&self, samples: usize) -> usize {
+        self.0.rows(samples)
+    }
+    fn pass_numbers(&self, samples: usize) -> usize {
+        self.0.pass_numbers(samples)
+    }
+    fn check_samples(&self, _: &Dataset) -> Result<()> {
+        Ok(())
+    }
+    fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
+        self.0.outputs(at, samples)
+    }
+    fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
+        self.0.loss(at, samples)
+    }
+    fn linearize<'a>(
+        &'a self,
+        batch: &'a Dataset,
+        at: &'a [f64],
+    ) -> Result<Box<dyn Linearized + 'a>> {
+        self.0.linearize(batch, at)
+    }
+}
+
+#[test]
+fn samples_that_are_not_finite_are_refused_whatever_the_objective_takes() {
+    let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
+    let parts = ThroughPhysics::new(network, Differentiated(Root), SquaredError::sum());
+    let data = root().train;
+    let mut test = data.clone();
+    test.target[(3, 0)] = f64::NAN;
+    let problem = Problem::of(data, test, Lenient(parts));
+    let parts = ["test target is NaN", "row 3", "column 0"];
+    let (training, budget) = (batches_of(4), Budget::updates(1));
+    refused(
+        &problem,
+        &Adam::default(),
+        vec![0.0, 2.0],
+        &training,
+        budget,
+        &parts,
+    );
+}
+
 #[test]
 fn a_network_that_does_not_fit_the_physics_is_refused() {
     let mut problem = toy();
@@ -966,7 +1020,9 @@ fn an_update_that_is_not_finite_stops_and_the_last_finite_parameters_are_kept() 
         ));
         assert_eq!(outcome.updates, 2);
         let expected: Vec<f64> = start.iter().map(|p| p + 0.5 + 0.25).collect();
-        assert!(relative(&outcome.parameters, &expected) <= 1e-15);
+        assert!(relative(&outcome.last_parameters, &expected) <= 1e-15);
+        let loss = loss_of(&problem, &outcome.last_parameters, &problem.train);
+        assert_eq!(outcome.last.train.to_bits(), loss.to_bits());
         let loss = loss_of(&problem, &outcome.parameters, &problem.train);
         assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
         assert_eq!(*recorder.evaluated().last().unwrap(), 2);
@@ -1025,9 +1081,38 @@ fn a_loss_that_becomes_nan_stops_and_the_parameters_stay_finite() {
         panic!("{}", outcome.stop);
     };
     assert_eq!((update, loss.is_nan(), outcome.updates), (1, true, 1));
-    assert_eq!(outcome.parameters, [-1.0, 1.0]);
-    assert!(outcome.train_loss.is_nan());
+    assert_eq!(outcome.last_parameters, [-1.0, 1.0]);
+    assert!(outcome.last.train.is_nan());
+    assert_eq!(outcome.parameters, [0.0, 2.0]);
+    assert!(outcome.train_loss.is_finite());
     assert_eq!(recorder.evaluated(), [0, 1]);
+}
+
+#[test]
+fn a_test_loss_that_becomes_nan_is_told_though_the_training_loss_is_a_number() {
+    let mut problem = root();
+    problem.train = problem.train.select(&[0, 1]);
+    for (evaluate_every, updates) in [(1, 9), (1000, 1)] {
+        let training = Training {
+            evaluate_every,
+            ..batches_of(2)
+        };
+        let method = Scripted::new(&[-1.0]);
+        let budget = Budget::updates(updates);
+        let start = vec![0.0, 2.0];
+        let outcome = train(&problem, &method, start, &training, budget, 0, &mut []).unwrap();
+        let Stop::TestLossNotFinite { update, loss, .. } = outcome.stop else {
+            panic!("{}", outcome.stop);
+        };
+        assert_eq!((update, loss.is_nan(), outcome.updates), (1, true, 1));
+        let message = outcome.stop.to_string();
+        let of_sample = "test loss is NaN after update 1 (output of the physics is NaN for test sample 2, component 0";
+        assert!(message.starts_with(of_sample), "{message}");
+        assert_eq!(outcome.last_parameters, [-1.0, 1.0]);
+        assert!(outcome.last.train.is_finite() && outcome.last.test.is_nan());
+        // The start has the least training loss.
+        assert_eq!((outcome.parameters, outcome.update), (vec![0.0, 2.0], 0));
+    }
 }
 
 #[test]
@@ -1112,7 +1197,9 @@ fn observers_end_the_training_and_what_was_computed_is_kept() {
             assert_eq!(outcome.updates, 3);
             let start = problem.initial_parameters(0);
             let expected: Vec<f64> = start.iter().map(|p| p + 0.375).collect();
-            assert!(relative(&outcome.parameters, &expected) <= 1e-15);
+            assert!(relative(&outcome.last_parameters, &expected) <= 1e-15);
+            let loss = loss_of(&problem, &outcome.last_parameters, &problem.train);
+            assert_eq!(outcome.last.train.to_bits(), loss.to_bits());
             let loss = loss_of(&problem, &outcome.parameters, &problem.train);
             assert_eq!(outcome.train_loss.to_bits(), loss.to_bits());
             // The observer after the one that broke is heard as well.

@@ -6,7 +6,8 @@ use crate::page;
 use crate::run_folder;
 use anyhow::Result;
 use clap::{Args, ValueHint};
-use hig::files::write_whole;
+use hig::files::WholeFile;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Options of `hig report`.
@@ -23,22 +24,29 @@ pub struct ReportOptions {
 /// Runs the command.
 pub fn report(options: &ReportOptions) -> Result<()> {
     let out = options.out.display();
+    let refuse = |e: &io::Error| Refused::because(format_args!("{out}: {e}"));
     if options.out.is_dir() {
         return Err(Refused::because(format_args!(
             "--out {out}: it is a folder, expected a file such as report.html"
         )));
     }
+    let file = match output::is_standard(&options.out) {
+        true => None,
+        false => Some(WholeFile::create(&options.out).map_err(|e| refuse(&e))?),
+    };
     let runs: Vec<String> = run_folder::read_all(&options.runs)?
         .iter()
         .map(page::run_json)
         .collect();
     let data = page::data(runs.iter().map(String::as_str), false);
     let page = page::page(&data);
-    if output::is_standard(&options.out) {
+    let Some(mut file) = file else {
         output::write_bytes(page.as_bytes());
         return Ok(());
-    }
-    write_whole(&options.out, page.as_bytes()).map_err(Refused::because)?;
+    };
+    file.write_all(page.as_bytes())
+        .and_then(|()| file.finish())
+        .map_err(|e| refuse(&e))?;
     say!("{out}  ({} kB)", page.len().div_ceil(1000));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::commands::options::{CheckpointOptions, ConsoleOptions};
 use crate::commands::run::finish;
 use crate::commands::threads::use_threads;
-use crate::configuration::{BudgetOptions, Overrides};
+use crate::configuration::{BudgetOptions, Config, Overrides};
 use crate::experiment::{Experiment, Work};
 use crate::run_folder::folder::Folder;
 use crate::run_folder::{config, provenance};
@@ -17,7 +17,8 @@ pub struct ResumeOptions {
     /// Folder of the run.
     #[arg(value_name = "RUN")]
     pub folder: PathBuf,
-    /// Train longer than the run was to, for which it may have ended already.
+    /// Train longer than the run was to, for which it may have ended already; less than it has trained
+    /// is refused.
     #[command(flatten)]
     pub budget: BudgetOptions,
     /// How often the state is kept.
@@ -42,15 +43,23 @@ pub fn resume(options: &ResumeOptions) -> Result<()> {
         ..Overrides::default()
     };
     let experiment = Experiment::new(&config, &overrides)?;
-    if options.budget.given().is_some() {
-        folder.write(config::FILE, &experiment.configuration())?;
-    }
-    provenance::resumed(folder.path())?;
-    finish(&Work {
+    let work = Work {
         experiment: &experiment,
         folder: &folder,
         interval,
         reporting: options.console.reporting(),
         tensorboard: false,
-    })
+    };
+    let standings = work.standings()?;
+    if options.budget.given().is_some() {
+        let before = Config::named(&config)?
+            .resolve(&Overrides::default())?
+            .budget;
+        for (chain, standing) in experiment.chains.iter().zip(&standings) {
+            standing.check_budget(chain, &experiment.budget, &before)?;
+        }
+        folder.write(config::FILE, &experiment.configuration())?;
+    }
+    provenance::resumed(folder.path())?;
+    finish(&work, standings)
 }

@@ -292,7 +292,8 @@ fn summary(swept: &[&Axes], rows: &[Row<'_>]) -> String {
     let mut header = vec!["method"];
     header.extend(swept.iter().map(|axis| axis.key.as_str()));
     header.extend([
-        "test loss, median",
+        "returned test loss, median",
+        "last test loss, median",
         "best seed",
         "worst seed",
         "ms/update",
@@ -311,6 +312,8 @@ fn summary(swept: &[&Axes], rows: &[Row<'_>]) -> String {
         let diverged = losses.iter().filter(|loss| !loss.is_finite()).count();
         let mut cells = vec![row.method.to_owned()];
         cells.extend(row.values.iter().map(|v| (*v).to_owned()));
+        let returned: Vec<f64> = row.trials.iter().map(Trial::returned_test_loss).collect();
+        cells.push(format!("{:.2e}", quantile(&returned, 0.5)));
         cells.push(format!("{:.2e}", quantile(&losses, 0.5)));
         cells.push(format!("{:.2e}", quantile(&losses, 0.0)));
         cells.push(format!("{:.2e}", quantile(&losses, 1.0)));
@@ -327,7 +330,7 @@ fn csv(swept: &[&Axes], rows: &[Row<'_>]) -> String {
     for axis in swept {
         text += &format!("{},", axis.key);
     }
-    text += "seed,updates,seconds,train_loss,test_loss,stop\n";
+    text += "seed,updates,seconds,train_loss,test_loss,stop,returned,returned_train_loss,returned_test_loss\n";
     for row in rows {
         for t in row.trials {
             text += &format!("{},", row.method);
@@ -335,8 +338,9 @@ fn csv(swept: &[&Axes], rows: &[Row<'_>]) -> String {
                 text += &format!("\"{value}\",");
             }
             let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
+            let (returned, train, test) = t.returned.unwrap_or((0, f64::NAN, f64::NAN));
             text += &format!(
-                "{},{},{:.6},{:e},{:e},\"{}\"\n",
+                "{},{},{:.6},{:e},{:e},\"{}\",{returned},{train:e},{test:e}\n",
                 t.seed,
                 last(&t.history.updates),
                 last(&t.history.seconds),
@@ -402,7 +406,7 @@ fn panel(swept: &[&Axes], rows: &[Row<'_>]) -> Option<Panel> {
     Some(Panel::Chart(Chart {
         title: "median and range of the seeds".into(),
         x,
-        y: Axis::log("test loss"),
+        y: Axis::log("last test loss"),
         curves,
         points: Vec::new(),
     }))

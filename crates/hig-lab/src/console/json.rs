@@ -3,9 +3,9 @@
 use super::pace::Pace;
 use crate::console::output::write_object;
 use crate::run_folder::outcome::Outcome;
-use crate::run_folder::warnings::Warning;
 use hig::Result;
 use hig::trainer::{Evaluation, Flow, Observer, Progress};
+use hig::warnings::Warning;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,7 @@ impl Observer for Objects {
             "epoch": now.epoch,
             "seconds": now.seconds,
             "train_loss": now.train_loss,
+            "validation_loss": now.validation_loss,
             "test_loss": now.test_loss,
             "best_test_loss": self.pace.best,
             "step": numbers(step),
@@ -76,6 +77,9 @@ pub fn ended(method: &str, outcome: &Outcome) {
         "seconds": outcome.seconds,
         "train_loss": outcome.train_loss,
         "test_loss": outcome.test_loss,
+        "returned": outcome.returned,
+        "last_train_loss": outcome.last.train,
+        "last_test_loss": outcome.last.test,
         "consumed": outcome.consumed,
         "ended": outcome.reason.name(),
         "stop": outcome.stop,

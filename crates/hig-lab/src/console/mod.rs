@@ -15,8 +15,8 @@ mod many_trainings;
 mod pace;
 
 use crate::run_folder::outcome::Outcome;
-use crate::run_folder::warnings::Warning;
 use hig::trainer::Observer;
+use hig::warnings::Warning;
 use output::{note, say};
 use serde_json::{Value, json};
 use std::io::IsTerminal;

@@ -8,6 +8,7 @@ pub mod run;
 pub mod training;
 pub mod trials;
 
+pub use resume::ChainState;
 pub use run::{Finished, Work};
 
 use crate::configuration::{Config, Overrides, Record, Resolved, Scope};

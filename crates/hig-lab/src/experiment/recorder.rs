@@ -4,18 +4,19 @@
 use super::Experiment;
 use crate::console::Reporting;
 use crate::method_chain::{MethodChain, Phase};
+use crate::run_folder::checkpoint::Remembering;
 use crate::run_folder::diagnostics::{self, Observation, Observations};
 use crate::run_folder::events::Board;
 use crate::run_folder::events::scalars::scalars;
 use crate::run_folder::history::History;
 use crate::run_folder::pictures::Live;
 use crate::run_folder::tables::Lines;
-use crate::run_folder::warnings::{self, Warning};
+use crate::run_folder::warnings;
 use crate::run_folder::{metrics, spectrum, steps, timing};
-use crate::warnings::Watch;
 use hig::files::SavedState;
 use hig::systems::System;
 use hig::trainer::{Evaluation, Flow, Observer, Outcome, Progress};
+use hig::warnings::{Warning, Watch, Wording};
 use hig::{Problem, Result};
 use std::cell::RefCell;
 use std::io;
@@ -114,7 +115,7 @@ impl<'a> Recorder<'a> {
         let header = diagnostics::header(&measures, problem.objective.rows(1));
         let curves = Curves::read(folder, experiment);
         let warned = read_or_tell(&folder.join(warnings::FILE), warnings::read);
-        let watch = Watch::new(chain.phases[place].settings());
+        let watch = Watch::new(chain.phases[place].settings(), wording());
         let board = Board::found(folder).then(|| Board::create(folder));
         let lines = |file: &str, header: &str| Lines::open(folder.join(file), header);
         Ok(Self {
@@ -149,7 +150,7 @@ impl<'a> Recorder<'a> {
 
     /// Goes on with what an earlier process remembered.
     pub fn go_on_from(&mut self, state: &SavedState) {
-        let mut watch = Watch::new(self.chain.phases[self.place].settings());
+        let mut watch = Watch::new(self.chain.phases[self.place].settings(), wording());
         match state.restore(|state| watch.exchange(state)) {
             Ok(()) => *self.watch.borrow_mut() = watch,
             Err(error) => tracing::warn!("warnings begin anew: {error}"),
@@ -168,16 +169,17 @@ impl<'a> Recorder<'a> {
     pub fn end(&mut self, problem: &Problem, outcome: &Outcome) -> Result<()> {
         let warnings = self.watch.borrow_mut().end(outcome);
         self.warn(warnings)?;
-        self.pictures.offer(outcome.updates, true, || {
+        self.pictures.offer(outcome.update, true, || {
             let parameters = &outcome.parameters;
             self.system.pictures(problem, parameters, self.sample)
         })
     }
 
-    fn warn(&mut self, warnings: Vec<Warning>) -> Result<()> {
-        for warning in warnings {
+    /// Tells of warnings, and writes them.
+    pub fn warn(&mut self, told: Vec<Warning>) -> Result<()> {
+        for warning in told {
             self.reporting.warning(&self.chain.name, &warning);
-            self.warnings.write(&warning.row())?;
+            self.warnings.write(&warnings::row(&warning))?;
             self.warned.push(warning);
         }
         Ok(())
@@ -225,6 +227,22 @@ impl Observer for Recorder<'_> {
         let warnings = self.watch.borrow_mut().evaluation(now, saturation);
         self.warn(warnings)?;
         Ok(Flow::Continue)
+    }
+}
+
+impl Remembering for Watch {
+    fn state(&mut self, update: usize) -> SavedState {
+        Watch::state(self, update)
+    }
+}
+
+/// How advice is written on a command line.
+fn wording() -> Wording {
+    Wording {
+        setting: |name, word| format!("{name} = {word}"),
+        method: str::to_owned,
+        chain: |first, second| format!("--method {first}:500+{second}"),
+        seed: "--seed",
     }
 }
 

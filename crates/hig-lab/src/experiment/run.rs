@@ -1,17 +1,17 @@
 //! A run: every method of an experiment, trained in the folder of the run from where it stands.
 
+use super::Experiment;
 use super::recorder::{Curves, PROBE, Recorder, read_or_tell};
-use super::resume::ChainState;
+use super::resume::{ChainState, identity};
 use super::training::{Trained, Training, Watching};
-use super::{Experiment, fingerprint};
 use crate::console::Reporting;
 use crate::console::interrupt::{self, Interrupt};
-use crate::method_chain::MethodChain;
+use crate::method_chain::{MethodChain, Phase};
 use crate::run_folder::checkpoint::Checkpoints;
 use crate::run_folder::folder::{Folder, folder_of};
 use crate::run_folder::outcome::Outcome;
 use crate::run_folder::tables::{Marks, ledger};
-use crate::run_folder::warnings::{self, Warning};
+use crate::run_folder::warnings;
 use crate::run_folder::weights::{self, WeightsWriter};
 use crate::run_folder::{TABLES, metrics};
 use anyhow::Result;
@@ -19,6 +19,7 @@ use hig::Problem;
 use hig::files::SavedState;
 use hig::objective::Consumes;
 use hig::trainer::{MetricsWriter, Observer, Start, Stop, consumption};
+use hig::warnings::Warning;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct Finished {
     pub name: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// The last parameters.
+    /// The parameters that the training returned.
     pub parameters: Vec<f64>,
     /// What the machine refused in the middle of it, such as a full disk.
     pub failure: Option<String>,
@@ -83,17 +84,25 @@ impl Watching for Files<'_> {
 }
 
 impl Work<'_> {
-    /// Trains what is not yet trained. After a failure or an interrupt the methods that follow are
-    /// missing.
-    pub fn train(&self) -> Result<Vec<Finished>> {
-        interrupt::listen();
-        let chains = &self.experiment.chains;
-        self.tell_begin();
-        let standings = chains.iter().map(|chain| {
+    /// How far the methods have come, in their order.
+    ///
+    /// # Errors
+    /// Checkpoints that cannot be used; what is in the way of files.
+    pub fn standings(&self) -> Result<Vec<ChainState>> {
+        let standings = self.experiment.chains.iter().map(|chain| {
+            self.folder.check_method(&chain.name)?;
             let own = self.folder.path().join(folder_of(&chain.name));
             ChainState::of(self.experiment, chain, &own)
         });
-        let standings = standings.collect::<Result<Vec<_>>>()?;
+        standings.collect()
+    }
+
+    /// Trains what is not yet trained. After a failure or an interrupt the methods that follow are
+    /// missing.
+    pub fn train(&self, standings: Vec<ChainState>) -> Result<Vec<Finished>> {
+        interrupt::listen();
+        let chains = &self.experiment.chains;
+        self.tell_begin();
         let mut finished = Vec::new();
         for (chain, state) in chains.iter().zip(standings) {
             finished.push(self.train_chain(chain, state)?);
@@ -145,7 +154,7 @@ impl Work<'_> {
         let (start, phase, evaluated, before) = match state {
             ChainState::Ended(outcome, parameters) => {
                 tracing::info!("{name}: has ended before");
-                return Ok(self.ended_before(chain, &own, outcome, parameters));
+                return Ok(self.ended_before(chain, &own, *outcome, parameters));
             }
             ChainState::Fresh => {
                 tracing::info!("{name}: begins");
@@ -174,6 +183,10 @@ impl Work<'_> {
             budget: experiment.budget,
             seed: experiment.seed,
         };
+        let Phase { training: how, .. } = &chain.phases[phase];
+        if let Some(told) = start.rescheduled(how, &training.budget_of(&chain.phases[phase])) {
+            files.recorder.warn(vec![Warning::from(&told)])?;
+        }
         let trained = training.run(start, phase, &mut files)?;
         self.end(chain, &own, files, trained)
     }
@@ -225,7 +238,7 @@ impl Work<'_> {
         for (update, name) in begun(chain, first).iter().skip(1) {
             recorder.curves.mark(*update, name);
         }
-        let training = fingerprint::of_training(experiment, chain);
+        let training = identity(experiment, chain)?;
         let checkpoints = Checkpoints::open(
             own,
             self.interval,

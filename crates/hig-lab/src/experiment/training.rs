@@ -73,7 +73,7 @@ impl Training<'_> {
     }
 
     /// A method ends with the budget of the chain, or earlier where the next one takes over.
-    fn budget_of(&self, phase: &Phase) -> Budget {
+    pub fn budget_of(&self, phase: &Phase) -> Budget {
         let limits = [phase.until, self.budget.updates];
         Budget {
             updates: limits.into_iter().flatten().min(),

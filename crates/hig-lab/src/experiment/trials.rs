@@ -149,7 +149,7 @@ impl Case {
         format!("{readable}-seed{seed}-{fingerprint:016x}.toml")
     }
 
-    /// Trains with one seed; gives what became of it, and the last parameters.
+    /// Trains with one seed; gives what became of it, and the parameters that it returned.
     ///
     /// # Errors
     /// Everything that can be known before the first update of a method.
@@ -164,18 +164,19 @@ impl Case {
             seed,
         };
         let outcome = training.run(start, 0, &mut watcher)?.outcome;
-        let parameters = outcome.parameters;
-        let measures = self.system.measures(&problem, &parameters);
+        let last = outcome.last_parameters;
+        let measures = self.system.measures(&problem, &last);
         let measures = measures.into_iter().map(|(name, v)| (name.into(), v));
-        let saturation = problem.objective.saturation(&parameters, &problem.test)?;
+        let saturation = problem.objective.saturation(&last, &problem.test)?;
         let trial = Trial {
             seed,
             stop: outcome.stop.to_string(),
             measures: measures.collect(),
             saturation: saturation.map_or((f64::NAN, f64::NAN), |s| (s.mean, s.deviation)),
+            returned: Some((outcome.update, outcome.train_loss, outcome.test_loss)),
             ..watcher.collector.trial
         };
-        Ok((trial, parameters))
+        Ok((trial, outcome.parameters))
     }
 }
 

@@ -38,11 +38,29 @@ fn styled(finished: &[Finished]) -> Vec<(usize, &Finished)> {
         .collect()
 }
 
-/// Test loss, and what else the system measures, over wall-clock time and over updates.
+/// Test loss, and what else the system measures, over wall-clock time and over updates. The weights that
+/// were returned are marked where they are not the last.
 fn loss(finished: &[Finished]) -> Vec<Panel> {
     let mut panels = over_time_and_updates(finished, &Axis::loss("test loss"), |f| {
         f.curves.history.test_loss.clone()
     });
+    let series: [fn(&Finished) -> &Vec<f64>; 2] =
+        [|f| &f.curves.history.seconds, |f| &f.curves.history.updates];
+    for (panel, x) in panels.iter_mut().zip(series) {
+        let Panel::Chart(chart) = panel else { continue };
+        for (style, f) in styled(finished) {
+            let outcome = &f.outcome;
+            let earlier = outcome.returned != outcome.updates;
+            let place = f.curves.history.place(outcome.returned).filter(|_| earlier);
+            let x = place.and_then(|place| x(f).get(place).copied());
+            chart.points.extend(x.map(|x| Marker {
+                label: format!("{} returned", f.name),
+                x,
+                y: outcome.test_loss,
+                style,
+            }));
+        }
+    }
     let first = finished
         .first()
         .and_then(|f| f.curves.observed.measures.first());

@@ -177,7 +177,11 @@ function bySystem(model) {
 function latest(curve, column) {
   const ended = { update: "updates", epoch: "epochs" }[column] ?? column;
   const told = curve.outcome?.[ended];
-  if (isNumber(told)) return told;
+  return isNumber(told) ? told : latestRow(curve, column);
+}
+
+/** A number of the last row. */
+function latestRow(curve, column) {
   const values = curve.metrics[column];
   return values.length ? values[values.length - 1] : NaN;
 }

@@ -9,6 +9,7 @@ const RESULT_COLUMNS = [
   { id: "pace", title: "ms / update", of: (c) => (1e3 * latest(c, "seconds")) / latest(c, "update"), show: (v) => number(v, 3) },
   { id: "train_loss", title: "Training loss", of: (c) => latest(c, "train_loss"), loss: true },
   { id: "test_loss", title: "Test loss", of: (c) => latest(c, "test_loss"), loss: true },
+  { id: "last", title: "Last test loss", of: (c) => c.outcome?.last?.test_loss ?? latestRow(c, "test_loss"), loss: true },
   { id: "best", title: "Best test loss", of: (c) => c.metrics.test_loss[best(c.metrics.test_loss)] ?? NaN, loss: true },
   { id: "consumed", title: "An update consumes", word: true, of: (c) => text(c.outcome?.consumed) },
   { id: "stop", title: "Why it ended", word: true, of: (c) => text(c.outcome?.stop) },

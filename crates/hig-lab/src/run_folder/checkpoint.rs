@@ -6,7 +6,8 @@ use crate::error::Refused;
 use anyhow::Result;
 use hig::files::SavedState;
 use hig::trainer::{
-    Checkpoint, CheckpointWriter, EVALUATED, Evaluation, Flow, Observer, Start, recover,
+    Beginning, Checkpoint, CheckpointWriter, EVALUATED, Evaluation, Flow, Identity, Observer,
+    Start, recover,
 };
 use std::cell::RefCell;
 use std::path::Path;
@@ -16,8 +17,6 @@ use std::time::Duration;
 /// The file in the folder of a method.
 pub const FILE: &str = "checkpoint.safetensors";
 
-/// The note that tells which training it belongs to.
-const TRAINING: &str = "training";
 /// The note that tells the place of the method in its chain, from 0.
 const PHASE: &str = "phase";
 
@@ -46,12 +45,12 @@ impl Checkpoints {
     pub fn open(
         folder: &Path,
         interval: Duration,
-        training: &str,
+        training: &Identity,
         evaluated: Option<usize>,
         beside: Rc<RefCell<dyn Remembering>>,
     ) -> hig::Result<Self> {
         let mut writer = CheckpointWriter::new(&folder.join(FILE), interval);
-        writer.note(TRAINING, training);
+        writer.belongs_to(training);
         if let Some(update) = evaluated {
             writer.evaluated(update);
         }
@@ -80,6 +79,10 @@ impl Checkpoints {
 }
 
 impl Observer for Checkpoints {
+    fn begin(&mut self, now: &Beginning<'_>) -> hig::Result<()> {
+        self.writer.begin(now)
+    }
+
     fn evaluation(&mut self, now: &Evaluation<'_>) -> hig::Result<Flow> {
         self.tables.note(now.update)?;
         self.writer.evaluation(now)
@@ -132,12 +135,10 @@ pub struct Stopped {
 ///
 /// # Errors
 /// There are checkpoints, and none of them can be used.
-pub fn read(folder: &Path, training: &str) -> Result<Option<Stopped>> {
+pub fn read(folder: &Path, training: &Identity) -> Result<Option<Stopped>> {
     let held = |state: &SavedState| state.text(HELD).and_then(Marks::parse);
     let accept = |state: &SavedState| {
-        if state.text(TRAINING) != Some(training) {
-            return Err("it belongs to a training with other settings".to_owned());
-        }
+        training.accepts(state)?;
         match held(state) {
             Some(_) => Ok(()),
             None => {
@@ -161,4 +162,18 @@ pub fn read(folder: &Path, training: &str) -> Result<Option<Stopped>> {
         state,
         passed_over: refused.iter().map(ToString::to_string).collect(),
     }))
+}
+
+/// Refuses a checkpoint of another training. One that is missing or cannot be read says nothing.
+///
+/// # Errors
+/// It belongs to another training.
+pub fn check(folder: &Path, training: &Identity) -> Result<()> {
+    let path = folder.join(FILE);
+    let Ok(state) = SavedState::load(&path) else {
+        return Ok(());
+    };
+    training
+        .accepts(&state)
+        .map_err(|reason| Refused::because(format_args!("{}: {reason}", path.display())))
 }

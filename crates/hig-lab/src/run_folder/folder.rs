@@ -3,12 +3,11 @@
 use super::{METHOD_FILES, bounded_file, config, events, given, metrics, provenance, summary};
 use crate::error::Refused;
 use anyhow::{Context, Result};
-use hig::files::{sync_folder, write_whole};
+use hig::files::{Lock, sync_folder, write_whole};
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::fs::{self, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The files that commands of this program leave at the top of a folder.
 const RESULTS: [&str; 9] = [
@@ -29,11 +28,14 @@ const LOCK: &str = ".lock";
 /// The folder of finished trainings of a command that can go on.
 const TRIALS: &str = "trials";
 
+/// The folder of figures.
+const FIGURES: &str = "figures";
+
 /// A writable folder for results, in which no other process works.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -88,22 +90,23 @@ impl Folder {
                     .into(),
             ));
         }
-        fs::create_dir_all(&root).map_err(|e| refuse(format!("cannot be created ({e})")))?;
-        let path = root.join(LOCK);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path);
-        let lock = lock.map_err(|e| refuse(format!("is not writable ({e})")))?;
-        if !taken(&lock) {
-            let holder = bounded_file::read_text(&root.join(LOCK), 100).unwrap_or_default();
-            let holder = holder.trim();
+        if let Some(path) = blocked(&root) {
             return Err(refuse(format!(
-                "another process ({holder}) works in this folder"
+                "{} is in the way of results of that name; move it, or name another folder",
+                path.display()
             )));
         }
-        remove_drafts(&root.join("figures"));
+        fs::create_dir_all(&root).map_err(|e| refuse(format!("cannot be created ({e})")))?;
+        let lock = match Lock::take(&root.join(LOCK)) {
+            Ok(Ok(lock)) => lock.stay(),
+            Ok(Err(holder)) => {
+                return Err(refuse(format!(
+                    "another process ({holder}) works in this folder"
+                )));
+            }
+            Err(e) => return Err(refuse(format!("is not writable ({e})"))),
+        };
+        remove_drafts(&root.join(FIGURES));
         if occupied && force {
             remove_results(&root).map_err(|e| refuse(format!("cannot be replaced ({e})")))?;
         }
@@ -113,6 +116,21 @@ impl Folder {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// Refuses a file where the folder of a method will be.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn check_method(&self, method: &str) -> Result<()> {
+        let path = self.root.join(folder_of(method));
+        match path.exists() && !path.is_dir() {
+            false => Ok(()),
+            true => Err(Refused::because(format_args!(
+                "{}: it is a file, where the folder of {method} will be; move it",
+                path.display()
+            ))),
+        }
     }
 
     /// A folder in it, created.
@@ -139,7 +157,7 @@ impl Folder {
 /// links would be overwritten, and who opens a FIFO may wait for ever.
 fn foreign(root: &Path) -> Option<(PathBuf, &'static str)> {
     let at_top = |name: &OsStr| name == LOCK || RESULTS.iter().any(|known| name == *known);
-    let folders = |name: &OsStr| name == TRIALS || name == "figures";
+    let folders = |name: &OsStr| name == TRIALS || name == FIGURES;
     let of_a_method = |name: &OsStr| METHOD_FILES.iter().any(|known| name == *known);
     entries(root).find_map(|path| {
         let name = path.file_name().unwrap_or_default();
@@ -179,22 +197,13 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
-/// Takes the lock of a folder, and writes into it who did.
-fn taken(lock: &File) -> bool {
-    // Whoever only looks whether it is held holds it for a moment.
-    for _ in 0..20 {
-        match lock.try_lock() {
-            Ok(()) => {
-                let _ = lock.set_len(0);
-                let _ = (&*lock).write_all(std::process::id().to_string().as_bytes());
-                return true;
-            }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(25)),
-            // Some network file systems have no locks; work there goes on as it did without.
-            Err(TryLockError::Error(_)) => return true,
-        }
-    }
-    false
+/// A folder where results will be a file, or a file where they will be a folder.
+fn blocked(root: &Path) -> Option<PathBuf> {
+    let file = RESULTS.map(|name| root.join(name)).into_iter();
+    let folder = [TRIALS, FIGURES].map(|name| root.join(name)).into_iter();
+    file.filter(|path| path.is_dir())
+        .chain(folder.filter(|path| path.exists() && !path.is_dir()))
+        .next()
 }
 
 /// The folder of a method, or of a chain such as `adam:500+hig`.
@@ -242,7 +251,7 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir() && (name == "figures" || name == TRIALS) {
+        if path.is_dir() && (name == FIGURES || name == TRIALS) {
             fs::remove_dir_all(&path)?;
         } else if path.is_dir() && path.join(metrics::FILE).is_file() {
             remove_method(&path)?;

@@ -1,6 +1,6 @@
 //! The evaluations of a training, in memory: what `metrics.csv` keeps of it.
 
-use hig::trainer::Evaluation;
+use hig::trainer::{Evaluation, Losses};
 
 /// The evaluations of a training, one number each in every series. A series that a file lacks is
 /// empty.
@@ -16,17 +16,6 @@ pub struct History {
     pub train_loss: Vec<f64>,
     /// Mean loss of the test samples.
     pub test_loss: Vec<f64>,
-}
-
-/// The losses of one evaluation.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Losses {
-    /// Updates done.
-    pub update: usize,
-    /// Mean loss of the training samples.
-    pub train: f64,
-    /// Mean loss of the test samples.
-    pub test: f64,
 }
 
 impl History {
@@ -82,6 +71,7 @@ impl History {
         updates.map(move |(place, update)| Losses {
             update: *update as usize,
             train: loss(&self.train_loss, place),
+            validation: f64::NAN,
             test: loss(&self.test_loss, place),
         })
     }

@@ -7,8 +7,8 @@ use super::outcome::{self, Outcome, State};
 use super::spectrum::Spectrum;
 use super::tables::Columns;
 use super::tables::series::Series;
-use super::warnings::Warning;
 use super::{diagnostics, metrics, pictures, spectrum, steps, timing, warnings};
+use hig::warnings::Warning;
 use serde_json::Value;
 use std::path::Path;
 
@@ -88,12 +88,17 @@ impl Method {
         self.last(|outcome| outcome.seconds, &self.history.seconds)
     }
 
-    /// Mean loss of the training samples now.
+    /// Mean loss of the test samples with the last weights.
+    pub fn last_test_loss(&self) -> Option<f64> {
+        self.last(|outcome| outcome.last.test, &self.history.test_loss)
+    }
+
+    /// Mean loss of the training samples now; after the end with the weights that were returned.
     pub fn train_loss(&self) -> Option<f64> {
         self.last(|outcome| outcome.train_loss, &self.history.train_loss)
     }
 
-    /// Mean loss of the test samples now.
+    /// Mean loss of the test samples now; after the end with the weights that were returned.
     pub fn test_loss(&self) -> Option<f64> {
         self.last(|outcome| outcome.test_loss, &self.history.test_loss)
     }

@@ -47,7 +47,7 @@ pub const TABLES: [&str; 6] = [
 ];
 
 /// The files in the folder of a method that are written over.
-pub const METHOD_FILES: [&str; 12] = [
+pub const METHOD_FILES: [&str; 13] = [
     metrics::FILE,
     diagnostics::FILE,
     steps::FILE,
@@ -60,4 +60,5 @@ pub const METHOD_FILES: [&str; 12] = [
     checkpoint::FILE,
     "checkpoint.previous.safetensors",
     "checkpoint.new",
+    "checkpoint.lock",
 ];

@@ -5,7 +5,7 @@ use super::tables::Marks;
 use super::tables::ledger::Mark;
 use anyhow::{Context, Result};
 use hig::files::write_whole;
-use hig::trainer::{self, Stop};
+use hig::trainer::{self, Losses, Stop};
 use std::path::Path;
 
 /// The file.
@@ -20,10 +20,16 @@ pub struct Outcome {
     pub epochs: f64,
     /// Time of the updates alone.
     pub seconds: f64,
-    /// Mean loss of the training samples.
+    /// The update after which the weights that the training returned stood.
+    pub returned: usize,
+    /// Mean loss of the training samples with these weights.
     pub train_loss: f64,
-    /// Mean loss of the test samples.
+    /// Mean loss of the test samples with these weights.
     pub test_loss: f64,
+    /// The losses of the best weights; none where no loss was finite, and in files of older versions.
+    pub best: Option<Losses>,
+    /// The losses of the last weights.
+    pub last: Losses,
     /// Why it ended, in words.
     pub stop: String,
     /// Why it ended, as one of a few reasons.
@@ -69,7 +75,13 @@ impl Reason {
         match stop {
             "interrupted" => Self::Interrupted,
             stop if stop.starts_with("failed after") => Self::Failed,
-            stop if stop.starts_with("loss is") || stop.contains("is not finite") => Self::Diverged,
+            stop if stop.starts_with("loss is")
+                || stop.starts_with("test loss is")
+                || stop.starts_with("validation loss is")
+                || stop.contains("is not finite") =>
+            {
+                Self::Diverged
+            }
             _ => Self::Budget,
         }
     }
@@ -78,7 +90,10 @@ impl Reason {
         match stop {
             Stop::Budget => Self::Budget,
             Stop::Asked => Self::Interrupted,
-            Stop::LossNotFinite { .. } | Stop::ParametersNotFinite { .. } => Self::Diverged,
+            Stop::LossNotFinite { .. }
+            | Stop::ValidationLossNotFinite { .. }
+            | Stop::TestLossNotFinite { .. }
+            | Stop::ParametersNotFinite { .. } => Self::Diverged,
             Stop::Failed { .. } => Self::Failed,
         }
     }
@@ -139,8 +154,11 @@ impl Outcome {
             updates: outcome.updates,
             epochs: outcome.epochs,
             seconds: outcome.seconds,
+            returned: outcome.update,
             train_loss: outcome.train_loss,
             test_loss: outcome.test_loss,
+            best: outcome.best,
+            last: outcome.last,
             stop: outcome.stop.to_string(),
             reason: Reason::of(&outcome.stop),
             consumed,
@@ -151,8 +169,15 @@ impl Outcome {
 
     /// One line for a training that has just ended.
     pub fn line(&self, method: &str) -> String {
+        let earlier = match self.returned == self.updates {
+            true => String::new(),
+            false => format!(
+                " with the weights after update {}, {:.2e} and {:.2e} with the last",
+                self.returned, self.last.train, self.last.test
+            ),
+        };
         format!(
-            "{method:<6} {:>8} updates in {:.1} s: train loss {:.2e}, test loss {:.2e} ({})",
+            "{method:<6} {:>8} updates in {:.1} s: train loss {:.2e}, test loss {:.2e}{earlier} ({})",
             self.updates, self.seconds, self.train_loss, self.test_loss, self.stop
         )
     }
@@ -199,18 +224,22 @@ impl Outcome {
         let tables: toml::Table = tables
             .map(|(name, mark)| (name.clone(), mark.to_string().into()))
             .collect();
-        toml::Table::from_iter([
+        let best = self.best.iter().map(|best| ("best".into(), losses(best)));
+        let all = toml::Table::from_iter([
             ("updates".into(), count(self.updates)),
             ("epochs".into(), self.epochs.into()),
             ("seconds".into(), self.seconds.into()),
             ("train_loss".into(), self.train_loss.into()),
             ("test_loss".into(), self.test_loss.into()),
+            ("returned".into(), count(self.returned)),
+            ("last".into(), losses(&self.last)),
             ("stop".into(), self.stop.clone().into()),
             ("ended".into(), self.reason.name().into()),
             ("consumed".into(), self.consumed.clone().into()),
             ("phases".into(), toml::Value::Array(phases.collect())),
             ("tables".into(), tables.into()),
-        ])
+        ]);
+        all.into_iter().chain(best).collect()
     }
 
     /// Reads the table of the file; none where something is missing.
@@ -225,12 +254,30 @@ impl Outcome {
             };
             Some((count(update)?, name.as_str()?.to_owned()))
         });
+        let updates = count(table.get("updates")?)?;
+        let (train_loss, test_loss) = (float("train_loss")?, float("test_loss")?);
+        // Older versions returned the last weights and told nothing of others.
+        let last = match table.get("last") {
+            Some(told) => read_losses(told)?,
+            None => last(updates, train_loss, test_loss),
+        };
+        let best = match table.get("best") {
+            Some(told) => Some(read_losses(told)?),
+            None => None,
+        };
+        let returned = match table.get("returned") {
+            Some(told) => count(told)?,
+            None => updates,
+        };
         Some(Self {
-            updates: count(table.get("updates")?)?,
+            updates,
             epochs: float("epochs")?,
             seconds: float("seconds")?,
-            train_loss: float("train_loss")?,
-            test_loss: float("test_loss")?,
+            returned,
+            train_loss,
+            test_loss,
+            best,
+            last,
             stop: text("stop")?,
             reason: Reason::NAMES.iter().find(|(name, _)| *name == ended)?.1,
             consumed: text("consumed")?,
@@ -248,6 +295,44 @@ fn tables(table: &toml::Table) -> Option<Marks> {
     let marks = told.as_table()?.iter();
     let marks = marks.map(|(name, mark)| Some((name.clone(), Mark::parse(mark.as_str()?)?)));
     marks.collect::<Option<_>>().map(Marks)
+}
+
+/// Losses of the last weights, of which nothing else is known.
+pub fn last(update: usize, train: f64, test: f64) -> Losses {
+    Losses {
+        update,
+        train,
+        validation: f64::NAN,
+        test,
+    }
+}
+
+/// Losses as a table; that of held-out samples where there are such.
+fn losses(losses: &Losses) -> toml::Value {
+    let mut table = toml::Table::from_iter([
+        ("update".into(), count(losses.update)),
+        ("train_loss".into(), losses.train.into()),
+        ("test_loss".into(), losses.test.into()),
+    ]);
+    if !losses.validation.is_nan() {
+        table.insert("validation_loss".into(), losses.validation.into());
+    }
+    toml::Value::Table(table)
+}
+
+fn read_losses(told: &toml::Value) -> Option<Losses> {
+    let table = told.as_table()?;
+    let float = |name: &str| table.get(name)?.as_float();
+    let validation = match table.get("validation_loss") {
+        Some(told) => told.as_float()?,
+        None => f64::NAN,
+    };
+    Some(Losses {
+        update: usize::try_from(table.get("update")?.as_integer()?).ok()?,
+        train: float("train_loss")?,
+        validation,
+        test: float("test_loss")?,
+    })
 }
 
 /// The reason that the table of such a file tells, even one in which other things are missing.
@@ -269,13 +354,22 @@ mod tests {
     fn an_end_travels_through_its_file() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Outcome::read(folder.path()), None);
-        for (_, reason) in Reason::NAMES {
+        for (updates, (_, reason)) in (7..).zip(Reason::NAMES) {
             let outcome = Outcome {
-                updates: 7,
+                updates,
                 epochs: 0.1 + 0.2,
                 seconds: 1e-9,
+                returned: 3,
                 train_loss: 1e-300,
                 test_loss: f64::INFINITY,
+                best: (updates == 7).then_some(Losses {
+                    validation: 0.5,
+                    ..last(3, 1e-300, f64::INFINITY)
+                }),
+                last: Losses {
+                    validation: f64::INFINITY,
+                    ..last(updates, 0.25, 1.0)
+                },
                 stop: "failed after update 7: \"x\"".into(),
                 reason,
                 consumed: "gradient, 1 x 2".into(),
@@ -285,6 +379,15 @@ mod tests {
             outcome.write(folder.path()).unwrap();
             assert_eq!(Outcome::read(folder.path()), Some(outcome));
         }
+        // As an older version wrote it.
+        let older = "updates = 7\nepochs = 1.0\nseconds = 1.0\ntrain_loss = 0.5\ntest_loss = 0.25\n\
+                     stop = \"budget used\"\nended = \"budget\"\nconsumed = \"\"\nphases = []\n";
+        let older = Outcome::parse(older).unwrap();
+        assert_eq!((older.returned, older.best), (7, None));
+        assert_eq!(
+            (older.last.update, older.last.train, older.last.test),
+            (7, 0.5, 0.25)
+        );
         std::fs::write(folder.path().join(FILE), "updates = 7").unwrap();
         assert_eq!(Outcome::read(folder.path()), None);
         Outcome::forget(folder.path()).unwrap();
@@ -305,8 +408,13 @@ mod tests {
             let reason = Reason::NAMES[reason].1;
             let mark = |(name, (bytes, sum))| (name, Mark { bytes, sum });
             let tables = Marks(tables.into_iter().map(mark).collect());
+            let best = Losses { validation: seconds, ..last(updates / 2, epochs, test_loss) };
+            let best = (updates % 2 == 0).then_some(best);
+            let last = Losses { validation: epochs, ..last(updates, seconds, train_loss) };
+            let returned = updates / 3;
             let outcome = Outcome {
-                updates, epochs, seconds, train_loss, test_loss, stop, reason, consumed, phases, tables,
+                updates, epochs, seconds, returned, train_loss, test_loss, best, last, stop, reason,
+                consumed, phases, tables,
             };
             let text = outcome.text();
             let read = Outcome::parse(&text).unwrap();

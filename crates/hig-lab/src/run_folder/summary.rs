@@ -1,7 +1,7 @@
 //! `summary.csv`: how the trainings of all methods of a run ended.
 
 use super::bounded_file::TEXT;
-use super::outcome::{Outcome, Reason};
+use super::outcome::{Outcome, Reason, last};
 use super::tables::Marks;
 use super::tables::csv_rows::{Table, number, open, text};
 use std::io::{self, BufRead};
@@ -13,6 +13,7 @@ pub const FILE: &str = "summary.csv";
 /// Methods that are read of it.
 const METHODS: usize = 1000;
 
+/// What every version has written.
 const COLUMNS: [&str; 7] = [
     "method",
     "updates",
@@ -23,14 +24,24 @@ const COLUMNS: [&str; 7] = [
     "stop",
 ];
 
+/// Of the weights that were returned, and of the last ones.
+const LAST: [&str; 3] = ["returned", "last_train_loss", "last_test_loss"];
+
 /// The text of the file.
 pub fn csv<'a>(outcomes: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> String {
-    let mut text = COLUMNS.join(",") + "\n";
+    let mut text = [&COLUMNS[..], &LAST].concat().join(",") + "\n";
     for (method, o) in outcomes {
         let stop = o.stop.replace('"', "'");
         text += &format!(
-            "{method},{},{:.6},{:e},{:e},\"{}\",\"{stop}\"\n",
-            o.updates, o.seconds, o.train_loss, o.test_loss, o.consumed
+            "{method},{},{:.6},{:e},{:e},\"{}\",\"{stop}\",{},{:e},{:e}\n",
+            o.updates,
+            o.seconds,
+            o.train_loss,
+            o.test_loss,
+            o.consumed,
+            o.returned,
+            o.last.train,
+            o.last.test
         );
     }
     text
@@ -59,14 +70,27 @@ pub fn parse(source: impl BufRead) -> io::Result<Vec<(String, Outcome)>> {
     else {
         return Ok(outcomes);
     };
+    let told = table.places(LAST);
     while let (true, Some(row)) = (outcomes.len() < METHODS, table.next_row()?) {
         let stop = text(&row[stop]);
+        let updates = number(&row[updates]) as usize;
+        let (train, test) = (number(&row[train]), number(&row[test]));
+        let (returned, last) = match told {
+            Some([returned, train, test]) => (
+                number(&row[returned]) as usize,
+                last(updates, number(&row[train]), number(&row[test])),
+            ),
+            None => (updates, last(updates, train, test)),
+        };
         let outcome = Outcome {
-            updates: number(&row[updates]) as usize,
+            updates,
             epochs: f64::NAN,
             seconds: number(&row[seconds]),
-            train_loss: number(&row[train]),
-            test_loss: number(&row[test]),
+            returned,
+            train_loss: train,
+            test_loss: test,
+            best: None,
+            last,
             reason: Reason::of_words(&stop),
             stop,
             consumed: text(&row[consumes]),
@@ -88,8 +112,11 @@ mod tests {
             updates: 7,
             epochs: f64::NAN,
             seconds: 0.5,
+            returned: 5,
             train_loss: 1.0 / 3.0,
             test_loss: f64::INFINITY,
+            best: None,
+            last: last(7, 0.5, 2.0),
             stop: stop.into(),
             reason,
             consumed: "Gram matrix, 512 x 2956".into(),
@@ -109,5 +136,13 @@ mod tests {
         let read = parse(text.as_bytes()).unwrap();
         let written = written.map(|(name, outcome)| (name.to_owned(), outcome));
         assert_eq!(format!("{read:?}"), format!("{written:?}"));
+        // As an older version wrote it.
+        let older = COLUMNS.join(",") + "\nhig,7,0.5,1,2,gradient,budget used\n";
+        let read = parse(older.as_bytes()).unwrap();
+        let outcome = &read[0].1;
+        assert_eq!(
+            (outcome.returned, outcome.last.train, outcome.last.test),
+            (7, 1.0, 2.0)
+        );
     }
 }

@@ -27,6 +27,9 @@ pub struct Trial {
     pub changes: Vec<usize>,
     /// Mean and standard deviation of |activation| at the end; NaN without saturating neurons.
     pub saturation: (f64, f64),
+    /// The update after which the weights that were returned stood, and their training and test loss;
+    /// none in files of older versions.
+    pub returned: Option<(usize, f64, f64)>,
     /// Root mean square distance by which the first update moved the test samples' y.
     pub first_jump: f64,
 }
@@ -40,6 +43,13 @@ impl Trial {
     /// Test loss at the end; infinite for a training that diverged.
     pub fn test_loss(&self) -> f64 {
         self.last(&self.history.test_loss)
+    }
+
+    /// Test loss of the weights that were returned, those of the start included; infinite where none had
+    /// a finite loss.
+    pub fn returned_test_loss(&self) -> f64 {
+        let told = self.returned.map(|(_, _, test)| test);
+        told.filter(|loss| !loss.is_nan()).unwrap_or(f64::INFINITY)
     }
 
     fn last(&self, losses: &[f64]) -> f64 {
@@ -75,6 +85,10 @@ impl Trial {
         let (mean, deviation) = self.saturation;
         table.insert("saturation".into(), vec![mean, deviation].into());
         table.insert("first_jump".into(), self.first_jump.into());
+        if let Some((update, train, test)) = self.returned {
+            let returned = vec![update as f64, train, test];
+            table.insert("returned".into(), returned.into());
+        }
         table
     }
 
@@ -92,6 +106,13 @@ impl Trial {
                 let columns = columns.map(|(name, values)| Some((name.clone(), floats(values)?)));
                 columns.collect::<Option<_>>()
             }
+        };
+        let returned = match table.get("returned") {
+            None => None,
+            Some(told) => match floats(told)?[..] {
+                [update, train, test] => Some((update as usize, train, test)),
+                _ => return None,
+            },
         };
         let mut history = History::default();
         for (series, name) in history.series_mut().into_iter().zip(SERIES) {
@@ -112,6 +133,7 @@ impl Trial {
                 .map(|place| usize::try_from(place.as_integer()?).ok())
                 .collect::<Option<_>>()?,
             saturation: (*saturation.first()?, *saturation.get(1)?),
+            returned,
             first_jump: table.get("first_jump")?.as_float()?,
         })
     }
@@ -156,6 +178,7 @@ mod tests {
             measures: vec![("l1_distance".into(), 0.1)],
             changes: vec![1],
             saturation: (0.5, 0.25),
+            returned: Some((1, 0.5, 0.25)),
             first_jump: 2.0,
         };
         let mut table: toml::Table = trial.to_toml().to_string().parse().unwrap();

@@ -2,6 +2,7 @@
 
 use super::bounded_file::TEXT;
 use super::tables::csv_rows::{Table, number, open, text};
+use hig::warnings::Warning;
 use std::io::{self, BufRead};
 use std::path::Path;
 
@@ -14,32 +15,11 @@ pub const HEADER: &str = "update,name,message,advice";
 /// Warnings that are kept; a training gives each of its few kinds once or a few times.
 const MOST: usize = 1000;
 
-/// A warning.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Warning {
-    /// Updates done when it was raised.
-    pub update: usize,
-    /// Name of the cause.
-    pub name: String,
-    /// What happens, with numbers.
-    pub message: String,
-    /// What to try.
-    pub advice: String,
-}
-
-impl Warning {
-    /// A line of `warnings.csv`.
-    pub fn row(&self) -> String {
-        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-        let (message, advice) = (quoted(&self.message), quoted(&self.advice));
-        format!("{},{},{message},{advice}\n", self.update, self.name)
-    }
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.message, self.advice)
-    }
+/// A line of `warnings.csv`.
+pub fn row(warning: &Warning) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let (message, advice) = (quoted(&warning.message), quoted(&warning.advice));
+    format!("{},{},{message},{advice}\n", warning.update, warning.name)
 }
 
 /// Reads the warnings of a file, the first 1000. No file, or another table, gives none.
@@ -96,11 +76,11 @@ mod tests {
             message: "a \"b\", c".into(),
             advice: "try d".into(),
         };
-        assert_eq!(warning.row(), "3,rank,\"a \"\"b\"\", c\",\"try d\"\n");
+        assert_eq!(row(&warning), "3,rank,\"a \"\"b\"\", c\",\"try d\"\n");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert_eq!(read(&path).unwrap(), []);
-        let rows = [warning.row(), warning.row()].concat();
+        let rows = [row(&warning), row(&warning)].concat();
         let text = format!("{HEADER}\n{rows}none,rank,without,an update\n");
         std::fs::write(&path, text).unwrap();
         assert_eq!(read(&path).unwrap(), [warning.clone(), warning]);
@@ -113,7 +93,7 @@ mod tests {
             (message, advice) in any::<(String, String)>(),
         ) {
             let warning = Warning { update, name: "rank".into(), message, advice };
-            let text = format!("{HEADER}\n{}{}", warning.row(), warning.row());
+            let text = format!("{HEADER}\n{}{}", row(&warning), row(&warning));
             let read = parse(text.as_bytes()).unwrap();
             prop_assert_eq!(read, [warning.clone(), warning]);
         }

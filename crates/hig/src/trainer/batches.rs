@@ -82,7 +82,16 @@ impl<'a> Batches<'a> {
     /// Batches as a training has them; a problem without sampler is shuffled where the order is fresh,
     /// and a batch of more samples than there are has all of them.
     pub fn new(problem: &'a Problem, training: &Training, seed: u64) -> Self {
-        let data = &problem.train;
+        Self::of(&problem.train, problem, training, seed)
+    }
+
+    /// Batches of some of a problem's samples.
+    pub(super) fn of(
+        data: &'a Dataset,
+        problem: &'a Problem,
+        training: &Training,
+        seed: u64,
+    ) -> Self {
         Self {
             data,
             sampler: problem.sampler.as_ref(),

@@ -51,6 +51,20 @@ impl Budget {
             .max(fraction(seconds, self.seconds))
     }
 
+    /// The limits in a text of [`Display`](std::fmt::Display); none where it is another text.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut budget = Self::default();
+        for limit in text.split(", ").filter(|limit| !limit.is_empty()) {
+            match limit.split_once(' ')? {
+                (count, "updates") => budget.updates = Some(count.parse().ok()?),
+                (count, "epochs") => budget.epochs = Some(count.parse().ok()?),
+                (count, "seconds") => budget.seconds = Some(count.parse().ok()?),
+                _ => return None,
+            }
+        }
+        Some(budget)
+    }
+
     /// Checks that there is a limit and that each is a number.
     ///
     /// # Errors
@@ -71,5 +85,39 @@ impl Budget {
             }
         }
         Ok(())
+    }
+}
+
+/// "200 updates, 3 epochs, 60 seconds".
+impl std::fmt::Display for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let updates = self.updates.map(|count| format!("{count} updates"));
+        let epochs = self.epochs.map(|count| format!("{count} epochs"));
+        let seconds = self.seconds.map(|count| format!("{count} seconds"));
+        let limits: Vec<String> = [updates, epochs, seconds].into_iter().flatten().collect();
+        f.pad(&limits.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_read_from_its_text() {
+        for budget in [
+            Budget::updates(7),
+            Budget::epochs(0.1 + 0.2),
+            Budget {
+                updates: Some(0),
+                epochs: Some(1e-300),
+                seconds: Some(60.0),
+            },
+        ] {
+            assert_eq!(Budget::parse(&budget.to_string()), Some(budget));
+        }
+        for other in ["7", "7 days", "x updates", "-1 updates", "1 updates; 2"] {
+            assert_eq!(Budget::parse(other), None, "{other}");
+        }
     }
 }

@@ -1,36 +1,40 @@
-//! Checkpoints in files: written whole or not at all, the one before kept, damage recognised.
+//! Checkpoints in files: written whole or not at all, the one before kept, damage recognised, one
+//! training a file.
 
-use super::Training;
-use super::observers::{Checkpoint, Evaluation, Flow, Observer};
+use super::Identity;
+use super::observers::{Beginning, Checkpoint, Evaluation, Flow, Observer};
 use crate::error::{Error, Result};
-use crate::files::SavedState;
-use crate::problem::Problem;
-use crate::settings::Settings;
-use crate::step::Method;
+use crate::files::{Lock, SavedState};
 use crate::timing::part;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Writes the whole state of a training from time to time, and where it ends.
+/// Writes the whole state of a training from time to time, and where it ends. While it is there, no other
+/// writes to the same file.
 ///
 /// ```
 /// use hig::step::Adam;
 /// use hig::systems::{System, Toy};
-/// use hig::trainer::{Budget, CheckpointWriter, Start, Training, recover, train};
+/// use hig::trainer::{Budget, CheckpointWriter, Identity, Start, Training, recover, train};
 /// use std::time::Duration;
 ///
 /// let problem = Toy::default().problem(0);
 /// let fresh = problem.initial_parameters(0);
+/// let (method, training) = (Adam::default(), Training::default());
 /// let run = |start: Start, updates, observers: &mut [&mut dyn hig::trainer::Observer]| {
-///     train(&problem, &Adam::default(), start, &Training::default(), Budget::updates(updates), 0, observers)
+///     train(&problem, &method, start, &training, Budget::updates(updates), 0, observers)
 /// };
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("toy.safetensors");
+/// let identity = Identity::of(&problem, &method, &training, &fresh, 0)?;
 /// let mut writer = CheckpointWriter::new(&path, Duration::from_secs(30));
+/// writer.belongs_to(&identity);
 /// run(fresh.clone().into(), 20, &mut [&mut writer])?;
-/// let (state, _) = recover(&path, |_| Ok(()))?.expect("it was just written");
-/// let resumed = run(Start::resume(state)?, 50, &mut [])?;
+/// let kept = recover(&path, |state| identity.accepts(state))?;
+/// let (state, _) = kept.expect("it was just written");
+/// let resumed = run(Start::resume(state)?, 50, &mut [&mut writer])?;
 /// assert_eq!(resumed.parameters, run(fresh.into(), 50, &mut [])?.parameters);
 /// # Ok::<(), hig::Error>(())
 /// ```
@@ -42,7 +46,12 @@ pub struct CheckpointWriter {
     notes: Vec<(String, String)>,
     /// The last evaluation, and the one before it.
     evaluated: [Option<usize>; 2],
+    /// Held as long as checkpoints may be written.
+    lock: Option<Lock>,
 }
+
+/// The note that tells the budget under which a checkpoint was written.
+pub(super) const BUDGET: &str = "budget";
 
 /// The note that tells the update of the last evaluation before a checkpoint; rows of later ones are
 /// written again by whoever goes on from there.
@@ -57,25 +66,58 @@ impl CheckpointWriter {
             written: Instant::now(),
             notes: Vec::new(),
             evaluated: [None; 2],
+            lock: None,
         }
     }
 
-    /// Tries whether checkpoints can be written, without changing a file that is there.
+    /// Takes the file for the training to come: tries whether checkpoints can be written, without changing
+    /// one that is there, and keeps others from it. [`train`](super::train) does so before the first
+    /// update; who reads the file before that calls it first.
     ///
     /// # Errors
-    /// The folder does not exist or may not be written to; the path is that of a folder.
-    pub fn check(&self) -> Result<()> {
-        if self.path.is_dir() {
-            return Err(Error::file(&self.path, "it is a folder, expected a file"));
+    /// The folder does not exist or may not be written to; the path is that of a folder; another training
+    /// writes there.
+    pub fn hold(&mut self) -> Result<()> {
+        if self.lock.is_some() {
+            return Ok(());
         }
-        let fresh = self.path.with_extension("new");
+        let refuse = |reason: String| Err(Error::file(&self.path, reason));
+        let cannot = |e| refuse(format!("a checkpoint cannot be written: {e}"));
+        if self.path.is_dir() {
+            return refuse("it is a folder, expected a file".into());
+        }
+        let (fresh, lock) = (fresh(&self.path), self.path.with_extension(LOCK));
+        if [&fresh, &lock].contains(&&self.path) {
+            return refuse("a name that ends in .new or .lock is taken beside every checkpoint; name it .safetensors".into());
+        }
+        let lock = match Lock::take(&lock) {
+            Ok(Ok(lock)) => lock,
+            Ok(Err(holder)) => {
+                return refuse(format!(
+                    "another training (process {holder}) keeps its checkpoints there; name another file, or \
+                     let it end"
+                ));
+            }
+            Err(e) => return cannot(e),
+        };
         let there = fresh.exists();
         let opened = File::options().create(true).append(true).open(&fresh);
         let tried = opened.and_then(|_| match there {
             true => Ok(()),
             false => std::fs::remove_file(&fresh),
         });
-        tried.map_err(|e| Error::file(&self.path, format!("a checkpoint cannot be written: {e}")))
+        if let Err(e) = tried {
+            return cannot(e);
+        }
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    /// Lets each checkpoint tell which training it belongs to, for [`Identity::accepts`].
+    pub fn belongs_to(&mut self, training: &Identity) {
+        for (name, text) in training.notes() {
+            self.note(&name, &text);
+        }
     }
 
     /// Adds or replaces a text that each checkpoint carries, such as whose it is.
@@ -96,6 +138,11 @@ impl CheckpointWriter {
 }
 
 impl Observer for CheckpointWriter {
+    fn begin(&mut self, now: &Beginning<'_>) -> Result<()> {
+        self.note(BUDGET, &now.budget.to_string());
+        self.hold()
+    }
+
     fn evaluation(&mut self, now: &Evaluation<'_>) -> Result<Flow> {
         self.evaluated(now.update);
         Ok(Flow::Continue)
@@ -119,7 +166,7 @@ impl Observer for CheckpointWriter {
         if let Some(update) = evaluated.filter(|update| *update <= now.update).max() {
             state.set_text(EVALUATED, update.to_string());
         }
-        let fresh = self.path.with_extension("new");
+        let fresh = fresh(&self.path);
         state.save(&fresh)?;
         let moved =
             |from: &Path, to: &Path| std::fs::rename(from, to).map_err(|e| Error::file(to, e));
@@ -135,38 +182,37 @@ impl Observer for CheckpointWriter {
     }
 }
 
-/// A text that is the same for two trainings as long as their problem, method, settings and seed are,
-/// as far as these can be compared: of the objective the parameter arrays and the rows of a sample, of the
-/// samples the numbers.
-pub fn fingerprint(
-    problem: &Problem,
-    method: &dyn Method,
-    training: &Training,
-    seed: u64,
-) -> String {
-    let mut sum = crc32fast::Hasher::new();
-    for setting in [method.settings(), training.settings()].concat() {
-        sum.update(format!("{} = {}\n", setting.name, setting.value).as_bytes());
-    }
-    for view in problem.parameters() {
-        let extents: Vec<String> = view.shape.iter().map(usize::to_string).collect();
-        sum.update(format!("{} {}\n", view.name, extents.join(" x ")).as_bytes());
-    }
-    let rows = problem.objective.rows(1);
-    sum.update(format!("seed {seed}, {rows} rows a sample\n").as_bytes());
-    let data = [&problem.train, &problem.test].map(|d| [&d.input, &d.state, &d.target]);
-    for matrix in data.into_iter().flatten() {
-        for value in matrix.col_iter().flat_map(|column| column.iter().copied()) {
-            sum.update(&value.to_bits().to_le_bytes());
-        }
-    }
-    format!("{} {:08x}", method.name(), sum.finalize())
+/// What the file ends in that is held by the training that writes checkpoints.
+const LOCK: &str = "lock";
+
+/// Where a checkpoint is written before it is moved to its place.
+fn fresh(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 /// Where the checkpoint before the one in `path` is kept: `NAME.previous.EXTENSION`.
 pub fn before(path: &Path) -> PathBuf {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     path.with_extension(format!("previous.{extension}"))
+}
+
+/// Makes room for another training: the checkpoint in a file, if there is one, is moved to
+/// `NAME.replaced.EXTENSION`, over what was set aside before, and older ones of its training are removed.
+///
+/// # Errors
+/// A file cannot be moved or removed.
+pub fn set_aside(path: &Path) -> Result<()> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let aside = path.with_extension(format!("replaced.{extension}"));
+    let done = |path: &Path, done: std::io::Result<()>| match done {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::file(path, e)),
+        _ => Ok(()),
+    };
+    done(path, std::fs::rename(path, aside))?;
+    for old in [fresh(path), before(path)] {
+        done(&old, std::fs::remove_file(&old))?;
+    }
+    Ok(())
 }
 
 /// The state of the last checkpoint that is whole and that `accept` finds to be the right one, with
@@ -178,9 +224,9 @@ pub fn recover(
     path: &Path,
     accept: impl Fn(&SavedState) -> Result<(), String>,
 ) -> Result<Option<(SavedState, Vec<Error>)>> {
-    let mut refused = Vec::new();
+    let mut refused: Vec<Error> = Vec::new();
     // One that was written but not yet moved is newer than both.
-    let candidates = [path.with_extension("new"), path.to_owned(), before(path)];
+    let candidates = [fresh(path), path.to_owned(), before(path)];
     for (i, candidate) in candidates
         .iter()
         .enumerate()
@@ -197,12 +243,17 @@ pub fn recover(
             Err(error) => refused.push(error),
         }
     }
-    match refused.is_empty() {
-        true => Ok(None),
-        false => {
-            let reasons: Vec<String> = refused.iter().map(Error::to_string).collect();
-            let reason = format!("no checkpoint can be used: {}", reasons.join("; "));
-            Err(Error::file(path.parent().unwrap_or(path), reason))
+    let (Some(first), rest) = (refused.first(), refused.get(1..).unwrap_or_default()) else {
+        return Ok(None);
+    };
+    // Of two for the same reason, one tells it.
+    let mut reasons = vec![first.to_string()];
+    for error in rest {
+        if !matches!((error, first), (Error::File { reason: a, .. }, Error::File { reason: b, .. }) if a == b)
+        {
+            reasons.push(error.to_string());
         }
     }
+    let reason = format!("no checkpoint can be used: {}", reasons.join("; "));
+    Err(Error::file(path.parent().unwrap_or(path), reason))
 }

@@ -3,14 +3,18 @@
 mod batches;
 mod budget;
 mod checkpoint;
+mod identity;
 mod observers;
+mod returned;
 mod schedule;
 
 pub use batches::{ANY_LAST_BATCH, ANY_ORDER, Batches, LastBatch, Order};
 pub use budget::Budget;
-pub use checkpoint::{CheckpointWriter, EVALUATED, before, fingerprint, recover};
-pub use observers::{Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
-pub use schedule::{ANY_SCHEDULE, Schedule, ScheduleKind};
+pub use checkpoint::{CheckpointWriter, EVALUATED, before, recover, set_aside};
+pub use identity::{Identity, TRAINING};
+pub use observers::{Beginning, Checkpoint, Evaluation, Flow, MetricsWriter, Observer, Progress};
+pub use returned::{EITHER, Losses, Returned};
+pub use schedule::{ANY_SCHEDULE, Rescheduled, Schedule, ScheduleKind};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -19,11 +23,12 @@ use crate::linalg::matrix;
 use crate::objective::{Consumes, Objective};
 use crate::problem::Problem;
 use crate::settings::{
-    ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, POSITIVE, SettingType, Settings,
+    ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, NON_NEGATIVE, POSITIVE, SettingType, Settings,
 };
 use crate::step::{Method, Step, Update, no_parts};
 use crate::threads::in_pool;
 use crate::timing::part;
+use returned::{Best, Parted, held_out};
 use std::time::Instant;
 
 crate::settings! {
@@ -41,12 +46,24 @@ crate::settings! {
         pub schedule: ScheduleKind = ScheduleKind::Constant, ANY_SCHEDULE;
         /// Fraction of the learning rate that a schedule ends with.
         pub final_fraction: f64 = 0.01, FRACTION;
+        /// Weights that a training returns: the best by its evaluations, or the last.
+        pub returned: Returned = Returned::Best, EITHER;
+        /// Training samples that are held out, by whose loss the best weights are chosen: below 1 a fraction, otherwise a number; with 0 it is the training loss.
+        pub validation: f64 = 0.0, NON_NEGATIVE;
         /// GiB that the matrices of one update may take; more is refused before training.
         pub memory_limit: f64 = 8.0, POSITIVE;
     }
 }
 
 impl Training {
+    /// The schedule of its learning rate.
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            kind: self.schedule,
+            final_fraction: self.final_fraction,
+        }
+    }
+
     /// Makes it a training with given samples in place of those of a system: `fresh` samples would
     /// pass them by, so that they are shuffled instead. Tells what was changed.
     pub fn for_given_samples(&mut self) -> Option<Changed> {
@@ -70,6 +87,24 @@ pub enum Stop {
     /// The loss of a batch or of the training samples is NaN or infinite, and the step could not take
     /// its last update back.
     LossNotFinite {
+        /// Updates done before.
+        update: usize,
+        /// The loss.
+        loss: f64,
+        /// The first number that is not finite on the way to it, where one was found.
+        cause: Option<Error>,
+    },
+    /// The loss of the samples that are held out is NaN or infinite, and that of the others is not.
+    ValidationLossNotFinite {
+        /// Updates done before.
+        update: usize,
+        /// The loss.
+        loss: f64,
+        /// The first number that is not finite on the way to it, where one was found.
+        cause: Option<Error>,
+    },
+    /// The loss of the test samples is NaN or infinite, and that of the training samples is not.
+    TestLossNotFinite {
         /// Updates done before.
         update: usize,
         /// The loss.
@@ -107,6 +142,22 @@ impl std::fmt::Display for Stop {
                 write!(f, "loss is {loss} after update {update}")?;
                 because(f, cause.as_ref())
             }
+            Self::ValidationLossNotFinite {
+                update,
+                loss,
+                cause,
+            } => {
+                write!(f, "validation loss is {loss} after update {update}")?;
+                because(f, cause.as_ref())
+            }
+            Self::TestLossNotFinite {
+                update,
+                loss,
+                cause,
+            } => {
+                write!(f, "test loss is {loss} after update {update}")?;
+                because(f, cause.as_ref())
+            }
             Self::ParametersNotFinite { update, cause } => {
                 write!(f, "update {} is not finite and was not applied", update + 1)?;
                 because(f, cause.as_ref())
@@ -124,7 +175,7 @@ fn because(f: &mut std::fmt::Formatter<'_>, cause: Option<&Error>) -> std::fmt::
 /// What a training ends with, whatever ended it.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The last parameters, all finite.
+    /// The parameters that [`Training::returned`] asks for, all finite.
     pub parameters: Vec<f64>,
     /// Updates done, those of the start included.
     pub updates: usize,
@@ -132,10 +183,19 @@ pub struct Outcome {
     pub epochs: f64,
     /// Time of the updates alone, without evaluation and observers.
     pub seconds: f64,
-    /// Mean loss of the training samples at the end.
+    /// The update after which these parameters stood.
+    pub update: usize,
+    /// Mean loss of the training samples with these parameters.
     pub train_loss: f64,
-    /// Mean loss of the test samples at the end.
+    /// Mean loss of the test samples with these parameters.
     pub test_loss: f64,
+    /// The best parameters' losses, and after which update they stood; none where no loss was finite.
+    /// The start of the method is one of its evaluations.
+    pub best: Option<Losses>,
+    /// The last parameters' losses; NaN where they could not be evaluated.
+    pub last: Losses,
+    /// The last parameters, all finite.
+    pub last_parameters: Vec<f64>,
     /// Why it ended.
     pub stop: Stop,
 }
@@ -177,6 +237,26 @@ impl Start {
             epochs,
             seconds,
             state: Some(state),
+        })
+    }
+
+    /// What is to be told of a training that goes on from a checkpoint under another budget, where its
+    /// schedule goes by the budget; none where nothing changes, or nothing is left to do.
+    pub fn rescheduled(&self, training: &Training, budget: &Budget) -> Option<Rescheduled> {
+        let before = self.state.as_ref()?.text(checkpoint::BUDGET)?;
+        let before = Budget::parse(before)?;
+        let used = |budget: &Budget| budget.used(self.updates, self.epochs, self.seconds);
+        let steady = training.schedule == ScheduleKind::Constant || training.final_fraction == 1.0;
+        if steady || before == *budget || self.updates == 0 || used(budget) >= 1.0 {
+            return None;
+        }
+        let factor = |budget: &Budget| training.schedule().factor(used(budget));
+        Some(Rescheduled {
+            schedule: training.schedule,
+            update: self.updates,
+            factors: (factor(&before), factor(budget)),
+            before,
+            now: *budget,
         })
     }
 }
@@ -227,7 +307,7 @@ impl From<&Outcome> for Start {
 /// # Errors
 /// Everything that can be known before the first update: settings out of range, data or parameters
 /// that do not fit or are not finite, a batch larger than the data, matrices larger than the memory
-/// limit. What happens later ends up in [`Outcome::stop`], and nothing computed is lost.
+/// limit, what an [`Observer`] refuses. What happens later ends up in [`Outcome::stop`], and nothing computed is lost.
 pub fn train(
     problem: &Problem,
     method: &dyn Method,
@@ -243,12 +323,15 @@ pub fn train(
         return Err(Error::setting("start.seconds", start.seconds, expected));
     }
     check(problem, method, &start.parameters, training, &budget)?;
-    let schedule = Schedule {
-        kind: training.schedule,
-        final_fraction: training.final_fraction,
-    };
+    let schedule = training.schedule();
+    let parted = Parted::of(
+        &problem.train,
+        held_out(training.validation, problem.train.len())?,
+    );
     let mut run = Run {
         problem,
+        parted: &parted,
+        returned: training.returned,
         observers,
         now: Counters {
             next_evaluation: following(start.updates, training.evaluate_every),
@@ -257,17 +340,29 @@ pub fn train(
             epoch: start.epochs,
             seconds: start.seconds,
             evaluated: None,
+            best: None,
         },
     };
     let mut step = method.start_within(memory(training))?;
-    let mut batches = Batches::new(problem, training, seed);
+    let mut batches = Batches::of(&parted.trained, problem, training, seed);
+    let goes_on = start.state.is_some();
     if let Some(state) = start.state {
         state.restore(|state| exchange(state, &mut run.now, step.as_mut(), &mut batches))?;
         batches.check()?;
-    } else if run.now.updates == 0
-        && let Some(stop) = run.evaluate(&Last::default(), false)
-    {
-        return Ok(run.finish(stop));
+    }
+    run.begin(&budget)?;
+    if !goes_on {
+        let stop = match run.now.updates {
+            0 => run.evaluate(&Last::default(), false),
+            // Told by the training before, which may have had other samples.
+            _ => run.losses().err().map(|error| Stop::Failed {
+                update: run.now.updates,
+                error,
+            }),
+        };
+        if let Some(stop) = stop {
+            return Ok(run.finish(stop));
+        }
     }
     let stop = loop {
         let used = run.now.used(&budget);
@@ -286,8 +381,8 @@ pub fn train(
             learning_rate,
         );
         let update = run.now.updates;
-        let placed =
-            |error: Error| error.told_by(TRAINING, |s| batches.place_of(s), |s| input(&batch, s));
+        let place = |s| Some(parted.place_of_trained(batches.place_of(s)?));
+        let placed = |error: Error| error.told_by(TRAINING_SAMPLE, place, |s| input(&batch, s));
         let (loss, change, cause) = match computed {
             Ok(Computed {
                 loss,
@@ -405,8 +500,9 @@ fn input(samples: &Dataset, sample: usize) -> Vec<f64> {
     (0..input.ncols()).map(|j| input[(sample, j)]).collect()
 }
 
-/// How a sample of the training data is called.
-const TRAINING: &str = "training sample";
+/// How samples are called.
+const TRAINING_SAMPLE: &str = "training sample";
+const TEST_SAMPLE: &str = "test sample";
 
 /// The first number of samples that is not finite, in the order of the samples; none where the objective
 /// fails in another way, or finds none.
@@ -415,6 +511,7 @@ fn not_finite(
     parameters: &[f64],
     samples: &Dataset,
     whose: &'static str,
+    place: &(dyn Fn(usize) -> usize + Sync),
 ) -> Option<Error> {
     const CHUNK: usize = 256;
     in_pool(|| {
@@ -425,7 +522,7 @@ fn not_finite(
                 Ok(at) => at.check_finite().err()?,
                 Err(_) => return None,
             };
-            Some(error.told_by(whose, |s| Some(first + s), |s| input(&chunk, s)))
+            Some(error.told_by(whose, |s| Some(place(first + s)), |s| input(&chunk, s)))
         })
     })
 }
@@ -467,8 +564,14 @@ pub fn check(
         return Err(Error::setting("order", "fresh", expected));
     }
     let samples = problem.train.len();
+    let held = held_out(training.validation, samples)?;
+    let samples = samples - held;
     if training.batch > samples {
-        let expected = format!("at most the number of training samples, {samples}");
+        let without = match held {
+            0 => String::new(),
+            held => format!(" ({held} more are held out)"),
+        };
+        let expected = format!("at most the number of training samples, {samples}{without}");
         return Err(Error::setting("batch", training.batch, expected));
     }
     let (consumes, n, _) = consumption(problem, method, training);
@@ -538,8 +641,9 @@ struct Counters {
     seconds: f64,
     /// Update at which the next evaluation is due.
     next_evaluation: usize,
-    /// Update, train loss and test loss of the last evaluation.
-    evaluated: Option<(usize, f64, f64)>,
+    /// The last evaluation.
+    evaluated: Option<Losses>,
+    best: Option<Best>,
 }
 
 impl Counters {
@@ -549,11 +653,12 @@ impl Counters {
         state.number("epoch", &mut self.epoch);
         state.number("seconds", &mut self.seconds);
         state.count("next_evaluation", &mut self.next_evaluation);
-        let fresh = <(usize, f64, f64)>::default;
-        state.optional("evaluated", &mut self.evaluated, fresh, |state, last| {
-            state.count("update", &mut last.0);
-            state.number("train_loss", &mut last.1);
-            state.number("test_loss", &mut last.2);
+        let unknown = || Losses::unknown(0);
+        state.optional("evaluated", &mut self.evaluated, unknown, |state, last| {
+            last.exchange(state);
+        });
+        state.optional("best", &mut self.best, Best::unknown, |state, best| {
+            best.exchange(state);
         });
     }
 
@@ -603,11 +708,23 @@ impl Default for Last {
 
 struct Run<'a, 'o> {
     problem: &'a Problem,
+    parted: &'a Parted<'a>,
+    returned: Returned,
     observers: &'a mut [&'o mut dyn Observer],
     now: Counters,
 }
 
 impl Run<'_, '_> {
+    fn begin(&mut self, budget: &Budget) -> Result<()> {
+        let beginning = Beginning {
+            problem: self.problem,
+            budget,
+            update: self.now.updates,
+        };
+        let mut observers = self.observers.iter_mut();
+        observers.try_for_each(|observer| observer.begin(&beginning))
+    }
+
     fn report(&mut self, batch_loss: f64, budget_used: f64, unchanged: bool) -> Option<Stop> {
         let progress = Progress {
             parameters: &self.now.parameters,
@@ -622,31 +739,45 @@ impl Run<'_, '_> {
         stop_of(flows, self.now.updates)
     }
 
-    /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back`.
+    /// The losses at the parameters, and whether these are the best so far.
+    fn losses(&mut self) -> Result<(Losses, bool)> {
+        let _part = part!(EVALUATE);
+        let objective = self.problem.objective.as_ref();
+        let loss = |data| objective.loss(&self.now.parameters, data);
+        let held = self.parted.held.as_ref();
+        let losses = Losses {
+            update: self.now.updates,
+            train: loss(&self.parted.trained)?,
+            validation: held.map_or(Ok(f64::NAN), loss)?,
+            test: loss(&self.problem.test)?,
+        };
+        let judged = match held {
+            Some(_) => losses.validation,
+            None => losses.train,
+        };
+        let best = Best::hear(&mut self.now.best, &self.now.parameters, losses, judged);
+        Ok((losses, best))
+    }
+
+    /// Evaluates the losses; one that is not finite ends the training, unless the step `takes_back` what
+    /// led there, of which only training samples tell it.
     fn evaluate(&mut self, last: &Last, takes_back: bool) -> Option<Stop> {
         let update = self.now.updates;
-        let (train_loss, test_loss) = {
-            let _part = part!(EVALUATE);
-            let objective = self.problem.objective.as_ref();
-            let loss = |data| objective.loss(&self.now.parameters, data);
-            let losses = loss(&self.problem.train).and_then(|train| {
-                let test = loss(&self.problem.test)?;
-                Ok((train, test))
-            });
-            match losses {
-                Ok(losses) => losses,
-                Err(error) => return Some(Stop::Failed { update, error }),
-            }
+        let (losses, best) = match self.losses() {
+            Ok(found) => found,
+            Err(error) => return Some(Stop::Failed { update, error }),
         };
-        self.now.evaluated = Some((self.now.updates, train_loss, test_loss));
+        self.now.evaluated = Some(losses);
         let evaluation = Evaluation {
             problem: self.problem,
             parameters: &self.now.parameters,
             update: self.now.updates,
             epoch: self.now.epoch,
             seconds: self.now.seconds,
-            train_loss,
-            test_loss,
+            train_loss: losses.train,
+            validation_loss: losses.validation,
+            test_loss: losses.test,
+            best,
             batch_loss: last.loss,
             rows: last.rows,
             diagnostics: &last.change.diagnostics,
@@ -655,22 +786,42 @@ impl Run<'_, '_> {
         let _part = part!(RECORD);
         let flows = self.observers.iter_mut().map(|o| o.evaluation(&evaluation));
         let asked = stop_of(flows, self.now.updates);
-        if train_loss.is_finite() || takes_back {
+        if takes_back && !losses.train.is_finite() {
             return asked;
         }
-        Some(self.loss_not_finite(train_loss))
+        self.not_finite(&losses).or(asked)
     }
 
-    /// Why a training ends whose training loss is not finite.
-    fn loss_not_finite(&self, loss: f64) -> Stop {
-        let Problem {
-            objective, train, ..
-        } = self.problem;
-        Stop::LossNotFinite {
-            update: self.now.updates,
-            loss,
-            cause: not_finite(objective.as_ref(), &self.now.parameters, train, TRAINING),
+    /// The end of a training whose losses after the last update are not finite.
+    fn not_finite(&self, losses: &Losses) -> Option<Stop> {
+        let (update, parted) = (losses.update, self.parted);
+        let cause = |samples, whose, place: &(dyn Fn(usize) -> usize + Sync)| {
+            let objective = self.problem.objective.as_ref();
+            not_finite(objective, &self.now.parameters, samples, whose, place)
+        };
+        if !losses.train.is_finite() {
+            let place = |s| parted.place_of_trained(s);
+            return Some(Stop::LossNotFinite {
+                update,
+                loss: losses.train,
+                cause: cause(&parted.trained, TRAINING_SAMPLE, &place),
+            });
         }
+        if let Some(held) = parted.held.as_ref()
+            && !losses.validation.is_finite()
+        {
+            let place = |s| parted.place_of_held(s);
+            return Some(Stop::ValidationLossNotFinite {
+                update,
+                loss: losses.validation,
+                cause: cause(held, TRAINING_SAMPLE, &place),
+            });
+        }
+        (!losses.test.is_finite()).then(|| Stop::TestLossNotFinite {
+            update,
+            loss: losses.test,
+            cause: cause(&self.problem.test, TEST_SAMPLE, &|s| s),
+        })
     }
 
     /// Lets the observers take a checkpoint.
@@ -720,27 +871,48 @@ impl Run<'_, '_> {
 
     fn finish(mut self, stop: Stop) -> Outcome {
         let mut stop = stop;
-        let evaluated = |now: &Counters| now.evaluated.filter(|last| last.0 == now.updates);
+        let evaluated = |now: &Counters| now.evaluated.filter(|last| last.update == now.updates);
         if evaluated(&self.now).is_none()
             && let Some(last) = self.evaluate(&Last::default(), false)
             && matches!(stop, Stop::Budget)
         {
             stop = last;
         }
-        let losses = evaluated(&self.now).map(|(_, train, test)| (train, test));
-        let (train_loss, test_loss) = losses.unwrap_or((f64::NAN, f64::NAN));
-        if matches!(stop, Stop::Budget) && !train_loss.is_finite() {
-            stop = self.loss_not_finite(train_loss);
+        let last = evaluated(&self.now).unwrap_or_else(|| Losses::unknown(self.now.updates));
+        if matches!(stop, Stop::Budget)
+            && let Some(found) = self.not_finite(&last)
+        {
+            stop = found;
         }
-        Outcome {
-            parameters: self.now.parameters,
+        let last_parameters = self.now.parameters;
+        let best = self.now.best.as_ref().map(|best| best.losses);
+        let wanted = self.now.best.filter(|_| self.returned == Returned::Best);
+        let (parameters, losses) = match wanted {
+            Some(best) => (best.parameters, best.losses),
+            None => (last_parameters.clone(), last),
+        };
+        let mut outcome = Outcome {
+            parameters,
             updates: self.now.updates,
             epochs: self.now.epoch,
             seconds: self.now.seconds,
-            train_loss,
-            test_loss,
+            update: losses.update,
+            train_loss: losses.train,
+            test_loss: losses.test,
+            best,
+            last,
+            last_parameters,
             stop,
+        };
+        for observer in self.observers.iter_mut() {
+            if let Err(error) = observer.end(&outcome)
+                && !matches!(outcome.stop, Stop::Failed { .. })
+            {
+                let update = outcome.updates;
+                outcome.stop = Stop::Failed { update, error };
+            }
         }
+        outcome
     }
 }
 

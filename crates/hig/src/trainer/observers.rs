@@ -1,5 +1,6 @@
 //! What watches a training: progress, metrics, diagnostics, checkpoints.
 
+use super::{Budget, Outcome};
 use crate::error::{Error, Result};
 use crate::files::SavedState;
 use crate::problem::Problem;
@@ -47,10 +48,15 @@ pub struct Evaluation<'a> {
     pub epoch: f64,
     /// Seconds of training; the time of evaluations is not counted.
     pub seconds: f64,
-    /// Mean loss of all training samples.
+    /// Mean loss of all training samples, without those that are held out.
     pub train_loss: f64,
+    /// Mean loss of the held-out samples; NaN where there are none.
+    pub validation_loss: f64,
     /// Mean loss of all test samples.
     pub test_loss: f64,
+    /// Whether the parameters are the best so far, by the loss of the held-out samples or, where there
+    /// are none, of the training samples.
+    pub best: bool,
     /// Loss of the last batch before its update; NaN where no update precedes.
     pub batch_loss: f64,
     /// n, the rows of J of the last batch; 0 where no update precedes.
@@ -61,8 +67,27 @@ pub struct Evaluation<'a> {
     pub spectrum: &'a [f64],
 }
 
+/// A training about to begin, or to go on.
+pub struct Beginning<'a> {
+    /// The problem.
+    pub problem: &'a Problem,
+    /// How long it may go on.
+    pub budget: &'a Budget,
+    /// Updates done before.
+    pub update: usize,
+}
+
 /// Something that watches a training. An error ends the training; what was computed is kept.
 pub trait Observer {
+    /// Called once all else is found to be in order, before anything is computed: the place to try what
+    /// will be needed later, such as a file.
+    ///
+    /// # Errors
+    /// Whatever should refuse the training.
+    fn begin(&mut self, _: &Beginning<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Called after every update; must be quick.
     ///
     /// # Errors
@@ -92,6 +117,14 @@ pub trait Observer {
     /// Whatever should end the training, such as a full disk.
     fn evaluation(&mut self, _: &Evaluation<'_>) -> Result<Flow> {
         Ok(Flow::Continue)
+    }
+
+    /// Called with what the training ended with.
+    ///
+    /// # Errors
+    /// What the outcome should tell as its end, unless something had failed before.
+    fn end(&mut self, _: &Outcome) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Learning-rate schedules over the used fraction of the budget.
 
-use crate::settings::Rule;
+use super::Budget;
+use crate::settings::{Rule, SettingType};
 
 /// Shape of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,5 +60,40 @@ impl Schedule {
             ScheduleKind::Exponential => positive.powf(used),
             ScheduleKind::Step => positive.powf((4.0 * used).floor().min(3.0) / 3.0),
         }
+    }
+}
+
+/// A training that goes on under another budget than it was begun with, by which its schedule goes: its
+/// learning rate jumps, and it ends elsewhere than one that had this budget from the beginning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rescheduled {
+    /// The schedule.
+    pub schedule: ScheduleKind,
+    /// Updates done.
+    pub update: usize,
+    /// The budget before.
+    pub before: Budget,
+    /// The budget now.
+    pub now: Budget,
+    /// The factors of the learning rate that the two give to the next update.
+    pub factors: (f64, f64),
+}
+
+impl std::fmt::Display for Rescheduled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            schedule,
+            update,
+            before,
+            now,
+            factors: (from, to),
+        } = self;
+        write!(
+            f,
+            "schedule = {} goes by the budget, which was {before} and is {now}: after update {update} the \
+             learning rate goes from {from:.3} to {to:.3} of its full size, and the training ends elsewhere \
+             than one of {now} from the beginning",
+            schedule.value()
+        )
     }
 }

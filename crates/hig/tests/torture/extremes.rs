@@ -15,8 +15,14 @@ const EXTREMES: [f64; 9] = [
 fn defined(outcome: &Outcome, told: &str) {
     assert!(outcome.parameters.iter().all(|p| p.is_finite()), "{told}");
     match &outcome.stop {
-        Stop::Budget => assert!(outcome.train_loss.is_finite(), "{told}"),
-        Stop::LossNotFinite { .. } | Stop::ParametersNotFinite { .. } => {}
+        Stop::Budget => {
+            let losses = [outcome.train_loss, outcome.test_loss];
+            assert!(losses.iter().all(|loss| loss.is_finite()), "{told}");
+        }
+        Stop::LossNotFinite { .. }
+        | Stop::ValidationLossNotFinite { .. }
+        | Stop::TestLossNotFinite { .. }
+        | Stop::ParametersNotFinite { .. } => {}
         Stop::Failed { error, .. } => {
             let named = matches!(
                 error,

@@ -68,7 +68,7 @@ fn a_budget_that_ends_on_a_poison_is_no_success() {
                 outcome.stop,
                 Stop::LossNotFinite { update: 3, .. }
             ));
-            assert!(outcome.train_loss.is_nan());
+            assert!(outcome.last.train.is_nan());
             assert!(outcome.parameters.iter().all(|p| p.is_finite()));
         }
     }

@@ -31,9 +31,10 @@ fn poisoned(part: Part, value: f64) -> (Problem, Switch) {
 /// The update that a training failed at, where it ended because a number was not finite.
 fn failed_at(outcome: &Outcome) -> Option<usize> {
     match &outcome.stop {
-        Stop::LossNotFinite { update, .. } | Stop::ParametersNotFinite { update, .. } => {
-            Some(*update)
-        }
+        Stop::LossNotFinite { update, .. }
+        | Stop::ValidationLossNotFinite { update, .. }
+        | Stop::TestLossNotFinite { update, .. }
+        | Stop::ParametersNotFinite { update, .. } => Some(*update),
         Stop::Failed { update, error } => {
             let named = matches!(
                 error,
@@ -52,7 +53,7 @@ fn handed_back(watch: &Watch, outcome: &Outcome) -> Option<usize> {
     watch
         .parameters
         .iter()
-        .rposition(|p| *p == outcome.parameters)
+        .rposition(|p| *p == outcome.last_parameters)
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn outputs_that_are_not_finite_later_stop_there() {
             assert!(!loss.is_finite());
             // Differences are added and taken off again, with one rounding.
             let expected = &watch.parameters[HEALTHY - tries];
-            let deviation = relative(&outcome.parameters, expected);
+            let deviation = relative(&outcome.last_parameters, expected);
             assert!(
                 deviation < 1e-15 * tries as f64 + f64::MIN_POSITIVE,
                 "{told}"

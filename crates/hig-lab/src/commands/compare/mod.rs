@@ -54,10 +54,12 @@ pub enum Column {
     Seconds,
     /// Milliseconds an update.
     MsPerUpdate,
-    /// Training loss now.
+    /// Training loss now; after the end that of the weights that were returned.
     TrainLoss,
-    /// Test loss now.
+    /// Test loss now; after the end that of the weights that were returned.
     TestLoss,
+    /// Test loss of the last weights.
+    LastTestLoss,
     /// Lowest test loss so far.
     BestTestLoss,
     /// Seconds to the common loss.
@@ -108,6 +110,7 @@ fn text(rows: &[Row], settings: &Settings<'_>, common: &Common) -> String {
         "ms/update",
         "train loss",
         "test loss",
+        "last test loss",
         "best test loss",
         &to,
     ];

@@ -18,12 +18,12 @@ pub struct Row {
     pub method: String,
     state: State,
     /// In the order of [`Self::NAMES`], from `updates` on.
-    numbers: [Option<f64>; 7],
+    numbers: [Option<f64>; 8],
 }
 
 impl Row {
     /// The columns in files.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 11] = [
         "run",
         "method",
         "state",
@@ -32,6 +32,7 @@ impl Row {
         "ms_per_update",
         "train_loss",
         "test_loss",
+        "last_test_loss",
         "best_test_loss",
         "seconds_to_common_loss",
     ];
@@ -52,6 +53,7 @@ impl Row {
                 pace.map(|(updates, seconds)| 1e3 * seconds / updates),
                 method.train_loss(),
                 method.test_loss(),
+                method.last_test_loss(),
                 method.history.best_test_loss(),
                 loss.and_then(|loss| method.history.seconds_to(loss)),
             ],
@@ -60,10 +62,11 @@ impl Row {
 
     /// As a person reads it.
     pub fn cells(&self) -> Vec<String> {
-        let format: [fn(f64) -> String; 7] = [
+        let format: [fn(f64) -> String; 8] = [
             |v| format!("{v:.0}"),
             seconds,
             |v| format!("{v:.3}"),
+            |v| format!("{v:.2e}"),
             |v| format!("{v:.2e}"),
             |v| format!("{v:.2e}"),
             |v| format!("{v:.2e}"),
@@ -104,8 +107,9 @@ impl Row {
             Column::MsPerUpdate => 2,
             Column::TrainLoss => 3,
             Column::TestLoss => 4,
-            Column::BestTestLoss => 5,
-            Column::SecondsToLoss => 6,
+            Column::LastTestLoss => 5,
+            Column::BestTestLoss => 6,
+            Column::SecondsToLoss => 7,
         };
         let key = |row: &Self| row.numbers[place].filter(|v| !v.is_nan());
         match (key(self), key(other)) {

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use hig::files::WholeFile;
 use point::{NAMES, Point, points};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Options of `hig export`.
 #[derive(Debug, Args)]
@@ -58,8 +58,10 @@ pub fn export(options: &ExportOptions) -> Result<()> {
             out.display()
         )));
     }
+    let file = WholeFile::create(out)
+        .map_err(|e| Refused::because(format_args!("--out {}: {e}", out.display())))?;
     let runs = read_all(&options.runs)?;
-    write_file(&runs, options.format, out)?;
+    write_file(&runs, options.format, file).with_context(|| format!("{}", out.display()))?;
     output::say!("{}", out.display());
     Ok(())
 }
@@ -93,13 +95,10 @@ impl<W: Write> Write for Patient<W> {
     }
 }
 
-fn write_file(runs: &[Run], format: Format, out: &Path) -> Result<()> {
-    let file = WholeFile::create(out)
-        .map_err(|e| Refused::because(format_args!("--out {}: {e}", out.display())))?;
+fn write_file(runs: &[Run], format: Format, file: WholeFile) -> Result<()> {
     let mut file = BufWriter::new(file);
-    write(runs, format, &mut file)
-        .and_then(|()| Ok(file.into_inner()?.finish()?))
-        .with_context(|| format!("{}", out.display()))
+    write(runs, format, &mut file)?;
+    Ok(file.into_inner()?.finish()?)
 }
 
 fn write(runs: &[Run], format: Format, to: &mut dyn Write) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::commands::threads::use_threads;
 use crate::console::output::{self, say};
 use crate::console::{Reporting, interrupt};
 use crate::error::{EndedBadly, Refused};
-use crate::experiment::{Experiment, Finished, Work};
+use crate::experiment::{ChainState, Experiment, Finished, Work};
 use crate::figures;
 use crate::run_folder::folder::Folder;
 use crate::run_folder::outcome::Reason;
@@ -47,12 +47,13 @@ pub fn run(options: &RunOptions) -> Result<()> {
         reporting: options.output.console.reporting(),
         tensorboard: options.tensorboard,
     };
-    finish(&work)
+    let standings = work.standings()?;
+    finish(&work, standings)
 }
 
 /// Trains what is not yet trained, and shows all of it.
-pub fn finish(work: &Work<'_>) -> Result<()> {
-    let finished = work.train()?;
+pub fn finish(work: &Work<'_>, standings: Vec<ChainState>) -> Result<()> {
+    let finished = work.train(standings)?;
     output::write(format_args!("{}", tables::summary(&finished)));
     output::write(format_args!("{}", tables::warnings(&finished)));
     if let Some(failure) = finished.iter().find_map(|f| f.failure.as_ref()) {

@@ -16,6 +16,8 @@ pub fn summary(finished: &[Finished]) -> String {
                 format!("{:.3}", 1e3 * o.seconds / o.updates.max(1) as f64),
                 format!("{:.2e}", o.train_loss),
                 format!("{:.2e}", o.test_loss),
+                o.returned.to_string(),
+                format!("{:.2e}", o.last.test),
             ];
             let measures = f.curves.observed.measures.last();
             row.extend(
@@ -35,6 +37,8 @@ pub fn summary(finished: &[Finished]) -> String {
         "ms/update",
         "train loss",
         "test loss",
+        "after update",
+        "last test loss",
     ];
     let measures = finished
         .first()

@@ -18,6 +18,10 @@ pub fn scalars(
         ("loss/train".to_owned(), Value::Scalar(now.train_loss)),
         ("loss/test".to_owned(), Value::Scalar(now.test_loss)),
     ];
+    if !now.validation_loss.is_nan() {
+        let validation = Value::Scalar(now.validation_loss);
+        values.push(("loss/validation".to_owned(), validation));
+    }
     let mut tell = |group: &str, name: &str, value: f64| {
         values.push((format!("{group}/{name}"), Value::Scalar(value)));
     };

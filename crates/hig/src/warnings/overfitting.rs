@@ -1,7 +1,7 @@
 //! The training loss falls while the test loss rises, or stays where it began.
 
 use super::{Cause, Finding, Losses, Recent, View};
-use hig::files::Exchange;
+use crate::files::Exchange;
 
 /// Evaluations in a row, a fifth of all updates so far where they are 2 % apart.
 const IN_A_ROW: usize = 10;
@@ -57,10 +57,9 @@ impl Cause for Overfitting {
 
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         for (name, losses) in [("start", &mut self.start), ("best", &mut self.best)] {
-            state.optional(name, losses, Losses::default, |state, losses| {
-                state.count("update", &mut losses.update);
-                state.number("train", &mut losses.train);
-                state.number("test", &mut losses.test);
+            let unknown = || Losses::unknown(0);
+            state.optional(name, losses, unknown, |state, losses| {
+                losses.exchange(state);
             });
         }
         self.apart.exchange("apart", state);
@@ -70,6 +69,7 @@ impl Cause for Overfitting {
         let now = Losses {
             update: view.now.update,
             train: view.now.train_loss,
+            validation: view.now.validation_loss,
             test: view.now.test_loss,
         };
         let (start, best) = self.hear(now);
@@ -87,14 +87,16 @@ impl Cause for Overfitting {
              {:.1e} to {:.1e}: the network learns its samples by heart",
             before.test, before.update, now.test, before.train, now.train
         );
-        let fresh = "order = fresh, which draws new samples for every update";
-        let fresh = view.now.problem.sampler.is_some().then_some(fresh);
+        let fresh = view.now.problem.sampler.is_some().then(|| {
+            let fresh = view.setup.setting("order", "fresh");
+            format!("{fresh}, which draws new samples for every update")
+        });
         let others = [
             "more training samples",
             "a smaller network",
             "an earlier end",
         ];
-        let others = others.into_iter().chain(fresh);
+        let others = others.map(str::to_owned).into_iter().chain(fresh);
         Some(view.setup.finding(message, &[], others))
     }
 }

@@ -1,8 +1,8 @@
 //! The rank that a truncation keeps collapses.
 
 use super::{Cause, Finding, Recent, View, median};
-use hig::diagnostics;
-use hig::files::Exchange;
+use crate::diagnostics;
+use crate::files::Exchange;
 
 /// Evaluations over which the rank is taken, by its median: single batches differ.
 const WINDOW: usize = 5;
@@ -76,7 +76,7 @@ impl Cause for Collapse {
             ("less", "damping"),
             ("a smaller", "learning_rate"),
         ];
-        let others = ["other initial weights: neurons may be saturated, or dead"];
+        let others = ["other initial weights: neurons may be saturated, or dead".into()];
         Some(view.setup.finding(message, &changes, others))
     }
 }

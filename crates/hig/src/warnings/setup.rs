@@ -1,17 +1,43 @@
 //! The method that is watched, so that advice names its own settings.
 
-use super::Finding;
-use hig::settings::{Setting, Value};
+use super::{Finding, Wording};
+use crate::settings::{Setting, Value};
 
 /// A method with its settings and those of its training.
 pub struct Setup {
     settings: Vec<Setting>,
+    wording: Wording,
 }
 
 impl Setup {
-    /// By its settings.
-    pub fn of(settings: Vec<Setting>) -> Self {
-        Self { settings }
+    /// By its settings, for a user who writes them so.
+    pub fn of(settings: Vec<Setting>, wording: Wording) -> Self {
+        Self { settings, wording }
+    }
+
+    /// As [`Setup::of`], for the same user.
+    pub fn another(&self, settings: Vec<Setting>) -> Self {
+        Self::of(settings, self.wording)
+    }
+
+    /// A setting of a word, as the user writes it.
+    pub fn setting(&self, name: &str, word: &str) -> String {
+        (self.wording.setting)(name, word)
+    }
+
+    /// A method, as the user writes it.
+    pub fn method(&self, name: &str) -> String {
+        (self.wording.method)(name)
+    }
+
+    /// A method that goes on from where another has ended, as the user writes it.
+    pub fn chain(&self, first: &str, second: &str) -> String {
+        (self.wording.chain)(first, second)
+    }
+
+    /// The seed, as the user writes it.
+    pub fn seed(&self) -> &'static str {
+        self.wording.seed
     }
 
     /// A setting, where the method or its training has it.
@@ -67,16 +93,16 @@ impl Setup {
     }
 
     /// A finding whose advice lists what the method can change, then what anybody can.
-    pub fn finding<'a>(
+    pub fn finding(
         &self,
         message: String,
         changes: &[(&str, &str)],
-        others: impl IntoIterator<Item = &'a str>,
+        others: impl IntoIterator<Item = String>,
     ) -> Finding {
         let own = changes
             .iter()
             .filter_map(|(how, name)| self.change(how, name));
-        let all: Vec<String> = own.chain(others.into_iter().map(str::to_owned)).collect();
+        let all: Vec<String> = own.chain(others).collect();
         let advice = match all.as_slice() {
             [one] => format!("try {one}"),
             [first @ .., last] => format!("try {} or {last}", first.join(", ")),

@@ -5,8 +5,8 @@
 //! has taken over, as in Gauss-Newton steps with too small a cut-off.
 
 use super::{Cause, Finding, Recent, View, median};
-use hig::diagnostics;
-use hig::files::Exchange;
+use crate::diagnostics;
+use crate::files::Exchange;
 
 /// Evaluations over which medians are taken.
 const WINDOW: usize = 10;
@@ -80,7 +80,7 @@ impl Cause for FewDirections {
         let searching = view
             .told(diagnostics::KAPPA)
             .is_none()
-            .then_some("adaptive-hig");
+            .then(|| view.setup.method("adaptive-hig"));
         Some(view.setup.finding(message, &changes, searching))
     }
 }

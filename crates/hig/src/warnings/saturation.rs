@@ -1,7 +1,7 @@
 //! Neurons saturate.
 
 use super::{Cause, Finding, View};
-use hig::files::Exchange;
+use crate::files::Exchange;
 
 /// Mean of |activation| from which on neurons count as saturated: tanh has then less than a tenth of
 /// its slope on average (1 - 0.95² = 0.0975), the paper's sign of a training gone wrong.
@@ -41,9 +41,11 @@ impl Cause for Saturated {
             ("a larger", "cutoff"),
             ("more", "damping"),
         ];
-        let before = "some updates of adam before, as in --method adam:500+hig";
-        let before = view.setup.decomposes().then_some(before);
-        let others = ["smaller initial weights"].into_iter().chain(before);
+        let before = view.setup.decomposes().then(|| {
+            let (adam, chain) = (view.setup.method("adam"), view.setup.chain("adam", "hig"));
+            format!("some updates of {adam} before, as in {chain}")
+        });
+        let others = ["smaller initial weights".into()].into_iter().chain(before);
         Some(view.setup.finding(message, &changes, others))
     }
 }

@@ -1,8 +1,8 @@
 //! Training samples are copies of others, so that a batch has the same rows twice.
 
 use super::{Cause, Finding, View};
-use hig::Dataset;
-use hig::files::Exchange;
+use crate::data::Dataset;
+use crate::files::Exchange;
 use std::collections::HashMap;
 
 /// Pairs of copies to expect in a batch: fewer cost nothing worth a word.
@@ -53,7 +53,7 @@ impl Cause for Duplicates {
              {pairs:.0} pairs, whose rows of J say the same, so that K is singular",
             data.len()
         );
-        let others = ["samples without copies"];
+        let others = ["samples without copies".into()];
         Some(
             view.setup
                 .finding(message, &[("a smaller", "batch")], others),

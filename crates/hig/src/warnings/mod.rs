@@ -1,9 +1,12 @@
 //! What a training does that it should not, in plain words, with what to try.
 //!
-//! One file a cause; [`causes`] registers them. A cause sees every update and every evaluation and says
+//! One file a cause; `causes` registers them. A cause sees every update and every evaluation and says
 //! what it finds. It is told once, and again only after it has been gone for a while. A warning that is
 //! none does more harm than one that is missing: thresholds are far above what the systems of the
 //! library do with the settings of their sources.
+//!
+//! [`Warner`] is the observer that hands them on; [`Watch`] is what it is made of, for those who have
+//! seen the evaluation already.
 
 mod deficient;
 mod duplicates;
@@ -15,15 +18,17 @@ mod rank;
 mod saturation;
 mod setup;
 mod still;
+mod warner;
+mod wording;
 
-use crate::run_folder::checkpoint::Remembering;
-use crate::run_folder::history::Losses;
-use crate::run_folder::warnings::Warning;
-use hig::diagnostics::Diagnostic;
-use hig::files::{Exchange, SavedState};
-use hig::objective::Saturation;
-use hig::settings::Setting;
-use hig::trainer::{Evaluation, Outcome, Progress};
+pub use warner::Warner;
+pub use wording::Wording;
+
+use crate::diagnostics::Diagnostic;
+use crate::files::{Exchange, SavedState};
+use crate::objective::Saturation;
+use crate::settings::Setting;
+use crate::trainer::{Evaluation, Losses, Outcome, Progress, Rescheduled};
 use setup::Setup;
 
 /// All causes. To add one, write its file and add its line.
@@ -46,6 +51,36 @@ const GONE: usize = 10;
 
 /// Times that a cause is told in one training: more would only say the same again.
 const MOST: usize = 3;
+
+/// What a training is warned of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Warning {
+    /// Updates done when it was raised.
+    pub update: usize,
+    /// Name of the cause.
+    pub name: String,
+    /// What happens, with numbers.
+    pub message: String,
+    /// What to try.
+    pub advice: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, self.advice)
+    }
+}
+
+impl From<&Rescheduled> for Warning {
+    fn from(told: &Rescheduled) -> Self {
+        Self {
+            update: told.update,
+            name: "schedule".into(),
+            message: told.to_string(),
+            advice: "for a schedule over the whole budget, train anew with it".into(),
+        }
+    }
+}
 
 /// Something worth a warning.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,8 +165,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of a training that begins with a method of these settings, or goes on with it.
-    pub fn new(settings: Vec<Setting>) -> Self {
+    /// Of a training that begins with a method of these settings, those of its [`Training`] included, or
+    /// goes on with it; advice is given in a user's words.
+    ///
+    /// [`Training`]: crate::trainer::Training
+    pub fn new(settings: Vec<Setting>, wording: Wording) -> Self {
         let watched = |cause: Box<dyn Cause>| Watched {
             raised: 0,
             active: false,
@@ -139,7 +177,7 @@ impl Watch {
             cause,
         };
         Self {
-            setup: Setup::of(settings),
+            setup: Setup::of(settings, wording),
             watched: causes().into_iter().map(watched).collect(),
             before: (0, SavedState::default()),
         }
@@ -147,7 +185,7 @@ impl Watch {
 
     /// Another method goes on, with its settings: what was said stays said, what was measured begins anew.
     pub fn go_on_with(&mut self, settings: Vec<Setting>) {
-        self.setup = Setup::of(settings);
+        self.setup = self.setup.another(settings);
         for (watched, cause) in self.watched.iter_mut().zip(causes()) {
             watched.cause = cause;
         }
@@ -167,6 +205,16 @@ impl Watch {
         });
     }
 
+    /// What is remembered of the first updates, of which there may have been one more, for
+    /// [`Watch::exchange`].
+    pub fn state(&mut self, update: usize) -> SavedState {
+        match &self.before {
+            // The evaluation is made again.
+            (evaluated, before) if *evaluated > update => before.clone(),
+            _ => SavedState::of(|state| self.exchange(state)),
+        }
+    }
+
     /// Sees an update.
     pub fn update(&mut self, now: &Progress<'_>) {
         for watched in &mut self.watched {
@@ -174,7 +222,8 @@ impl Watch {
         }
     }
 
-    /// What an evaluation shows for the first time.
+    /// What an evaluation shows for the first time, with how far neurons are saturated on the test
+    /// samples where that is known.
     pub fn evaluation(
         &mut self,
         now: &Evaluation<'_>,
@@ -207,16 +256,6 @@ impl Watch {
                 .extend(told.map(|found| warning(outcome.updates, watched.cause.name(), found)));
         }
         warnings
-    }
-}
-
-impl Remembering for Watch {
-    fn state(&mut self, update: usize) -> SavedState {
-        match &self.before {
-            // The evaluation is made again.
-            (evaluated, before) if *evaluated > update => before.clone(),
-            _ => SavedState::of(|state| self.exchange(state)),
-        }
     }
 }
 
@@ -269,6 +308,3 @@ impl Recent {
         (self.values.len() == self.most).then(|| self.values.iter().copied())
     }
 }
-
-#[cfg(test)]
-mod tests;

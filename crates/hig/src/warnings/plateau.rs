@@ -1,8 +1,8 @@
 //! The loss has not fallen for long.
 
 use super::{Cause, Finding, View};
-use hig::files::Exchange;
-use hig::trainer::Progress;
+use crate::files::Exchange;
+use crate::trainer::Progress;
 
 /// Part of the budget without progress.
 const BUDGET: f64 = 1.0 / 3.0;
@@ -88,9 +88,9 @@ impl Cause for Plateau {
             ("less", "damping"),
         ];
         let others = [
-            "another method",
-            "other initial weights (--seed)",
-            "a larger network",
+            "another method".into(),
+            format!("other initial weights ({})", view.setup.seed()),
+            "a larger network".into(),
         ];
         Some(view.setup.finding(message, &changes, others))
     }

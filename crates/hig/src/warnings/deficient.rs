@@ -1,8 +1,8 @@
 //! A step follows directions that are nothing but rounding.
 
 use super::{Cause, Finding, Setup, View};
-use hig::diagnostics;
-use hig::files::Exchange;
+use crate::diagnostics;
+use crate::files::Exchange;
 
 /// Evaluations in a row: a single batch may be unlucky.
 const IN_A_ROW: usize = 3;
@@ -68,7 +68,8 @@ impl Cause for Deficient {
                  its {n} eigenvalues are rounding",
                 n - p
             );
-            let other = "route = auto, which then decomposes the smaller JᵀJ";
+            let auto = view.setup.setting("route", "auto");
+            let other = format!("{auto}, which then decomposes the smaller JᵀJ");
             view.setup
                 .finding(message, &[("a smaller", "batch")], [other])
         } else {
@@ -83,8 +84,8 @@ impl Cause for Deficient {
                 ("more", "damping"),
                 ("a smaller", "batch"),
             ];
-            let truncate =
-                (!view.setup.is("treatment", "truncate")).then_some("treatment = truncate");
+            let truncate = (!view.setup.is("treatment", "truncate"))
+                .then(|| view.setup.setting("treatment", "truncate"));
             view.setup.finding(message, &changes, truncate)
         })
     }
