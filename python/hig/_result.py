@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import Array
 from ._html import page
 from ._problem import Problem
-from .errors import TrainingWarning
+from ._warning import TrainingWarning
 from .methods import Method
 from .training import Training
 
