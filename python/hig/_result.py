@@ -94,7 +94,8 @@ class Result:
 
     ``weights`` are those that the setting ``returned`` of the training asks for, the best or the last;
     they stood after ``update`` of all ``updates``, and ``train_loss`` and ``test_loss`` are theirs.
-    ``best`` and ``last`` have the losses of both; ``best`` is None where no loss was finite. Best is by
+    ``last_weights`` are those of the last update whatever is returned, also where it failed before they were
+    evaluated. ``best`` and ``last`` have the losses of both; ``best`` is None where no loss was finite. Best is by
     the loss of held-out samples, or else of the training samples, never by that of the test samples.
     ``seconds`` is the time of the updates alone, ``stop`` why it ended, ``warnings`` what the training was warned of.
     """
@@ -108,6 +109,7 @@ class Result:
     test_loss: float
     best: Losses | None
     last: Losses
+    last_weights: Array
     stop: str
     history: History
     problem: Problem
@@ -136,6 +138,7 @@ class Result:
             test_loss=left["test_loss"],
             best=None if left["best"] is None else Losses(*left["best"]),
             last=Losses(*left["last"]),
+            last_weights=left["last_parameters"],
             stop=left["stop"],
             history=History._of(left["evaluations"]),
             problem=problem,

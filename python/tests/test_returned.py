@@ -31,6 +31,7 @@ def test_the_best_or_the_last_weights_come_back_with_the_losses_of_both(returned
         assert losses.train_loss == evaluation.train_loss
         assert losses.test_loss == evaluation.test_loss
         assert np.isnan(losses.validation_loss) == (validation == 0)
+    assert np.array_equal(result.last_weights, last.weights)
     wanted = best if returned == "best" else last
     assert np.array_equal(result.weights, wanted.weights) and result.update == wanted.update
     assert (result.train_loss, result.test_loss) == (wanted.train_loss, wanted.test_loss)

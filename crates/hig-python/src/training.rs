@@ -403,6 +403,8 @@ fn left<'py>(
     };
     let (parameters, update, train, test) = returned;
     left.set_item("parameters", PyArray1::from_vec(py, parameters))?;
+    let reached = outcome.map_or(&place.parameters, |o| &o.last_parameters);
+    left.set_item("last_parameters", PyArray1::from_slice(py, reached))?;
     left.set_item("update", update)?;
     left.set_item("updates", counters.0)?;
     left.set_item("epochs", counters.1)?;
