@@ -1,6 +1,6 @@
 //! `adaptive-hig` on the ill-conditioned toy problem over many seeds: how many trainings diverge.
 
-use super::contest::ADAPTIVE;
+use super::contest::{ADAPTIVE, FIRST_SEED};
 use super::report::{csv_row, spread};
 use super::{ROBUSTNESS, Trainings};
 use crate::commands::statistics::share;
@@ -49,7 +49,7 @@ impl Robustness {
             chain: phase.into(),
             budget: Budget::updates(updates),
         };
-        let seeds: Vec<u64> = (0..SEEDS).collect();
+        let seeds: Vec<u64> = (FIRST_SEED..FIRST_SEED + SEEDS).collect();
         let trials = trainings.run(&[case], &seeds, true)?.remove(0);
         Ok(Self {
             updates,
