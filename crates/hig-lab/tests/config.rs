@@ -624,6 +624,7 @@ fn the_schema_knows_every_setting_that_init_writes() {
                     toml::Value::Integer(_) => property["type"] == "integer",
                     toml::Value::Float(_) => property["type"] == "number",
                     toml::Value::Array(_) => property["type"] == "array",
+                    toml::Value::Boolean(_) => property["type"] == "boolean",
                     toml::Value::String(word) => {
                         let words = property["enum"].as_array().unwrap();
                         words.iter().any(|w| w == word)
