@@ -242,18 +242,21 @@ fn a_training_of_a_study_is_the_run_with_the_same_options() {
     ] {
         let run = folder.path().join(format!("run-{method}"));
         let sets: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+        // The contests are judged by seeds of their own.
+        let seed: u64 = if method == "adaptive-hig" { 101 } else { 1 };
+        let told = seed.to_string();
         let begin = [
             "run",
             "toy",
             "--seed",
-            "1",
+            &told,
             "--updates",
             "12",
             "--method",
             method,
         ];
         program(&[&begin[..], &sets[..]].concat(), &run);
-        let trial = trial(study, case, 1);
+        let trial = trial(study, case, seed);
         assert_eq!(bits(&trial.history), bits(&history(&run, method)), "{case}");
     }
 }
