@@ -71,6 +71,18 @@ def half_inverse(
     """
     if matrix not in ("auto", "jacobian", "gram"):
         raise ValueError(f"matrix = {matrix} is not possible: it must be auto, jacobian or gram")
+    for name, value in (("predict", predict), ("loss", loss)):
+        if not callable(value):
+            kind = type(value).__name__
+            raise TypeError(
+                f"{name} is of type {kind}, expected a function; of optax.inject_hyperparams ask for "
+                'static_args=("predict", "loss", "treatment", "matrix")'
+            )
+    if callable(learning_rate):
+        raise TypeError(
+            "learning_rate is a function, expected a number; a schedule is a factor after it: "
+            "optax.chain(half_inverse(...), optax.scale_by_schedule(schedule))"
+        )
     rate = number("learning_rate", learning_rate)
     if not (math.isfinite(rate) and rate >= 0):
         expected = "a finite number of at least 0"
@@ -88,9 +100,17 @@ def half_inverse(
     ) -> tuple[Any, HalfInverseState]:
         if params is None or batch is None:
             raise ValueError("half_inverse needs update(gradients, state, params, batch=batch)")
+        _check_whole(params)
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
-            value, gradient = map(np.asarray, passes.output(theta, data))
+            told = passes.output(theta, data)
+            if any(isinstance(part, jax.core.Tracer) for part in told):
+                raise TypeError(
+                    "half_inverse was called from compiled code (jax.jit, or a wrapper of optax that "
+                    "compiles, as MultiSteps and apply_if_finite do), where its decomposition cannot "
+                    "run; call update from plain Python"
+                )
+            value, gradient = map(np.asarray, told)
             width = sum(leaf.size for leaf in jax.tree.leaves(theta))
             formed = matrix == "jacobian" or (
                 matrix == "auto" and gradient.size * width <= _LARGEST
@@ -144,10 +164,26 @@ class _Passes:
         self.pulled = jax.jit(pulled)
 
 
+def _check_whole(parameters: Any) -> None:
+    """Refuses the part of the parameters that a wrapper of optax leaves."""
+    leaves = jax.tree.leaves(parameters, is_leaf=lambda node: isinstance(node, optax.MaskedNode))
+    if any(isinstance(leaf, optax.MaskedNode) for leaf in leaves):
+        raise TypeError(
+            "half_inverse was given a part of the parameters (optax.masked, partition or "
+            "multi_transform), but a step is one for all that predict reads; keep the others out of "
+            "the parameters and let predict close over them"
+        )
+
+
 def _double(tree: Any, name: str) -> Any:
     """Real leaves in float64; of a batch the others stay."""
 
     def leaf(value: Any) -> Any:
+        if name == "parameters" and callable(value):
+            raise TypeError(
+                f"parameters have a leaf of type {type(value).__name__}, expected arrays; "
+                "equinox.partition(model, equinox.is_inexact_array) takes functions out of a model"
+            )
         array = jnp.asarray(value)
         if jnp.issubdtype(array.dtype, jnp.floating):
             return array.astype(jnp.float64)

@@ -130,3 +130,56 @@ def test_nan_is_refused():
     optimizer = hig.jax.half_inverse(predict, loss)
     with pytest.raises(ValueError, match=r"is NaN|is nan"):
         optimizer.update(None, optimizer.init(parameters), parameters, batch=batch)
+
+
+def optimizer(**settings):
+    return hig.jax.half_inverse(predict, loss, **settings)
+
+
+def half(parameters):
+    return {"in": {"w": True, "b": True}, "out": False}
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "told"),
+    [
+        (lambda: optax.MultiSteps(optimizer(), 2), "compiled code"),
+        (lambda: optax.apply_if_finite(optimizer(), 1), "compiled code"),
+        (lambda: optax.masked(optimizer(), half), "a part of the parameters"),
+        (
+            lambda: optax.multi_transform(
+                {True: optimizer(), False: optax.set_to_zero()},
+                {"in": {"w": True, "b": True}, "out": False},
+            ),
+            "a part of the parameters",
+        ),
+    ],
+    ids=["MultiSteps", "apply_if_finite", "masked", "multi_transform"],
+)
+def test_a_wrapper_that_cannot_work_is_told_in_one_sentence(wrapped, told):
+    parameters, batch = start()
+    gradients = jax.tree.map(jnp.zeros_like, parameters)
+    wrapper = wrapped()
+    state = wrapper.init(parameters)
+    with pytest.raises(TypeError, match=told):
+        wrapper.update(gradients, state, parameters, batch=batch)
+
+
+def test_what_is_no_number_and_what_is_no_array_is_told():
+    schedule = optax.cosine_decay_schedule(1.0, 10)
+    with pytest.raises(TypeError, match="scale_by_schedule"):
+        optimizer(learning_rate=schedule)
+    with pytest.raises(TypeError, match="predict is of type int"):
+        hig.jax.half_inverse(1, loss)
+    parameters, batch = start()
+    with pytest.raises(TypeError, match=r"function.*equinox\.partition"):
+        optimizer().update(None, None, {**parameters, "activation": lambda x: x}, batch=batch)
+
+
+def test_a_schedule_is_a_factor_after_it():
+    parameters, batch = start()
+    chain = optax.chain(optimizer(), optax.scale_by_schedule(lambda count: 0.25))
+    updates, _ = chain.update(None, chain.init(parameters), parameters, batch=batch)
+    plain, _ = optimizer().update(None, optimizer().init(parameters), parameters, batch=batch)
+    for half_way, full in zip(jax.tree.leaves(updates), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(half_way, 0.25 * full, rtol=1e-6)
