@@ -20,9 +20,9 @@ const PRIOR: f64 = 4.0;
 const PRIOR_DEVIATION: f64 = 0.5;
 
 /// The least fall of ln(loss) that is a progress, and the least growth that is a rise: many trainings
-/// that end well pass through a tenfold loss.
+/// that end well pass through a tenfold loss and more.
 const PROGRESS: f64 = 0.02;
-const RISE: f64 = 2.5;
+const RISE: f64 = 3.0;
 
 /// Standard errors of the mean that either must exceed.
 const SURE: f64 = 2.0;
@@ -38,13 +38,10 @@ const PATIENCE: f64 = 16.0;
 const PATIENCE_PART: f64 = 0.125;
 
 /// What new batches say.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// What is shown is better than what was kept until now, and is kept.
-    Progress {
-        /// Updates since the last progress or stall.
-        after: f64,
-    },
+    Progress,
     /// Nothing is sure.
     Open,
     /// For long nothing was better than what is kept.
@@ -101,8 +98,8 @@ impl Kept {
         if self.mean < -PROGRESS.max(SURE * error) {
             self.parameters.copy_from_slice(shown);
             self.heard = 0.0;
-            let after = std::mem::take(&mut self.since);
-            return Verdict::Progress { after };
+            self.since = 0.0;
+            return Verdict::Progress;
         }
         if self.heard >= RISE_HEARD && self.mean > RISE.max(SURE * error) {
             self.heard = 0.0;
@@ -152,7 +149,7 @@ mod tests {
         let (mut kept, mut level) = (Kept::new(&[0.0]), loss(0));
         let hear = |k: usize| {
             let verdict = kept.hear(&[k as f64], loss(k) * luck(k), level * luck(k));
-            if let Verdict::Progress { .. } = verdict {
+            if let Verdict::Progress = verdict {
                 assert_eq!(kept.parameters, [k as f64]);
                 level = loss(k);
             }
@@ -171,7 +168,7 @@ mod tests {
         let falling = verdicts(100, |k| 0.95_f64.powi(k as i32), luck);
         let count =
             |of: &[Verdict], like: fn(&Verdict) -> bool| of.iter().filter(|v| like(v)).count();
-        let progress: fn(&Verdict) -> bool = |v| matches!(v, Verdict::Progress { .. });
+        let progress: fn(&Verdict) -> bool = |v| matches!(v, Verdict::Progress);
         assert!(count(&falling, progress) > 10);
         assert_eq!(
             count(&falling, |v| matches!(v, Verdict::Stall | Verdict::Rise)),

@@ -15,14 +15,18 @@ use crate::files::Exchange;
 /// Updates over which the loss is averaged.
 const SPAN: f64 = 10.0;
 
+/// Updates over which its noise is.
+const NOISE_SPAN: f64 = 24.0;
+
+/// A rise of ln(loss) that is always one, and the standard deviations of its average that make one.
+const RISE: f64 = 1.0;
+const DEVIATIONS: f64 = 3.0;
+
 /// What an update that made progress multiplies s by.
 const LENGTHENED: f64 = 0.97;
 
-/// Updates that one progress counts for at most, before and after the first stall or rise.
-const PROGRESS_SPANS: (f64, f64) = (3.0, 1.0);
-
-/// What a stall multiplies s by, while there is momentum and after it.
-const SHORTENED: (f64, f64) = (2.0, 1.5);
+/// What a stall multiplies s by.
+const SHORTENED: f64 = 1.5;
 
 /// What a rise, or an update that is taken back, multiplies s by.
 const CUT: f64 = 2.0;
@@ -38,12 +42,16 @@ const MOST: f64 = 1e6;
 pub struct Length {
     /// s.
     inverse: f64,
+    /// Whether steps were seen to be too long for other samples.
+    careful: bool,
+    /// Variance of ln(loss), the lowest average of it, and the updates since.
+    variance: f64,
+    lowest: f64,
+    since_lowest: f64,
     /// Effective degrees of freedom of the last step, as a part of the rows of its batch.
     freedom: f64,
     updates: f64,
     average: f64,
-    /// Whether there was a stall or a rise.
-    was_too_long: bool,
 }
 
 impl Length {
@@ -51,20 +59,26 @@ impl Length {
     pub fn new(momentum: f64) -> Self {
         Self {
             inverse: 1.0 - momentum,
+            careful: false,
+            variance: 0.0,
+            lowest: 0.0,
+            since_lowest: 0.0,
             freedom: 0.0,
             updates: 0.0,
             average: 0.0,
-            was_too_long: false,
         }
     }
 
     /// Exchanges all of it.
     pub fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.number("inverse", &mut self.inverse);
+        state.flag("careful", &mut self.careful);
+        state.number("variance", &mut self.variance);
+        state.number("lowest", &mut self.lowest);
+        state.number("since_lowest", &mut self.since_lowest);
         state.number("freedom", &mut self.freedom);
         state.number("updates", &mut self.updates);
         state.number("average", &mut self.average);
-        state.flag("was_too_long", &mut self.was_too_long);
     }
 
     /// μ.
@@ -82,30 +96,42 @@ impl Length {
     pub fn hear(&mut self, loss: f64) {
         // A loss of 0 is a new low and no infinite one.
         let loss = loss.max(f64::MIN_POSITIVE).ln();
+        if self.updates == 0.0 {
+            (self.average, self.lowest) = (loss, loss);
+        }
         self.updates += 1.0;
+        self.since_lowest += 1.0;
+        let surprise = (loss - self.average).powi(2);
+        self.variance += (surprise - self.variance) / NOISE_SPAN.min(self.updates);
         self.average += (loss - self.average) / SPAN.min(self.updates);
+        if self.average < self.lowest {
+            self.lowest = self.average;
+            self.since_lowest = 0.0;
+        }
+        if self.careful {
+            return;
+        }
+        let deviation = (self.variance / (2.0 * SPAN - 1.0)).sqrt();
+        let rises = self.average > self.lowest + (0.05 + DEVIATIONS * deviation).min(RISE);
+        let stalls = self.since_lowest > 8.0 + self.updates / 8.0;
+        match rises || stalls {
+            true => self.cut(),
+            false => self.scale(LENGTHENED),
+        }
     }
 
     /// Hears what new batches say of the trend.
     pub fn learn(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Open => {}
-            Verdict::Progress { after } => {
-                let (first, later) = PROGRESS_SPANS;
-                let span = if self.was_too_long { later } else { first };
-                self.scale(LENGTHENED.powf(after.min(span)));
-            }
-            Verdict::Stall => {
-                self.was_too_long = true;
-                let (momentum, part) = SHORTENED;
-                self.scale(if self.inverse < 1.0 { momentum } else { part });
-            }
+            Verdict::Progress if self.careful => self.scale(LENGTHENED),
+            Verdict::Stall if self.careful => self.scale(SHORTENED),
             Verdict::Rise => {
-                self.was_too_long = true;
                 // Whatever momentum there was, it is the first to go.
                 self.inverse = self.inverse.max(1.0 / CUT);
+                self.careful = true;
                 self.cut();
             }
+            Verdict::Progress | Verdict::Stall | Verdict::Open => {}
         }
     }
 
@@ -114,13 +140,16 @@ impl Length {
         self.freedom = freedom / rows as f64;
     }
 
-    /// Steps go half as far.
+    /// Steps go half as far; before they were seen to be too long, no less far than without momentum.
     pub fn cut(&mut self) {
+        self.lowest = self.average;
+        self.since_lowest = 0.0;
         self.scale(CUT);
     }
 
     fn scale(&mut self, factor: f64) {
-        self.inverse = (self.inverse * factor).clamp(LEAST, MOST);
+        let most = if self.careful { MOST } else { 1.0 };
+        self.inverse = (self.inverse * factor).clamp(LEAST, most);
     }
 
     /// The averaged loss of the last batches; infinite before the first.
@@ -137,22 +166,27 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PROGRESS: Verdict = Verdict::Progress { after: 1.0 };
-
     #[test]
-    fn progress_lengthens_and_momentum_goes_before_the_step_is_shortened() {
+    fn falling_losses_lengthen_steps_and_a_rise_takes_momentum_before_it_shortens_them() {
         let mut length = Length::new(0.5);
         assert_eq!((length.momentum(), length.part()), (0.5, 1.0));
-        for _ in 0..200 {
-            length.learn(PROGRESS);
+        for k in 0..200 {
+            length.hear(0.9_f64.powi(k));
         }
         assert_eq!((length.momentum(), length.part()), (1.0 - LEAST, 1.0));
+        for _ in 0..10 {
+            length.hear(1.0);
+        }
+        assert_eq!(length.part(), 1.0);
+        assert!(length.momentum() < 0.9);
         length.learn(Verdict::Rise);
         assert_eq!((length.momentum(), length.part()), (0.0, 1.0));
         length.learn(Verdict::Rise);
         assert_eq!((length.momentum(), length.part()), (0.0, 0.5));
         length.learn(Verdict::Stall);
-        assert_eq!(length.part(), 0.5 / SHORTENED.1);
+        assert_eq!(length.part(), 0.5 / SHORTENED);
+        length.learn(Verdict::Progress);
+        assert!(length.part() > 0.5 / SHORTENED);
     }
 
     #[test]
@@ -181,7 +215,7 @@ mod tests {
             let mut length = Length::new(0.5);
             for event in history {
                 match event {
-                    0 => length.learn(PROGRESS),
+                    0 => length.learn(Verdict::Progress),
                     1 => length.learn(Verdict::Open),
                     2 => length.learn(Verdict::Stall),
                     3 => length.learn(Verdict::Rise),
