@@ -179,6 +179,7 @@ mod tests {
         }
         assert_eq!(length.part(), 1.0);
         assert!(length.momentum() < 0.9);
+        let mut length = Length::new(0.5);
         length.learn(Verdict::Rise);
         assert_eq!((length.momentum(), length.part()), (0.0, 1.0));
         length.learn(Verdict::Rise);
