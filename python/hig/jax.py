@@ -78,11 +78,7 @@ def half_inverse(
                 f"{name} is of type {kind}, expected a function; of optax.inject_hyperparams ask for "
                 'static_args=("predict", "loss", "treatment", "matrix")'
             )
-    if callable(learning_rate):
-        raise TypeError(
-            "learning_rate is a function, expected a number; a schedule is a factor after it: "
-            "optax.chain(half_inverse(...), optax.scale_by_schedule(schedule))"
-        )
+    _check_no_schedule(learning_rate)
     rate = number("learning_rate", learning_rate)
     if not (math.isfinite(rate) and rate >= 0):
         expected = "a finite number of at least 0"
@@ -162,6 +158,14 @@ class _Passes:
         self.jacobian = jax.jit(jacobian)
         self.gram = jax.jit(gram)
         self.pulled = jax.jit(pulled)
+
+
+def _check_no_schedule(learning_rate: Any) -> None:
+    if callable(learning_rate):
+        raise TypeError(
+            "learning_rate is a function, expected a number; a schedule is a factor after it: "
+            "optax.chain(half_inverse(...), optax.scale_by_schedule(schedule))"
+        )
 
 
 def _check_whole(parameters: Any) -> None:
