@@ -1,6 +1,6 @@
 //! The evaluations of a training, in memory: what `metrics.csv` keeps of it.
 
-use hig::trainer::{Evaluation, Losses};
+use hig::trainer::Evaluation;
 
 /// The evaluations of a training, one number each in every series. A series that a file lacks is
 /// empty.
@@ -64,18 +64,6 @@ impl History {
         }
     }
 
-    /// The losses of all evaluations; NaN where they are not known.
-    pub fn losses(&self) -> impl Iterator<Item = Losses> {
-        let loss = |series: &[f64], place| series.get(place).copied().unwrap_or(f64::NAN);
-        let updates = self.updates.iter().enumerate();
-        updates.map(move |(place, update)| Losses {
-            update: *update as usize,
-            train: loss(&self.train_loss, place),
-            validation: f64::NAN,
-            test: loss(&self.test_loss, place),
-        })
-    }
-
     /// The place of the last evaluation up to an update.
     pub fn place(&self, update: usize) -> Option<usize> {
         self.updates.iter().rposition(|u| *u <= update as f64)
@@ -111,9 +99,6 @@ mod tests {
         assert_eq!(history.best_test_loss(), Some(3.0));
         assert_eq!(history.seconds_to(4.0), Some(0.5));
         assert_eq!(history.seconds_to(2.0), None);
-        let losses: Vec<Losses> = history.losses().collect();
-        assert_eq!((losses[2].update, losses[2].test), (5, 4.0));
-        assert!(losses[2].train.is_nan());
         history.truncate(1);
         assert_eq!((history.evaluations(), history.best_test_loss()), (1, None));
         assert_eq!(History::default().place(0), None);
