@@ -32,6 +32,11 @@ fn trained() -> TempDir {
     folder
 }
 
+fn make_fifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
 #[test]
 fn a_named_file_is_written_where_its_name_leads() {
     let folder = trained();
@@ -43,13 +48,7 @@ fn a_named_file_is_written_where_its_name_leads() {
     assert!(path("link").is_symlink());
     assert_eq!(fs::read(path("target")).unwrap(), expected);
 
-    assert!(
-        Command::new("mkfifo")
-            .arg(path("fifo"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    make_fifo(&path("fifo"));
     let fifo = path("fifo");
     let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
     done(folder.path(), "export run --out fifo");
@@ -281,7 +280,7 @@ fn what_is_no_file_in_the_folder_of_a_run_is_refused_and_not_waited_for() {
         if there {
             fs::rename(&own, path("kept")).unwrap();
         }
-        assert!(Command::new("mkfifo").arg(&own).status().unwrap().success());
+        make_fifo(&own);
         for words in [
             "resume run --updates 9 --quiet",
             "run toy --method adam --updates 2 --quiet --force --out run",
@@ -327,26 +326,14 @@ fn what_is_no_file_in_the_folder_of_a_run_is_refused_and_not_waited_for() {
         .unwrap()
         .path();
     fs::remove_file(&trial).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(&trial)
-            .status()
-            .unwrap()
-            .success()
-    );
+    make_fifo(&trial);
     let refused = timed("sweep toy --method adam --updates 2 --seeds 1 --quiet --out sweep");
     let message = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{message}");
     assert!(message.contains("is a FIFO"), "{message}");
     let text = "[run]\nsystem = \"toy\"\nmethods = [\"adam\"]\ndata = \"fifo\"\n";
     fs::write(path("own.toml"), text).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(path("fifo"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    make_fifo(&path("fifo"));
     let refused = timed("run own.toml --quiet --out other");
     let message = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{message}");
