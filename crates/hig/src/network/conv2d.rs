@@ -303,6 +303,10 @@ impl Layer for Conv2d {
         let target = target.subcols_mut(0, weights.len());
         self.write_weights(input, rows, weights, target, scratch);
     }
+
+    fn is_affine(&self) -> bool {
+        true
+    }
 }
 
 impl Conv2d {

@@ -137,4 +137,8 @@ impl Layer for Dense {
     fn is_outer_product(&self) -> bool {
         true
     }
+
+    fn is_affine(&self) -> bool {
+        true
+    }
 }

@@ -125,7 +125,14 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The nonlinearity, where the layer is one (for diagnostics of saturation).
+    /// Whether the output is linear in the input and the bias together. The derivatives of such an
+    /// output in what the network reads are the layer's [`jvp_input`](Self::jvp_input) of those of its
+    /// input, whatever the values, so that they can be carried through (see [`Jets`](super::Jets)).
+    fn is_affine(&self) -> bool {
+        false
+    }
+
+    /// The nonlinearity, where the layer is one.
     fn activation(&self) -> Option<Activation> {
         None
     }

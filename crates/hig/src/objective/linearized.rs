@@ -4,7 +4,7 @@ use super::{Jacobian, Linearization, ThroughPhysics};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::linalg::{self, Mat, MatRef};
-use crate::network::ParameterView;
+use crate::network::{Activation, Activations, Network, ParameterView};
 
 /// A loss of samples under parameters θ, and what stands between the two.
 pub trait Objective: Send + Sync {
@@ -57,6 +57,14 @@ pub trait Objective: Send + Sync {
         at: &'a [f64],
     ) -> Result<Box<dyn Linearized + 'a>>;
 
+    /// The loss of each named block of samples, where an objective has such blocks.
+    ///
+    /// # Errors
+    /// A pass that fails.
+    fn blocks(&self, _at: &[f64], _samples: &Dataset) -> Result<Vec<(&'static str, f64)>> {
+        Ok(Vec::new())
+    }
+
     /// How far hidden neurons are driven into saturation; none where there are no such neurons.
     ///
     /// # Errors
@@ -83,6 +91,30 @@ pub struct Saturation {
     pub mean: f64,
     /// Standard deviation of |activation| over the same; near 0 once all neurons are saturated.
     pub deviation: f64,
+}
+
+impl Saturation {
+    /// Of the tanh and sine neurons of a network; none where there are none.
+    pub(super) fn of(network: &Network, values: &Activations) -> Option<Self> {
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (activation, outputs) in network.activated(values) {
+            if !matches!(activation, Activation::Tanh | Activation::Sine) {
+                continue;
+            }
+            for column in outputs.col_iter() {
+                for v in column.iter() {
+                    count += 1.0;
+                    sum += v.abs();
+                    squares += v * v;
+                }
+            }
+        }
+        let mean = sum / count;
+        (count > 0.0).then(|| Self {
+            mean,
+            deviation: (squares / count - mean * mean).max(0.0).sqrt(),
+        })
+    }
 }
 
 /// A batch linearised at θ: all that a step may ask. Its own J is the [`Jacobian`] that it is.

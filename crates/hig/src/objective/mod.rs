@@ -8,21 +8,28 @@
 //! | objective | y |
 //! | --- | --- |
 //! | [`ThroughPhysics`] | a simulation that a network controls, y = P(x, net(x; θ)) |
+//! | [`Residuals`] | the residuals of equations that the network, a field, should obey |
 //!
 //! To add one, write its file. Where a network is called, [`NetworkJacobian`] does the products of J.
 
+mod cuboid;
+mod equation;
 mod explicit;
 mod jacobian;
 mod linearized;
 mod network_jacobian;
 mod reduction;
+mod residuals;
 mod through_physics;
 mod whitened;
 
+pub use cuboid::Cuboid;
+pub use equation::{Equation, Field, Given};
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};
 pub use network_jacobian::NetworkJacobian;
 pub use reduction::Reduction;
+pub use residuals::{Block, Residuals};
 pub use through_physics::{Linearization, ThroughPhysics};
 pub use whitened::{rayleigh, whitened};

@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activation, Activations, Network, ParameterView};
+use crate::network::{Activations, Network, ParameterView};
 use crate::physics::{Record, Simulator};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -145,27 +145,9 @@ impl Objective for ThroughPhysics {
         Ok(Box::new(Linearization::new(self, batch, at)?))
     }
 
-    /// Of the tanh and sine neurons.
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let values = self.forward(at, samples);
-        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for (activation, outputs) in self.network.activated(&values) {
-            if !matches!(activation, Activation::Tanh | Activation::Sine) {
-                continue;
-            }
-            for column in outputs.col_iter() {
-                for v in column.iter() {
-                    count += 1.0;
-                    sum += v.abs();
-                    squares += v * v;
-                }
-            }
-        }
-        let mean = sum / count;
-        Ok((count > 0.0).then(|| Saturation {
-            mean,
-            deviation: (squares / count - mean * mean).max(0.0).sqrt(),
-        }))
+        Ok(Saturation::of(&self.network, &values))
     }
 
     fn through_physics(&self) -> Option<&ThroughPhysics> {

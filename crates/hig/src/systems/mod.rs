@@ -1,5 +1,6 @@
 //! Complete problems: data, network, physics and loss with the settings of their sources.
 
+mod fields;
 mod heat_inversion;
 mod network;
 mod oscillators;
@@ -10,6 +11,10 @@ mod recommended;
 mod size;
 mod toy;
 
+pub use fields::{
+    BurgersField, Exact, FieldPoints, HeatField, HeatSolution, PoissonField, PoissonSolution,
+    relative_errors,
+};
 pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
@@ -97,6 +102,9 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(Poisson::default()),
         Box::new(QuantumDipole::default()),
         Box::new(HeatInversion::default()),
+        Box::new(PoissonField::default()),
+        Box::new(HeatField::default()),
+        Box::new(BurgersField::default()),
     ]
 }
 
