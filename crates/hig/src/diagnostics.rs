@@ -56,6 +56,24 @@ pub const STEP_LENGTH: Diagnostic = Diagnostic {
     meaning: "factor on the direction; 0 where no length lowered the loss of the batch",
 };
 
+/// α* along the direction of a method with a fixed learning rate.
+pub const FULL_STEP: Diagnostic = Diagnostic {
+    name: "full_step",
+    title: "Full step",
+    unit: "",
+    meaning: "the η at which the quadratic model of a batch is least along its direction, the median of the \
+              first eight updates",
+};
+
+/// α* along the direction of one batch for the samples of the next.
+pub const FULL_STEP_OF_OTHERS: Diagnostic = Diagnostic {
+    name: "full_step_of_others",
+    title: "Full step of others",
+    unit: "",
+    meaning: "the same on the samples of the next batch, from the sums over the first eight updates; a 33rd \
+              of the batches' own at least",
+};
+
 /// μ of Levenberg-Marquardt.
 pub const DAMPING: Diagnostic = Diagnostic {
     name: "damping",
@@ -129,11 +147,13 @@ pub const AVERAGED: Diagnostic = Diagnostic {
 };
 
 /// All of them, in the order in which they are shown.
-pub const ALL: [Diagnostic; 13] = [
+pub const ALL: [Diagnostic; 15] = [
     RANK,
     PARTICIPATION,
     KAPPA,
     STEP_LENGTH,
+    FULL_STEP,
+    FULL_STEP_OF_OTHERS,
     DAMPING,
     CUTOFF,
     MOMENTUM,

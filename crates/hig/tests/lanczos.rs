@@ -245,7 +245,7 @@ fn a_small_memory_limit_makes_training_matrix_free() {
     }
     .problem(0);
     let method = Spectral {
-        learning_rate: 0.02,
+        learning_rate: 0.02.into(),
         ..Spectral::half_inverse()
     };
     let large = Training {
@@ -291,12 +291,12 @@ fn every_spectral_method_trains_without_matrices() {
     let methods: [Box<dyn Method>; 3] = [
         Box::new(Spectral {
             decomposition: DecompositionSettings::by(route),
-            learning_rate: 0.02,
+            learning_rate: 0.02.into(),
             ..Spectral::half_inverse()
         }),
         Box::new(Spectral {
             decomposition: DecompositionSettings::by(route),
-            learning_rate: 0.02,
+            learning_rate: 0.02.into(),
             ..Spectral::gauss_newton()
         }),
         Box::new(LevenbergMarquardt {

@@ -523,7 +523,7 @@ fn linear_least_squares_are_solved_in_one_update_or_a_few() {
         (
             Box::new(Spectral {
                 // The gradient in y is that of a mean.
-                learning_rate: SAMPLES as f64,
+                learning_rate: (SAMPLES as f64).into(),
                 ..Spectral::gauss_newton()
             }),
             1,
