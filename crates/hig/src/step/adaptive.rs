@@ -12,7 +12,8 @@
 //! candidate (κ, λ) costs a backward and a forward pass.
 //!
 //! - λ follows the gain ratio, as in Levenberg-Marquardt, and after two that fail β is shortened too.
-//! - κ follows trials of neighbours on the same decomposition ([`Probe`]).
+//! - κ stays until new batches show that much has been learned, and then follows trials of neighbours on
+//!   the same decomposition ([`Probe`]).
 //! - μ, and below it the longest β, follow what new batches say over many updates ([`Kept`],
 //!   [`Length`]); where their loss rises far above that of the best parameters kept, training goes back
 //!   to these.
@@ -232,23 +233,30 @@ impl Searching {
     /// The best candidate, with the number tried; leaves λ where the next batch begins.
     fn search(&mut self, scene: &Scene<'_>) -> Result<(Option<Candidate>, usize)> {
         let least = self.settings.least_damping;
-        let neighbour = self.probe.neighbour(&self.place);
+        // A larger κ lowers the loss of its batch at once, and where little is learned yet it is paid for
+        // over hundreds of updates.
+        let searches = self.length.has_learned();
+        let neighbour = searches.then(|| self.probe.neighbour(&self.place));
         let mut damping = Damping::new(self.place.damping, (least, 1.0));
         let (mut reach, mut tried) = (self.length.part(), 0);
         for trial in 0..self.settings.trials {
-            let places = [self.place, neighbour].map(|place| Place {
-                damping: damping.now(),
-                reach,
-                ..place
-            });
+            let places: Vec<Place> = [self.place].into_iter().chain(neighbour).collect();
             tried += places.len();
             let found: Vec<Option<Candidate>> = places
                 .into_par_iter()
-                .map(|place| scene.candidate(place))
+                .map(|place| {
+                    scene.candidate(Place {
+                        damping: damping.now(),
+                        reach,
+                        ..place
+                    })
+                })
                 .collect::<Result<_>>()?;
             let lower = |a: Candidate, b: Candidate| if b.loss < a.loss { b } else { a };
             if let Some(best) = found.into_iter().flatten().reduce(lower) {
-                self.probe.hear(best.place.exponent != self.place.exponent);
+                if searches {
+                    self.probe.hear(best.place.exponent != self.place.exponent);
+                }
                 self.place = Place {
                     damping: damping.accept(best.gain),
                     reach: 1.0,
