@@ -16,7 +16,7 @@ use crate::physics::{self, Record, Simulator, Stepwise, Widths};
 use crate::timing::part;
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A network that steers a simulation from inside, and a loss of what is observed of the motion.
 ///
@@ -79,6 +79,8 @@ pub struct ClosedLoop {
     /// Every step uses the biases of the network.
     biased: Vec<bool>,
     scratch: Scratch,
+    /// Memory for the values of all steps that one update leaves to the next.
+    spare: Mutex<Vec<Activations>>,
 }
 
 /// A simulated batch.
@@ -113,6 +115,7 @@ impl ClosedLoop {
             observed: vec![steps],
             biased: vec![true; steps],
             scratch: Scratch::new(),
+            spare: Mutex::default(),
         }
     }
 
@@ -275,6 +278,11 @@ impl ClosedLoop {
     fn passes(&self) -> Passes<'_> {
         Passes::new(&self.biased)
     }
+
+    fn spare_values(&self) -> Activations {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
 }
 
 /// Two batches side by side.
@@ -424,7 +432,7 @@ impl<'a> Unrolled<'a> {
     fn new(parts: &'a ClosedLoop, batch: &'a Dataset, parameters: &'a [f64]) -> Result<Self> {
         let _part = part!(FORWARD);
         let (physics, input) = (&*parts.physics, batch.input.as_ref());
-        let (mut activations, mut values) = (Activations::default(), Activations::default());
+        let (mut activations, mut values) = (parts.spare_values(), Activations::default());
         let (mut states, mut sights) = (vec![batch.state.clone()], Vec::new());
         for k in 0..physics.steps() {
             let x = states[k].as_ref();
@@ -601,6 +609,17 @@ impl<'a> Unrolled<'a> {
         let jacobian = NetworkJacobian::new(network, self.parameters, &self.activations, rows);
         let jacobian = jacobian.of_passes(self.parts.passes());
         Ok(jacobian.with_scratch(&self.parts.scratch))
+    }
+}
+
+impl Drop for Unrolled<'_> {
+    fn drop(&mut self) {
+        // A batch, and the same moved elsewhere.
+        const KEPT: usize = 2;
+        let mut spare = (self.parts.spare.lock()).unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < KEPT {
+            spare.push(std::mem::take(&mut self.activations));
+        }
     }
 }
 
