@@ -460,10 +460,10 @@ impl<'a> Unrolled<'a> {
             let columns = seen.as_mut().subcols_mut(place * d, d);
             { columns }.copy_from(&states[*step]);
         }
-        let observe = |observation: &Box<dyn Simulator>| {
-            observation.record(batch.state.as_ref(), seen.as_ref())
+        let observation = match &parts.observation {
+            Some(observation) => Some(observation.record(batch.state.as_ref(), seen.as_ref())?),
+            None => None,
         };
-        let observation = parts.observation.as_ref().map(observe).transpose()?;
         let y = observation
             .as_ref()
             .map_or(seen, |record| record.y().clone());

@@ -189,7 +189,7 @@ impl<E: Equations + 'static> Stepwise for RungeKutta4<E> {
                         &mut x_bar,
                         &mut u_bar,
                         &mut stages,
-                    )
+                    );
                 },
             );
             (x_bar, u_bar)

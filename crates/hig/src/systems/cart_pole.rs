@@ -15,7 +15,7 @@ use crate::network::Network;
 use crate::objective::ClosedLoop;
 use crate::physics::{CartPole, Differentiated, Pole, RungeKutta4, Upright};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, POSITIVE};
+use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, POSITIVE, Settings};
 use crate::trainer::Budget;
 use rand::RngExt;
 use std::f64::consts::PI;
@@ -90,7 +90,7 @@ impl CartPoleSwingUp {
     }
 
     fn state_len(&self) -> usize {
-        2 + 2 * self.poles
+        self.poles.saturating_mul(2).saturating_add(2)
     }
 
     /// How many numbers are judged.
@@ -132,7 +132,13 @@ impl System for CartPoleSwingUp {
     }
 
     fn data_size(&self) -> f64 {
-        let width = 4.0 * self.poles as f64 + 3.0;
+        let poles = self.poles as f64;
+        let targets = if self.rest > 0.0 {
+            2.0 * poles + 1.0
+        } else {
+            poles
+        };
+        let width = 2.0 * poles + 2.0 + targets;
         size::of_samples(self.samples, self.test_samples, width)
     }
 
@@ -159,6 +165,11 @@ impl System for CartPoleSwingUp {
 
     fn budget(&self) -> Budget {
         Budget::seconds(30.0)
+    }
+
+    fn check_together(&self) -> Result<()> {
+        self.check()?;
+        size::check_calls(self.steps)
     }
 
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {

@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::objective::ClosedLoop;
 use crate::physics::{Differentiated, Direction, Pendulum, RungeKutta4, Upright};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, POSITIVE};
+use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, POSITIVE, Settings};
 use crate::trainer::Budget;
 use rand::RngExt;
 use std::f64::consts::PI;
@@ -127,6 +127,11 @@ impl System for PendulumSwingUp {
 
     fn budget(&self) -> Budget {
         Budget::seconds(20.0)
+    }
+
+    fn check_together(&self) -> Result<()> {
+        self.check()?;
+        size::check_calls(self.steps)
     }
 
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
