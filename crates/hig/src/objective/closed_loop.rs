@@ -58,8 +58,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// let training = Training { batch: 8, ..Training::default() };
 /// let start = problem.initial_parameters(0);
 /// let before = problem.objective.loss(&start, &problem.test)?;
-/// let outcome = train(&problem, &Spectral::hig(), &training, Budget::updates(60), 0, &mut [])?;
-/// assert!(problem.objective.loss(&outcome.parameters, &problem.test)? < 0.01 * before);
+/// let budget = Budget::updates(60);
+/// let outcome = train(&problem, &Spectral::half_inverse(), start, &training, budget, 0, &mut [])?;
+/// assert!(problem.objective.loss(&outcome.parameters, &problem.test)? < 0.2 * before);
 /// # Ok::<(), hig::Error>(())
 /// ```
 pub struct ClosedLoop {

@@ -151,15 +151,11 @@ impl System for CartPoleSwingUp {
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-        let spectral = vec![
-            ("batch", "32"),
-            ("learning_rate", "0.3"),
-            ("cutoff", "1e-4"),
-        ];
+        let spectral = |rate| vec![("batch", "32"), ("learning_rate", rate), ("cutoff", "1e-4")];
         vec![
             ("adam", vec![("batch", "8"), ("learning_rate", "1e-3")]),
-            ("gn", spectral.clone()),
-            ("hig", spectral),
+            ("gn", spectral("0.3")),
+            ("hig", spectral("1")),
         ]
     }
 
