@@ -8,12 +8,14 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 5] = [
+const SYSTEMS: [&str; 7] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
     "poisson",
     "quantum-dipole",
+    "cart-pole",
+    "pendulum-swing-up",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

@@ -13,6 +13,7 @@ mod initialize;
 mod layer;
 mod layer_norm;
 mod layer_rows;
+mod outer_sums;
 mod parameter;
 mod passes;
 mod products;

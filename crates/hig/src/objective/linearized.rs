@@ -85,6 +85,25 @@ pub struct Saturation {
     pub deviation: f64,
 }
 
+impl Saturation {
+    /// Of the outputs of all such neurons; none where there are none.
+    pub(super) fn of<'a>(outputs: impl Iterator<Item = MatRef<'a, f64>>) -> Option<Self> {
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for column in outputs.flat_map(MatRef::col_iter) {
+            for v in column.iter() {
+                count += 1.0;
+                sum += v.abs();
+                squares += v * v;
+            }
+        }
+        let mean = sum / count;
+        (count > 0.0).then(|| Self {
+            mean,
+            deviation: (squares / count - mean * mean).max(0.0).sqrt(),
+        })
+    }
+}
+
 /// A batch linearised at θ: all that a step may ask. Its own J is the [`Jacobian`] that it is.
 ///
 /// The answers do not depend on what was asked before, to the last bit.

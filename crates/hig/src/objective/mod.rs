@@ -8,9 +8,11 @@
 //! | objective | y |
 //! | --- | --- |
 //! | [`ThroughPhysics`] | a simulation that a network controls, y = P(x, net(x; θ)) |
+//! | [`ClosedLoop`] | what is observed of a simulation that asks the network at every time step |
 //!
 //! To add one, write its file. Where a network is called, [`NetworkJacobian`] does the products of J.
 
+mod closed_loop;
 mod explicit;
 mod jacobian;
 mod linearized;
@@ -19,6 +21,7 @@ mod reduction;
 mod through_physics;
 mod whitened;
 
+pub use closed_loop::{ClosedLoop, Motion};
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};

@@ -148,24 +148,11 @@ impl Objective for ThroughPhysics {
     /// Of the tanh and sine neurons.
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let values = self.forward(at, samples);
-        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for (activation, outputs) in self.network.activated(&values) {
-            if !matches!(activation, Activation::Tanh | Activation::Sine) {
-                continue;
-            }
-            for column in outputs.col_iter() {
-                for v in column.iter() {
-                    count += 1.0;
-                    sum += v.abs();
-                    squares += v * v;
-                }
-            }
-        }
-        let mean = sum / count;
-        Ok((count > 0.0).then(|| Saturation {
-            mean,
-            deviation: (squares / count - mean * mean).max(0.0).sqrt(),
-        }))
+        let values = self.network.activated(&values);
+        let saturating = values.filter(|(a, _)| matches!(a, Activation::Tanh | Activation::Sine));
+        Ok(Saturation::of(
+            saturating.map(|(_, outputs)| outputs.as_ref()),
+        ))
     }
 
     fn through_physics(&self) -> Option<&ThroughPhysics> {

@@ -8,9 +8,12 @@
 //!   [`RungeKutta4`];
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
 //!
+//! A simulation that a network steers at every time step is [`Stepwise`], as [`RungeKutta4`] is.
+//!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`] and [`Scaling`].
+//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`] and [`Pendulum`].
 
+mod cart_pole;
 pub mod check;
 mod diffusion;
 mod dual;
@@ -20,11 +23,14 @@ mod lanes;
 mod laplacian;
 mod linear_record;
 mod oscillator_chain;
+mod pendulum;
 mod real;
 mod runge_kutta;
 mod scaling;
 mod schroedinger;
+mod stepwise;
 
+pub use cart_pole::{CartPole, Pole, Upright};
 pub use diffusion::Diffusion;
 pub use dual::Dual;
 pub use equations::{Cotangent, Cotangents, Equations};
@@ -33,10 +39,12 @@ pub use lanes::Lanes;
 pub use laplacian::Laplacian;
 use linear_record::LinearRecord;
 pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
+pub use pendulum::{Direction, Pendulum};
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;
 pub use schroedinger::{InfiniteWell, Schroedinger};
+pub use stepwise::Stepwise;
 
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
