@@ -1,5 +1,6 @@
 //! J as a spectral step sees it, wherever it comes from.
 
+use super::{ExplicitJacobian, Sketch};
 use crate::error::Result;
 use crate::linalg::{Mat, MatRef, Scratch, Symmetric};
 
@@ -68,6 +69,17 @@ pub trait Jacobian: Send + Sync {
     /// # Errors
     /// As [`vjp`](Self::vjp).
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>>;
+    /// S·J for combinations of the rows of each sample (n_s × p), a Jacobian of its own.
+    ///
+    /// The default forms Jᵀ (p × n numbers) and combines its columns. Where the rows can be combined
+    /// before they are multiplied with a network or a simulator, nothing of that size need exist.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        let combined = sketch.combine_transposed(self.transposed()?.as_ref());
+        Ok(Box::new(ExplicitJacobian::from_transposed(combined)))
+    }
 }
 
 /// What a method consumes of a linearized batch, from cheap to costly. A method states it, so that a

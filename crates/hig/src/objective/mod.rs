@@ -16,6 +16,7 @@ mod jacobian;
 mod linearized;
 mod network_jacobian;
 mod reduction;
+mod sketch;
 mod through_physics;
 mod whitened;
 
@@ -24,5 +25,6 @@ pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};
 pub use network_jacobian::NetworkJacobian;
 pub use reduction::Reduction;
+pub use sketch::Sketch;
 pub use through_physics::{Linearization, ThroughPhysics};
-pub use whitened::{rayleigh, whitened};
+pub use whitened::{rayleigh, residual, whitened};

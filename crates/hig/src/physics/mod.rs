@@ -113,6 +113,27 @@ pub trait Record: Send + Sync {
     /// A derivative that cannot be told; so do those of the other products.
     fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>>;
 
+    /// The same for several cotangents of each sample, stacked: row `k · samples + sample` is the k-th of
+    /// that sample (k·samples × output → k·samples × control).
+    ///
+    /// The default asks for one [`vjp`](Self::vjp) after another.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn vjps(&self, cotangents: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let samples = self.y().nrows().max(1);
+        let mut products: Option<Mat<f64>> = None;
+        for first in (0..cotangents.nrows()).step_by(samples) {
+            let block = self.vjp(cotangents.subrows(first, samples))?;
+            products
+                .get_or_insert_with(|| Mat::zeros(cotangents.nrows(), block.ncols()))
+                .as_mut()
+                .subrows_mut(first, samples)
+                .copy_from(&block);
+        }
+        Ok(products.unwrap_or_else(|| Mat::zeros(0, 0)))
+    }
+
     /// The rows ∂y_i/∂control, stacked: row `i · samples + sample` (samples·output × control).
     ///
     /// The default asks for one [`vjp`](Self::vjp) a component.

@@ -67,16 +67,16 @@ impl std::fmt::Debug for Decomposition<'_> {
 }
 
 /// A Jacobian, borrowed or owned.
-enum Held<'j> {
+pub(super) enum Held<'j> {
     Given(&'j dyn Jacobian),
-    Scaled(Box<dyn Jacobian + 'j>),
+    Own(Box<dyn Jacobian + 'j>),
 }
 
 impl Held<'_> {
-    fn get(&self) -> &dyn Jacobian {
+    pub(super) fn get(&self) -> &dyn Jacobian {
         match self {
             Self::Given(jacobian) => *jacobian,
-            Self::Scaled(jacobian) => jacobian.as_ref(),
+            Self::Own(jacobian) => jacobian.as_ref(),
         }
     }
 }
@@ -116,7 +116,7 @@ impl<'j> Decomposition<'j> {
             let scaled = jacobian.scaled_rows(&vec![1.0 / unit; jacobian.rows()])?;
             let spectrum = Spectrum::of(scaled.as_ref(), unit, g, filter, route, accuracy)?;
             Ok(Self {
-                jacobian: Held::Scaled(scaled),
+                jacobian: Held::Own(scaled),
                 spectrum,
             })
         })?;

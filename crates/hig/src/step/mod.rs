@@ -39,6 +39,7 @@ pub use spring::Spring;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::linalg::matrix;
+use crate::network::ParameterView;
 use crate::objective::{Consumes, Linearization, Linearized};
 use crate::settings::Settings;
 
@@ -82,6 +83,10 @@ fn check_squares(squares: &[f64]) -> Result<()> {
 
 /// An optimizer at work: its state between updates.
 pub trait Step: Send {
+    /// Hears of the training that begins: its seed, and the arrays of its parameters in their order. A step
+    /// that is told nothing takes the seed 0 and one vector of parameters.
+    fn begin(&mut self, _seed: u64, _arrays: &[ParameterView]) {}
+
     /// Exchanges everything that it remembers between updates, so that a training can be stopped and
     /// go on to the same bits.
     fn exchange(&mut self, state: &mut Exchange<'_>);
@@ -164,6 +169,12 @@ pub trait Method: Settings + Send + Sync {
     /// What its updates ask of a linearized batch of `rows` × `columns` where one of them may hold
     /// `memory` numbers (f64).
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes;
+
+    /// Combinations of the rows of each sample that its updates see in place of all; 0 is all rows. The
+    /// `rows` of [`consumes`](Self::consumes) are then b times as many.
+    fn sketch(&self) -> usize {
+        0
+    }
 
     /// A fresh optimizer of which an update may hold `memory` numbers (f64).
     ///

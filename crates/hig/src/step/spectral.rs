@@ -1,8 +1,9 @@
 //! The spectral family Δθ = -η·V·f(Σ)·Uᵀ·g: gradient descent, half-inverse gradients, Gauss-Newton.
 
 use super::{Method, Registered, Step, Update, finite_gradient};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::Exchange;
+use crate::network::ParameterView;
 use crate::objective::{Consumes, Linearized};
 use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, POSITIVE, Settings};
 use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
@@ -118,8 +119,16 @@ impl Method for Spectral {
         }
     }
 
+    fn sketch(&self) -> usize {
+        self.decomposition.sketch
+    }
+
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
+        if self.is_gradient() && self.sketch() > 0 {
+            let expected = "0 for gradient descent, which decomposes no rows";
+            return Err(Error::setting("sketch", self.sketch(), expected));
+        }
         Ok(Box::new(Running {
             filter: self.filter(),
             request: self.decomposition.request(memory),
@@ -140,15 +149,26 @@ struct Running {
 }
 
 impl Step for Running {
-    fn exchange(&mut self, _: &mut Exchange<'_>) {}
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.request.begin(seed);
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.request.exchange(state);
+    }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let (direction, diagnostics, spectrum) = if self.is_gradient {
             (finite_gradient(at)?, Vec::new(), Vec::new())
         } else {
-            let parts = self.request.decompose(at, at.cotangent(), &self.filter)?;
+            let rows = self.request.rows(at)?;
+            let jacobian = rows.jacobian();
+            let parts = self
+                .request
+                .decompose(jacobian, &rows.residual, &self.filter)?;
             let direction = parts.direction(&self.filter)?;
-            let diagnostics = parts.diagnostics(&self.filter);
+            let mut diagnostics = parts.diagnostics(&self.filter);
+            diagnostics.extend(rows.diagnostics());
             (direction, diagnostics, parts.into_singular_values())
         };
         Ok(Update {
