@@ -20,6 +20,7 @@ mod line_search;
 mod rms_prop;
 mod scale_invariant;
 mod sgd;
+mod soap;
 mod spectral;
 mod spring;
 
@@ -33,6 +34,7 @@ pub use levenberg_marquardt::LevenbergMarquardt;
 pub use rms_prop::RmsProp;
 pub use scale_invariant::{ScaleInvariant, physics_correction};
 pub use sgd::Sgd;
+pub use soap::Soap;
 pub use spectral::Spectral;
 pub use spring::Spring;
 
@@ -209,6 +211,7 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(AdaGrad::default()),
         Box::new(Adadelta::default()),
         Box::new(RmsProp::default()),
+        Box::new(Soap::default()),
         Box::new(Lbfgs::default()),
         Box::new(LevenbergMarquardt::default()),
         Box::new(GaussNewtonLineSearch::default()),
