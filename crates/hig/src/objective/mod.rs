@@ -11,6 +11,7 @@
 //!
 //! To add one, write its file. Where a network is called, [`NetworkJacobian`] does the products of J.
 
+mod by_products;
 mod explicit;
 mod jacobian;
 mod linearized;

@@ -3,6 +3,7 @@
 //! J = ∂y/∂θ runs through network and physics. Its n = b·dim(y) rows are stacked component by
 //! component: row `component · b + sample`.
 
+use super::by_products::ByProducts;
 use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation, Sketch};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -93,6 +94,12 @@ impl Objective for ThroughPhysics {
     fn pass_numbers(&self, samples: usize) -> usize {
         let widths = self.network.total_width() + self.physics.widths().control;
         self.rows(samples) * widths
+    }
+
+    fn product_numbers(&self, samples: usize) -> Option<usize> {
+        let (output, control) = (self.physics.widths().output, self.physics.widths().control);
+        let widths = self.network.total_width() + control + output;
+        self.physics.has_products().then(|| samples * widths)
     }
 
     fn check(&self) -> Result<()> {
@@ -439,5 +446,16 @@ impl Jacobian for Linearization<'_> {
                 .get_or_init(|| (row % self.batch.len(), j, value));
         }
         Ok(Box::new(self.jacobian_of(Cow::Owned(rows))))
+    }
+
+    fn by_products<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        match self.parts.physics.has_products() {
+            true => Ok(Box::new(ByProducts::new(
+                self,
+                self.record.as_ref(),
+                factors,
+            ))),
+            false => self.scaled_rows(factors),
+        }
     }
 }

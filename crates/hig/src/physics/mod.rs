@@ -87,6 +87,12 @@ pub trait Simulator: Send + Sync {
         256
     }
 
+    /// Whether its records' [`vjp`](Record::vjp) and [`jvp`](Record::jvp) cost about as much as a simulation
+    /// each: a step that needs few products then asks for these in place of the rows.
+    fn has_products(&self) -> bool {
+        false
+    }
+
     /// Controls that produce the given outputs (samples × output), where the system has an exact
     /// inverse; near the given controls where there are several.
     ///

@@ -6,7 +6,7 @@ use crate::data::{Purpose, random};
 use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
-use crate::objective::{Consumes, Jacobian, Linearized, Sketch, residual, whitened};
+use crate::objective::{Consumes, Jacobian, Linearized, Sketch, residual};
 use crate::settings::{ANY_COUNT, POSITIVE};
 use rand_pcg::Pcg64;
 
@@ -19,6 +19,8 @@ crate::settings! {
         pub accuracy: f64 = 1e-3, POSITIVE;
         /// Estimated relative error of the step at which Lanczos stops.
         pub tolerance: f64 = 0.1, POSITIVE;
+        /// Lanczos vectors of a step at most, whatever its error is then; with a number, `auto` takes this route. 0 is up to 2048.
+        pub vectors: usize = 0, ANY_COUNT;
         /// Random combinations of the rows of each sample that are decomposed in place of all of them, anew for every batch; 0 is all rows.
         pub sketch: usize = 0, ANY_COUNT;
     }
@@ -85,7 +87,10 @@ impl Request {
         let g = at.cotangent();
         match self.sketch(at)? {
             None => Ok(Rows {
-                jacobian: Held::Given(at),
+                jacobian: match self.takes_products(at) {
+                    true => Held::Own(at.by_products(&vec![1.0; g.len()])?),
+                    false => Held::Given(at),
+                },
                 residual: g.to_vec(),
                 sketch: None,
             }),
@@ -97,24 +102,25 @@ impl Request {
         }
     }
 
-    /// The same of A = √C·J with r = g/√C, see [`whitened`].
+    /// The same of A = √C·J with r = g/√C, see [`whitened`](crate::objective::whitened).
     ///
     /// # Errors
-    /// As [`rows`](Self::rows), and those of [`whitened`].
+    /// As [`rows`](Self::rows), and those of [`whitened`](crate::objective::whitened).
     pub fn whitened_rows<'a>(&mut self, at: &'a dyn Linearized) -> Result<Rows<'a>> {
-        let Some(sketch) = self.sketch(at)? else {
-            let (jacobian, residual) = whitened(at)?;
-            return Ok(Rows {
-                jacobian: Held::Own(jacobian),
-                residual,
-                sketch: None,
-            });
-        };
+        let sketch = self.sketch(at)?;
         let (roots, residual) = residual(at)?;
+        let (jacobian, residual) = match &sketch {
+            Some(sketch) => (
+                at.combined_rows(&sketch.clone().weighted(&roots))?,
+                sketch.apply(&residual),
+            ),
+            None if self.takes_products(at) => (at.by_products(&roots)?, residual),
+            None => (at.scaled_rows(&roots)?, residual),
+        };
         Ok(Rows {
-            jacobian: Held::Own(at.combined_rows(&sketch.clone().weighted(&roots))?),
-            residual: sketch.apply(&residual),
-            sketch: Some(sketch),
+            jacobian: Held::Own(jacobian),
+            residual,
+            sketch,
         })
     }
 
@@ -127,13 +133,39 @@ impl Request {
 
     /// The route taken for a filter and a Jacobian of n rows and p columns.
     pub fn route(&self, filter: &Filter, rows: usize, columns: usize) -> Route {
-        let route = self.settings.route;
+        let route = match self.settings.route {
+            Route::Auto if self.settings.vectors > 0 => Route::Lanczos,
+            route => route,
+        };
         route.resolve(filter, rows, columns, self.memory)
     }
 
     /// What it asks of a linearization.
     pub fn consumes(&self, filter: &Filter, rows: usize, columns: usize) -> Consumes {
-        self.route(filter, rows, columns).consumes()
+        match self.route(filter, rows, columns).consumes() {
+            Consumes::Products { .. } => Consumes::Products {
+                vectors: self.vectors(),
+            },
+            others => others,
+        }
+    }
+
+    /// The most vectors of a Krylov space.
+    fn vectors(&self) -> usize {
+        match self.settings.vectors {
+            0 => Consumes::VECTORS,
+            vectors => vectors,
+        }
+    }
+
+    /// Whether a batch's J is asked for few products, which are cheaper than its rows.
+    fn takes_products(&self, at: &dyn Linearized) -> bool {
+        let lanczos = match self.settings.route {
+            Route::Auto => self.settings.vectors > 0,
+            route => route == Route::Lanczos,
+        };
+        let components = at.rows() / at.samples().unwrap_or(1).max(1);
+        lanczos && few_vectors(self.vectors(), components)
     }
 
     /// Decomposes J for a given g (length n), as deep as a filter needs it.
@@ -151,8 +183,14 @@ impl Request {
             Route::Lanczos => self.settings.tolerance,
             _ => self.settings.accuracy,
         };
-        Decomposition::of(jacobian, g, filter, route, accuracy)
+        Decomposition::within(self.vectors(), jacobian, g, filter, route, accuracy)
     }
+}
+
+/// Whether so many products with J and its transpose cost less than the rows of a sample of so many
+/// components, one adjoint simulation each.
+pub(crate) fn few_vectors(vectors: usize, components: usize) -> bool {
+    vectors.saturating_mul(2) < components
 }
 
 /// The rows that a step decomposes.

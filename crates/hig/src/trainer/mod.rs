@@ -25,6 +25,7 @@ use crate::problem::Problem;
 use crate::settings::{
     ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, NON_NEGATIVE, POSITIVE, SettingType, Settings,
 };
+use crate::spectral::few_vectors;
 use crate::step::{Method, Step, Update, no_parts};
 use crate::threads::in_pool;
 use crate::timing::part;
@@ -583,7 +584,11 @@ pub fn check(
     }
     let passes = match consumes {
         Consumes::Gradient | Consumes::PhysicsRows => 0,
-        Consumes::Products | Consumes::Gram | Consumes::Jacobian => {
+        Consumes::Products { vectors } if kept == 0 && few_vectors(vectors, of_sample) => {
+            let products = problem.objective.product_numbers(training.batch);
+            products.unwrap_or_else(|| problem.objective.pass_numbers(training.batch))
+        }
+        Consumes::Products { .. } | Consumes::Gram | Consumes::Jacobian => {
             let all = problem.objective.pass_numbers(training.batch);
             match kept {
                 0 => all,
