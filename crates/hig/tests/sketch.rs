@@ -159,6 +159,8 @@ fn problems() -> Vec<(&'static str, Problem)> {
         ..Poisson::default()
     };
     let dipole = QuantumDipole {
+        points: 6,
+        steps: 10,
         samples: 3,
         test_samples: 1,
         network: MlpSettings::tanh(vec![5]),

@@ -163,10 +163,10 @@ fn what_steps_tell_is_what_the_list_and_the_document_say() {
         let problem = system.problem(0);
         let start = problem.initial_parameters(0);
         for method in methods() {
-            for route in ["auto", "lanczos"] {
+            for (setting, value) in [("route", "auto"), ("route", "lanczos"), ("sketch", "1")] {
                 let mut method = method.boxed();
-                if method.has("route") {
-                    method.set("route", route).unwrap();
+                if method.has(setting) && method.name() != "gd" {
+                    method.set(setting, value).unwrap();
                 }
                 let mut step = method.start().unwrap();
                 let at = problem.objective.linearize(&problem.train, &start).unwrap();

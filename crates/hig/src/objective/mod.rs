@@ -21,6 +21,7 @@ mod sketch;
 mod through_physics;
 mod whitened;
 
+pub use crate::network::ParameterView;
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};

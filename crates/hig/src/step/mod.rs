@@ -41,8 +41,7 @@ pub use spring::Spring;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::linalg::matrix;
-use crate::network::ParameterView;
-use crate::objective::{Consumes, Linearization, Linearized};
+use crate::objective::{Consumes, Linearization, Linearized, ParameterView};
 use crate::settings::Settings;
 
 /// A change of the parameters with what is worth telling about it.

@@ -18,8 +18,7 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::symmetric::{eigen, orthonormal};
 use crate::linalg::{Mat, MatMut, MatRef, matrix};
-use crate::network::ParameterView;
-use crate::objective::{Consumes, Linearized};
+use crate::objective::{Consumes, Linearized, ParameterView};
 use crate::settings::{AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
 use faer::Accum;
 

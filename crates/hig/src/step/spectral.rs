@@ -3,8 +3,7 @@
 use super::{Method, Registered, Step, Update, finite_gradient};
 use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::network::ParameterView;
-use crate::objective::{Consumes, Linearized};
+use crate::objective::{Consumes, Linearized, ParameterView};
 use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, POSITIVE, Settings};
 use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 use crate::spectral::{DecompositionSettings, Request};
