@@ -23,6 +23,14 @@ impl Diagnostic {
     }
 }
 
+/// Rows of J that a step with combinations of them decomposed.
+pub const ROWS: Diagnostic = Diagnostic {
+    name: "rows",
+    title: "Rows decomposed",
+    unit: "rows",
+    meaning: "random combinations of the rows of a batch that a step decomposed",
+};
+
 /// Singular directions that the step uses.
 pub const RANK: Diagnostic = Diagnostic {
     name: "rank",
@@ -147,7 +155,8 @@ pub const AVERAGED: Diagnostic = Diagnostic {
 };
 
 /// All of them, in the order in which they are shown.
-pub const ALL: [Diagnostic; 15] = [
+pub const ALL: [Diagnostic; 16] = [
+    ROWS,
     RANK,
     PARTICIPATION,
     KAPPA,

@@ -260,7 +260,8 @@ fn a_small_memory_limit_makes_training_matrix_free() {
     let consumed = |training| consumption(&problem, &method, training);
     let p = problem.parameter_count();
     assert_eq!(consumed(&large), (Consumes::Gram, 1024, p));
-    assert_eq!(consumed(&small), (Consumes::Products, 1024, p));
+    let vectors = Consumes::VECTORS;
+    assert_eq!(consumed(&small), (Consumes::Products { vectors }, 1024, p));
 
     let start = problem.initial_parameters(0);
     let losses = [&large, &small].map(|training| {

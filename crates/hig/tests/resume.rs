@@ -164,6 +164,18 @@ fn every_method_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn combinations_of_rows_go_on_to_the_same_bits() {
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Cosine);
+    for mut method in methods() {
+        if method.set("sketch", "3").is_ok() && method.name() != "gd" {
+            for at in [1, 6] {
+                assert_same_bits(&setup, method.as_ref(), at);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_order_of_samples_goes_on() {
     for order in [Order::Shuffled, Order::Fixed, Order::Fresh] {
         let system = Poisson {

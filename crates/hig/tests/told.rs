@@ -166,10 +166,10 @@ fn what_steps_tell_is_what_the_list_and_the_document_say() {
             if method.name() == "sip" && problem.through_physics().is_none() {
                 continue;
             }
-            for route in ["auto", "lanczos"] {
+            for (setting, value) in [("route", "auto"), ("route", "lanczos"), ("sketch", "1")] {
                 let mut method = method.boxed();
-                if method.has("route") {
-                    method.set("route", route).unwrap();
+                if method.has(setting) && method.name() != "gd" {
+                    method.set(setting, value).unwrap();
                 }
                 let mut step = method.start().unwrap();
                 let at = problem.objective.linearize(&problem.train, &start).unwrap();

@@ -21,6 +21,12 @@ pub trait Objective: Send + Sync {
     /// are asked for.
     fn pass_numbers(&self, samples: usize) -> usize;
 
+    /// The same where J is asked for [products](Jacobian::by_products) alone; none where that needs all rows
+    /// as well.
+    fn product_numbers(&self, _samples: usize) -> Option<usize> {
+        None
+    }
+
     /// Checks that the parts fit together.
     ///
     /// # Errors

@@ -12,20 +12,24 @@
 //!
 //! To add one, write its file. Where a network is called, [`NetworkJacobian`] does the products of J.
 
+mod by_products;
 mod closed_loop;
 mod explicit;
 mod jacobian;
 mod linearized;
 mod network_jacobian;
 mod reduction;
+mod sketch;
 mod through_physics;
 mod whitened;
 
 pub use closed_loop::{ClosedLoop, Motion};
+pub use crate::network::ParameterView;
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};
 pub use network_jacobian::NetworkJacobian;
 pub use reduction::Reduction;
+pub use sketch::Sketch;
 pub use through_physics::{Linearization, ThroughPhysics};
-pub use whitened::{rayleigh, whitened};
+pub use whitened::{rayleigh, residual, whitened};

@@ -1,6 +1,6 @@
 //! The Jacobian of outputs that a network leads to, from the rows ∂y/∂u at the network's output.
 
-use super::Jacobian;
+use super::{Jacobian, Sketch};
 use crate::error::Result;
 use crate::linalg::block_rows::{rows_times, rows_transposed_times};
 use crate::linalg::{Mat, MatMut, MatRef, Scratch, Symmetric, product_in_blocks};
@@ -96,6 +96,16 @@ impl<'a> NetworkJacobian<'a> {
         }
         Self {
             rows: Cow::Owned(rows),
+            ..*self
+        }
+    }
+
+    /// S·J, a network's J as well: its rows are combined before they go through the network.
+    #[must_use]
+    pub fn with_combined_rows(&self, sketch: &Sketch) -> Self {
+        let rows = self.rows.as_ref().as_ref();
+        Self {
+            rows: Cow::Owned(sketch.combine(rows, self.passes.count())),
             ..*self
         }
     }
@@ -258,5 +268,9 @@ impl Jacobian for NetworkJacobian<'_> {
 
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
         Ok(Box::new(self.with_scaled_rows(factors)))
+    }
+
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        Ok(Box::new(self.with_combined_rows(sketch)))
     }
 }

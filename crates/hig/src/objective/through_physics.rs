@@ -3,7 +3,8 @@
 //! J = ∂y/∂θ runs through network and physics. Its n = b·dim(y) rows are stacked component by
 //! component: row `component · b + sample`.
 
-use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation};
+use super::by_products::ByProducts;
+use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation, Sketch};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
@@ -93,6 +94,12 @@ impl Objective for ThroughPhysics {
     fn pass_numbers(&self, samples: usize) -> usize {
         let widths = self.network.total_width() + self.physics.widths().control;
         self.rows(samples) * widths
+    }
+
+    fn product_numbers(&self, samples: usize) -> Option<usize> {
+        let (output, control) = (self.physics.widths().output, self.physics.widths().control);
+        let widths = self.network.total_width() + control + output;
+        self.physics.has_products().then(|| samples * widths)
     }
 
     fn check(&self) -> Result<()> {
@@ -266,10 +273,13 @@ impl<'a> Linearization<'a> {
     /// # Errors
     /// A simulator that fails.
     pub fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
-        let rows = Cow::Borrowed(self.physics_rows()?);
+        Ok(self.jacobian_of(Cow::Borrowed(self.physics_rows()?)))
+    }
+
+    fn jacobian_of<'s>(&'s self, rows: Cow<'s, Mat<f64>>) -> NetworkJacobian<'s> {
         let network = &self.parts.network;
-        let jacobian = NetworkJacobian::new(network, self.parameters, &self.activations, rows);
-        Ok(jacobian.with_scratch(&self.parts.scratch))
+        NetworkJacobian::new(network, self.parameters, &self.activations, rows)
+            .with_scratch(&self.parts.scratch)
     }
 }
 
@@ -412,5 +422,27 @@ impl Jacobian for Linearization<'_> {
     }
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
         Ok(Box::new(self.jacobian()?.with_scaled_rows(factors)))
+    }
+
+    /// The adjoint of the simulation begins with the combinations, so that its cost is that of n_s rows.
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        let _part = part!(GRAM);
+        let rows = self.record.vjps(sketch.weights().as_ref())?;
+        if let Some((row, j, value)) = linalg::first_not_finite(rows.as_ref()) {
+            self.spoilt
+                .get_or_init(|| (row % self.batch.len(), j, value));
+        }
+        Ok(Box::new(self.jacobian_of(Cow::Owned(rows))))
+    }
+
+    fn by_products<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        match self.parts.physics.has_products() {
+            true => Ok(Box::new(ByProducts::new(
+                self,
+                self.record.as_ref(),
+                factors,
+            ))),
+            false => self.scaled_rows(factors),
+        }
     }
 }

@@ -274,6 +274,15 @@ impl<E: Equations> Record for Trajectories<E> {
         Ok(self.adjoints(1, |group| Lanes::load(cotangent, group)))
     }
 
+    fn vjps(&self, cotangents: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let samples = self.y.nrows();
+        let count = cotangents.nrows() / samples.max(1);
+        Ok(self.adjoints(count, |group| {
+            let of_count = |k| Lanes::load(cotangents.subrows(k * samples, samples), group);
+            (0..count).flat_map(of_count).collect()
+        }))
+    }
+
     fn rows(&self) -> Result<Mat<f64>> {
         let d = self.equations.state_len();
         Ok(self.adjoints(d, |_| {

@@ -21,6 +21,7 @@ mod line_search;
 mod rms_prop;
 mod scale_invariant;
 mod sgd;
+mod soap;
 mod spectral;
 mod spring;
 
@@ -36,13 +37,14 @@ pub use levenberg_marquardt::LevenbergMarquardt;
 pub use rms_prop::RmsProp;
 pub use scale_invariant::{ScaleInvariant, physics_correction};
 pub use sgd::Sgd;
+pub use soap::Soap;
 pub use spectral::Spectral;
 pub use spring::Spring;
 
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::linalg::matrix;
-use crate::objective::{Consumes, Linearization, Linearized};
+use crate::objective::{Consumes, Linearization, Linearized, ParameterView};
 use crate::settings::Settings;
 
 /// A change of the parameters with what is worth telling about it.
@@ -85,6 +87,10 @@ fn check_squares(squares: &[f64]) -> Result<()> {
 
 /// An optimizer at work: its state between updates.
 pub trait Step: Send {
+    /// Hears of the training that begins: its seed, and the arrays of its parameters in their order. A step
+    /// that is told nothing takes the seed 0 and one vector of parameters.
+    fn begin(&mut self, _seed: u64, _arrays: &[ParameterView]) {}
+
     /// Exchanges everything that it remembers between updates, so that a training can be stopped and
     /// go on to the same bits.
     fn exchange(&mut self, state: &mut Exchange<'_>);
@@ -168,6 +174,12 @@ pub trait Method: Settings + Send + Sync {
     /// `memory` numbers (f64).
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes;
 
+    /// Combinations of the rows of each sample that its updates see in place of all; 0 is all rows. The
+    /// `rows` of [`consumes`](Self::consumes) are then b times as many.
+    fn sketch(&self) -> usize {
+        0
+    }
+
     /// A fresh optimizer of which an update may hold `memory` numbers (f64).
     ///
     /// # Errors
@@ -201,6 +213,7 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(AdaGrad::default()),
         Box::new(Adadelta::default()),
         Box::new(RmsProp::default()),
+        Box::new(Soap::default()),
         Box::new(Lbfgs::default()),
         Box::new(LevenbergMarquardt::default()),
         Box::new(GaussNewtonLineSearch::default()),

@@ -2,9 +2,9 @@
 
 use super::learning_rate::{ANY_LEARNING_RATE, FullSteps, LearningRate};
 use super::{Method, Registered, Step, Update, finite_gradient};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::objective::{Consumes, Linearized};
+use crate::objective::{Consumes, Linearized, ParameterView};
 use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, Settings};
 use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 use crate::spectral::{DecompositionSettings, Request};
@@ -120,8 +120,16 @@ impl Method for Spectral {
         }
     }
 
+    fn sketch(&self) -> usize {
+        self.decomposition.sketch
+    }
+
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
+        if self.is_gradient() && self.sketch() > 0 {
+            let expected = "0 for gradient descent, which decomposes no rows";
+            return Err(Error::setting("sketch", self.sketch(), expected));
+        }
         Ok(Box::new(Running {
             filter: self.filter(),
             request: self.decomposition.request(memory),
@@ -146,7 +154,12 @@ struct Running {
 }
 
 impl Step for Running {
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.request.begin(seed);
+    }
+
     fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.request.exchange(state);
         state.part("full_steps", |state| self.full.exchange(state));
     }
 
@@ -154,9 +167,14 @@ impl Step for Running {
         let (direction, mut diagnostics, spectrum) = if self.is_gradient {
             (finite_gradient(at)?, Vec::new(), Vec::new())
         } else {
-            let parts = self.request.decompose(at, at.cotangent(), &self.filter)?;
+            let rows = self.request.rows(at)?;
+            let jacobian = rows.jacobian();
+            let parts = self
+                .request
+                .decompose(jacobian, &rows.residual, &self.filter)?;
             let direction = parts.direction(&self.filter)?;
-            let diagnostics = parts.diagnostics(&self.filter);
+            let mut diagnostics = parts.diagnostics(&self.filter);
+            diagnostics.extend(rows.diagnostics());
             (direction, diagnostics, parts.into_singular_values())
         };
         let learning_rate = match self.rate {
