@@ -154,8 +154,25 @@ pub const AVERAGED: Diagnostic = Diagnostic {
     meaning: "updates in the mean of the parameters",
 };
 
+/// The best length of the last step by the quadratic model of a batch that it knew nothing of, over the
+/// length that it had.
+pub const LENGTH_RATIO: Diagnostic = Diagnostic {
+    name: "length_ratio",
+    title: "Length by the new batch",
+    unit: "step length",
+    meaning: "best length of the last update by a new batch; at ½ it left that batch's loss where it was",
+};
+
+/// Eigenbases of a layer's factors that were found anew.
+pub const BASES: Diagnostic = Diagnostic {
+    name: "bases",
+    title: "Bases renewed",
+    unit: "factors",
+    meaning: "factors of layers that were decomposed anew",
+};
+
 /// All of them, in the order in which they are shown.
-pub const ALL: [Diagnostic; 16] = [
+pub const ALL: [Diagnostic; 18] = [
     ROWS,
     RANK,
     PARTICIPATION,
@@ -172,4 +189,6 @@ pub const ALL: [Diagnostic; 16] = [
     ERROR,
     CANDIDATES,
     AVERAGED,
+    LENGTH_RATIO,
+    BASES,
 ];

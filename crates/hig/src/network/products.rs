@@ -3,6 +3,7 @@
 use super::chain::Node;
 use super::layer::{Layer, Values};
 use super::layer_rows::LayerRows;
+use super::moments::LayerMoments;
 use super::passes::Passes;
 use super::{Activation, Network};
 use crate::linalg::matrix::{Accum, Mat, MatMut, MatRef};
@@ -273,6 +274,25 @@ impl Network {
         }
         scratch.give_list(pending);
         carried
+    }
+
+    /// What stands for the blocks of the layers with parameters, in their order, for k rows of output
+    /// cotangents a sample (k·C·b × outputs) that are each unbiased for the curvature behind the network;
+    /// see [`LayerMoments`].
+    pub fn moments(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        passes: Passes<'_>,
+        scratch: &mut Scratch,
+    ) -> Vec<LayerMoments> {
+        let mut moments = Vec::new();
+        self.backward(parameters, values, rows, scratch, |part, scratch| {
+            moments.push(part.moments(passes, scratch));
+        });
+        moments.reverse();
+        moments
     }
 
     /// Gradients with respect to the parameters: Σ over samples of (∂output/∂θ)ᵀ · cotangent for

@@ -96,6 +96,9 @@ pub trait Jacobian: Send + Sync {
 pub enum Consumes {
     /// The gradient ∂L/∂θ: one backward pass.
     Gradient,
+    /// The gradient, products of J with single vectors, and the second moments of each layer: passes
+    /// alone, and numbers that grow with the widths of the network and not with n.
+    LayerMoments,
     /// The physics rows ∂y/∂u of each sample, without the network's Jacobian.
     PhysicsRows,
     /// Products J·v and Jᵀ·w, of which a step keeps so many vectors of length n at most.
@@ -119,7 +122,7 @@ impl Consumes {
         let side = rows.min(columns);
         let square = side.saturating_mul(side);
         match self {
-            Self::Gradient | Self::PhysicsRows => 0,
+            Self::Gradient | Self::LayerMoments | Self::PhysicsRows => 0,
             Self::Products { vectors } => rows.saturating_mul(rows.min(vectors)),
             // K and its reflections; or K, the eigenvectors and their workspace.
             Self::Gram => square.saturating_mul(4),
@@ -135,6 +138,7 @@ impl std::fmt::Display for Consumes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::Gradient => "gradient",
+            Self::LayerMoments => "layer moments",
             Self::PhysicsRows => "physics rows",
             Self::Products { .. } => "products",
             Self::Gram => "Gram matrix",

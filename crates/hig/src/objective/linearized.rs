@@ -4,7 +4,7 @@ use super::{Jacobian, Linearization, ThroughPhysics};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::linalg::{self, Mat, MatRef};
-use crate::network::ParameterView;
+use crate::network::{LayerMoments, ParameterView};
 
 /// A loss of samples under parameters θ, and what stands between the two.
 pub trait Objective: Send + Sync {
@@ -62,6 +62,11 @@ pub trait Objective: Send + Sync {
         batch: &'a Dataset,
         at: &'a [f64],
     ) -> Result<Box<dyn Linearized + 'a>>;
+
+    /// Whether its batches tell [`layer_moments`](Linearized::layer_moments).
+    fn tells_layer_moments(&self) -> bool {
+        false
+    }
 
     /// How far hidden neurons are driven into saturation; none where there are no such neurons.
     ///
@@ -175,6 +180,25 @@ pub trait Linearized: Jacobian {
     /// # Errors
     /// A simulation that fails.
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>>;
+
+    /// J·v (length p → n) where one such product is asked for: by a forward pass, whether the rows of J
+    /// are there or not.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn tangent(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.jvp(v)
+    }
+
+    /// What stands for the layers' blocks of Jᵀ·C·J, in the order of the parameters, by k probes w (n × k):
+    /// random numbers of mean 0 whose squares have the mean C, independent of each other. None where the
+    /// parameters are not those of layers.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn layer_moments(&self, _probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        Ok(None)
+    }
 
     /// b, where the n rows are those of so many samples, stacked component by component.
     fn samples(&self) -> Option<usize> {

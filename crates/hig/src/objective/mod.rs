@@ -23,8 +23,8 @@ mod sketch;
 mod through_physics;
 mod whitened;
 
-pub use closed_loop::{ClosedLoop, Motion};
 pub use crate::network::ParameterView;
+pub use closed_loop::{ClosedLoop, Motion};
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};

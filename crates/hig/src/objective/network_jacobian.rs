@@ -3,8 +3,8 @@
 use super::{Jacobian, Sketch};
 use crate::error::Result;
 use crate::linalg::block_rows::{rows_times, rows_transposed_times};
-use crate::linalg::{Mat, MatMut, MatRef, Scratch, Symmetric, product_in_blocks};
-use crate::network::{Activations, LayerRows, Network, Passes};
+use crate::linalg::{Mat, MatMut, MatRef, Scratch, Symmetric, column, product_in_blocks};
+use crate::network::{Activations, LayerMoments, LayerRows, Network, Passes};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -108,6 +108,23 @@ impl<'a> NetworkJacobian<'a> {
             rows: Cow::Owned(sketch.combine(rows, self.passes.count())),
             ..*self
         }
+    }
+
+    /// What stands for the layers' blocks of Jᵀ·C·J by k probes (n × k), see
+    /// [`Linearized::layer_moments`](super::Linearized::layer_moments).
+    pub fn layer_moments(&self, probes: MatRef<'_, f64>) -> Vec<LayerMoments> {
+        let all = self.activations.output().nrows();
+        let mut cotangents = Mat::zeros(all * probes.ncols(), self.rows.ncols());
+        for k in 0..probes.ncols() {
+            let target = cotangents.as_mut().subrows_mut(k * all, all);
+            let probe = (column(probes, k), self.samples());
+            rows_transposed_times(self.rows.as_ref().as_ref(), probe, target);
+        }
+        self.with_own_scratch(|scratch| {
+            let (values, rows) = (self.activations, cotangents.as_ref());
+            self.network
+                .moments(self.parameters, values, rows, self.passes, scratch)
+        })
     }
 
     /// b.

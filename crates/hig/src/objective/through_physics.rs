@@ -9,7 +9,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activation, Activations, Network, ParameterView};
+use crate::network::{Activation, Activations, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::{Record, Simulator};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -150,6 +150,10 @@ impl Objective for ThroughPhysics {
         at: &'a [f64],
     ) -> Result<Box<dyn Linearized + 'a>> {
         Ok(Box::new(Linearization::new(self, batch, at)?))
+    }
+
+    fn tells_layer_moments(&self) -> bool {
+        true
     }
 
     /// Of the tanh and sine neurons.
@@ -342,6 +346,35 @@ impl Linearized for Linearization<'_> {
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
         self.parts.linearize(self.batch, parameters)
+    }
+
+    fn tangent(&self, v: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(FORWARD);
+        let network = &self.parts.network;
+        let mut du = Mat::zeros(self.batch.len(), network.outputs());
+        self.parts.scratch.with_another(|scratch| {
+            network.jvp_into(self.parameters, &self.activations, v, du.as_mut(), scratch);
+        });
+        Ok(linalg::stack(self.record.jvp(du.as_ref())?.as_ref()))
+    }
+
+    /// By the adjoint of the simulation, a probe at a time.
+    fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        let _part = part!(DIRECTION);
+        let (samples, components) = (self.y().nrows(), self.y().ncols());
+        let network = &self.parts.network;
+        let mut rows = Mat::zeros(samples * probes.ncols(), network.outputs());
+        for k in 0..probes.ncols() {
+            let probe = linalg::column(probes, k);
+            let probe = MatRef::from_column_major_slice(probe, samples, components);
+            let du = self.record.vjp(probe)?;
+            { rows.as_mut().subrows_mut(k * samples, samples) }.copy_from(&du);
+        }
+        let (values, rows) = (&self.activations, rows.as_ref());
+        let moments = self.parts.scratch.with_another(|scratch| {
+            network.moments(self.parameters, values, rows, Passes::ONE, scratch)
+        });
+        Ok(Some(moments))
     }
 
     fn samples(&self) -> Option<usize> {

@@ -14,6 +14,7 @@ mod adaptive;
 mod gain_ratio;
 mod gauss_newton_line_search;
 mod geodesic;
+mod kron;
 mod lbfgs;
 mod learning_rate;
 mod levenberg_marquardt;
@@ -30,6 +31,7 @@ pub use adagrad::AdaGrad;
 pub use adam::Adam;
 pub use adaptive::AdaptiveHalfInverse;
 pub use gauss_newton_line_search::GaussNewtonLineSearch;
+pub use kron::KroneckerHalfInverse;
 pub use lbfgs::Lbfgs;
 pub(crate) use learning_rate::PART;
 pub use learning_rate::{ANY_LEARNING_RATE, LearningRate};
@@ -159,6 +161,13 @@ pub struct Registered {
     pub about: &'static str,
 }
 
+/// Why a method that asks for the moments of layers cannot train an objective that has none.
+pub(crate) fn no_layers(method: &str) -> Error {
+    let expected = "one that asks for less: this one needs the second moments of each layer of a network, \
+                    which this problem does not tell; adaptive-hig and adam train any";
+    Error::setting("method", method, expected)
+}
+
 /// An optimizer's settings, and how to set it to work.
 pub trait Method: Settings + Send + Sync {
     /// The name under which it is registered, whatever its settings are.
@@ -223,6 +232,7 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Spectral::gauss_newton()),
         Box::new(Spectral::half_inverse()),
         Box::new(AdaptiveHalfInverse::default()),
+        Box::new(KroneckerHalfInverse::default()),
     ]
 }
 

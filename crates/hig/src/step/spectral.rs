@@ -112,7 +112,7 @@ impl Method for Spectral {
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
         match (self.is_gradient(), self.learning_rate) {
             (true, LearningRate::Fixed(_)) => Consumes::Gradient,
-            (true, LearningRate::Auto) => Consumes::Products,
+            (true, LearningRate::Auto) => Consumes::Products { vectors: 1 },
             (false, _) => {
                 let request = self.decomposition.request(memory);
                 request.consumes(&self.filter(), rows, columns)

@@ -39,7 +39,8 @@ pub fn recommended(system: &dyn System, name: &str) -> Result<(Box<dyn Method>, 
         }
         return Ok((method, training));
     }
-    let gradient = method.consumes(1, 1, usize::MAX) == Consumes::Gradient;
+    let consumes = method.consumes(1, 1, usize::MAX);
+    let gradient = consumes <= Consumes::LayerMoments;
     let alike = settings_of(if gradient { "adam" } else { "hig" });
     for (setting, value) in alike.into_iter().flat_map(|(_, settings)| settings) {
         if training.has(setting) {

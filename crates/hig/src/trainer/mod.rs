@@ -26,7 +26,7 @@ use crate::settings::{
     ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, NON_NEGATIVE, POSITIVE, SettingType, Settings,
 };
 use crate::spectral::few_vectors;
-use crate::step::{Method, Step, Update, no_parts};
+use crate::step::{Method, Step, Update, no_layers, no_parts};
 use crate::threads::in_pool;
 use crate::timing::part;
 use returned::{Best, Parted, held_out};
@@ -582,8 +582,11 @@ pub fn check(
     if consumes == Consumes::PhysicsRows && problem.through_physics().is_none() {
         return Err(no_parts(method.name()));
     }
+    if consumes == Consumes::LayerMoments && !problem.objective.tells_layer_moments() {
+        return Err(no_layers(method.name()));
+    }
     let passes = match consumes {
-        Consumes::Gradient | Consumes::PhysicsRows => 0,
+        Consumes::Gradient | Consumes::LayerMoments | Consumes::PhysicsRows => 0,
         Consumes::Products { vectors } if kept == 0 && few_vectors(vectors, of_sample) => {
             let products = problem.objective.product_numbers(training.batch);
             products.unwrap_or_else(|| problem.objective.pass_numbers(training.batch))
