@@ -624,6 +624,10 @@ fn the_schema_knows_every_setting_that_init_writes() {
                 );
                 let fits = match value {
                     toml::Value::Integer(_) => property["type"] == "integer",
+                    // A number, or one of some words.
+                    toml::Value::Float(_) if property["anyOf"].is_array() => {
+                        property["anyOf"][0]["type"] == "number"
+                    }
                     toml::Value::Float(_) => property["type"] == "number",
                     toml::Value::Array(_) => property["type"] == "array",
                     toml::Value::Boolean(_) => property["type"] == "boolean",

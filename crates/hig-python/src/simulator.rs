@@ -133,7 +133,7 @@ impl Simulator for PythonSimulator {
     }
 
     fn has_products(&self) -> bool {
-        self.0.offers.vjp && self.0.offers.jvp
+        self.offers.vjp && self.offers.jvp
     }
 
     fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {

@@ -502,7 +502,8 @@ fn every_method_that_sees_the_whole_objective_trains_one_without_network_and_phy
         let start = problem.initial_parameters(0);
         let before = loss_of(&problem, &start, &problem.train);
         for method in methods() {
-            if method.name() == "sip" {
+            // They ask for more than a whole objective tells.
+            if ["sip", "kron-hig"].contains(&method.name()) {
                 continue;
             }
             let outcome = trained(&problem, method.as_ref(), SAMPLES, 60);
@@ -521,7 +522,7 @@ fn every_method_that_sees_the_whole_objective_trains_one_without_network_and_phy
             names.push(name);
         }
     }
-    assert_eq!(names.len(), 2 * (methods().len() - 1));
+    assert_eq!(names.len(), 2 * (methods().len() - 2));
 }
 
 #[test]

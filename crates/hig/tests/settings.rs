@@ -39,6 +39,9 @@ fn examples(allowed: &str) -> (&'static [&'static str], &'static [&'static str])
         "between -1 (gradient descent) and 1 (Gauss-Newton)" => {
             (&["-1", "1", "0.5"], &["-1.0001", "1.5", "NaN"])
         }
+        "between -1 (gradient descent) and 1 (KFAC)" => {
+            (&["-1", "1", "0.5"], &["-1.0001", "1.5", "NaN"])
+        }
         "between 0 (orthogonalised) and 1 (Gauss-Newton)" => {
             (&["0", "1", "0.5"], &["-1e-9", "1.5", "NaN"])
         }

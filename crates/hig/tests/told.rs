@@ -175,6 +175,13 @@ fn what_steps_tell_is_what_the_list_and_the_document_say() {
                 let at = problem.objective.linearize(&problem.train, &start).unwrap();
                 let update = step.step(at.as_ref(), method.learning_rate()).unwrap();
                 told.extend(update.diagnostics.iter().map(|(name, _)| *name));
+                // What is told of the last update only.
+                let moved = start.iter().zip(&update.delta).map(|(p, d)| p + d);
+                let moved: Vec<f64> = moved.collect();
+                let at = problem.objective.linearize(&problem.train, &moved).unwrap();
+                if let Ok(update) = step.step(at.as_ref(), method.learning_rate()) {
+                    told.extend(update.diagnostics.iter().map(|(name, _)| *name));
+                }
             }
         }
     }

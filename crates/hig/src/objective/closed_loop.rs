@@ -11,7 +11,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activation, Activations, Network, ParameterView, Passes};
+use crate::network::{Activation, Activations, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::{self, Record, Simulator, Stepwise, Widths};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -296,6 +296,10 @@ fn beside(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
 }
 
 impl Objective for ClosedLoop {
+    fn tells_layer_moments(&self) -> bool {
+        true
+    }
+
     fn parameters(&self) -> Vec<ParameterView> {
         self.network.views()
     }
@@ -625,6 +629,10 @@ impl Drop for Unrolled<'_> {
 }
 
 impl Linearized for Unrolled<'_> {
+    fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        Ok(Some(self.jacobian()?.layer_moments(probes)))
+    }
+
     fn parameters(&self) -> &[f64] {
         self.parameters
     }

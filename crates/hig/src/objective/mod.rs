@@ -23,7 +23,7 @@ mod sketch;
 mod through_physics;
 mod whitened;
 
-pub use crate::network::ParameterView;
+pub use crate::network::{LayerMoments, Moments, ParameterView};
 pub use closed_loop::{ClosedLoop, Motion};
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};

@@ -26,8 +26,9 @@ mod ward;
 
 use super::{Method, Step, Update, finite_gradient, no_layers};
 use crate::diagnostics;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::Exchange;
+use crate::linalg::matrix::check_finite_vector;
 use crate::linalg::{Mat, dot};
 use crate::objective::{Consumes, Linearized};
 use crate::settings::{AT_LEAST_ONE, End, FRACTION, POSITIVE, Rule, Settings};
@@ -151,6 +152,9 @@ impl Factored {
             false => PROBES,
         };
         let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
+        let residual = at.cotangent().iter().zip(&roots).map(|(g, root)| g / root);
+        let what = "gradient in y over the root of the curvature";
+        check_finite_vector(what, &residual.collect::<Vec<_>>())?;
         let mut random = Pcg64::seed_from_u64(self.updates as u64);
         let probes = Mat::from_fn(roots.len(), count, |i, _| match random.random() {
             true => roots[i],
@@ -225,10 +229,6 @@ impl Step for Factored {
         state.number("led_to", &mut self.led_to);
     }
 
-    fn takes_back(&self) -> bool {
-        self.buffer.is_some()
-    }
-
     fn step(&mut self, given: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let due = self.is_due();
@@ -267,6 +267,13 @@ impl Step for Factored {
         let length = learning_rate * self.length.now().unwrap_or(0.0);
         let targets = from.iter().zip(parameters).zip(&direction);
         let delta: Vec<f64> = targets.map(|((f, p), m)| (f - p) - length * m).collect();
+        if !back && delta.iter().all(|d| *d == 0.0) && gradient.iter().any(|g| *g != 0.0) {
+            return Err(Error::Decomposition {
+                matrix: "moments of the layers",
+                size: gradient.len(),
+                reason: "squares of inputs and derivatives are beyond the range of numbers".into(),
+            });
+        }
         self.led_to = sum_after(parameters, &delta);
         self.buffer = Some(direction);
         let mut told = vec![

@@ -4,7 +4,7 @@ use super::factor::Factor;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::{Accum, Mat, MatMut, MatRef, multiply};
-use crate::network::{LayerMoments, Moments};
+use crate::objective::{LayerMoments, Moments};
 use rayon::prelude::*;
 use std::ops::Range;
 
