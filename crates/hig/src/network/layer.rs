@@ -133,7 +133,7 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     }
 
     /// Adds Σ (a, one)·(a, one)ᵀ over samples and positions, where a is what the weight reads and `ones` has
-    /// a number for each sample (see [`moments`](super::moments)).
+    /// a number for each sample (see `moments.rs`).
     fn add_input_moment(
         &self,
         input: MatRef<'_, f64>,
