@@ -229,6 +229,10 @@ impl Step for Factored {
         state.number("led_to", &mut self.led_to);
     }
 
+    fn takes_back(&self) -> bool {
+        self.buffer.is_some()
+    }
+
     fn step(&mut self, given: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let due = self.is_due();

@@ -91,6 +91,14 @@ fn outputs_that_are_not_finite_later_stop_there() {
             };
             let outcome = watch.train(&problem, method.as_ref(), &training, 9);
             let told = told(method.as_ref());
+            if method.name() == "kron-hig" {
+                // It asks again at the parameters that are kept, and tells what it finds there.
+                let failed =
+                    matches!(outcome.stop, Stop::Failed { update, .. } if update == HEALTHY);
+                assert!(failed, "{told}: {}", outcome.stop);
+                assert!(outcome.parameters.iter().all(|p| p.is_finite()));
+                continue;
+            }
             let Stop::LossNotFinite { update, loss, .. } = outcome.stop else {
                 panic!("{told}: {}", outcome.stop);
             };
