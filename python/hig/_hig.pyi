@@ -29,7 +29,7 @@ _Array = NDArray[np.float64]
 _Samples = tuple[_Array, _Array, _Array]
 _Assignments = list[tuple[str, str]]
 _Budget = tuple[int | None, float | None, float | None]
-_Told = tuple[str, Any, str, str]
+_Told = tuple[str, Any, str, str, list[str]]
 
 def half_inverse(jacobian: _Array, settings: _Assignments) -> _Array: ...
 def spectral_step(jacobian: _Array, gradient: _Array, settings: _Assignments) -> _Array: ...

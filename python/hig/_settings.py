@@ -18,8 +18,8 @@ import numpy as np
 
 from . import _hig
 
-# Name, default, rule, meaning.
-Told = tuple[str, Any, str, str]
+# Name, default, rule, meaning, and the words that it may be.
+Told = tuple[str, Any, str, str, list[str]]
 
 # Registered names are short; in a program the whole words read better.
 WORDS = {
@@ -99,18 +99,19 @@ def field_name(setting: str) -> str:
     return setting + "_" if keyword.iskeyword(setting) else setting
 
 
-def annotation(value: object) -> str:
-    """The type of a setting with this default."""
+def annotation(value: object, words: list[str]) -> str:
+    """The type of a setting with this default, which may be one of these words."""
     if isinstance(value, tuple):
         return "tuple[int, ...]"
-    return type(value).__name__
+    kind = type(value).__name__
+    return f"{kind} | str" if words and kind != "str" else kind
 
 
 def make(base: type[Settings], module: str, name: str, about: str, told: list[Told]) -> type:
     """A class with a field for each setting."""
     fields = [
-        (field_name(setting), annotation(default), dataclasses.field(default=default))
-        for setting, default, *_ in told
+        (field_name(setting), annotation(default, words), dataclasses.field(default=default))
+        for setting, default, _, _, words in told
     ]
     made = dataclasses.make_dataclass(
         class_name(name) if name else "Training",
@@ -127,8 +128,8 @@ def make(base: type[Settings], module: str, name: str, about: str, told: list[To
 def document(about: str, told: list[Told]) -> str:
     """What the class is, and each setting."""
     lines = [about[:1].upper() + about[1:] + ".", "", "Settings", "--------"]
-    for name, default, allowed, meaning in told:
-        lines.append(f"{field_name(name)} : {annotation(default)}, default {default!r}")
+    for name, default, allowed, meaning, words in told:
+        lines.append(f"{field_name(name)} : {annotation(default, words)}, default {default!r}")
         lines += textwrap.wrap(
             f"{meaning} It is {allowed}.", 90, initial_indent="    ", subsequent_indent="    "
         )

@@ -23,7 +23,7 @@ def test_every_listed_name_is_a_class_with_its_settings(module, name, told):
     assert made is module.ALL[name] and made.name == name and made.__name__ in module.__all__
     fields = {field.name: field.default for field in dataclasses.fields(made)}
     assert fields == {field_name(setting): default for setting, default, *_ in told}
-    for setting, _, allowed, _ in told:
+    for setting, _, allowed, *_ in told:
         assert f"\n{field_name(setting)} : " in made.__doc__
         assert allowed.split()[0] in made.__doc__
     assert dataclasses.replace(made()) == made()

@@ -56,10 +56,11 @@ fn stdout(arguments: &[&str], folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 9] = [
     "adaptive-hig",
     "hig",
     "hig, best η",
+    "hig, η = auto",
     "gn-line-search",
     "lm",
     "spring",
@@ -75,7 +76,7 @@ fn a_contest_is_told_in_tables_figures_and_a_file_that_agree() {
     let text = stdout(&arguments, folder.path());
     let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
     let rows = rows(folder.path());
-    assert_eq!(rows.len(), 8 * 3 + 4 * 2);
+    assert_eq!(rows.len(), 9 * 3 + 4 * 2);
     let of = |method: &str| {
         rows.iter()
             .filter(|r| r.method == method)

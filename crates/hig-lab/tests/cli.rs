@@ -56,22 +56,36 @@ fn a_run_tells_what_its_updates_consumed_and_what_its_steps_say() {
         (
             "route=auto",
             "Gram matrix, 128 x ",
-            vec!["rank", "participation"],
+            vec!["rank", "participation", "full_step", "full_step_of_others"],
         ),
         (
             "route=lanczos",
             "products, 128 x ",
-            vec!["rank", "participation", "vectors", "error"],
+            vec![
+                "rank",
+                "participation",
+                "vectors",
+                "error",
+                "full_step",
+                "full_step_of_others",
+            ],
         ),
         (
             "memory_limit=4e-4",
             "products, 128 x ",
-            vec!["rank", "participation", "vectors", "error"],
+            vec![
+                "rank",
+                "participation",
+                "vectors",
+                "error",
+                "full_step",
+                "full_step_of_others",
+            ],
         ),
         (
             "route=svd",
             "Jacobian, 128 x ",
-            vec!["rank", "participation"],
+            vec!["rank", "participation", "full_step", "full_step_of_others"],
         ),
     ] {
         let out = folder.path().join(setting);

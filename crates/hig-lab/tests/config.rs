@@ -8,12 +8,14 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 5] = [
+const SYSTEMS: [&str; 7] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
     "poisson",
     "quantum-dipole",
+    "cart-pole",
+    "pendulum-swing-up",
 ];
 
 fn stdout(arguments: &[&str]) -> String {
@@ -622,6 +624,10 @@ fn the_schema_knows_every_setting_that_init_writes() {
                 );
                 let fits = match value {
                     toml::Value::Integer(_) => property["type"] == "integer",
+                    // A number, or one of some words.
+                    toml::Value::Float(_) if property["anyOf"].is_array() => {
+                        property["anyOf"][0]["type"] == "number"
+                    }
                     toml::Value::Float(_) => property["type"] == "number",
                     toml::Value::Array(_) => property["type"] == "array",
                     toml::Value::Boolean(_) => property["type"] == "boolean",

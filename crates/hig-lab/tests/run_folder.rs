@@ -283,7 +283,7 @@ fn a_report_holds_everything_that_a_run_has_left() {
         .iter()
         .map(|method| method["style"].as_u64().unwrap())
         .collect();
-    assert_eq!(styles, [17, 4, 2]);
+    assert_eq!(styles, [25, 4, 2]);
     assert_eq!(data["format"], 1);
     assert_eq!(data["live"], false);
     let generated = data["generated"].as_str().unwrap();

@@ -54,13 +54,22 @@ pub fn training(assignments: &Assignments) -> PyResult<Training> {
     Ok(training)
 }
 
-/// Name, value, rule and meaning of a setting.
-type Told = (&'static str, Py<PyAny>, String, &'static str);
+/// Name, value, rule and meaning of a setting, and the words that it may be.
+type Told = (
+    &'static str,
+    Py<PyAny>,
+    String,
+    &'static str,
+    Vec<&'static str>,
+);
 
 fn told(py: Python<'_>, settings: Vec<Setting>) -> PyResult<Vec<Told>> {
     let each = settings.into_iter();
-    each.map(|s| Ok((s.name, value(py, s.value)?, s.allowed.to_string(), s.about)))
-        .collect()
+    each.map(|s| {
+        let (allowed, words) = (s.allowed.to_string(), s.allowed.words());
+        Ok((s.name, value(py, s.value)?, allowed, s.about, words))
+    })
+    .collect()
 }
 
 fn value(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {

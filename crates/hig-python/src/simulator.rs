@@ -132,6 +132,10 @@ impl Simulator for PythonSimulator {
         self.name.clone()
     }
 
+    fn has_products(&self) -> bool {
+        self.offers.vjp && self.offers.jvp
+    }
+
     fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         let at = At {
             state: shared(state),

@@ -161,7 +161,7 @@ impl Peer {
         let at = self.at()?;
         let delta = method
             .start()?
-            .step(at.as_ref(), method.learning_rate)?
+            .step(at.as_ref(), method.learning_rate.factor())?
             .delta;
         let mut tensors = Tensors::default();
         tensors.insert("delta", vec![delta.len()], delta);
@@ -227,7 +227,13 @@ fn delta(
     step: &mut dyn Step,
     method: &Spectral,
 ) -> Outcome<Vec<f64>> {
-    let computed = compute(objective, batch, weights, step, method.learning_rate)?;
+    let computed = compute(
+        objective,
+        batch,
+        weights,
+        step,
+        method.learning_rate.factor(),
+    )?;
     let loss = computed.loss;
     let update = computed.change;
     let update = update.ok_or_else(|| format!("the loss is {loss}"))?;

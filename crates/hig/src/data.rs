@@ -148,6 +148,8 @@ pub enum Purpose {
     Order = 4,
     /// Training samples that are held out.
     Validation = 5,
+    /// Combinations of the rows of a sample.
+    Sketch = 6,
 }
 
 /// The random stream of a seed for one purpose.

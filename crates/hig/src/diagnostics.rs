@@ -23,6 +23,14 @@ impl Diagnostic {
     }
 }
 
+/// Rows of J that a step with combinations of them decomposed.
+pub const ROWS: Diagnostic = Diagnostic {
+    name: "rows",
+    title: "Rows decomposed",
+    unit: "rows",
+    meaning: "random combinations of the rows of a batch that a step decomposed",
+};
+
 /// Singular directions that the step uses.
 pub const RANK: Diagnostic = Diagnostic {
     name: "rank",
@@ -54,6 +62,24 @@ pub const STEP_LENGTH: Diagnostic = Diagnostic {
     title: "Step length",
     unit: "",
     meaning: "factor on the direction; 0 where no length lowered the loss of the batch",
+};
+
+/// α* along the direction of a method with a fixed learning rate.
+pub const FULL_STEP: Diagnostic = Diagnostic {
+    name: "full_step",
+    title: "Full step",
+    unit: "",
+    meaning: "the η at which the quadratic model of a batch is least along its direction, the median of the \
+              first eight updates",
+};
+
+/// α* along the direction of one batch for the samples of the next.
+pub const FULL_STEP_OF_OTHERS: Diagnostic = Diagnostic {
+    name: "full_step_of_others",
+    title: "Full step of others",
+    unit: "",
+    meaning: "the same on the samples of the next batch, from the sums over the first eight updates; a 33rd \
+              of the batches' own at least",
 };
 
 /// μ of Levenberg-Marquardt.
@@ -128,12 +154,32 @@ pub const AVERAGED: Diagnostic = Diagnostic {
     meaning: "updates in the mean of the parameters",
 };
 
+/// The best length of the last step by the quadratic model of a batch that it knew nothing of, over the
+/// length that it had.
+pub const LENGTH_RATIO: Diagnostic = Diagnostic {
+    name: "length_ratio",
+    title: "Length by the new batch",
+    unit: "step length",
+    meaning: "best length of the last update by a new batch; at ½ it left that batch's loss where it was",
+};
+
+/// Eigenbases of a layer's factors that were found anew.
+pub const BASES: Diagnostic = Diagnostic {
+    name: "bases",
+    title: "Bases renewed",
+    unit: "factors",
+    meaning: "factors of layers that were decomposed anew",
+};
+
 /// All of them, in the order in which they are shown.
-pub const ALL: [Diagnostic; 13] = [
+pub const ALL: [Diagnostic; 18] = [
+    ROWS,
     RANK,
     PARTICIPATION,
     KAPPA,
     STEP_LENGTH,
+    FULL_STEP,
+    FULL_STEP_OF_OTHERS,
     DAMPING,
     CUTOFF,
     MOMENTUM,
@@ -143,4 +189,6 @@ pub const ALL: [Diagnostic; 13] = [
     ERROR,
     CANDIDATES,
     AVERAGED,
+    LENGTH_RATIO,
+    BASES,
 ];

@@ -308,7 +308,8 @@ fn a_large_batch_is_left_to_lanczos() {
     let method = AdaptiveHalfInverse::default();
     let consumed = |n, p| method.consumes(n, p, usize::MAX);
     assert_eq!(consumed(100, 200), Consumes::Gram);
-    assert_eq!(consumed(20_000, 30_000), Consumes::Products);
+    let vectors = Consumes::VECTORS;
+    assert_eq!(consumed(20_000, 30_000), Consumes::Products { vectors });
 }
 
 #[test]

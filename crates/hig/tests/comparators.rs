@@ -18,11 +18,12 @@ use hig::systems::{MlpSettings, System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};
 use hig::{Problem, Result};
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "momentum",
     "adagrad",
     "adadelta",
     "rmsprop",
+    "soap",
     "lbfgs",
     "lm",
     "gn-line-search",
@@ -742,10 +743,10 @@ fn a_learning_rate_scales_the_step_that_a_line_search_found() {
 #[test]
 fn comparators_state_what_they_consume() {
     let consumes = |name: &str, n, p| method(name).unwrap().consumes(n, p, usize::MAX);
-    for name in &NAMES[..5] {
+    for name in &NAMES[..6] {
         assert_eq!(consumes(name, 10, 20), Consumes::Gradient);
     }
-    for name in &NAMES[5..] {
+    for name in &NAMES[6..] {
         assert_eq!(consumes(name, 10, 20), Consumes::Gram);
         assert_eq!(consumes(name, 20, 10), Consumes::Gram);
     }

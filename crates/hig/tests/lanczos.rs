@@ -245,7 +245,7 @@ fn a_small_memory_limit_makes_training_matrix_free() {
     }
     .problem(0);
     let method = Spectral {
-        learning_rate: 0.02,
+        learning_rate: 0.02.into(),
         ..Spectral::half_inverse()
     };
     let large = Training {
@@ -260,7 +260,8 @@ fn a_small_memory_limit_makes_training_matrix_free() {
     let consumed = |training| consumption(&problem, &method, training);
     let p = problem.parameter_count();
     assert_eq!(consumed(&large), (Consumes::Gram, 1024, p));
-    assert_eq!(consumed(&small), (Consumes::Products, 1024, p));
+    let vectors = Consumes::VECTORS;
+    assert_eq!(consumed(&small), (Consumes::Products { vectors }, 1024, p));
 
     let start = problem.initial_parameters(0);
     let losses = [&large, &small].map(|training| {
@@ -291,12 +292,12 @@ fn every_spectral_method_trains_without_matrices() {
     let methods: [Box<dyn Method>; 3] = [
         Box::new(Spectral {
             decomposition: DecompositionSettings::by(route),
-            learning_rate: 0.02,
+            learning_rate: 0.02.into(),
             ..Spectral::half_inverse()
         }),
         Box::new(Spectral {
             decomposition: DecompositionSettings::by(route),
-            learning_rate: 0.02,
+            learning_rate: 0.02.into(),
             ..Spectral::gauss_newton()
         }),
         Box::new(LevenbergMarquardt {

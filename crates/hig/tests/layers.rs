@@ -841,7 +841,7 @@ fn a_small_unet_on_the_poisson_problem_learns_with_adam_and_hig() {
         ..Adam::default()
     };
     let hig = Spectral {
-        learning_rate: 0.02,
+        learning_rate: 0.02.into(),
         cutoff: 1e-4,
         ..Spectral::half_inverse()
     };

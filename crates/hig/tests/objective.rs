@@ -13,11 +13,12 @@ use hig::objective::{
 use hig::step::{
     GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant, Spectral, methods,
 };
+use hig::systems::{CartPoleSwingUp, MlpSettings, PendulumSwingUp, System};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Stop, Training, train};
 use hig::{Error, Problem, Result};
 
 /// Everything that can be asked of a batch, answered in bits.
-type Question = (&'static str, fn(&Linearization<'_>) -> Vec<u64>);
+type Question = (&'static str, fn(&dyn Linearized) -> Vec<u64>);
 
 fn vector(answer: Result<Vec<f64>>) -> Vec<u64> {
     bits(&answer.unwrap())
@@ -36,7 +37,7 @@ fn v(at: &dyn Jacobian) -> Vec<f64> {
     normal_vector(at.columns(), 18)
 }
 
-fn elsewhere(at: &Linearization<'_>) -> Vec<f64> {
+fn elsewhere(at: &dyn Linearized) -> Vec<f64> {
     at.parameters().iter().map(|p| 1.1 * p + 0.01).collect()
 }
 
@@ -46,7 +47,8 @@ const QUESTIONS: [Question; 19] = [
     ("vjp", |at| vector(at.vjp(&w(at)))),
     ("jvp", |at| vector(at.jvp(&v(at)))),
     ("physics rows", |at| {
-        bits(&entries(at.physics_rows().unwrap()))
+        let parts = at.through_physics();
+        parts.map_or_else(Vec::new, |at| bits(&entries(at.physics_rows().unwrap())))
     }),
     ("loss", |at| bits(&[at.loss(), at.mean_loss()])),
     ("cotangent", |at| bits(at.cotangent())),
@@ -60,7 +62,10 @@ const QUESTIONS: [Question; 19] = [
     }),
     ("transposed", |at| bits(&entries(&at.transposed().unwrap()))),
     ("formed", |at| {
-        bits(&entries(&at.jacobian().unwrap().formed()))
+        let parts = at.through_physics();
+        parts.map_or_else(Vec::new, |at| {
+            bits(&entries(&at.jacobian().unwrap().formed()))
+        })
     }),
     ("scaled rows", |at| {
         let scaled = at.scaled_rows(&w(at)).unwrap();
@@ -92,12 +97,36 @@ fn each_small_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
     }
 }
 
+/// The same, and batches with the network in the loop.
+fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
+    each_small_batch(&mut visit);
+    let cart_pole = CartPoleSwingUp {
+        poles: 2,
+        steps: 4,
+        samples: 5,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![4]),
+        ..CartPoleSwingUp::default()
+    };
+    let pendulum = PendulumSwingUp {
+        steps: 3,
+        samples: 4,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![3]),
+        ..PendulumSwingUp::default()
+    };
+    for problem in [cart_pole.problem(0), pendulum.problem(0)] {
+        let numbers = normal_vector(problem.parameter_count(), 17);
+        visit("in the loop", &problem, &numbers);
+    }
+}
+
 /// Asks a fresh batch in an order, and compares each answer with that of a batch asked nothing else.
 fn assert_order(name: &str, problem: &Problem, at: &[f64], alone: &[Vec<u64>], order: &[usize]) {
-    let batch = Batch::new(parts(problem), &problem.train, at);
+    let batch = problem.objective.linearize(&problem.train, at).unwrap();
     for &q in order {
         let (question, ask) = QUESTIONS[q];
-        let same = ask(&batch) == alone[q];
+        let same = ask(batch.as_ref()) == alone[q];
         assert!(same, "{name}: {question} in {order:?}");
     }
 }
@@ -122,11 +151,15 @@ fn answers_do_not_depend_on_what_was_asked_before() {
     // Those that the passes of a training begin with, in every order.
     let first = orders(5);
     assert_eq!(first.len(), 120);
-    each_small_batch(|name, problem, at| {
-        let alone: Vec<Vec<u64>> = QUESTIONS
-            .iter()
-            .map(|(_, ask)| ask(&Batch::new(parts(problem), &problem.train, at)))
-            .collect();
+    each_batch(|name, problem, at| {
+        let ask = |(_, ask): &Question| {
+            ask(problem
+                .objective
+                .linearize(&problem.train, at)
+                .unwrap()
+                .as_ref())
+        };
+        let alone: Vec<Vec<u64>> = QUESTIONS.iter().map(ask).collect();
         for order in &first {
             assert_order(name, problem, at, &alone, order);
         }
@@ -160,12 +193,12 @@ fn assert_outputs(name: &str, problem: &Problem, at: &[f64]) {
     let pairs = ahead.iter().zip(&behind);
     let slope: Vec<f64> = pairs.map(|(a, b)| (a - b) / (2.0 * step)).collect();
     let error = relative(&slope, &batch.jvp(&v).unwrap());
-    assert!(error <= 1e-8, "{name}: {error:e}");
+    assert!(error <= 1e-7, "{name}: {error:e}");
 }
 
 #[test]
 fn outputs_elsewhere_are_those_of_the_objective_and_their_slope_is_j() {
-    each_small_batch(assert_outputs);
+    each_batch(assert_outputs);
     for (name, problem) in [("plane", plane()), ("growth", growth())] {
         assert_outputs(name, &problem, &problem.initial_parameters(0));
     }
@@ -469,7 +502,8 @@ fn every_method_that_sees_the_whole_objective_trains_one_without_network_and_phy
         let start = problem.initial_parameters(0);
         let before = loss_of(&problem, &start, &problem.train);
         for method in methods() {
-            if method.name() == "sip" {
+            // They ask for more than a whole objective tells.
+            if ["sip", "kron-hig"].contains(&method.name()) {
                 continue;
             }
             let outcome = trained(&problem, method.as_ref(), SAMPLES, 60);
@@ -488,7 +522,7 @@ fn every_method_that_sees_the_whole_objective_trains_one_without_network_and_phy
             names.push(name);
         }
     }
-    assert_eq!(names.len(), 2 * (methods().len() - 1));
+    assert_eq!(names.len(), 2 * (methods().len() - 2));
 }
 
 #[test]
@@ -523,7 +557,7 @@ fn linear_least_squares_are_solved_in_one_update_or_a_few() {
         (
             Box::new(Spectral {
                 // The gradient in y is that of a mean.
-                learning_rate: SAMPLES as f64,
+                learning_rate: (SAMPLES as f64).into(),
                 ..Spectral::gauss_newton()
             }),
             1,

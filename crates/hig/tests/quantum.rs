@@ -443,11 +443,11 @@ fn half_inverse_gradients_leave_the_plateau_at_a_larger_learning_rate_and_creep_
         let outcome = train(&problem, method, start, &training, budget, 0, &mut []);
         outcome.unwrap().train_loss
     };
-    assert_eq!(method.learning_rate, 0.5);
+    assert_eq!(method.learning_rate, 0.5.into());
     let published = after(&method);
     assert!(published < before, "{before} to {published}");
     // As if g were of the batch's sum.
-    method.learning_rate *= 16.0;
+    method.learning_rate = 8.0.into();
     let fast = after(&method);
     assert!(fast < 0.5 * before, "{before} to {fast}");
 }

@@ -233,7 +233,7 @@ impl Reference<'_> {
                 }
             });
             for (parameter, d) in parameters.iter_mut().zip(direction) {
-                *parameter -= learning_rate * d;
+                *parameter -= learning_rate.factor() * d;
             }
         }
         losses
@@ -288,7 +288,7 @@ fn follows(system: &dyn System, reference: &Reference<'_>, updates: usize) {
 
 fn half_inverse(learning_rate: f64, cutoff: f64) -> Spectral {
     Spectral {
-        learning_rate,
+        learning_rate: learning_rate.into(),
         cutoff,
         ..Spectral::half_inverse()
     }

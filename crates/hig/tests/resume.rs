@@ -9,7 +9,7 @@ use hig::loss::SquaredError;
 use hig::network::{Activation, Initializer, Network};
 use hig::objective::ThroughPhysics;
 use hig::physics::{Differentiated, Scaling};
-use hig::step::{Method, methods};
+use hig::step::{LearningRate, Method, Spectral, methods};
 use hig::systems::{LinearOscillators, MlpSettings, Poisson, System, Toy};
 use hig::trainer::{
     Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Losses, Observer,
@@ -151,10 +151,26 @@ fn oscillators(order: Order, schedule: ScheduleKind) -> Setup {
 #[test]
 fn every_method_goes_on_to_the_same_bits() {
     let setup = oscillators(Order::Shuffled, ScheduleKind::Cosine);
-    for method in methods() {
+    let auto = Spectral {
+        learning_rate: LearningRate::Auto,
+        ..Spectral::half_inverse()
+    };
+    for method in methods().into_iter().chain([auto.boxed()]) {
         // In the middle of an epoch, at an evaluation, and at the end of an epoch.
         for at in [1, 6, 8] {
             assert_same_bits(&setup, method.as_ref(), at);
+        }
+    }
+}
+
+#[test]
+fn combinations_of_rows_go_on_to_the_same_bits() {
+    let setup = oscillators(Order::Shuffled, ScheduleKind::Cosine);
+    for mut method in methods() {
+        if method.set("sketch", "3").is_ok() && method.name() != "gd" {
+            for at in [1, 6] {
+                assert_same_bits(&setup, method.as_ref(), at);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use hig::settings::{
     ANY_COUNT, AT_LEAST_ONE, Allowed, EXPONENT, End, FLAG, FRACTION, NON_NEGATIVE, NON_ZERO,
     POSITIVE, Rule, SettingType, Settings, WIDTHS,
 };
-use hig::step::{Spectral, method, methods};
+use hig::step::{ANY_LEARNING_RATE, LearningRate, Spectral, method, methods};
 use hig::systems::{Toy, compared, recommended, system, systems};
 use hig::trainer::{Order, Training};
 use proptest::prelude::*;
@@ -29,10 +29,17 @@ fn all() -> Vec<(String, Box<dyn Settings>)> {
 fn examples(allowed: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match allowed {
         "a finite number above 0" => (&["1e-300", "2"], &["0", "-1", "inf", "NaN", "x", ""]),
+        "a finite number above 0, or auto" => (
+            &["1e-300", "2", "auto"],
+            &["0", "-1", "inf", "NaN", "x", "", "aut"],
+        ),
         "a finite number of at least 0" => (&["0", "2"], &["-1e-9", "inf", "NaN", "1,2"]),
         "a finite number other than 0" => (&["-2", "1e-9"], &["0", "-0", "inf", "NaN"]),
         "at least 0 and below 1" => (&["0", "0.999"], &["1", "-0.1", "NaN", "inf"]),
         "between -1 (gradient descent) and 1 (Gauss-Newton)" => {
+            (&["-1", "1", "0.5"], &["-1.0001", "1.5", "NaN"])
+        }
+        "between -1 (gradient descent) and 1 (KFAC)" => {
             (&["-1", "1", "0.5"], &["-1.0001", "1.5", "NaN"])
         }
         "between 0 (orthogonalised) and 1 (Gauss-Newton)" => {
@@ -142,6 +149,10 @@ fn rules_are_said_in_one_sentence() {
         ),
         (FLAG.allowed, "true or false"),
         (Rule::<Order>::any().allowed, "shuffled, fixed or fresh"),
+        (
+            ANY_LEARNING_RATE.allowed,
+            "a finite number above 0, or auto",
+        ),
     ] {
         assert_eq!(allowed.to_string(), sentence);
         for text in allowed.examples().accepted {
@@ -151,6 +162,7 @@ fn rules_are_said_in_one_sentence() {
                 Allowed::Counts(_) => Vec::<usize>::parse(&text).unwrap().value(),
                 Allowed::Flag => bool::parse(&text).unwrap().value(),
                 Allowed::Words(_) => Order::parse(&text).unwrap().value(),
+                Allowed::NumberOr(..) => LearningRate::parse(&text).unwrap().value(),
             };
             assert!(allowed.holds(&value), "{sentence}: {text}");
             let of_another_kind = match value {

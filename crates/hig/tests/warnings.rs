@@ -173,6 +173,26 @@ fn a_training_that_ends_without_a_finite_loss_explodes() {
 }
 
 #[test]
+fn a_fixed_rate_that_is_wrong_by_far_is_told_with_one_that_is_not() {
+    let heat = "heat-inversion --method hig --updates 12";
+    for (batch, rate) in [(1, 1.0), (2, 3.0), (8, 30.0), (8, 1e-4)] {
+        let settings = format!("--set batch={batch} --set learning_rate={rate}");
+        let told = warnings(&experiment(&format!("{heat} {settings}")));
+        let told = told.iter().find(|w| w.name == "learning-rate").unwrap();
+        assert!(told.message.contains(&format!("learning_rate = {rate} is")));
+        // What is proposed is not warned of, and trains.
+        let proposed = told.advice.split(['=', ',']).nth(1).unwrap().trim();
+        let settings = format!("--set batch={batch} --set learning_rate={proposed}");
+        assert_eq!(warned(&format!("{heat} {settings}")), Vec::<String>::new());
+        assert!(told.advice.contains("learning_rate = auto"));
+    }
+    for rate in ["0.1", "0.5", "auto"] {
+        let settings = format!("--set batch=2 --set learning_rate={rate}");
+        assert_eq!(warned(&format!("{heat} {settings}")), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn gauss_newton_on_the_ill_conditioned_toy_saturates() {
     let told = warned("toy --method gn --set lambda=0.01 --updates 200");
     assert!(told.contains(&"saturation".into()), "{told:?}");
@@ -195,7 +215,7 @@ fn more_rows_than_parameters_make_k_singular_where_k_is_decomposed() {
 fn directions_of_rounding_are_told_where_the_filter_weighs_them() {
     let toy =
         "toy --method hig --set learning_rate=1e-9 --updates 20 --set samples=10 --set batch=10";
-    assert_eq!(warned(toy), Vec::<String>::new());
+    assert_eq!(warned(toy), ["learning-rate"]);
     // All neurons see the same, so that most of J is zero.
     for filter in [
         "--set treatment=clamp --set cutoff=1e-16",

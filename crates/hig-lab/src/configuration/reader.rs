@@ -6,7 +6,7 @@ use super::{Assignment, Config, Scope};
 use crate::method_chain::{self, Phase};
 use anyhow::Result;
 use hig::Error;
-use hig::settings::{Setting, Settings, Value};
+use hig::settings::{Allowed, Setting, Settings, Value};
 use hig::systems::{self, System};
 use hig::trainer::{Budget, Training};
 use std::fmt::Display;
@@ -232,12 +232,17 @@ impl Reader<'_> {
         let Some(setting) = known.iter().find(|s| s.name == name) else {
             return Err(self.unknown(what, key, known.iter().map(|s| s.name)));
         };
-        let Some(text) = text_of(item.get_ref(), &setting.value) else {
+        let kinds = match setting.allowed {
+            Allowed::NumberOr(..) => vec![Value::Number(0.0), Value::Word(String::new())],
+            _ => vec![setting.value.clone()],
+        };
+        let text = kinds.iter().find_map(|kind| text_of(item.get_ref(), kind));
+        let Some(text) = text else {
             return Err(self.impossible(key, item, setting.allowed));
         };
         if let Err(error) = set(name, &text) {
-            let error = match setting.value {
-                Value::Word(_) => Error::unknown(name, &text, setting.allowed.words()),
+            let error = match setting.allowed {
+                Allowed::Words(_) => Error::unknown(name, &text, setting.allowed.words()),
                 _ => error,
             };
             return Err(self.source.refuse(item.span(), error));

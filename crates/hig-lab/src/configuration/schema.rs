@@ -160,6 +160,9 @@ fn allowed(rule: Allowed) -> Json {
         Allowed::Count(least) => count(least),
         Allowed::Counts(least) => json!({ "type": "array", "items": count(least) }),
         Allowed::Flag => json!({ "type": "boolean" }),
+        Allowed::NumberOr(interval, words) => json!({
+            "anyOf": [allowed(Allowed::Number(interval)), allowed(Allowed::Words(words))],
+        }),
         Allowed::Words(words) => {
             let meanings: Vec<&str> = words.iter().map(|word| word.meaning).collect();
             json!({

@@ -138,6 +138,7 @@ fn as_json(text: &str, allowed: Allowed) -> Json {
         }
         Allowed::Flag => text.parse::<bool>().map_or_else(|_| string(), Json::from),
         Allowed::Words(_) => string(),
+        Allowed::NumberOr(interval, _) => as_json(text, Allowed::Number(interval)),
     }
 }
 
@@ -160,6 +161,7 @@ fn fits(value: &Json, property: &Json) -> bool {
             ("exclusiveMaximum", _) => compare(f64::lt),
             ("not", _) => number != asked["const"].as_f64(),
             ("enum", _) => asked.as_array().unwrap().contains(value),
+            ("anyOf", _) => asked.as_array().unwrap().iter().any(|one| fits(value, one)),
             ("items", _) => value
                 .as_array()
                 .unwrap()

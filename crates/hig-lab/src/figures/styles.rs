@@ -2,7 +2,7 @@
 
 /// The styles of the registered methods. The first eight, those that are compared most, differ in colour;
 /// from there on the colours come again with other dashes and symbols.
-const METHODS: [(&str, usize); 15] = [
+const METHODS: [(&str, usize); 17] = [
     ("adam", 0),
     ("hig", 1),
     ("gn", 2),
@@ -18,11 +18,13 @@ const METHODS: [(&str, usize); 15] = [
     ("gd", 12),
     ("adadelta", 13),
     ("rmsprop", 14),
+    ("soap", 15),
+    ("kron-hig", 16),
 ];
 
 const COLOURS: usize = 8;
 /// Styles from here on are those of what is no method alone: chains, settings of one method.
-const OTHERS: usize = 16;
+const OTHERS: usize = 24;
 const STYLES: usize = 64;
 
 /// What marks a place rather than a method: `start`, `target`.

@@ -71,6 +71,13 @@ impl Symmetric {
         self.0
     }
 
+    /// Multiplies by a number.
+    pub fn scale(&mut self, factor: f64) {
+        for column in self.0.col_iter_mut() {
+            column.iter_mut().for_each(|v| *v *= factor);
+        }
+    }
+
     /// Adds F·Fᵀ.
     pub fn add(&mut self, f: MatRef<'_, f64>) {
         self.each_block(|first, mut block| {

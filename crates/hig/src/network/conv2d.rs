@@ -2,10 +2,11 @@
 
 use super::grid::{Boundary, Grid};
 use super::layer::{Layer, Values};
+use super::moments::SharedWeight;
 use super::parameter::Parameter;
-use crate::linalg::Scratch;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef, WORTH_THREADS};
 use crate::linalg::simd::vectorised;
+use crate::linalg::{Scratch, Symmetric};
 use faer::reborrow::ReborrowMut;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -306,6 +307,53 @@ impl Layer for Conv2d {
 
     fn is_affine(&self) -> bool {
         true
+    }
+
+    fn shared_weight(&self) -> Option<SharedWeight> {
+        Some(SharedWeight {
+            inputs: self.patch(),
+            outputs: self.outputs,
+            positions: self.output().points(),
+        })
+    }
+
+    fn add_input_moment(
+        &self,
+        input: MatRef<'_, f64>,
+        ones: &[f64],
+        sum: &mut Symmetric,
+        scratch: &mut Scratch,
+    ) {
+        let (rows, patch, taps) = (input.nrows(), self.patch(), self.taps(scratch));
+        for points in self.pieces(rows) {
+            let mut read = scratch.take(points.len() * rows, patch + 1);
+            read.as_mut().fill(0.0);
+            self.each_read(&taps, &points, |column, place, feature| {
+                let target = &mut read.column_mut(column)[place * rows..][..rows];
+                target.copy_from_slice(matrix::column(input, feature));
+            });
+            for target in read.column_mut(patch).chunks_exact_mut(rows) {
+                target.copy_from_slice(ones);
+            }
+            sum.add(read.as_ref().transpose());
+            scratch.give(read);
+        }
+        taps.give_to(scratch);
+    }
+
+    fn add_output_moment(&self, rows: MatRef<'_, f64>, sum: &mut Symmetric, scratch: &mut Scratch) {
+        let (count, all) = (rows.nrows(), self.output().points());
+        for points in self.pieces(count) {
+            let mut written = scratch.take(points.len() * count, self.outputs);
+            for o in 0..self.outputs {
+                let column = written.column_mut(o).chunks_exact_mut(count);
+                for (point, target) in points.clone().zip(column) {
+                    target.copy_from_slice(matrix::column(rows, o * all + point));
+                }
+            }
+            sum.add(written.as_ref().transpose());
+            scratch.give(written);
+        }
     }
 }
 

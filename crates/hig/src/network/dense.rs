@@ -1,10 +1,11 @@
 //! The dense layer, output = input·Wᵀ + bias.
 
 use super::layer::{Layer, Values, expect_width};
+use super::moments::SharedWeight;
 use super::parameter::Parameter;
-use crate::linalg::Scratch;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
 use crate::linalg::simd::vectorised;
+use crate::linalg::{Scratch, Symmetric};
 use faer::reborrow::ReborrowMut;
 use std::ops::Range;
 
@@ -140,5 +141,31 @@ impl Layer for Dense {
 
     fn is_affine(&self) -> bool {
         true
+    }
+
+    fn shared_weight(&self) -> Option<SharedWeight> {
+        Some(SharedWeight {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            positions: 1,
+        })
+    }
+
+    fn add_input_moment(
+        &self,
+        input: MatRef<'_, f64>,
+        ones: &[f64],
+        sum: &mut Symmetric,
+        scratch: &mut Scratch,
+    ) {
+        let mut read = scratch.take(input.nrows(), self.inputs + 1);
+        read.as_mut().subcols_mut(0, self.inputs).copy_from(input);
+        read.column_mut(self.inputs).copy_from_slice(ones);
+        sum.add(read.as_ref().transpose());
+        scratch.give(read);
+    }
+
+    fn add_output_moment(&self, rows: MatRef<'_, f64>, sum: &mut Symmetric, _: &mut Scratch) {
+        sum.add(rows.transpose());
     }
 }

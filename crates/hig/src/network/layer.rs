@@ -8,9 +8,10 @@
 //! on the way it takes from a [`Scratch`] and gives back. Columns of all matrices are contiguous.
 
 use super::activation::Activation;
+use super::moments::SharedWeight;
 use super::parameter::Parameter;
-use crate::linalg::Scratch;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef, WORTH_THREADS};
+use crate::linalg::{Scratch, Symmetric};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -130,6 +131,31 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     /// input, whatever the values, so that they can be carried through (see [`Jets`](super::Jets)).
     fn is_affine(&self) -> bool {
         false
+    }
+
+    /// The weight that is applied at each position, where a layer is no more than that and its parameters
+    /// are the weight and the bias. It then answers the two moments below.
+    fn shared_weight(&self) -> Option<SharedWeight> {
+        None
+    }
+
+    /// Adds Σ (a, one)·(a, one)ᵀ over samples and positions, where a is what the weight reads and `ones` has
+    /// a number for each sample (see `moments.rs`).
+    fn add_input_moment(
+        &self,
+        input: MatRef<'_, f64>,
+        ones: &[f64],
+        sum: &mut Symmetric,
+        scratch: &mut Scratch,
+    ) {
+        let _ = (input, ones, sum, scratch);
+        assert!(self.shared_weight().is_none(), "{self:?} tells no moments");
+    }
+
+    /// Adds Σ δ·δᵀ over rows and positions.
+    fn add_output_moment(&self, rows: MatRef<'_, f64>, sum: &mut Symmetric, scratch: &mut Scratch) {
+        let _ = (rows, sum, scratch);
+        assert!(self.shared_weight().is_none(), "{self:?} tells no moments");
     }
 
     /// The nonlinearity, where the layer is one.

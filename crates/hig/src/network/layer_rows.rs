@@ -1,6 +1,7 @@
 //! A layer's part of J, summed over the passes of each sample.
 
 use super::layer::{self, Layer};
+use super::outer_sums;
 use super::passes::Passes;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
 use crate::linalg::{Buffer, Scratch};
@@ -30,6 +31,10 @@ impl<'a> LayerRows<'a> {
         scratch: &mut Scratch,
         mut visit: impl FnMut(Range<usize>, MatRef<'_, f64>),
     ) {
+        if passes.count() > 1 && self.layer.is_outer_product() {
+            outer_sums::each_chunk(self, passes, scratch, visit);
+            return;
+        }
         let by_pass = self.by_pass(passes, scratch);
         layer::each_chunk(
             self.range.len(),
@@ -45,9 +50,16 @@ impl<'a> LayerRows<'a> {
     pub fn write_columns(
         &self,
         passes: Passes<'_>,
-        target: MatMut<'_, f64>,
+        mut target: MatMut<'_, f64>,
         scratch: &mut Scratch,
     ) {
+        if passes.count() > 1 && self.layer.is_outer_product() {
+            outer_sums::each_chunk(self, passes, scratch, |range, columns| {
+                let target = target.rb_mut().subcols_mut(range.start, range.len());
+                { target }.copy_from(columns);
+            });
+            return;
+        }
         let by_pass = self.by_pass(passes, scratch);
         layer::write_in_blocks(
             0..self.range.len(),

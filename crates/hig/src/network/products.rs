@@ -3,6 +3,7 @@
 use super::chain::Node;
 use super::layer::{Layer, Values};
 use super::layer_rows::LayerRows;
+use super::moments::LayerMoments;
 use super::passes::Passes;
 use super::{Activation, Jets, Network};
 use crate::linalg::matrix::{Accum, Mat, MatMut, MatRef};
@@ -43,6 +44,30 @@ impl Activations {
         Self {
             values: self.values.iter().map(part).collect(),
             jets: self.jets.clone(),
+        }
+    }
+
+    /// Takes the values of one pass of every sample of a batch, beside those of the other passes.
+    pub fn set_pass(&mut self, pass: usize, passes: Passes<'_>, of_pass: &Self) {
+        let widths: Vec<usize> = of_pass.values.iter().map(Mat::ncols).collect();
+        let samples = of_pass.output().nrows();
+        self.reshape(passes.count() * samples, &widths);
+        for (value, part) in self.values.iter_mut().zip(&of_pass.values) {
+            let rows = value.as_mut().subrows_mut(pass * samples, samples);
+            { rows }.copy_from(part);
+        }
+    }
+
+    /// The values of one pass of every sample.
+    pub fn of_pass(&self, pass: usize, passes: Passes<'_>) -> Self {
+        let part = |value: &Mat<f64>| {
+            let samples = passes.samples(value.nrows());
+            let rows = value.as_ref().subrows(pass * samples, samples);
+            rows.to_owned()
+        };
+        Self {
+            values: self.values.iter().map(part).collect(),
+            jets: None,
         }
     }
 
@@ -170,29 +195,75 @@ impl Network {
         let Some(first) = self.ranges.iter().position(|range| !range.is_empty()) else {
             return;
         };
+        let carried = self.carry(parameters, values, rows, first + 1, scratch, &mut visit);
+        let rows = carried.as_ref().map_or(rows, Buffer::as_ref);
+        if let Some(part) = self.layer_rows(first, values, rows) {
+            visit(part, scratch);
+        }
+        if let Some(done) = carried {
+            scratch.give(done);
+        }
+    }
+
+    /// Takes rows of output cotangents (k·b × outputs) to those of the input (k·b × inputs).
+    pub fn input_rows(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        scratch: &mut Scratch,
+    ) -> Mat<f64> {
+        match self.carry(parameters, values, rows, 0, scratch, |_, _| {}) {
+            None => rows.to_owned(),
+            Some(carried) => {
+                let rows = carried.as_ref().to_owned();
+                scratch.give(carried);
+                rows
+            }
+        }
+    }
+
+    /// A layer with parameters and the rows at its output; none where a node is no such layer.
+    fn layer_rows<'a>(
+        &'a self,
+        node: usize,
+        values: &'a Activations,
+        rows: MatRef<'a, f64>,
+    ) -> Option<LayerRows<'a>> {
+        match &self.nodes[node] {
+            Node::Layer(layer) if !self.ranges[node].is_empty() => Some(LayerRows {
+                layer: layer.as_ref(),
+                range: self.ranges[node].clone(),
+                input: values.around(node).input,
+                rows,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Carries rows of output cotangents backwards to the value before node `until` and visits the
+    /// layers with parameters on the way; none where that value is the output.
+    fn carry(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        until: usize,
+        scratch: &mut Scratch,
+        mut visit: impl FnMut(LayerRows<'_>, &mut Scratch),
+    ) -> Option<Buffer> {
         let mut carried: Option<Buffer> = None;
         let mut pending = scratch.take_list();
-        for (i, node) in self.nodes.iter().enumerate().skip(first).rev() {
+        for (i, node) in self.nodes.iter().enumerate().skip(until).rev() {
             let rows = carried.as_ref().map_or(rows, Buffer::as_ref);
             let mut next = match node {
                 Node::Layer(layer) => {
-                    let (range, at) = (self.ranges[i].clone(), values.around(i));
-                    let parameters = &parameters[range.clone()];
-                    if !range.is_empty() {
-                        let (layer, input) = (layer.as_ref(), at.input);
-                        let part = LayerRows {
-                            layer,
-                            range,
-                            input,
-                            rows,
-                        };
+                    if let Some(part) = self.layer_rows(i, values, rows) {
                         visit(part, scratch);
                     }
-                    if i == first {
-                        break;
-                    }
+                    let parameters = &parameters[self.ranges[i].clone()];
                     let mut next = scratch.take(rows.nrows(), self.widths[i]);
-                    let target = next.as_mut();
+                    let (at, target) = (values.around(i), next.as_mut());
                     match (&values.jets, layer.activation()) {
                         (Some(jets), Some(activation)) => {
                             jets.backward(activation, at, rows, target, scratch);
@@ -219,10 +290,27 @@ impl Network {
                 scratch.give(done);
             }
         }
-        if let Some(done) = carried {
-            scratch.give(done);
-        }
         scratch.give_list(pending);
+        carried
+    }
+
+    /// What stands for the blocks of the layers with parameters, in their order, for k rows of output
+    /// cotangents a sample (k·C·b × outputs) that are each unbiased for the curvature behind the network;
+    /// see [`LayerMoments`].
+    pub fn moments(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        passes: Passes<'_>,
+        scratch: &mut Scratch,
+    ) -> Vec<LayerMoments> {
+        let mut moments = Vec::new();
+        self.backward(parameters, values, rows, scratch, |part, scratch| {
+            moments.push(part.moments(passes, scratch));
+        });
+        moments.reverse();
+        moments
     }
 
     /// Gradients with respect to the parameters: Σ over samples of (∂output/∂θ)ᵀ · cotangent for

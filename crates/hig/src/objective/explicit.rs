@@ -29,7 +29,7 @@ impl<'a> ExplicitJacobian<MatRef<'a, f64>> {
 }
 
 impl<M> ExplicitJacobian<M> {
-    fn from_transposed(transposed: M) -> Self {
+    pub(super) fn from_transposed(transposed: M) -> Self {
         Self {
             transposed,
             gram: OnceLock::new(),

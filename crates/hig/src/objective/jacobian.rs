@@ -1,5 +1,6 @@
 //! J as a spectral step sees it, wherever it comes from.
 
+use super::{ExplicitJacobian, Sketch};
 use crate::error::Result;
 use crate::linalg::{Mat, MatRef, Scratch, Symmetric};
 
@@ -68,6 +69,25 @@ pub trait Jacobian: Send + Sync {
     /// # Errors
     /// As [`vjp`](Self::vjp).
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>>;
+    /// diag(factors)·J (factors: length n) for single products, which need not have the rows ∂y/∂u that other
+    /// questions need.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn by_products<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        self.scaled_rows(factors)
+    }
+    /// S·J for combinations of the rows of each sample (n_s × p), a Jacobian of its own.
+    ///
+    /// The default forms Jᵀ (p × n numbers) and combines its columns. Where the rows can be combined
+    /// before they are multiplied with a network or a simulator, nothing of that size need exist.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        let combined = sketch.combine_transposed(self.transposed()?.as_ref());
+        Ok(Box::new(ExplicitJacobian::from_transposed(combined)))
+    }
 }
 
 /// What a method consumes of a linearized batch, from cheap to costly. A method states it, so that a
@@ -76,10 +96,16 @@ pub trait Jacobian: Send + Sync {
 pub enum Consumes {
     /// The gradient ∂L/∂θ: one backward pass.
     Gradient,
+    /// The gradient, products of J with single vectors, and the second moments of each layer: passes
+    /// alone, and numbers that grow with the widths of the network and not with n.
+    LayerMoments,
     /// The physics rows ∂y/∂u of each sample, without the network's Jacobian.
     PhysicsRows,
-    /// Products J·v and Jᵀ·w.
-    Products,
+    /// Products J·v and Jᵀ·w, of which a step keeps so many vectors of length n at most.
+    Products {
+        /// The vectors.
+        vectors: usize,
+    },
     /// The Gram matrix of the smaller side: min(n, p)² numbers.
     Gram,
     /// The Jacobian itself: n × p numbers.
@@ -87,7 +113,7 @@ pub enum Consumes {
 }
 
 impl Consumes {
-    /// The most vectors of length n that a step which asks for products keeps.
+    /// The most vectors of length n that a step which asks for products keeps where nothing is set.
     pub const VECTORS: usize = 2048;
 
     /// The numbers that an update holds at most for n rows and p columns, beside what the passes
@@ -96,8 +122,8 @@ impl Consumes {
         let side = rows.min(columns);
         let square = side.saturating_mul(side);
         match self {
-            Self::Gradient | Self::PhysicsRows => 0,
-            Self::Products => rows.saturating_mul(rows.min(Self::VECTORS)),
+            Self::Gradient | Self::LayerMoments | Self::PhysicsRows => 0,
+            Self::Products { vectors } => rows.saturating_mul(rows.min(vectors)),
             // K and its reflections; or K, the eigenvectors and their workspace.
             Self::Gram => square.saturating_mul(4),
             Self::Jacobian => {
@@ -112,8 +138,9 @@ impl std::fmt::Display for Consumes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::Gradient => "gradient",
+            Self::LayerMoments => "layer moments",
             Self::PhysicsRows => "physics rows",
-            Self::Products => "products",
+            Self::Products { .. } => "products",
             Self::Gram => "Gram matrix",
             Self::Jacobian => "Jacobian",
         })

@@ -4,7 +4,7 @@ use super::{Jacobian, Linearization, ThroughPhysics};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::linalg::{self, Mat, MatRef};
-use crate::network::{Activation, Activations, Network, ParameterView};
+use crate::network::{LayerMoments, ParameterView};
 
 /// A loss of samples under parameters θ, and what stands between the two.
 pub trait Objective: Send + Sync {
@@ -20,6 +20,12 @@ pub trait Objective: Send + Sync {
     /// How many numbers (f64) the passes of a linearized batch hold beside K or J, where all rows of J
     /// are asked for.
     fn pass_numbers(&self, samples: usize) -> usize;
+
+    /// The same where J is asked for [products](Jacobian::by_products) alone; none where that needs all rows
+    /// as well.
+    fn product_numbers(&self, _samples: usize) -> Option<usize> {
+        None
+    }
 
     /// Checks that the parts fit together.
     ///
@@ -65,6 +71,11 @@ pub trait Objective: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Whether its batches tell [`layer_moments`](Linearized::layer_moments).
+    fn tells_layer_moments(&self) -> bool {
+        false
+    }
+
     /// How far hidden neurons are driven into saturation; none where there are no such neurons.
     ///
     /// # Errors
@@ -94,19 +105,14 @@ pub struct Saturation {
 }
 
 impl Saturation {
-    /// Of the tanh and sine neurons of a network; none where there are none.
-    pub(super) fn of(network: &Network, values: &Activations) -> Option<Self> {
+    /// Of the outputs of all such neurons; none where there are none.
+    pub(super) fn of<'a>(outputs: impl Iterator<Item = MatRef<'a, f64>>) -> Option<Self> {
         let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for (activation, outputs) in network.activated(values) {
-            if !matches!(activation, Activation::Tanh | Activation::Sine) {
-                continue;
-            }
-            for column in outputs.col_iter() {
-                for v in column.iter() {
-                    count += 1.0;
-                    sum += v.abs();
-                    squares += v * v;
-                }
+        for column in outputs.flat_map(MatRef::col_iter) {
+            for v in column.iter() {
+                count += 1.0;
+                sum += v.abs();
+                squares += v * v;
             }
         }
         let mean = sum / count;
@@ -182,6 +188,25 @@ pub trait Linearized: Jacobian {
     /// # Errors
     /// A simulation that fails.
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>>;
+
+    /// J·v (length p → n) where one such product is asked for: by a forward pass, whether the rows of J
+    /// are there or not.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn tangent(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.jvp(v)
+    }
+
+    /// What stands for the layers' blocks of Jᵀ·C·J, in the order of the parameters, by k probes w (n × k):
+    /// random numbers of mean 0 whose squares have the mean C, independent of each other. None where the
+    /// parameters are not those of layers.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn layer_moments(&self, _probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        Ok(None)
+    }
 
     /// b, where the n rows are those of so many samples, stacked component by component.
     fn samples(&self) -> Option<usize> {

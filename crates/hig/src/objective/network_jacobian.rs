@@ -1,10 +1,10 @@
 //! The Jacobian of outputs that a network leads to, from the rows ∂y/∂u at the network's output.
 
-use super::Jacobian;
+use super::{Jacobian, Sketch};
 use crate::error::Result;
 use crate::linalg::block_rows::{rows_times, rows_transposed_times};
-use crate::linalg::{Mat, MatMut, MatRef, Scratch, Symmetric, product_in_blocks};
-use crate::network::{Activations, LayerRows, Network, Passes};
+use crate::linalg::{Mat, MatMut, MatRef, Scratch, Symmetric, column, product_in_blocks};
+use crate::network::{Activations, LayerMoments, LayerRows, Network, Passes};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -98,6 +98,33 @@ impl<'a> NetworkJacobian<'a> {
             rows: Cow::Owned(rows),
             ..*self
         }
+    }
+
+    /// S·J, a network's J as well: its rows are combined before they go through the network.
+    #[must_use]
+    pub fn with_combined_rows(&self, sketch: &Sketch) -> Self {
+        let rows = self.rows.as_ref().as_ref();
+        Self {
+            rows: Cow::Owned(sketch.combine(rows, self.passes.count())),
+            ..*self
+        }
+    }
+
+    /// What stands for the layers' blocks of Jᵀ·C·J by k probes (n × k), see
+    /// [`Linearized::layer_moments`](super::Linearized::layer_moments).
+    pub fn layer_moments(&self, probes: MatRef<'_, f64>) -> Vec<LayerMoments> {
+        let all = self.activations.output().nrows();
+        let mut cotangents = Mat::zeros(all * probes.ncols(), self.rows.ncols());
+        for k in 0..probes.ncols() {
+            let target = cotangents.as_mut().subrows_mut(k * all, all);
+            let probe = (column(probes, k), self.samples());
+            rows_transposed_times(self.rows.as_ref().as_ref(), probe, target);
+        }
+        self.with_own_scratch(|scratch| {
+            let (values, rows) = (self.activations, cotangents.as_ref());
+            self.network
+                .moments(self.parameters, values, rows, self.passes, scratch)
+        })
     }
 
     /// b.
@@ -258,5 +285,9 @@ impl Jacobian for NetworkJacobian<'_> {
 
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
         Ok(Box::new(self.with_scaled_rows(factors)))
+    }
+
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        Ok(Box::new(self.with_combined_rows(sketch)))
     }
 }

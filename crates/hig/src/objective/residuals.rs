@@ -21,7 +21,7 @@ use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
-use crate::network::{Activations, Jets, Network, ParameterView, Passes};
+use crate::network::{Activation, Activations, Jets, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::Record;
 use crate::timing::part;
 use rand_pcg::Pcg64;
@@ -419,6 +419,10 @@ impl Passed {
 }
 
 impl Objective for Residuals {
+    fn tells_layer_moments(&self) -> bool {
+        true
+    }
+
     fn parameters(&self) -> Vec<ParameterView> {
         self.network.views()
     }
@@ -539,7 +543,11 @@ impl Objective for Residuals {
 
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let values = self.network.forward(at, samples.input.as_ref());
-        Ok(Saturation::of(&self.network, &values))
+        let values = self.network.activated(&values);
+        let saturating = values.filter(|(a, _)| matches!(a, Activation::Tanh | Activation::Sine));
+        Ok(Saturation::of(
+            saturating.map(|(_, outputs)| outputs.as_ref()),
+        ))
     }
 }
 
@@ -573,6 +581,10 @@ impl Collocated<'_> {
 }
 
 impl Linearized for Collocated<'_> {
+    fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        Ok(Some(self.jacobian().layer_moments(probes)))
+    }
+
     fn parameters(&self) -> &[f64] {
         self.parameters
     }

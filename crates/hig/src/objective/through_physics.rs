@@ -3,12 +3,13 @@
 //! J = ∂y/∂θ runs through network and physics. Its n = b·dim(y) rows are stacked component by
 //! component: row `component · b + sample`.
 
-use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation};
+use super::by_products::ByProducts;
+use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation, Sketch};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activations, Network, ParameterView};
+use crate::network::{Activation, Activations, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::{Record, Simulator};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -95,6 +96,12 @@ impl Objective for ThroughPhysics {
         self.rows(samples) * widths
     }
 
+    fn product_numbers(&self, samples: usize) -> Option<usize> {
+        let (output, control) = (self.physics.widths().output, self.physics.widths().control);
+        let widths = self.network.total_width() + control + output;
+        self.physics.has_products().then(|| samples * widths)
+    }
+
     fn check(&self) -> Result<()> {
         let widths = self.physics.widths();
         if self.network.outputs() != widths.control {
@@ -145,9 +152,18 @@ impl Objective for ThroughPhysics {
         Ok(Box::new(Linearization::new(self, batch, at)?))
     }
 
+    fn tells_layer_moments(&self) -> bool {
+        true
+    }
+
+    /// Of the tanh and sine neurons.
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let values = self.forward(at, samples);
-        Ok(Saturation::of(&self.network, &values))
+        let values = self.network.activated(&values);
+        let saturating = values.filter(|(a, _)| matches!(a, Activation::Tanh | Activation::Sine));
+        Ok(Saturation::of(
+            saturating.map(|(_, outputs)| outputs.as_ref()),
+        ))
     }
 
     fn through_physics(&self) -> Option<&ThroughPhysics> {
@@ -261,10 +277,13 @@ impl<'a> Linearization<'a> {
     /// # Errors
     /// A simulator that fails.
     pub fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
-        let rows = Cow::Borrowed(self.physics_rows()?);
+        Ok(self.jacobian_of(Cow::Borrowed(self.physics_rows()?)))
+    }
+
+    fn jacobian_of<'s>(&'s self, rows: Cow<'s, Mat<f64>>) -> NetworkJacobian<'s> {
         let network = &self.parts.network;
-        let jacobian = NetworkJacobian::new(network, self.parameters, &self.activations, rows);
-        Ok(jacobian.with_scratch(&self.parts.scratch))
+        NetworkJacobian::new(network, self.parameters, &self.activations, rows)
+            .with_scratch(&self.parts.scratch)
     }
 }
 
@@ -327,6 +346,35 @@ impl Linearized for Linearization<'_> {
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
         self.parts.linearize(self.batch, parameters)
+    }
+
+    fn tangent(&self, v: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(FORWARD);
+        let network = &self.parts.network;
+        let mut du = Mat::zeros(self.batch.len(), network.outputs());
+        self.parts.scratch.with_another(|scratch| {
+            network.jvp_into(self.parameters, &self.activations, v, du.as_mut(), scratch);
+        });
+        Ok(linalg::stack(self.record.jvp(du.as_ref())?.as_ref()))
+    }
+
+    /// By the adjoint of the simulation, a probe at a time.
+    fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        let _part = part!(DIRECTION);
+        let (samples, components) = (self.y().nrows(), self.y().ncols());
+        let network = &self.parts.network;
+        let mut rows = Mat::zeros(samples * probes.ncols(), network.outputs());
+        for k in 0..probes.ncols() {
+            let probe = linalg::column(probes, k);
+            let probe = MatRef::from_column_major_slice(probe, samples, components);
+            let du = self.record.vjp(probe)?;
+            { rows.as_mut().subrows_mut(k * samples, samples) }.copy_from(&du);
+        }
+        let (values, rows) = (&self.activations, rows.as_ref());
+        let moments = self.parts.scratch.with_another(|scratch| {
+            network.moments(self.parameters, values, rows, Passes::ONE, scratch)
+        });
+        Ok(Some(moments))
     }
 
     fn samples(&self) -> Option<usize> {
@@ -407,5 +455,27 @@ impl Jacobian for Linearization<'_> {
     }
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
         Ok(Box::new(self.jacobian()?.with_scaled_rows(factors)))
+    }
+
+    /// The adjoint of the simulation begins with the combinations, so that its cost is that of n_s rows.
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        let _part = part!(GRAM);
+        let rows = self.record.vjps(sketch.weights().as_ref())?;
+        if let Some((row, j, value)) = linalg::first_not_finite(rows.as_ref()) {
+            self.spoilt
+                .get_or_init(|| (row % self.batch.len(), j, value));
+        }
+        Ok(Box::new(self.jacobian_of(Cow::Owned(rows))))
+    }
+
+    fn by_products<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        match self.parts.physics.has_products() {
+            true => Ok(Box::new(ByProducts::new(
+                self,
+                self.record.as_ref(),
+                factors,
+            ))),
+            false => self.scaled_rows(factors),
+        }
     }
 }

@@ -15,12 +15,21 @@ use crate::linalg::norm;
 /// # Errors
 /// r is not finite: g is not, or the curvature of the loss is not above 0; a simulator that fails.
 pub fn whitened<'a>(at: &'a dyn Linearized) -> Result<(Box<dyn Jacobian + 'a>, Vec<f64>)> {
+    let (roots, residual) = residual(at)?;
+    Ok((at.scaled_rows(&roots)?, residual))
+}
+
+/// √C, and r (both of length n).
+///
+/// # Errors
+/// As [`whitened`].
+pub fn residual(at: &dyn Linearized) -> Result<(Vec<f64>, Vec<f64>)> {
     let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
     let pairs = at.cotangent().iter().zip(&roots);
     let residual: Vec<f64> = pairs.map(|(g, root)| g / root).collect();
     let what = "gradient in y over the root of the curvature";
     check_finite_rows(what, &residual, at.samples())?;
-    Ok((at.scaled_rows(&roots)?, residual))
+    Ok((roots, residual))
 }
 
 /// The scale of the largest σ², from below, before anything is decomposed: the Rayleigh quotient of r,

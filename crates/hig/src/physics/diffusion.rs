@@ -51,6 +51,10 @@ impl Simulator for Diffusion {
         }
     }
 
+    fn has_products(&self) -> bool {
+        true
+    }
+
     fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         let map = self.clone();
         let record = LinearRecord::symmetric(control, move |fields| map.apply(fields));

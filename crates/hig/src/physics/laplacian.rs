@@ -106,6 +106,10 @@ impl Simulator for Laplacian {
         }
     }
 
+    fn has_products(&self) -> bool {
+        true
+    }
+
     fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         let laplacian = self.clone();
         let record = LinearRecord::symmetric(control, move |fields| laplacian.apply(fields));

@@ -8,9 +8,12 @@
 //!   [`RungeKutta4`];
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
 //!
+//! A simulation that a network steers at every time step is [`Stepwise`], as [`RungeKutta4`] is.
+//!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`] and [`Scaling`].
+//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`] and [`Pendulum`].
 
+mod cart_pole;
 pub mod check;
 mod diffusion;
 mod dual;
@@ -20,11 +23,14 @@ mod lanes;
 mod laplacian;
 mod linear_record;
 mod oscillator_chain;
+mod pendulum;
 mod real;
 mod runge_kutta;
 mod scaling;
 mod schroedinger;
+mod stepwise;
 
+pub use cart_pole::{CartPole, Pole, Upright};
 pub use diffusion::Diffusion;
 pub use dual::Dual;
 pub use equations::{Cotangent, Cotangents, Equations};
@@ -33,10 +39,12 @@ pub use lanes::Lanes;
 pub use laplacian::Laplacian;
 use linear_record::LinearRecord;
 pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
+pub use pendulum::{Direction, Pendulum};
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;
 pub use schroedinger::{InfiniteWell, Schroedinger};
+pub use stepwise::Stepwise;
 
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
@@ -87,6 +95,12 @@ pub trait Simulator: Send + Sync {
         256
     }
 
+    /// Whether its records' [`vjp`](Record::vjp) and [`jvp`](Record::jvp) cost about as much as a simulation
+    /// each: a step that needs few products then asks for these in place of the rows.
+    fn has_products(&self) -> bool {
+        false
+    }
+
     /// Controls that produce the given outputs (samples × output), where the system has an exact
     /// inverse; near the given controls where there are several.
     ///
@@ -112,6 +126,27 @@ pub trait Record: Send + Sync {
     /// # Errors
     /// A derivative that cannot be told; so do those of the other products.
     fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>>;
+
+    /// The same for several cotangents of each sample, stacked: row `k · samples + sample` is the k-th of
+    /// that sample (k·samples × output → k·samples × control).
+    ///
+    /// The default asks for one [`vjp`](Self::vjp) after another.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn vjps(&self, cotangents: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let samples = self.y().nrows().max(1);
+        let mut products: Option<Mat<f64>> = None;
+        for first in (0..cotangents.nrows()).step_by(samples) {
+            let block = self.vjp(cotangents.subrows(first, samples))?;
+            products
+                .get_or_insert_with(|| Mat::zeros(cotangents.nrows(), block.ncols()))
+                .as_mut()
+                .subrows_mut(first, samples)
+                .copy_from(&block);
+        }
+        Ok(products.unwrap_or_else(|| Mat::zeros(0, 0)))
+    }
 
     /// The rows ∂y_i/∂control, stacked: row `i · samples + sample` (samples·output × control).
     ///

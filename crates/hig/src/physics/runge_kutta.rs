@@ -5,7 +5,7 @@
 //! doi 10.1007/s002110000178), so that its products are exact for the numbers that were simulated.
 
 use super::lanes::over_groups;
-use super::{Cotangents, Equations, Lanes, Real, Record, Simulator, Widths};
+use super::{Cotangents, Equations, Lanes, Real, Record, Simulator, Stepwise, Widths};
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
 use crate::linalg::simd::vectorised;
@@ -120,6 +120,94 @@ impl<E: Equations + 'static> Simulator for RungeKutta4<E> {
     }
 }
 
+impl<E: Equations + 'static> Stepwise for RungeKutta4<E> {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn state_len(&self) -> usize {
+        self.equations.state_len()
+    }
+
+    fn control_len(&self) -> usize {
+        self.equations.control_len()
+    }
+
+    fn time(&self, step: usize) -> f64 {
+        step as f64 * self.dt
+    }
+
+    fn advance(
+        &self,
+        k: usize,
+        state: MatRef<'_, f64>,
+        control: MatRef<'_, f64>,
+    ) -> Result<Mat<f64>> {
+        let (samples, d) = (state.nrows(), state.ncols());
+        let groups = over_groups(samples, 1, |group| {
+            let (mut x, u) = (Lanes::load(state, group), Lanes::load(control, group));
+            let (mut stages, time) = (Stages::new(d), self.time(k));
+            vectorised(
+                #[inline(always)]
+                || step(&*self.equations, time, self.dt, &mut x, &u, &mut stages),
+            );
+            x
+        });
+        let mut next = Mat::zeros(samples, d);
+        for (group, x) in groups.iter().enumerate() {
+            for (j, value) in x.iter().enumerate() {
+                value.store(&mut next, 0, samples, group, j);
+            }
+        }
+        Ok(next)
+    }
+
+    fn pull_back(
+        &self,
+        k: usize,
+        (state, control): (MatRef<'_, f64>, MatRef<'_, f64>),
+        rows: MatRef<'_, f64>,
+    ) -> Result<(Mat<f64>, Mat<f64>)> {
+        let (samples, d, c) = (state.nrows(), state.ncols(), control.ncols());
+        let count = rows.nrows() / samples.max(1);
+        let component = |i: usize| rows.subrows(i * samples, samples);
+        let groups = over_groups(samples, count, |group| {
+            let (x, u) = (Lanes::load(state, group), Lanes::load(control, group));
+            let components = (0..count).flat_map(|i| Lanes::load(component(i), group));
+            let mut x_bar: Vec<Lanes> = components.collect();
+            let mut u_bar = vec![Lanes::ZERO; count * c];
+            let mut stages = AdjointStages::new(d, count);
+            let time = (self.time(k), self.dt);
+            vectorised(
+                #[inline(always)]
+                || {
+                    adjoint_step(
+                        &*self.equations,
+                        time,
+                        &x,
+                        &u,
+                        &mut x_bar,
+                        &mut u_bar,
+                        &mut stages,
+                    );
+                },
+            );
+            (x_bar, u_bar)
+        });
+        let mut before = Mat::zeros(rows.nrows(), d);
+        let mut during = Mat::zeros(rows.nrows(), c);
+        for (group, (x_bar, u_bar)) in groups.iter().enumerate() {
+            for (values, width, target) in [(x_bar, d, &mut before), (u_bar, c, &mut during)] {
+                for (place, value) in values.iter().enumerate() {
+                    let (i, j) = (place / width, place % width);
+                    value.store(target, i * samples, samples, group, j);
+                }
+            }
+        }
+        Ok((before, during))
+    }
+}
+
 /// Stored trajectories of a batch; derivatives walk them backwards.
 struct Trajectories<E> {
     equations: Arc<E>,
@@ -184,6 +272,15 @@ impl<E: Equations> Record for Trajectories<E> {
 
     fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
         Ok(self.adjoints(1, |group| Lanes::load(cotangent, group)))
+    }
+
+    fn vjps(&self, cotangents: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let samples = self.y.nrows();
+        let count = cotangents.nrows() / samples.max(1);
+        Ok(self.adjoints(count, |group| {
+            let of_count = |k| Lanes::load(cotangents.subrows(k * samples, samples), group);
+            (0..count).flat_map(of_count).collect()
+        }))
     }
 
     fn rows(&self) -> Result<Mat<f64>> {

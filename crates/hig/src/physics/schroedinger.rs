@@ -149,6 +149,10 @@ impl Simulator for Schroedinger {
         }
     }
 
+    fn has_products(&self) -> bool {
+        true
+    }
+
     fn record(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
         Ok(Box::new(Simulated {
             y: self.simulate(state, control)?,

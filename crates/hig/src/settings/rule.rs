@@ -20,6 +20,8 @@ pub enum Allowed {
     Flag,
     /// One of these.
     Words(&'static [Word]),
+    /// A finite number in an interval, or one of these.
+    NumberOr(Interval, &'static [Word]),
 }
 
 /// Numbers between two ends.
@@ -113,15 +115,20 @@ impl Allowed {
             (Self::Count(least), Value::Count(v)) => v >= least,
             (Self::Counts(least), Value::Counts(v)) => v.iter().all(|v| v >= least),
             (Self::Flag, Value::Flag(_)) => true,
-            (Self::Words(words), Value::Word(v)) => words.iter().any(|word| word.name == v),
+            (Self::NumberOr(interval, _), Value::Number(v)) => interval.contains(*v),
+            (Self::Words(words) | Self::NumberOr(_, words), Value::Word(v)) => {
+                words.iter().any(|word| word.name == v)
+            }
             _ => false,
         }
     }
 
-    /// The words that it may be; none for a setting that is no word.
+    /// The words that it may be; none for a setting that is never a word.
     pub fn words(&self) -> Vec<&'static str> {
         match self {
-            Self::Words(words) => words.iter().map(|word| word.name).collect(),
+            Self::Words(words) | Self::NumberOr(_, words) => {
+                words.iter().map(|word| word.name).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -166,6 +173,14 @@ impl Allowed {
                 accepted: words.iter().map(|word| word.name.to_owned()).collect(),
                 refused: texts(&["", "-", "no such word", "1"]),
             },
+            Self::NumberOr(interval, words) => {
+                let Examples {
+                    mut accepted,
+                    refused,
+                } = interval.examples();
+                accepted.extend(words.iter().map(|word| word.name.to_owned()));
+                Examples { accepted, refused }
+            }
         }
     }
 }
@@ -234,6 +249,9 @@ impl Display for Allowed {
                 write!(f, "whole numbers of at least {least}, separated by commas")
             }
             Self::Flag => write!(f, "true or false"),
+            Self::NumberOr(interval, _) => {
+                write!(f, "{interval}, or {}", self.words().join(" or "))
+            }
             Self::Words(_) => match self.words().split_last() {
                 Some((last, [])) => write!(f, "{last}"),
                 Some((last, others)) => write!(f, "{} or {last}", others.join(", ")),
@@ -260,7 +278,8 @@ impl<T> Clone for Rule<T> {
 impl<T> Copy for Rule<T> {}
 
 impl<T> Rule<T> {
-    const fn new(allowed: Allowed) -> Self {
+    /// What is allowed, for a type that reads such values.
+    pub const fn new(allowed: Allowed) -> Self {
         Self {
             allowed,
             of: PhantomData,

@@ -29,7 +29,7 @@ use super::{Route, unit};
 use crate::diagnostics;
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{self, Mat, MatRef, power_of_two};
-use crate::objective::Jacobian;
+use crate::objective::{Consumes, Jacobian};
 use crate::spectral::Filter;
 use crate::threads::in_pool;
 use crate::timing::part;
@@ -67,16 +67,16 @@ impl std::fmt::Debug for Decomposition<'_> {
 }
 
 /// A Jacobian, borrowed or owned.
-enum Held<'j> {
+pub(super) enum Held<'j> {
     Given(&'j dyn Jacobian),
-    Scaled(Box<dyn Jacobian + 'j>),
+    Own(Box<dyn Jacobian + 'j>),
 }
 
 impl Held<'_> {
-    fn get(&self) -> &dyn Jacobian {
+    pub(super) fn get(&self) -> &dyn Jacobian {
         match self {
             Self::Given(jacobian) => *jacobian,
-            Self::Scaled(jacobian) => jacobian.as_ref(),
+            Self::Own(jacobian) => jacobian.as_ref(),
         }
     }
 }
@@ -97,6 +97,27 @@ impl<'j> Decomposition<'j> {
         route: Route,
         accuracy: f64,
     ) -> Result<Self> {
+        let vectors = Consumes::VECTORS;
+        Self::within(vectors, jacobian, g, filter, route, accuracy)
+    }
+
+    /// The same with at most so many vectors on the route `lanczos`, whatever their step's estimated error
+    /// ([`krylov`](Spectrum::krylov)) is then.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn within(
+        vectors: usize,
+        jacobian: &'j dyn Jacobian,
+        g: &[f64],
+        filter: &Filter,
+        route: Route,
+        accuracy: f64,
+    ) -> Result<Self> {
+        let accuracy = Accuracy {
+            error: accuracy,
+            vectors,
+        };
         let route = route.resolve(filter, jacobian.rows(), jacobian.columns(), usize::MAX);
         let _part = part!(DECOMPOSE);
         let parts = in_pool(|| {
@@ -116,7 +137,7 @@ impl<'j> Decomposition<'j> {
             let scaled = jacobian.scaled_rows(&vec![1.0 / unit; jacobian.rows()])?;
             let spectrum = Spectrum::of(scaled.as_ref(), unit, g, filter, route, accuracy)?;
             Ok(Self {
-                jacobian: Held::Scaled(scaled),
+                jacobian: Held::Own(scaled),
                 spectrum,
             })
         })?;
@@ -209,6 +230,15 @@ pub(super) enum Basis {
     Krylov(Krylov),
 }
 
+/// How good a step is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Accuracy {
+    /// Relative error.
+    pub(super) error: f64,
+    /// The most vectors of a Krylov space.
+    pub(super) vectors: usize,
+}
+
 impl Spectrum {
     fn of(
         jacobian: &dyn Jacobian,
@@ -216,9 +246,9 @@ impl Spectrum {
         g: &[f64],
         filter: &Filter,
         route: Route,
-        accuracy: f64,
+        accuracy: Accuracy,
     ) -> Result<Self> {
-        let floor = Floor::new(filter, unit, accuracy);
+        let floor = Floor::new(filter, unit, accuracy.error);
         let (mut sigma, coefficients, basis) = match route {
             Route::Svd => by_svd(&built(|| jacobian.transposed())?, g)?,
             Route::Normal => {
@@ -307,7 +337,8 @@ impl Spectrum {
         ];
         if let Some((vectors, error)) = self.krylov() {
             told.push(diagnostics::VECTORS.of(vectors as f64));
-            told.push(diagnostics::ERROR.of(error));
+            // Of one or two vectors nothing is known.
+            told.extend(error.is_finite().then(|| diagnostics::ERROR.of(error)));
         }
         told
     }

@@ -7,11 +7,12 @@
 //! those of K from the largest down. Memory is n·m numbers for m vectors; K and J never exist.
 
 use super::Filter;
+use super::decomposition::Accuracy;
 use crate::error::{Error, Result};
 use crate::linalg::Scratch;
 use crate::linalg::matrix::{self, Mat, MatMut, MatRef};
 use crate::linalg::symmetric::Divided;
-use crate::objective::{Consumes, Jacobian};
+use crate::objective::Jacobian;
 use faer::Accum;
 
 /// An orthonormal basis of a Krylov space with the matrix in it.
@@ -43,8 +44,8 @@ struct Projected {
 const LOOK: f64 = 0.125;
 const FIRST_LOOK: usize = 16;
 
-/// Approximates f(K)·g until the step's estimated relative error is below `accuracy`, or as many
-/// products have been made as a step may keep. `unit` is what the given J was divided by before; the
+/// Approximates f(K)·g until the step's estimated relative error is below what is asked for, or as many
+/// products have been made as are allowed. `unit` is what the given J was divided by before; the
 /// filter is that of the whole J.
 ///
 /// # Errors
@@ -54,7 +55,7 @@ pub(super) fn lanczos(
     unit: f64,
     g: &[f64],
     filter: &Filter,
-    accuracy: f64,
+    accuracy: Accuracy,
 ) -> Result<Ritz> {
     let failed = |reason: &str| Error::Decomposition {
         matrix: "Gram matrix",
@@ -62,7 +63,7 @@ pub(super) fn lanczos(
         reason: reason.into(),
     };
     let diverged = || failed("the eigenvalue iteration of its projection did not converge");
-    let most = Consumes::VECTORS;
+    let most = accuracy.vectors;
     let length = matrix::norm(g);
     let mut basis = Blocks::new(g.len());
     let mut projected = Projected::default();
@@ -72,7 +73,9 @@ pub(super) fn lanczos(
     let [mut before, mut v, mut w] = [(); 3].map(|()| vec![0.0; g.len()]);
     let mut pulled_back = vec![0.0; jacobian.columns()];
     let mut scratch = Scratch::new();
-    let mut next = FIRST_LOOK;
+    // The error shows from the third look on.
+    let third = (most / 3).max(1);
+    let mut next = FIRST_LOOK.min(third);
     // NaN shows in the first product.
     if length != 0.0 {
         basis.push(g.iter().map(|g| g / length));
@@ -104,11 +107,11 @@ pub(super) fn lanczos(
         if exhausted || m == most || m == next {
             spectrum = projected.spectrum().ok_or_else(diverged)?;
             looks.look(&projected, &spectrum, length);
-            next = m + ((m as f64 * LOOK) as usize).max(4);
+            next = m + ((m as f64 * LOOK) as usize).max(4.min(third));
             if exhausted {
                 looks.error = 0.0;
             }
-            if exhausted || looks.error <= accuracy || m == most {
+            if exhausted || looks.error <= accuracy.error || m == most {
                 break;
             }
         }

@@ -14,5 +14,6 @@ mod unit;
 pub use decomposition::{Decomposition, Spectrum};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use from_gram::filtered_inverse;
-pub use request::{DecompositionSettings, Request};
+pub(crate) use request::few_vectors;
+pub use request::{DecompositionSettings, Request, Rows};
 pub use route::{ANY_ROUTE, Route};

@@ -50,7 +50,9 @@ impl Route {
     pub fn consumes(self) -> Consumes {
         match self {
             Self::Auto | Self::Gram | Self::Normal => Consumes::Gram,
-            Self::Lanczos => Consumes::Products,
+            Self::Lanczos => Consumes::Products {
+                vectors: Consumes::VECTORS,
+            },
             Self::Svd => Consumes::Jacobian,
         }
     }

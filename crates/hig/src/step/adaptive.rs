@@ -1,6 +1,6 @@
 //! Half-inverse gradients that look for their own exponent, damping, length and momentum.
 //!
-//! With A = √C·J and r = g/√C (see [`whitened`]) a candidate is
+//! With A = √C·J and r = g/√C (see [`whitened`](crate::objective::whitened)) a candidate is
 //!
 //! ```text
 //! φ = μ·φ' - β·α*·d,   d = V·f(Σ)·Uᵀ·r',   f(σ) = σ·(σ² + λ)^(-(1+κ)/2),   α* = (r'·Ad) / |Ad|²
@@ -12,7 +12,8 @@
 //! candidate (κ, λ) costs a backward and a forward pass.
 //!
 //! - λ follows the gain ratio, as in Levenberg-Marquardt, and after two that fail β is shortened too.
-//! - κ follows trials of neighbours on the same decomposition ([`Probe`]).
+//! - κ stays until new batches show that much has been learned, and then follows trials of neighbours on
+//!   the same decomposition ([`Probe`]).
 //! - μ, and below it the longest β, follow what new batches say over many updates ([`Kept`],
 //!   [`Length`]); where their loss rises far above that of the best parameters kept, training goes back
 //!   to these.
@@ -32,9 +33,9 @@ use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
-use crate::objective::{Consumes, Jacobian, Linearized, rayleigh, whitened};
+use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
 use crate::settings::{AT_LEAST_ONE, End, FLAG, FRACTION, GROUP, POSITIVE, Rule, Settings};
-use crate::spectral::{Decomposition, DecompositionSettings, Request};
+use crate::spectral::{Decomposition, DecompositionSettings, Request, Rows};
 use iterates::Iterates;
 use kept::{Kept, Verdict};
 use length::Length;
@@ -99,6 +100,10 @@ impl Method for AdaptiveHalfInverse {
         request.consumes(&self.first().filter(1.0), rows, columns)
     }
 
+    fn sketch(&self) -> usize {
+        self.decomposition.sketch
+    }
+
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Searching {
@@ -127,15 +132,11 @@ struct Drift {
 }
 
 impl Drift {
-    /// `residual` becomes what is left of it.
-    fn new(
-        scaled: &dyn Jacobian,
-        residual: &mut [f64],
-        last: &[f64],
-        momentum: f64,
-    ) -> Result<Self> {
+    /// The residual becomes what is left of it.
+    fn new(rows: &mut Rows<'_>, last: &[f64], momentum: f64) -> Result<Self> {
         let step = scaled_by(momentum, last);
-        let image = scaled.jvp(&step)?;
+        let image = rows.jacobian().jvp(&step)?;
+        let residual = &mut rows.residual;
         let decrease = -dot(residual, &image) - 0.5 * dot(&image, &image);
         for (r, i) in residual.iter_mut().zip(&image) {
             *r += i;
@@ -147,6 +148,7 @@ impl Drift {
 /// What the candidates of a batch have in common.
 struct Scene<'a> {
     at: &'a dyn Linearized,
+    rows: &'a Rows<'a>,
     parts: &'a Decomposition<'a>,
     drift: Option<&'a Drift>,
     rate: f64,
@@ -183,7 +185,7 @@ impl Scene<'_> {
             decrease += drift.decrease;
         }
         let path = match self.geodesic {
-            true => Geodesic::of(self.at, self.parts, &filter, full, whole)?,
+            true => Geodesic::of(self.at, self.rows, self.parts, &filter, full, whole)?,
             false => Geodesic::straight(whole),
         };
         let (bend, whole) = (path.ratio(), path.change(1.0));
@@ -232,23 +234,30 @@ impl Searching {
     /// The best candidate, with the number tried; leaves λ where the next batch begins.
     fn search(&mut self, scene: &Scene<'_>) -> Result<(Option<Candidate>, usize)> {
         let least = self.settings.least_damping;
-        let neighbour = self.probe.neighbour(&self.place);
+        // A larger κ lowers the loss of its batch at once, and where little is learned yet it is paid for
+        // over hundreds of updates.
+        let searches = self.length.has_learned();
+        let neighbour = searches.then(|| self.probe.neighbour(&self.place));
         let mut damping = Damping::new(self.place.damping, (least, 1.0));
         let (mut reach, mut tried) = (self.length.part(), 0);
         for trial in 0..self.settings.trials {
-            let places = [self.place, neighbour].map(|place| Place {
-                damping: damping.now(),
-                reach,
-                ..place
-            });
+            let places: Vec<Place> = [self.place].into_iter().chain(neighbour).collect();
             tried += places.len();
             let found: Vec<Option<Candidate>> = places
                 .into_par_iter()
-                .map(|place| scene.candidate(place))
+                .map(|place| {
+                    scene.candidate(Place {
+                        damping: damping.now(),
+                        reach,
+                        ..place
+                    })
+                })
                 .collect::<Result<_>>()?;
             let lower = |a: Candidate, b: Candidate| if b.loss < a.loss { b } else { a };
             if let Some(best) = found.into_iter().flatten().reduce(lower) {
-                self.probe.hear(best.place.exponent != self.place.exponent);
+                if searches {
+                    self.probe.hear(best.place.exponent != self.place.exponent);
+                }
                 self.place = Place {
                     damping: damping.accept(best.gain),
                     reach: 1.0,
@@ -274,24 +283,25 @@ impl Searching {
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (scaled, mut residual) = whitened(at)?;
-        let scale = || rayleigh(&gradient, &residual).sqrt();
+        let mut rows = self.request.whitened_rows(at)?;
+        let scale = || rayleigh(&gradient, &rows.residual).sqrt();
         let largest = self.largest.unwrap_or_else(scale);
         let momentum = self.length.momentum();
         let drift = self
             .last
             .take()
             .filter(|_| momentum > 0.0)
-            .map(|last| Drift::new(scaled.as_ref(), &mut residual, &last, momentum))
+            .map(|last| Drift::new(&mut rows, &last, momentum))
             .transpose()?;
         let filter = self.place.filter(largest);
         let parts = self
             .request
-            .decompose(scaled.as_ref(), &residual, &filter)?;
+            .decompose(rows.jacobian(), &rows.residual, &filter)?;
         let spectrum = parts.singular_values();
         self.largest = spectrum.first().copied();
         let scene = Scene {
             at,
+            rows: &rows,
             parts: &parts,
             drift: drift.as_ref(),
             rate,
@@ -300,7 +310,7 @@ impl Searching {
         let (found, tried) = self.search(&scene)?;
         let place = found.as_ref().map_or(self.place, |found| found.place);
         let freedom = place.freedom(spectrum);
-        self.length.hear_freedom(freedom, residual.len());
+        self.length.hear_freedom(freedom, rows.residual.len());
         let largest = spectrum.first().copied().unwrap_or(0.0);
         let participation = parts.participation(&place.filter(largest));
         let mut told = vec![
@@ -313,6 +323,7 @@ impl Searching {
             diagnostics::RANK.of(freedom),
             diagnostics::PARTICIPATION.of(participation),
         ];
+        told.extend(rows.diagnostics());
         if self.settings.geodesic {
             told.push(diagnostics::ACCELERATION.of(found.as_ref().map_or(0.0, |f| f.bend)));
         }
@@ -366,7 +377,12 @@ fn scaled_by(factor: f64, vector: &[f64]) -> Vec<f64> {
 }
 
 impl Step for Searching {
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.request.begin(seed);
+    }
+
     fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.request.exchange(state);
         state.part("place", |state| self.place.exchange(state));
         state.part("probe", |state| self.probe.exchange(state));
         state.part("length", |state| self.length.exchange(state));

@@ -1,7 +1,7 @@
 //! Gauss-Newton with a backtracking line search (Nocedal and Wright 2006, "Numerical Optimization",
 //! algorithm 3.1 and section 10.3).
 //!
-//! With A = √C·J and r = g/√C (see [`whitened`]) the direction is d = A⁺·r,
+//! With A = √C·J and r = g/√C (see [`whitened`](crate::objective::whitened)) the direction is d = A⁺·r,
 //! truncated; Δθ = -t·d with the first t of η, η/2, η/4, … that lowers the batch's loss enough. The
 //! default cut-off is a compromise of short trials on all systems of this crate: below it a step that
 //! fits its own batch of nonlinear oscillators can leave the next one without a finite loss.
@@ -13,7 +13,7 @@ use crate::diagnostics::{ACCELERATION, STEP_LENGTH};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
-use crate::objective::{Consumes, Linearized, whitened};
+use crate::objective::{Consumes, Linearized, ParameterView};
 use crate::settings::{ANY_COUNT, FLAG, FRACTION, GROUP, POSITIVE, Settings};
 use crate::spectral::Filter;
 use crate::spectral::{DecompositionSettings, Request};
@@ -54,6 +54,10 @@ impl Method for GaussNewtonLineSearch {
             .consumes(&filter, rows, columns)
     }
 
+    fn sketch(&self) -> usize {
+        self.decomposition.sketch
+    }
+
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Searching {
@@ -77,22 +81,29 @@ struct Searching {
 }
 
 impl Step for Searching {
-    fn exchange(&mut self, _: &mut Exchange<'_>) {}
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.request.begin(seed);
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.request.exchange(state);
+    }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (whitened, residual) = whitened(at)?;
+        let rows = self.request.whitened_rows(at)?;
+        let jacobian = rows.jacobian();
         let parts = self
             .request
-            .decompose(whitened.as_ref(), &residual, &self.filter)?;
+            .decompose(jacobian, &rows.residual, &self.filter)?;
         let direction = parts.direction(&self.filter)?;
         let slope = dot(&gradient, &direction);
         let straight = direction.iter().map(|d| -d).collect();
         let path = match self.geodesic {
-            true => Geodesic::of(at, &parts, &self.filter, 1.0, straight)?,
+            true => Geodesic::of(at, &rows, &parts, &self.filter, 1.0, straight)?,
             false => Geodesic::straight(straight),
         };
         let found = backtrack(at.loss(), slope, learning_rate, self.halvings, |length| {
@@ -100,6 +111,7 @@ impl Step for Searching {
         })?;
         let length = found.unwrap_or(0.0);
         let mut diagnostics = parts.diagnostics(&self.filter);
+        diagnostics.extend(rows.diagnostics());
         diagnostics.push(STEP_LENGTH.of(length));
         diagnostics.push(ACCELERATION.of(length * path.ratio()));
         Ok(Update {

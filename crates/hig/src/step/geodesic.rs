@@ -23,7 +23,7 @@
 use crate::error::Result;
 use crate::linalg::matrix::norm;
 use crate::objective::Linearized;
-use crate::spectral::{Decomposition, Filter};
+use crate::spectral::{Decomposition, Filter, Rows};
 
 /// h, the part of v after which y is looked at; the source's.
 const AHEAD: f64 = 0.1;
@@ -63,6 +63,7 @@ impl Geodesic {
     /// A simulator that fails.
     pub(super) fn of(
         at: &dyn Linearized,
+        rows: &Rows<'_>,
         parts: &Decomposition<'_>,
         filter: &Filter,
         factor: f64,
@@ -73,7 +74,7 @@ impl Geodesic {
             return Ok(straight);
         }
         let velocity = &straight.velocity;
-        let Some(bend) = second_derivative(at, velocity)? else {
+        let Some(bend) = second_derivative(at, rows, velocity)? else {
             return Ok(straight);
         };
         let Some(mut acceleration) = parts.direction_of(filter, &bend)? else {
@@ -111,11 +112,29 @@ impl Geodesic {
     }
 }
 
-/// √C·y'' along v (length n); none where it is not finite or lost in rounding.
-fn second_derivative(at: &dyn Linearized, velocity: &[f64]) -> Result<Option<Vec<f64>>> {
+/// √C·y'' along v (length n, or the combinations of it that the rows are); none where it is not finite or
+/// lost in rounding.
+fn second_derivative(
+    at: &dyn Linearized,
+    rows: &Rows<'_>,
+    velocity: &[f64],
+) -> Result<Option<Vec<f64>>> {
     let ahead: Vec<f64> = velocity.iter().map(|v| AHEAD * v).collect();
     let (here, there) = (at.outputs(), at.outputs_after(&ahead)?);
     let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
+    if rows.are_sketched() {
+        let pairs = here.iter().zip(&there).zip(&roots);
+        let (change, sizes): (Vec<f64>, Vec<f64>) = pairs
+            .map(|((here, there), root)| {
+                let sum = here.abs() + there.abs();
+                (root * (there - here) / AHEAD, root * sum / AHEAD)
+            })
+            .unzip();
+        let slope = rows.jacobian().jvp(velocity)?;
+        let change = rows.of_all(change);
+        let bend: Vec<f64> = change.iter().zip(&slope).map(|(c, s)| c - s).collect();
+        return Ok(known(bend, norm(&sizes) + norm(&slope)));
+    }
     let slope = at.jvp(velocity)?;
     let outputs = here.iter().zip(&there).zip(&slope).zip(&roots);
     let bend: Vec<f64> = outputs
@@ -127,7 +146,13 @@ fn second_derivative(at: &dyn Linearized, velocity: &[f64]) -> Result<Option<Vec
             root * ((here.abs() + there.abs()) / AHEAD + slope.abs())
         })
         .collect();
+    Ok(known(bend, norm(&sizes)))
+}
+
+/// √C·y'' of what y differs by from its tangent ahead; none where it is not finite or lost in the rounding
+/// of numbers of that size.
+fn known(bend: Vec<f64>, size_of_terms: f64) -> Option<Vec<f64>> {
     let size = norm(&bend);
-    let known = size.is_finite() && size > ROUNDING * norm(&sizes);
-    Ok(known.then(|| bend.iter().map(|b| 2.0 / AHEAD * b).collect()))
+    let known = size.is_finite() && size > ROUNDING * size_of_terms;
+    known.then(|| bend.iter().map(|b| 2.0 / AHEAD * b).collect())
 }

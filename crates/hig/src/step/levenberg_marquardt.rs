@@ -12,10 +12,11 @@ use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
-use crate::objective::{Consumes, Linearized, rayleigh, whitened};
+use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
 use crate::settings::{AT_LEAST_ONE, FLAG, GROUP, POSITIVE, Settings};
-use crate::spectral::{Decomposition, DecompositionSettings, Request};
+use crate::spectral::{Decomposition, DecompositionSettings, Request, Rows};
 use crate::spectral::{Filter, Treatment};
+use std::borrow::Cow;
 
 crate::settings! {
     /// Levenberg-Marquardt: damped Gauss-Newton steps, accepted where they lower the loss of the batch.
@@ -51,6 +52,10 @@ impl Method for LevenbergMarquardt {
         request.consumes(&filter(1.0), rows, columns)
     }
 
+    fn sketch(&self) -> usize {
+        self.decomposition.sketch
+    }
+
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Damped {
@@ -80,7 +85,12 @@ fn filter(damping: f64) -> Filter {
 }
 
 impl Step for Damped {
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.request.begin(seed);
+    }
+
     fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.request.exchange(state);
         state.optional_number("damping", &mut self.damping);
     }
 
@@ -89,14 +99,18 @@ impl Step for Damped {
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
         }
-        let (whitened, cotangent) = whitened(at)?;
+        let rows = self.request.whitened_rows(at)?;
+        let model_gradient = match rows.are_sketched() {
+            true => Cow::Owned(rows.jacobian().vjp(&rows.residual)?),
+            false => Cow::Borrowed(&gradient),
+        };
         let least = self
             .damping
-            .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &cotangent));
+            .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &rows.residual));
         let least = filter(least.max(f64::MIN_POSITIVE));
         let parts = self
             .request
-            .decompose(whitened.as_ref(), &cotangent, &least)?;
+            .decompose(rows.jacobian(), &rows.residual, &least)?;
         let top = parts.largest().powi(2);
         // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
         let bounds = (f64::EPSILON * top, top / f64::EPSILON);
@@ -107,7 +121,7 @@ impl Step for Damped {
             let step = parts.direction(&filter)?;
             let straight = step.iter().map(|d| -learning_rate * d).collect();
             let path = match self.settings.geodesic {
-                true => Geodesic::of(at, &parts, &filter, 1.0, straight)?,
+                true => Geodesic::of(at, &rows, &parts, &filter, 1.0, straight)?,
                 false => Geodesic::straight(straight),
             };
             if !path.is_followed(1.0) {
@@ -117,19 +131,26 @@ impl Step for Damped {
             }
             let delta = path.change(1.0);
             // With B·d = Jᵀg - μ·d the model's decrease needs no product with B.
-            let (slope, square) = (dot(&step, &gradient), dot(&step, &step));
+            let (slope, square) = (dot(&step, &model_gradient), dot(&step, &step));
             let promised =
                 learning_rate * (slope - 0.5 * learning_rate * (slope - damping.now() * square));
             let decrease = at.loss() - at.loss_after(&delta)?;
             if let Some(gain) = gain_ratio(decrease, promised, 0.0) {
                 self.damping = Some(damping.accept(gain));
-                return Ok(update(delta, damping.now(), gain, path.ratio(), parts));
+                return Ok(update(
+                    delta,
+                    damping.now(),
+                    gain,
+                    path.ratio(),
+                    &rows,
+                    parts,
+                ));
             }
             damping.refuse();
         }
         self.damping = Some(damping.now());
         let still = vec![0.0; gradient.len()];
-        Ok(update(still, damping.now(), 0.0, 0.0, parts))
+        Ok(update(still, damping.now(), 0.0, 0.0, &rows, parts))
     }
 }
 
@@ -138,17 +159,19 @@ fn update(
     damping: f64,
     gain: f64,
     acceleration: f64,
+    rows: &Rows<'_>,
     parts: Decomposition<'_>,
 ) -> Update {
     let participation = parts.participation(&filter(damping));
+    let told = [
+        diagnostics::DAMPING.of(damping),
+        diagnostics::GAIN_RATIO.of(gain),
+        diagnostics::ACCELERATION.of(acceleration),
+        diagnostics::PARTICIPATION.of(participation),
+    ];
     Update {
         delta,
-        diagnostics: vec![
-            diagnostics::DAMPING.of(damping),
-            diagnostics::GAIN_RATIO.of(gain),
-            diagnostics::ACCELERATION.of(acceleration),
-            diagnostics::PARTICIPATION.of(participation),
-        ],
+        diagnostics: told.into_iter().chain(rows.diagnostics()).collect(),
         spectrum: parts.into_singular_values(),
     }
 }

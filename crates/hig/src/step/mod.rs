@@ -14,12 +14,15 @@ mod adaptive;
 mod gain_ratio;
 mod gauss_newton_line_search;
 mod geodesic;
+mod kron;
 mod lbfgs;
+mod learning_rate;
 mod levenberg_marquardt;
 mod line_search;
 mod rms_prop;
 mod scale_invariant;
 mod sgd;
+mod soap;
 mod spectral;
 mod spring;
 
@@ -28,18 +31,22 @@ pub use adagrad::AdaGrad;
 pub use adam::Adam;
 pub use adaptive::AdaptiveHalfInverse;
 pub use gauss_newton_line_search::GaussNewtonLineSearch;
+pub use kron::KroneckerHalfInverse;
 pub use lbfgs::Lbfgs;
+pub(crate) use learning_rate::PART;
+pub use learning_rate::{ANY_LEARNING_RATE, LearningRate};
 pub use levenberg_marquardt::LevenbergMarquardt;
 pub use rms_prop::RmsProp;
 pub use scale_invariant::{ScaleInvariant, physics_correction};
 pub use sgd::Sgd;
+pub use soap::Soap;
 pub use spectral::Spectral;
 pub use spring::Spring;
 
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::linalg::matrix;
-use crate::objective::{Consumes, Linearization, Linearized};
+use crate::objective::{Consumes, Linearization, Linearized, ParameterView};
 use crate::settings::Settings;
 
 /// A change of the parameters with what is worth telling about it.
@@ -82,6 +89,10 @@ fn check_squares(squares: &[f64]) -> Result<()> {
 
 /// An optimizer at work: its state between updates.
 pub trait Step: Send {
+    /// Hears of the training that begins: its seed, and the arrays of its parameters in their order. A step
+    /// that is told nothing takes the seed 0 and one vector of parameters.
+    fn begin(&mut self, _seed: u64, _arrays: &[ParameterView]) {}
+
     /// Exchanges everything that it remembers between updates, so that a training can be stopped and
     /// go on to the same bits.
     fn exchange(&mut self, state: &mut Exchange<'_>);
@@ -150,6 +161,13 @@ pub struct Registered {
     pub about: &'static str,
 }
 
+/// Why a method that asks for the moments of layers cannot train an objective that has none.
+pub(crate) fn no_layers(method: &str) -> Error {
+    let expected = "one that asks for less: this one needs the second moments of each layer of a network, \
+                    which this problem does not tell; adaptive-hig and adam train any";
+    Error::setting("method", method, expected)
+}
+
 /// An optimizer's settings, and how to set it to work.
 pub trait Method: Settings + Send + Sync {
     /// The name under which it is registered, whatever its settings are.
@@ -164,6 +182,12 @@ pub trait Method: Settings + Send + Sync {
     /// What its updates ask of a linearized batch of `rows` × `columns` where one of them may hold
     /// `memory` numbers (f64).
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes;
+
+    /// Combinations of the rows of each sample that its updates see in place of all; 0 is all rows. The
+    /// `rows` of [`consumes`](Self::consumes) are then b times as many.
+    fn sketch(&self) -> usize {
+        0
+    }
 
     /// A fresh optimizer of which an update may hold `memory` numbers (f64).
     ///
@@ -198,6 +222,7 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(AdaGrad::default()),
         Box::new(Adadelta::default()),
         Box::new(RmsProp::default()),
+        Box::new(Soap::default()),
         Box::new(Lbfgs::default()),
         Box::new(LevenbergMarquardt::default()),
         Box::new(GaussNewtonLineSearch::default()),
@@ -207,6 +232,7 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(Spectral::gauss_newton()),
         Box::new(Spectral::half_inverse()),
         Box::new(AdaptiveHalfInverse::default()),
+        Box::new(KroneckerHalfInverse::default()),
     ]
 }
 

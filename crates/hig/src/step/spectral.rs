@@ -1,10 +1,11 @@
 //! The spectral family Δθ = -η·V·f(Σ)·Uᵀ·g: gradient descent, half-inverse gradients, Gauss-Newton.
 
+use super::learning_rate::{ANY_LEARNING_RATE, FullSteps, LearningRate};
 use super::{Method, Registered, Step, Update, finite_gradient};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::objective::{Consumes, Linearized};
-use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, POSITIVE, Settings};
+use crate::objective::{Consumes, Linearized, ParameterView};
+use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, Settings};
 use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 use crate::spectral::{DecompositionSettings, Request};
 
@@ -13,8 +14,8 @@ crate::settings! {
     pub struct Spectral {
         /// Which of the family's methods it is.
         pub registered: Registered = HALF_INVERSE, NO_SETTING;
-        /// Learning rate η, for g of the batch-mean loss: a full Gauss-Newton step on the sum of squares is η = batch / 2.
-        pub learning_rate: f64 = 1.0, POSITIVE;
+        /// Learning rate η, for g of the batch-mean loss: a full Gauss-Newton step on the sum of squares is η = batch / 2. `auto` finds one in the first updates.
+        pub learning_rate: LearningRate = LearningRate::Fixed(1.0), ANY_LEARNING_RATE;
         /// κ in f(σ) = σ^(-κ): -1 gradient descent, 0 orthogonalised, 0.5 HIG, 1 Gauss-Newton.
         pub exponent: f64 = 0.5, EXPONENT;
         /// What happens to small singular values.
@@ -64,7 +65,7 @@ impl Spectral {
             registered: GRADIENT_DESCENT,
             exponent: -1.0,
             cutoff: 0.0,
-            learning_rate: 1e-2,
+            learning_rate: LearningRate::Fixed(1e-2),
             ..Self::default()
         }
     }
@@ -105,25 +106,36 @@ impl Method for Spectral {
     }
 
     fn learning_rate(&self) -> f64 {
-        self.learning_rate
+        self.learning_rate.factor()
     }
 
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes {
-        match self.is_gradient() {
-            true => Consumes::Gradient,
-            false => {
+        match (self.is_gradient(), self.learning_rate) {
+            (true, LearningRate::Fixed(_)) => Consumes::Gradient,
+            (true, LearningRate::Auto) => Consumes::Products { vectors: 1 },
+            (false, _) => {
                 let request = self.decomposition.request(memory);
                 request.consumes(&self.filter(), rows, columns)
             }
         }
     }
 
+    fn sketch(&self) -> usize {
+        self.decomposition.sketch
+    }
+
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
+        if self.is_gradient() && self.sketch() > 0 {
+            let expected = "0 for gradient descent, which decomposes no rows";
+            return Err(Error::setting("sketch", self.sketch(), expected));
+        }
         Ok(Box::new(Running {
             filter: self.filter(),
             request: self.decomposition.request(memory),
             is_gradient: self.is_gradient(),
+            rate: self.learning_rate,
+            full: FullSteps::default(),
         }))
     }
 
@@ -137,20 +149,49 @@ struct Running {
     filter: Filter,
     request: Request,
     is_gradient: bool,
+    rate: LearningRate,
+    full: FullSteps,
 }
 
 impl Step for Running {
-    fn exchange(&mut self, _: &mut Exchange<'_>) {}
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.request.begin(seed);
+    }
+
+    fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.request.exchange(state);
+        state.part("full_steps", |state| self.full.exchange(state));
+    }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
-        let (direction, diagnostics, spectrum) = if self.is_gradient {
+        let (direction, mut diagnostics, spectrum) = if self.is_gradient {
             (finite_gradient(at)?, Vec::new(), Vec::new())
         } else {
-            let parts = self.request.decompose(at, at.cotangent(), &self.filter)?;
+            let rows = self.request.rows(at)?;
+            let jacobian = rows.jacobian();
+            let parts = self
+                .request
+                .decompose(jacobian, &rows.residual, &self.filter)?;
             let direction = parts.direction(&self.filter)?;
-            let diagnostics = parts.diagnostics(&self.filter);
+            let mut diagnostics = parts.diagnostics(&self.filter);
+            diagnostics.extend(rows.diagnostics());
             (direction, diagnostics, parts.into_singular_values())
         };
+        let learning_rate = match self.rate {
+            LearningRate::Auto if direction.iter().all(|d| *d == 0.0) => 0.0,
+            LearningRate::Auto => {
+                self.full.look(at, &direction)?;
+                self.full.rate(learning_rate)?
+            }
+            // The gradient alone is all that such a step asks for.
+            LearningRate::Fixed(_) if self.is_gradient => learning_rate,
+            LearningRate::Fixed(_) => {
+                // Where the loss has no curvature there is no full step to compare with.
+                let _ = self.full.look(at, &direction);
+                learning_rate
+            }
+        };
+        diagnostics.extend(self.full.told());
         Ok(Update {
             delta: direction.iter().map(|v| -learning_rate * v).collect(),
             diagnostics,

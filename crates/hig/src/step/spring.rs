@@ -1,7 +1,7 @@
 //! SPRING: subsampled projected-increment natural gradient (Goldshlager, Abrahamsen and Lin 2024,
 //! arXiv 2401.10190), for a loss whose Gauss-Newton matrix takes the place of the Fisher matrix.
 //!
-//! With A = √C·J and r = g/√C (see [`whitened`]) the quadratic model of the batch's
+//! With A = √C·J and r = g/√C (see [`whitened`](crate::objective::whitened)) the quadratic model of the batch's
 //! loss is least where A·φ = r for Δθ = -φ. Of all φ, SPRING takes
 //!
 //! ```text
@@ -21,7 +21,7 @@ use crate::diagnostics::{ACCELERATION, PARTICIPATION, RANK, STEP_LENGTH};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::norm;
-use crate::objective::{Consumes, Linearized, rayleigh, whitened};
+use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
 use crate::settings::{FLAG, FRACTION, GROUP, POSITIVE, Settings};
 use crate::spectral::{DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
@@ -75,6 +75,10 @@ impl Method for Spring {
         request.consumes(&self.filter(1.0), rows, columns)
     }
 
+    fn sketch(&self) -> usize {
+        self.decomposition.sketch
+    }
+
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
         Ok(Box::new(Running {
@@ -100,20 +104,28 @@ struct Running {
 }
 
 impl Step for Running {
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.request.begin(seed);
+    }
+
     fn exchange(&mut self, state: &mut Exchange<'_>) {
+        self.request.exchange(state);
         state.optional_number("largest", &mut self.largest);
         state.optional_over_parameters("last", &mut self.last);
     }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let momentum = self.settings.momentum;
-        let (scaled, mut residual) = whitened(at)?;
+        let mut rows = self.request.whitened_rows(at)?;
         let last = self.last.take();
         let mut phi = vec![0.0; at.columns()];
         if let Some(last) = last.filter(|_| momentum > 0.0) {
             phi = last.iter().map(|v| momentum * v).collect();
-            let image = scaled.jvp(&phi)?;
-            residual.iter_mut().zip(&image).for_each(|(r, i)| *r -= i);
+            let image = rows.jacobian().jvp(&phi)?;
+            rows.residual
+                .iter_mut()
+                .zip(&image)
+                .for_each(|(r, i)| *r -= i);
         }
         let (mut diagnostics, mut spectrum) = (Vec::new(), Vec::new());
         let limit = self.settings.norm_limit * norm(at.parameters()).max(1.0);
@@ -127,22 +139,31 @@ impl Step for Running {
             phi.iter().map(|p| -length * p).collect()
         };
         let mut path = None;
-        let slope = scaled.vjp(&residual)?;
+        let (scaled, residual) = (rows.jacobian(), &rows.residual);
+        let slope = scaled.vjp(residual)?;
         if slope.iter().any(|s| *s != 0.0) {
-            let scale = || rayleigh(&slope, &residual).sqrt();
+            let scale = || rayleigh(&slope, residual).sqrt();
             let largest = self.largest.unwrap_or_else(scale);
             let least = self.settings.filter(largest);
-            let parts = self.request.decompose(scaled.as_ref(), &residual, &least)?;
+            let parts = self.request.decompose(scaled, residual, &least)?;
             let largest = parts.largest();
             self.largest = Some(largest);
             let filter = self.settings.filter(largest);
             let increment = parts.direction(&filter)?;
             phi.iter_mut().zip(&increment).for_each(|(p, i)| *p += i);
             if self.settings.geodesic {
-                path = Some(Geodesic::of(at, &parts, &filter, 1.0, straight(&phi))?);
+                path = Some(Geodesic::of(
+                    at,
+                    &rows,
+                    &parts,
+                    &filter,
+                    1.0,
+                    straight(&phi),
+                )?);
             }
             let rank = parts.rank(self.settings.damping.sqrt());
             diagnostics.push(RANK.of(rank as f64));
+            diagnostics.extend(rows.diagnostics());
             diagnostics.push(PARTICIPATION.of(parts.participation(&filter)));
             spectrum = parts.into_singular_values();
         }

@@ -1,9 +1,11 @@
-//! Complete problems: data, network, physics and loss with the settings of their sources.
+//! Complete problems: data and objective (network, physics, loss) with the settings of their sources.
 
+mod cart_pole;
 mod fields;
 mod heat_inversion;
 mod network;
 mod oscillators;
+mod pendulum_swing_up;
 pub mod picture;
 mod poisson;
 mod quantum_dipole;
@@ -11,6 +13,7 @@ mod recommended;
 mod size;
 mod toy;
 
+pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
     BurgersField, Exact, FieldPoints, HeatField, HeatSolution, PoissonField, PoissonSolution,
     relative_errors,
@@ -18,6 +21,7 @@ pub use fields::{
 pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
+pub use pendulum_swing_up::PendulumSwingUp;
 pub use picture::Picture;
 pub use poisson::{Architecture, Poisson};
 pub use quantum_dipole::QuantumDipole;
@@ -51,7 +55,7 @@ pub trait System: Settings + Send + Sync {
     /// they are made; a real number, for which no setting is too large.
     fn data_size(&self) -> f64;
 
-    /// Data, network, physics and loss for a seed. The data of train and test, and the initial
+    /// Data and objective for a seed. The data of train and test, and the initial
     /// weights, come from separate streams of it.
     ///
     /// # Panics
@@ -102,6 +106,8 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(Poisson::default()),
         Box::new(QuantumDipole::default()),
         Box::new(HeatInversion::default()),
+        Box::new(CartPoleSwingUp::default()),
+        Box::new(PendulumSwingUp::default()),
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),

@@ -24,6 +24,13 @@ pub struct Lines {
     pub points: Vec<(String, f64, f64)>,
 }
 
+/// Abscissas and ordinates of a line for values that hold during one time step each.
+pub fn held(dt: f64, values: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let edges = (0..values.len()).flat_map(|k| [k as f64 * dt, (k + 1) as f64 * dt]);
+    let held = values.iter().flat_map(|u| [*u, *u]);
+    (edges.collect(), held.collect())
+}
+
 /// A field over a plane.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Field {

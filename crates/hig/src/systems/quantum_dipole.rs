@@ -110,13 +110,12 @@ impl QuantumDipole {
     }
 
     fn control_over_time(&self, control: &[f64]) -> picture::Lines {
-        let edges = (0..self.steps).flat_map(|k| [k, k + 1].map(|k| k as f64 * self.dt));
-        let held = control.iter().flat_map(|u| [*u, *u]);
+        let (times, held) = picture::held(self.dt, control);
         picture::Lines {
             title: "control".into(),
             x: "time".into(),
             y: "field strength".into(),
-            lines: vec![("u".into(), edges.collect(), held.collect())],
+            lines: vec![("u".into(), times, held)],
             points: Vec::new(),
         }
     }

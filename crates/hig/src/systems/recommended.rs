@@ -40,7 +40,8 @@ pub fn recommended(system: &dyn System, name: &str) -> Result<(Box<dyn Method>, 
         }
         return Ok((method, training));
     }
-    let gradient = method.consumes(1, 1, usize::MAX) == Consumes::Gradient;
+    let consumes = method.consumes(1, 1, usize::MAX);
+    let gradient = consumes <= Consumes::LayerMoments;
     let alike = match gradient {
         true => settings_of("adam"),
         false => settings_of("hig").or_else(|| settings_of("lm")),

@@ -20,6 +20,19 @@ pub(super) fn of_samples(train: usize, test: usize, width: f64) -> f64 {
     (train as f64 + test as f64) * width
 }
 
+/// Refuses more time steps than a network is ever called in one simulation.
+///
+/// # Errors
+/// The number of steps.
+pub(super) fn check_calls(steps: usize) -> Result<()> {
+    const MOST: usize = 1_000_000;
+    if steps <= MOST {
+        return Ok(());
+    }
+    let expected = format_args!("at most {MOST}: the network is called at every step");
+    Err(Error::setting("steps", steps, expected))
+}
+
 /// Refuses settings with which samples and parameters would not fit into memory.
 ///
 /// # Errors

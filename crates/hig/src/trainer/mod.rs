@@ -20,12 +20,13 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::files::{Exchange, SavedState};
 use crate::linalg::matrix;
-use crate::objective::{Consumes, Objective};
+use crate::objective::{Consumes, Objective, Sketch};
 use crate::problem::Problem;
 use crate::settings::{
     ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, NON_NEGATIVE, POSITIVE, SettingType, Settings,
 };
-use crate::step::{Method, Step, Update, no_parts};
+use crate::spectral::few_vectors;
+use crate::step::{Method, Step, Update, no_layers, no_parts};
 use crate::threads::in_pool;
 use crate::timing::part;
 use returned::{Best, Parted, held_out};
@@ -344,6 +345,7 @@ pub fn train(
         },
     };
     let mut step = method.start_within(memory(training))?;
+    step.begin(seed, &problem.objective.parameters());
     let mut batches = Batches::of(&parted.trained, problem, training, seed);
     let goes_on = start.state.is_some();
     if let Some(state) = start.state {
@@ -423,7 +425,7 @@ pub fn train(
             run.now.next_evaluation = following(run.now.updates, training.evaluate_every);
             let last = Last {
                 loss,
-                rows: problem.objective.rows(batch.len()),
+                rows: seen_rows(problem, method, batch.len()),
                 change,
             };
             let evaluated = run.evaluate(&last, step.takes_back());
@@ -574,14 +576,28 @@ pub fn check(
         let expected = format!("at most the number of training samples, {samples}{without}");
         return Err(Error::setting("batch", training.batch, expected));
     }
+    let (of_sample, kept) = (problem.objective.rows(1), method.sketch());
+    Sketch::check(kept, of_sample)?;
     let (consumes, n, _) = consumption(problem, method, training);
     if consumes == Consumes::PhysicsRows && problem.through_physics().is_none() {
         return Err(no_parts(method.name()));
     }
+    if consumes == Consumes::LayerMoments && !problem.objective.tells_layer_moments() {
+        return Err(no_layers(method.name()));
+    }
     let passes = match consumes {
-        Consumes::Gradient | Consumes::PhysicsRows => 0,
-        Consumes::Products | Consumes::Gram | Consumes::Jacobian => {
-            problem.objective.pass_numbers(training.batch)
+        Consumes::Gradient | Consumes::LayerMoments | Consumes::PhysicsRows => 0,
+        Consumes::Products { vectors } if kept == 0 && few_vectors(vectors, of_sample) => {
+            let products = problem.objective.product_numbers(training.batch);
+            products.unwrap_or_else(|| problem.objective.pass_numbers(training.batch))
+        }
+        Consumes::Products { .. } | Consumes::Gram | Consumes::Jacobian => {
+            let all = problem.objective.pass_numbers(training.batch);
+            match kept {
+                0 => all,
+                // The passes of n_s rows, and the combinations themselves.
+                _ => (all / of_sample * kept).saturating_add(n.saturating_mul(of_sample)),
+            }
         }
     };
     let gibibytes = (consumes.numbers(n, p) + passes) as f64 / NUMBERS_PER_GIB;
@@ -603,13 +619,22 @@ fn memory(training: &Training) -> usize {
     (training.memory_limit * NUMBERS_PER_GIB) as usize
 }
 
-/// What an update of a method will consume, with n and p: it tells the route that `auto` chose.
+/// The rows of J that an update of a method decomposes for so many samples: all of theirs, or combinations.
+fn seen_rows(problem: &Problem, method: &dyn Method, samples: usize) -> usize {
+    match method.sketch() {
+        0 => problem.objective.rows(samples),
+        kept => samples.saturating_mul(kept),
+    }
+}
+
+/// What an update of a method will consume, with n, the rows of J that it decomposes, and p: it tells the
+/// route that `auto` chose.
 pub fn consumption(
     problem: &Problem,
     method: &dyn Method,
     training: &Training,
 ) -> (Consumes, usize, usize) {
-    let n = problem.objective.rows(training.batch);
+    let n = seen_rows(problem, method, training.batch);
     let p = problem.parameter_count();
     (method.consumes(n, p, memory(training)), n, p)
 }

@@ -20,6 +20,7 @@ mod setup;
 mod still;
 mod warner;
 mod wording;
+mod wrong_rate;
 
 pub use warner::Warner;
 pub use wording::Wording;
@@ -34,6 +35,7 @@ use setup::Setup;
 /// All causes. To add one, write its file and add its line.
 fn causes() -> Vec<Box<dyn Cause>> {
     vec![
+        Box::new(wrong_rate::WrongRate),
         Box::new(explosion::Explosion::default()),
         Box::new(saturation::Saturated::default()),
         Box::new(rank::Collapse::default()),

@@ -20,7 +20,7 @@ const SAMPLES: usize = 256;
 ///
 /// let problem = Toy::default().problem(0);
 /// let start = problem.initial_parameters(0);
-/// let method = Spectral { cutoff: 1e-12, learning_rate: 30.0, ..Spectral::half_inverse() };
+/// let method = Spectral { cutoff: 1e-12, learning_rate: 30.0.into(), ..Spectral::half_inverse() };
 /// let training = Training { batch: 256, ..Training::default() };
 /// let mut told = Vec::new();
 /// let mut warner = Warner::new(&method, &training, Wording::default(), |warning| {

@@ -128,6 +128,10 @@ fn squares_out_of_range_are_no_standstill() {
         let at = Batch::new(parts(&problem), &problem.train, &start);
         assert!(at.loss() > 0.0 && at.loss().is_finite());
         for method in everything() {
+            // Its first update is none, whatever the gradient is.
+            if method.name() == "soap" {
+                continue;
+            }
             if let Ok(delta) = first(method.as_ref(), &at) {
                 let moved = delta.iter().any(|d| *d != 0.0);
                 assert!(moved, "{} at {scale:e}", told(method.as_ref()));

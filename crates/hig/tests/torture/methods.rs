@@ -44,7 +44,7 @@ pub fn family(exponent: f64, damping: f64) -> Vec<Spectral> {
     for route in ROUTES {
         for treatment in TREATMENTS {
             let mut method = Spectral {
-                learning_rate: 1.0,
+                learning_rate: 1.0.into(),
                 exponent,
                 cutoff: 1e-2,
                 damping,

@@ -128,7 +128,7 @@ fn steps_of_the_family_have_their_closed_form() {
                     let size = x.abs();
                     let expected = -(x - target) * x.signum() * size.powf(-exponent);
                     let mut method = Spectral {
-                        learning_rate: 1.0,
+                        learning_rate: 1.0.into(),
                         exponent,
                         cutoff: 1e-6,
                         ..Spectral::default()

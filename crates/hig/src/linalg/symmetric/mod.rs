@@ -18,7 +18,7 @@ mod secular;
 mod symmetric_product;
 
 pub(crate) use divide::Divided;
-pub(crate) use formed::eigen;
+pub(crate) use formed::{eigen, orthonormal};
 
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatMut};

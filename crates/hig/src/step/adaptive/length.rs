@@ -37,6 +37,9 @@ const LEAST: f64 = 0.05;
 /// The s beyond which a step would do nothing.
 const MOST: f64 = 1e6;
 
+/// Fall of ln(loss) from the first batch on by which much has been learned: to a tenth.
+const LEARNED: f64 = std::f64::consts::LN_10;
+
 /// The scale of steps, and the level of the loss.
 #[derive(Debug)]
 pub struct Length {
@@ -52,6 +55,9 @@ pub struct Length {
     freedom: f64,
     updates: f64,
     average: f64,
+    /// ln(loss) of the first batch, and whether the average has been far below it.
+    first: f64,
+    learned: bool,
 }
 
 impl Length {
@@ -66,6 +72,8 @@ impl Length {
             freedom: 0.0,
             updates: 0.0,
             average: 0.0,
+            first: 0.0,
+            learned: false,
         }
     }
 
@@ -79,6 +87,8 @@ impl Length {
         state.number("freedom", &mut self.freedom);
         state.number("updates", &mut self.updates);
         state.number("average", &mut self.average);
+        state.number("first", &mut self.first);
+        state.flag("learned", &mut self.learned);
     }
 
     /// μ.
@@ -97,13 +107,14 @@ impl Length {
         // A loss of 0 is a new low and no infinite one.
         let loss = loss.max(f64::MIN_POSITIVE).ln();
         if self.updates == 0.0 {
-            (self.average, self.lowest) = (loss, loss);
+            (self.average, self.lowest, self.first) = (loss, loss, loss);
         }
         self.updates += 1.0;
         self.since_lowest += 1.0;
         let surprise = (loss - self.average).powi(2);
         self.variance += (surprise - self.variance) / NOISE_SPAN.min(self.updates);
         self.average += (loss - self.average) / SPAN.min(self.updates);
+        self.learned |= self.average <= self.first - LEARNED;
         if self.average < self.lowest {
             self.lowest = self.average;
             self.since_lowest = 0.0;
@@ -118,6 +129,11 @@ impl Length {
             true => self.cut(),
             false => self.scale(LENGTHENED),
         }
+    }
+
+    /// Whether new batches have shown that much was learned.
+    pub fn has_learned(&self) -> bool {
+        self.learned
     }
 
     /// Hears what new batches say of the trend.
@@ -188,6 +204,24 @@ mod tests {
         assert_eq!(length.part(), 0.5 / SHORTENED);
         length.learn(Verdict::Progress);
         assert!(length.part() > 0.5 / SHORTENED);
+    }
+
+    #[test]
+    fn much_is_learned_once_the_averaged_loss_is_a_tenth_of_the_first() {
+        let mut length = Length::new(0.5);
+        for _ in 0..100 {
+            length.hear(2.0);
+            assert!(!length.has_learned());
+        }
+        // One batch of luck is no evidence.
+        length.hear(0.1);
+        assert!(!length.has_learned());
+        for _ in 0..100 {
+            length.hear(0.19);
+        }
+        assert!(length.has_learned());
+        length.hear(1e3);
+        assert!(length.has_learned());
     }
 
     #[test]

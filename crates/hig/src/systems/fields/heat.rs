@@ -1,6 +1,8 @@
 //! The heat equation with the solutions of arXiv 2405.15603, appendix A.
 
-use super::{Exact, FieldPoints, comparison, measures, perceptron, pictures, problem};
+use super::{
+    Exact, FieldPoints, check_dimension, comparison, measures, perceptron, pictures, problem,
+};
 use crate::error::{Error, Result};
 use crate::network::{Jets, Network};
 use crate::objective::{Block, Cuboid, Equation, Field, Given};
@@ -92,6 +94,7 @@ impl System for HeatField {
 
     fn check_together(&self) -> Result<()> {
         self.check()?;
+        check_dimension(self.dimension)?;
         if self.solution == HeatSolution::Mode && self.dimension != 1 {
             let expected =
                 "1 where solution = mode; solution = sines has any number of coordinates";

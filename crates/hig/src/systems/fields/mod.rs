@@ -15,6 +15,7 @@ pub use poisson::{PoissonField, PoissonSolution};
 use super::picture::{Field as FieldPicture, Lines};
 use super::{LayerSettings, MlpSettings, Picture};
 use crate::data::{Dataset, Purpose, random};
+use crate::error::{Error, Result};
 use crate::linalg::Mat;
 use crate::network::{Activation, Initializer, Jets, Network};
 use crate::objective::{Block, Cuboid, Given, Residuals};
@@ -56,6 +57,19 @@ fn perceptron(hidden: &[usize]) -> MlpSettings {
             initializer: Initializer::Uniform,
         },
     }
+}
+
+/// Refuses more coordinates than a sum over all of them is ever taken for.
+///
+/// # Errors
+/// The number of coordinates.
+fn check_dimension(dimension: usize) -> Result<()> {
+    const MOST: usize = 1000;
+    if dimension <= MOST {
+        return Ok(());
+    }
+    let expected = format_args!("at most {MOST}: a point has a pass for every coordinate");
+    Err(Error::setting("dimension", dimension, expected))
 }
 
 /// A field that is known.

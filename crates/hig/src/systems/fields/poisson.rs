@@ -1,6 +1,8 @@
 //! The Poisson equation with the solutions of arXiv 2405.15603, appendix A, and arXiv 2505.12149.
 
-use super::{Exact, FieldPoints, comparison, measures, perceptron, pictures, problem};
+use super::{
+    Exact, FieldPoints, check_dimension, comparison, measures, perceptron, pictures, problem,
+};
 use crate::error::{Error, Result};
 use crate::network::{Jets, Network};
 use crate::objective::{Block, Cuboid, Equation, Field, Given};
@@ -110,6 +112,7 @@ impl System for PoissonField {
 
     fn check_together(&self) -> Result<()> {
         self.check()?;
+        check_dimension(self.dimension)?;
         if self.solution == PoissonSolution::Products && !self.dimension.is_multiple_of(2) {
             let expected = "even where solution = products";
             return Err(Error::setting("dimension", self.dimension, expected));

@@ -8,7 +8,7 @@ pub use linear::LinearOscillators;
 pub use nonlinear::NonlinearOscillators;
 
 use super::Picture;
-use super::picture::Lines;
+use super::picture::{self, Lines};
 use crate::data::{Dataset, Purpose, random};
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
@@ -65,8 +65,7 @@ fn motion<S: Spring>(
     let states = RungeKutta4::new(chain, steps, dt).trajectory(&row(&chosen.state), &control);
     let times: Vec<f64> = (0..=steps).map(|k| k as f64 * dt).collect();
     let position = |i: usize| states.iter().map(|state| state[i]).collect();
-    let held = control.iter().flat_map(|u| [*u, *u]).collect();
-    let edges = times.windows(2).flat_map(|pair| [pair[0], pair[1]]);
+    let (edges, held) = picture::held(dt, &control);
     let end = steps as f64 * dt;
     vec![
         Picture::Lines(Lines {
@@ -84,7 +83,7 @@ fn motion<S: Spring>(
             title: "control".into(),
             x: "time".into(),
             y: "force".into(),
-            lines: vec![("force on the last mass".into(), edges.collect(), held)],
+            lines: vec![("force on the last mass".into(), edges, held)],
             points: Vec::new(),
         }),
     ]

@@ -76,9 +76,10 @@ type Entrant = (
     &'static [(&'static str, &'static str)],
 );
 
-const ENTRANTS: [Entrant; 7] = [
+const ENTRANTS: [Entrant; 8] = [
     (ADAPTIVE, "adaptive-hig", &[]),
     (AUTHORS, "hig", &[]),
+    ("hig, η = auto", "hig", &[("learning_rate", "auto")]),
     ("gn-line-search", "gn-line-search", &[]),
     ("lm", "lm", &[]),
     ("spring", "spring", &[]),

@@ -1,0 +1,765 @@
+//! A network inside the simulation: at every time step it sees the state and answers the control.
+//!
+//! u_k = net(s(x_k); θ), x_{k+1} = F(k, x_k, u_k), y = h(x at some steps), and the loss is one of y. The
+//! discrete adjoint carries the rows of ∂y/∂x backwards through both: ∂y/∂u_k = ∂y/∂x_{k+1} · ∂F/∂u, and
+//! ∂y/∂x_k = ∂y/∂x_{k+1} · ∂F/∂x + ∂y/∂u_k · ∂net/∂s · ∂s/∂x. A row of J is then a sum over the steps,
+//! Σ_k ∂y/∂u_k · ∂net/∂θ at s(x_k): backpropagation through time (Werbos 1990, doi 10.1109/5.58337), for
+//! all outputs of a sample at once.
+
+use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
+use crate::loss::Loss;
+use crate::network::{Activation, Activations, LayerMoments, Network, ParameterView, Passes};
+use crate::physics::{self, Record, Simulator, Stepwise, Widths};
+use crate::timing::part;
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// A network that steers a simulation from inside, and a loss of what is observed of the motion.
+///
+/// The network is called at every time step. It sees the state x, and after it what
+/// [`Dataset::input`] holds for the sample (a target, a parameter; it may have no columns), or what
+/// [`seeing`](Self::seeing) says. y is the final state, or what [`observing`](Self::observing) says.
+///
+/// ```
+/// use hig::linalg::Mat;
+/// use hig::loss::SquaredError;
+/// use hig::network::{Activation, Initializer, Network};
+/// use hig::objective::ClosedLoop;
+/// use hig::physics::{Equations, Real, RungeKutta4};
+/// use hig::step::Spectral;
+/// use hig::trainer::{Budget, Training, train};
+/// use hig::{Dataset, Problem};
+///
+/// /// A mass that a force moves.
+/// struct Mass;
+///
+/// impl Equations for Mass {
+///     fn state_len(&self) -> usize { 2 }
+///     fn rate<T: Real>(&self, _: f64, x: &[T], u: &[T], rate: &mut [T]) {
+///         rate[0] = x[1];
+///         rate[1] = u[0];
+///     }
+/// }
+///
+/// // It reads position and velocity and answers the force, forty times a simulation.
+/// let network = Network::mlp(&[2, 10, 1], Activation::Tanh, Initializer::Glorot);
+/// let physics = RungeKutta4::new(Mass, 40, 0.05);
+/// let steered = ClosedLoop::new(network, physics, SquaredError::half());
+/// let starts = |phase: f64| Dataset {
+///     input: Mat::zeros(64, 0),
+///     state: Mat::from_fn(64, 2, |i, j| (phase + 2.4 * i as f64 + j as f64).sin()),
+///     target: Mat::zeros(64, 2),
+/// };
+/// let problem = Problem::of(starts(0.0), starts(0.5), steered);
+/// let training = Training { batch: 8, ..Training::default() };
+/// let start = problem.initial_parameters(0);
+/// let before = problem.objective.loss(&start, &problem.test)?;
+/// let budget = Budget::updates(60);
+/// let outcome = train(&problem, &Spectral::half_inverse(), start, &training, budget, 0, &mut [])?;
+/// assert!(problem.objective.loss(&outcome.parameters, &problem.test)? < 0.2 * before);
+/// # Ok::<(), hig::Error>(())
+/// ```
+pub struct ClosedLoop {
+    /// The network u = net(s; θ).
+    pub network: Network,
+    /// The loss L(y, ŷ) of a sample.
+    pub loss: Box<dyn Loss>,
+    /// Whether a batch counts by the mean or the sum of its samples' losses.
+    pub reduction: Reduction,
+    physics: Box<dyn Stepwise>,
+    /// s; none where the network sees the state and then the sample's input.
+    sight: Option<Box<dyn Simulator>>,
+    /// h; none where y is the observed states themselves.
+    observation: Option<Box<dyn Simulator>>,
+    /// The numbers of steps after which the state is observed, in rising order.
+    observed: Vec<usize>,
+    /// Every step uses the biases of the network.
+    biased: Vec<bool>,
+    scratch: Scratch,
+    /// Memory for the values of all steps that one update leaves to the next.
+    spare: Mutex<Vec<Activations>>,
+}
+
+/// A simulated batch.
+#[derive(Debug, Clone)]
+pub struct Motion {
+    /// The states at the start and after each step (steps + 1, samples × state each).
+    pub states: Vec<Mat<f64>>,
+    /// The controls during each step (samples × control each).
+    pub controls: Vec<Mat<f64>>,
+}
+
+impl ClosedLoop {
+    /// The network sees the state and then the sample's input, y is the final state, and a batch counts
+    /// by the mean of its samples' losses.
+    ///
+    /// # Panics
+    /// Physics without steps.
+    pub fn new(
+        network: Network,
+        physics: impl Stepwise + 'static,
+        loss: impl Loss + 'static,
+    ) -> Self {
+        let steps = physics.steps();
+        assert!(steps > 0, "the physics takes at least one step");
+        Self {
+            network,
+            loss: Box::new(loss),
+            reduction: Reduction::Mean,
+            physics: Box::new(physics),
+            sight: None,
+            observation: None,
+            observed: vec![steps],
+            biased: vec![true; steps],
+            scratch: Scratch::new(),
+            spare: Mutex::default(),
+        }
+    }
+
+    /// The same where the network sees s: a function whose control is the state x, and whose state is the
+    /// sample's input with the time behind it. A [`SampleFunction`](crate::physics::SampleFunction) in
+    /// [`Differentiated`](crate::physics::Differentiated) is one.
+    #[must_use]
+    pub fn seeing(mut self, sight: impl Simulator + 'static) -> Self {
+        self.sight = Some(Box::new(sight));
+        self
+    }
+
+    /// The same with y of the states after each of the given numbers of steps, side by side.
+    ///
+    /// # Errors
+    /// Numbers that do not rise, or that are 0 or more than the steps of the physics.
+    pub fn after(mut self, steps: Vec<usize>) -> Result<Self> {
+        let last = self.physics.steps();
+        let rise = steps.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = steps.iter().all(|step| (1..=last).contains(step));
+        if steps.is_empty() || !rise || !inside {
+            let expected = format!("rising numbers from 1 to {last}, at least one");
+            return Err(Error::setting(
+                "observed steps",
+                format!("{steps:?}"),
+                expected,
+            ));
+        }
+        self.observed = steps;
+        Ok(self)
+    }
+
+    /// The same with y = h(observed states): a function whose control is the observed states side by
+    /// side, and whose state is that at the start.
+    #[must_use]
+    pub fn observing(mut self, observation: impl Simulator + 'static) -> Self {
+        self.observation = Some(Box::new(observation));
+        self
+    }
+
+    /// The same with the losses of a batch summed instead of averaged.
+    #[must_use]
+    pub fn summed(mut self) -> Self {
+        self.reduction = Reduction::Sum;
+        self
+    }
+
+    /// How samples move under a network with these parameters.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    pub fn motion(&self, parameters: &[f64], samples: &Dataset) -> Result<Motion> {
+        let mut states = vec![samples.state.clone()];
+        let mut controls = Vec::with_capacity(self.physics.steps());
+        for k in 0..self.physics.steps() {
+            let x = states[k].as_ref();
+            let u = self.control(k, parameters, x, samples.input.as_ref())?;
+            let next = self.physics.advance(k, x, u.as_ref())?;
+            controls.push(u);
+            states.push(next);
+        }
+        Ok(Motion { states, controls })
+    }
+
+    /// What the network answers at a step.
+    fn control(
+        &self,
+        step: usize,
+        parameters: &[f64],
+        state: MatRef<'_, f64>,
+        input: MatRef<'_, f64>,
+    ) -> Result<Mat<f64>> {
+        let seen = match &self.sight {
+            None => beside(state, input),
+            Some(sight) => sight.simulate(self.place(step, input).as_ref(), state)?,
+        };
+        let mut control = Mat::zeros(seen.nrows(), self.network.outputs());
+        self.scratch.with_another(|scratch| {
+            let control = control.as_mut();
+            self.network
+                .predict_into(parameters, seen.as_ref(), control, scratch);
+        });
+        Ok(control)
+    }
+
+    /// What the sight reads beside the state: the input, and the time.
+    fn place(&self, step: usize, input: MatRef<'_, f64>) -> Mat<f64> {
+        let time = Mat::full(input.nrows(), 1, self.physics.time(step));
+        beside(input, time.as_ref())
+    }
+
+    /// y of some samples, and nothing kept of the motion but what is observed.
+    fn observe(
+        &self,
+        parameters: &[f64],
+        start: MatRef<'_, f64>,
+        input: MatRef<'_, f64>,
+    ) -> Result<Mat<f64>> {
+        let mut state = start.to_owned();
+        let mut seen: Option<Mat<f64>> = None;
+        for k in 0..self.physics.steps() {
+            let u = self.control(k, parameters, state.as_ref(), input)?;
+            state = self.physics.advance(k, state.as_ref(), u.as_ref())?;
+            if self.observed.contains(&(k + 1)) {
+                seen = Some(match seen {
+                    None => state.clone(),
+                    Some(seen) => beside(seen.as_ref(), state.as_ref()),
+                });
+            }
+        }
+        let seen = seen.expect("a step is observed");
+        match &self.observation {
+            None => Ok(seen),
+            Some(observation) => observation.simulate(start, seen.as_ref()),
+        }
+    }
+
+    /// y of any number of samples, in pieces that do not depend on the number of threads.
+    fn observe_all(&self, parameters: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
+        const PIECE: usize = 64;
+        let pieces = (0..samples.len().div_ceil(PIECE)).into_par_iter();
+        let pieces: Vec<Mat<f64>> = pieces
+            .map(|piece| {
+                let first = piece * PIECE;
+                let count = PIECE.min(samples.len() - first);
+                let rows = |matrix: &Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
+                let (state, input) = (rows(&samples.state), rows(&samples.input));
+                self.observe(parameters, state.as_ref(), input.as_ref())
+            })
+            .collect::<Result<_>>()?;
+        let mut y = Mat::zeros(samples.len(), self.outputs_len());
+        for (piece, part) in pieces.iter().enumerate() {
+            let rows = y.as_mut().subrows_mut(piece * PIECE, part.nrows());
+            { rows }.copy_from(part);
+        }
+        Ok(y)
+    }
+
+    /// dim(y).
+    fn outputs_len(&self) -> usize {
+        match &self.observation {
+            None => self.observed_len(),
+            Some(observation) => observation.widths().output,
+        }
+    }
+
+    /// Length of the observed states side by side.
+    fn observed_len(&self) -> usize {
+        self.observed.len() * self.physics.state_len()
+    }
+
+    /// Width of the sample's input, as the network's has it.
+    fn input_len(&self) -> Option<usize> {
+        match &self.sight {
+            None => (self.network.inputs()).checked_sub(self.physics.state_len()),
+            Some(sight) => sight.widths().state.checked_sub(1),
+        }
+    }
+
+    fn passes(&self) -> Passes<'_> {
+        Passes::new(&self.biased)
+    }
+
+    fn spare_values(&self) -> Activations {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
+}
+
+/// Two batches side by side.
+fn beside(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
+    let mut both = Mat::zeros(left.nrows(), left.ncols() + right.ncols());
+    both.as_mut().subcols_mut(0, left.ncols()).copy_from(left);
+    let rest = both.as_mut().subcols_mut(left.ncols(), right.ncols());
+    { rest }.copy_from(right);
+    both
+}
+
+impl Objective for ClosedLoop {
+    fn tells_layer_moments(&self) -> bool {
+        true
+    }
+
+    fn parameters(&self) -> Vec<ParameterView> {
+        self.network.views()
+    }
+
+    fn initial(&self, seed: u64) -> Vec<f64> {
+        self.network.initial_parameters(seed)
+    }
+
+    fn rows(&self, samples: usize) -> usize {
+        samples * self.outputs_len()
+    }
+
+    /// The states and the values inside the network at all steps, and for all steps of each row of J
+    /// what comes back to the network and goes through it.
+    fn pass_numbers(&self, samples: usize) -> usize {
+        let (steps, network) = (self.physics.steps(), &self.network);
+        let (d, c) = (self.physics.state_len(), self.physics.control_len());
+        let sight = if self.sight.is_some() { d + 1 } else { 1 };
+        let of_sample = network.total_width() + d + (sight + c) * network.inputs();
+        let of_row = network.total_width() + c;
+        steps * (samples * of_sample + self.rows(samples) * of_row)
+    }
+
+    fn check(&self) -> Result<()> {
+        let (d, c) = (self.physics.state_len(), self.physics.control_len());
+        let fits = |what: &str, found: usize, expected: usize, meaning: &str| {
+            if found == expected {
+                return Ok(());
+            }
+            Err(Error::Shape {
+                what: what.into(),
+                found: format!("width {found}"),
+                expected: format!("width {expected} ({meaning})"),
+            })
+        };
+        let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
+        fits("network output", outputs, c, "the control of a step")?;
+        match &self.sight {
+            Some(sight) => {
+                let Widths {
+                    state,
+                    control,
+                    output,
+                } = sight.widths();
+                fits("network input", inputs, output, "what it sees")?;
+                fits("what the network sees of", control, d, "the state")?;
+                let least = state.max(1);
+                fits(
+                    "beside the state the network sees",
+                    state,
+                    least,
+                    "the time",
+                )?;
+            }
+            None if inputs < d => {
+                fits("network input", inputs, d, "the state")?;
+            }
+            None => {}
+        }
+        if let Some(observation) = &self.observation {
+            let Widths { state, control, .. } = observation.widths();
+            fits(
+                "observation",
+                control,
+                self.observed_len(),
+                "observed states",
+            )?;
+            fits(
+                "state of the observation",
+                state,
+                d,
+                "the state at the start",
+            )?;
+        }
+        self.loss.check(self.outputs_len())
+    }
+
+    fn check_samples(&self, samples: &Dataset) -> Result<()> {
+        let inputs = self.input_len().unwrap_or_default();
+        samples.check(inputs, self.physics.state_len(), self.outputs_len())
+    }
+
+    fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
+        self.observe_all(at, samples)
+    }
+
+    fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
+        let y = self.observe_all(at, samples)?;
+        let losses = self.loss.values(y.as_ref(), samples.target.as_ref());
+        Ok(Reduction::Mean.loss(&losses))
+    }
+
+    fn linearize<'a>(
+        &'a self,
+        batch: &'a Dataset,
+        at: &'a [f64],
+    ) -> Result<Box<dyn Linearized + 'a>> {
+        Ok(Box::new(Unrolled::new(self, batch, at)?))
+    }
+
+    /// Of the tanh and sine neurons, at all steps.
+    fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
+        let unrolled = Unrolled::new(self, samples, at)?;
+        let values = self.network.activated(&unrolled.activations);
+        let saturating = values.filter(|(a, _)| matches!(a, Activation::Tanh | Activation::Sine));
+        Ok(Saturation::of(
+            saturating.map(|(_, outputs)| outputs.as_ref()),
+        ))
+    }
+}
+
+/// A batch simulated with the network in the loop, with what the adjoint needs of every step.
+struct Unrolled<'a> {
+    parts: &'a ClosedLoop,
+    batch: &'a Dataset,
+    parameters: &'a [f64],
+    /// Values inside the network, of all steps.
+    activations: Activations,
+    states: Vec<Mat<f64>>,
+    /// What the network saw at each step, where that is a function.
+    sights: Vec<Box<dyn Record>>,
+    /// y, where it is a function of the observed states.
+    observation: Option<Box<dyn Record>>,
+    y: Mat<f64>,
+    cotangent: Vec<f64>,
+    mean_loss: f64,
+    loss: f64,
+    /// ∂u/∂s of the network at all steps: row `component · (steps·samples) + step · samples + sample`.
+    input_rows: OnceLock<Mat<f64>>,
+    /// ∂y/∂u at all steps, as [`NetworkJacobian`] reads them.
+    rows: OnceLock<Mat<f64>>,
+}
+
+impl<'a> Unrolled<'a> {
+    fn new(parts: &'a ClosedLoop, batch: &'a Dataset, parameters: &'a [f64]) -> Result<Self> {
+        let _part = part!(FORWARD);
+        let (physics, input) = (&*parts.physics, batch.input.as_ref());
+        let (mut activations, mut values) = (parts.spare_values(), Activations::default());
+        let (mut states, mut sights) = (vec![batch.state.clone()], Vec::new());
+        for k in 0..physics.steps() {
+            let x = states[k].as_ref();
+            let seen = match &parts.sight {
+                None => beside(x, input),
+                Some(sight) => {
+                    let record = sight.record(parts.place(k, input).as_ref(), x)?;
+                    let seen = record.y().clone();
+                    sights.push(record);
+                    seen
+                }
+            };
+            parts.scratch.with_another(|scratch| {
+                parts
+                    .network
+                    .forward_into(parameters, seen.as_ref(), &mut values, scratch);
+            });
+            activations.set_pass(k, parts.passes(), &values);
+            let next = physics.advance(k, x, values.output().as_ref())?;
+            states.push(next);
+        }
+        let mut seen = Mat::zeros(batch.len(), parts.observed_len());
+        for (place, step) in parts.observed.iter().enumerate() {
+            let d = physics.state_len();
+            let columns = seen.as_mut().subcols_mut(place * d, d);
+            { columns }.copy_from(&states[*step]);
+        }
+        let observation = match &parts.observation {
+            Some(observation) => Some(observation.record(batch.state.as_ref(), seen.as_ref())?),
+            None => None,
+        };
+        let y = observation
+            .as_ref()
+            .map_or(seen, |record| record.y().clone());
+        let target = batch.target.as_ref();
+        let losses = parts.loss.values(y.as_ref(), target);
+        let cotangents = parts.loss.cotangents(y.as_ref(), target);
+        Ok(Self {
+            parts,
+            batch,
+            parameters,
+            activations,
+            states,
+            sights,
+            observation,
+            cotangent: parts.reduction.rows(&cotangents),
+            y,
+            mean_loss: Reduction::Mean.loss(&losses),
+            loss: parts.reduction.loss(&losses),
+            input_rows: OnceLock::new(),
+            rows: OnceLock::new(),
+        })
+    }
+
+    /// The controls during a step.
+    fn control(&self, step: usize) -> MatRef<'_, f64> {
+        let output = self.activations.output().as_ref();
+        output.subrows(step * self.batch.len(), self.batch.len())
+    }
+
+    /// Carries rows of cotangents of the observed states (k·samples × observed) back through time:
+    /// those of the controls at all steps, row `component · (steps·samples) + step · samples + sample`.
+    fn adjoint(&self, seed: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let (physics, samples) = (&*self.parts.physics, self.batch.len());
+        let (steps, d, c) = (physics.steps(), physics.state_len(), physics.control_len());
+        let count = seed.nrows() / samples.max(1);
+        let mut rows = Mat::zeros(count * steps * samples, c);
+        let mut carried = Mat::<f64>::zeros(seed.nrows(), d);
+        for k in (0..steps).rev() {
+            if let Some(place) = self.parts.observed.iter().position(|step| *step == k + 1) {
+                carried += seed.subcols(place * d, d);
+            }
+            let at = (self.states[k].as_ref(), self.control(k));
+            let (mut before, during) = physics.pull_back(k, at, carried.as_ref())?;
+            for i in 0..count {
+                let from = during.as_ref().subrows(i * samples, samples);
+                let to = rows
+                    .as_mut()
+                    .subrows_mut((i * steps + k) * samples, samples);
+                { to }.copy_from(from);
+            }
+            if k > 0 {
+                self.add_through_network(k, during.as_ref(), &mut before)?;
+            }
+            carried = before;
+        }
+        Ok(rows)
+    }
+
+    /// Adds to rows of cotangents of the state at a step what comes through the network from those of the
+    /// control.
+    fn add_through_network(
+        &self,
+        step: usize,
+        control: MatRef<'_, f64>,
+        state: &mut Mat<f64>,
+    ) -> Result<()> {
+        let samples = self.batch.len();
+        let count = control.nrows() / samples.max(1);
+        // One pass for each component of the control serves all rows.
+        let seen = if control.ncols() <= count {
+            self.through_input_rows(step, control)
+        } else {
+            let values = self.activations.of_pass(step, self.parts.passes());
+            let network = &self.parts.network;
+            let carry = |scratch: &mut Scratch| {
+                network.input_rows(self.parameters, &values, control, scratch)
+            };
+            self.parts.scratch.with_another(carry)
+        };
+        let Some(sight) = self.sights.get(step) else {
+            let d = state.ncols();
+            *state += seen.as_ref().subcols(0, d);
+            return Ok(());
+        };
+        let rows = sight.rows()?;
+        for i in 0..count {
+            let part = seen.as_ref().subrows(i * samples, samples);
+            let through = physics::rows_transposed_times(&rows, part);
+            let mut target = state.as_mut().subrows_mut(i * samples, samples);
+            target += through;
+        }
+        Ok(())
+    }
+
+    /// Rows at the input of the network from those at its output, by its derivative in the input.
+    fn through_input_rows(&self, step: usize, control: MatRef<'_, f64>) -> Mat<f64> {
+        let (samples, steps) = (self.batch.len(), self.parts.physics.steps());
+        let derivative = self.input_rows.get_or_init(|| {
+            let (all, c) = (steps * samples, control.ncols());
+            let units = Mat::from_fn(c * all, c, |row, j| f64::from(row / all == j));
+            self.parts.scratch.with_another(|scratch| {
+                let (network, at) = (&self.parts.network, &self.activations);
+                network.input_rows(self.parameters, at, units.as_ref(), scratch)
+            })
+        });
+        let mut seen = Mat::zeros(control.nrows(), derivative.ncols());
+        for i in 0..seen.ncols() {
+            let target = seen.col_as_slice_mut(i);
+            for j in 0..control.ncols() {
+                let first = (j * steps + step) * samples;
+                let slopes = &derivative.col_as_slice(i)[first..first + samples];
+                let factors = linalg::column(control, j).chunks_exact(samples);
+                for (target, factors) in target.chunks_exact_mut(samples).zip(factors) {
+                    for (t, (f, s)) in target.iter_mut().zip(factors.iter().zip(slopes)) {
+                        *t += f * s;
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    /// The rows ∂y_i/∂u of all steps; computed once.
+    fn rows(&self) -> Result<&Mat<f64>> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let _part = part!(GRAM);
+        let rows = match &self.observation {
+            Some(record) => self.adjoint(record.rows()?.as_ref())?,
+            None => {
+                let (samples, width) = (self.batch.len(), self.y.ncols());
+                let unit = |row, j| f64::from(row / samples == j);
+                self.adjoint(Mat::from_fn(samples * width, width, unit).as_ref())?
+            }
+        };
+        Ok(self.rows.get_or_init(|| rows))
+    }
+
+    fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
+        let rows = Cow::Borrowed(self.rows()?);
+        let network = &self.parts.network;
+        let jacobian = NetworkJacobian::new(network, self.parameters, &self.activations, rows);
+        let jacobian = jacobian.of_passes(self.parts.passes());
+        Ok(jacobian.with_scratch(&self.parts.scratch))
+    }
+}
+
+impl Drop for Unrolled<'_> {
+    fn drop(&mut self) {
+        // A batch, and the same moved elsewhere.
+        const KEPT: usize = 2;
+        let mut spare = (self.parts.spare.lock()).unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < KEPT {
+            spare.push(std::mem::take(&mut self.activations));
+        }
+    }
+}
+
+impl Linearized for Unrolled<'_> {
+    fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        Ok(Some(self.jacobian()?.layer_moments(probes)))
+    }
+
+    fn parameters(&self) -> &[f64] {
+        self.parameters
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn mean_loss(&self) -> f64 {
+        self.mean_loss
+    }
+
+    fn cotangent(&self) -> &[f64] {
+        &self.cotangent
+    }
+
+    fn curvature(&self) -> Result<Vec<f64>> {
+        let (y, target) = (self.y.as_ref(), self.batch.target.as_ref());
+        let of_samples = self.parts.loss.curvature(y, target);
+        Ok(self.parts.reduction.rows(&of_samples))
+    }
+
+    /// By one cotangent a sample, whether the rows of J are there or not.
+    fn gradient(&self) -> Result<Vec<f64>> {
+        let _part = part!(DIRECTION);
+        let (samples, width) = (self.batch.len(), self.y.ncols());
+        let g = MatRef::from_column_major_slice(&self.cotangent, samples, width);
+        let seed = match &self.observation {
+            Some(record) => record.vjp(g)?,
+            None => g.to_owned(),
+        };
+        let rows = self.adjoint(seed.as_ref())?;
+        let mut gradient = vec![0.0; self.parameters.len()];
+        self.parts.scratch.with_another(|scratch| {
+            let (network, at) = (&self.parts.network, &self.activations);
+            network.vjp_into(self.parameters, at, rows.as_ref(), &mut gradient, scratch);
+        });
+        Ok(gradient)
+    }
+
+    fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
+        let _part = part!(FORWARD);
+        let mean = Objective::loss(self.parts, parameters, self.batch)?;
+        Ok(self.parts.reduction.of_mean(mean, self.batch.len()))
+    }
+
+    fn outputs(&self) -> Vec<f64> {
+        linalg::stack(self.y.as_ref())
+    }
+
+    fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(FORWARD);
+        let y = self.parts.observe_all(parameters, self.batch)?;
+        Ok(linalg::stack(y.as_ref()))
+    }
+
+    fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
+        self.parts.linearize(self.batch, parameters)
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.batch.len())
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        let (samples, name) = (self.batch.len(), self.parts.physics.name());
+        for k in 0..self.parts.physics.steps() {
+            let control = format!("output of the network at step {k}");
+            linalg::check_finite_samples(&control, self.control(k))?;
+            let state = format!("state of {name} after step {k}");
+            linalg::check_finite_samples(&state, self.states[k + 1].as_ref())?;
+        }
+        linalg::check_finite_samples("observation", self.y.as_ref())?;
+        let losses = (self.parts.loss).values(self.y.as_ref(), self.batch.target.as_ref());
+        if let Some(s) = losses.iter().position(|loss| !loss.is_finite()) {
+            return Err(Error::of_sample("loss", losses[s], s, None));
+        }
+        let cotangent = MatRef::from_column_major_slice(&self.cotangent, samples, self.y.ncols());
+        linalg::check_finite_samples("gradient of the loss in y", cotangent)?;
+        let rows = self.rows.get();
+        match rows.and_then(|rows| linalg::first_not_finite(rows.as_ref())) {
+            Some((row, j, value)) => {
+                let component = row / (samples * self.parts.physics.steps());
+                let what = format!("Jacobian of {name} with the network in the loop");
+                Err(Error::of_sample(what, value, row % samples, component).by_control(j))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// All by the rows at the network's output, which are simulated at the first question.
+impl Jacobian for Unrolled<'_> {
+    fn rows(&self) -> usize {
+        self.cotangent.len()
+    }
+    fn columns(&self) -> usize {
+        self.parameters.len()
+    }
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian()?.vjp_into(w, target, scratch)
+    }
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian()?.jvp_into(v, target, scratch)
+    }
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian()?.vjp(w)
+    }
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian()?.jvp(v)
+    }
+    fn gram(&self) -> Result<Symmetric> {
+        self.jacobian()?.gram()
+    }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.jacobian()?.image_gram(w)
+    }
+    fn normal(&self) -> Result<Symmetric> {
+        self.jacobian()?.normal()
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.jacobian()?.normal_image_gram(v)
+    }
+    fn transposed(&self) -> Result<Mat<f64>> {
+        self.jacobian()?.transposed()
+    }
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        Ok(Box::new(self.jacobian()?.with_scaled_rows(factors)))
+    }
+}

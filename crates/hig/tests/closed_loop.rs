@@ -1,0 +1,531 @@
+//! The network in the loop: derivatives, the open loop as a special case, and linear-quadratic control.
+
+mod common;
+
+use common::*;
+use hig::data::Dataset;
+use hig::linalg::{Mat, MatRef, Scratch};
+use hig::loss::SquaredError;
+use hig::network::{Activation, Initializer, Network};
+use hig::objective::{ClosedLoop, Linearized, Objective, ThroughPhysics};
+use hig::physics::{
+    Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Stepwise, Widths,
+};
+use hig::step::GaussNewtonLineSearch;
+use hig::systems::{CartPoleSwingUp, MlpSettings, PendulumSwingUp, System};
+use hig::trainer::{Budget, Training, train};
+use hig::{Error, Problem, Result};
+
+/// A damped pendulum whose pivot shakes, driven by a torque and a change of its damping, without
+/// products written by hand.
+#[derive(Clone)]
+struct Shaken;
+
+impl Equations for Shaken {
+    fn state_len(&self) -> usize {
+        2
+    }
+    fn control_len(&self) -> usize {
+        2
+    }
+    fn rate<T: Real>(&self, time: f64, state: &[T], control: &[T], rate: &mut [T]) {
+        let gravity = 1.0 + 0.5 * (3.0 * time).sin();
+        rate[0] = state[1];
+        rate[1] =
+            -(state[0].sin() * gravity) - state[1] * (control[1] * control[1] + 0.1) + control[0];
+    }
+}
+
+/// A direction, a product with the sample's input, and the time.
+struct Sight;
+
+impl SampleFunction for Sight {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 2,
+            control: 2,
+            output: 4,
+        }
+    }
+    fn evaluate<T: Real>(&self, beside: &[f64], x: &[T], y: &mut [T]) {
+        y[0] = x[0].cos();
+        y[1] = x[0].sin();
+        y[2] = x[0] * x[1] * beside[0];
+        y[3] = T::constant(beside[1]);
+    }
+}
+
+/// Of two observed states a difference and an energy over that at the start.
+struct Changes;
+
+impl SampleFunction for Changes {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 2,
+            control: 4,
+            output: 2,
+        }
+    }
+    fn evaluate<T: Real>(&self, start: &[f64], x: &[T], y: &mut [T]) {
+        y[0] = x[2] - x[0];
+        y[1] = (x[3] * x[3] - x[2].cos()) / (2.0 + start[1] * start[1]);
+    }
+}
+
+fn mlp(widths: &[usize]) -> Network {
+    Network::mlp(widths, Activation::Tanh, Initializer::Glorot)
+}
+
+/// A problem of random samples with so many inputs and outputs.
+fn problem(steered: ClosedLoop, samples: usize, inputs: usize, outputs: usize) -> Problem {
+    let data = |seed| Dataset {
+        input: normal(samples, inputs, seed),
+        state: normal(samples, 2, seed + 1),
+        target: normal(samples, outputs, seed + 2),
+    };
+    Problem::of(data(1), data(5), steered)
+}
+
+/// Small closed loops of every kind.
+fn loops() -> Vec<(&'static str, Problem)> {
+    let physics = |steps| RungeKutta4::new(Shaken, steps, 0.2);
+    let half = SquaredError::half;
+    let final_state = ClosedLoop::new(mlp(&[3, 4, 2]), physics(5), half());
+    let one_step = ClosedLoop::new(mlp(&[2, 2]), physics(1), half()).summed();
+    let several = ClosedLoop::new(mlp(&[2, 3, 3, 2]), physics(4), half());
+    let weights = SquaredError::sum().weighted(vec![2.0, 0.3]).unwrap();
+    let functions = ClosedLoop::new(mlp(&[4, 5, 2]), physics(6), weights)
+        .seeing(Differentiated(Sight))
+        .after(vec![3, 6])
+        .unwrap()
+        .observing(Differentiated(Changes));
+    let cart_pole = CartPoleSwingUp {
+        poles: 2,
+        shrink: 0.7,
+        rest: 0.2,
+        steps: 4,
+        dt: 0.1,
+        samples: 9,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![4]),
+        ..CartPoleSwingUp::default()
+    };
+    let pendulum = PendulumSwingUp {
+        friction: 0.1,
+        steps: 5,
+        samples: 10,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![3]),
+        ..PendulumSwingUp::default()
+    };
+    vec![
+        ("final state", problem(final_state, 9, 1, 2)),
+        ("one step", problem(one_step, 3, 0, 2)),
+        (
+            "several states",
+            problem(several.after(vec![1, 2, 4]).unwrap(), 8, 0, 6),
+        ),
+        ("functions", problem(functions, 11, 1, 2)),
+        ("cart-pole", cart_pole.problem(0)),
+        ("pendulum", pendulum.problem(0)),
+    ]
+}
+
+/// Parameters away from the start of a training.
+fn place(problem: &Problem) -> Vec<f64> {
+    let numbers = normal_vector(problem.parameter_count(), 17);
+    numbers.iter().map(|v| 0.7 * v).collect()
+}
+
+fn each_loop(mut visit: impl FnMut(&str, &Problem, &[f64], &dyn Linearized)) {
+    for (name, problem) in loops() {
+        problem.check().unwrap();
+        let at = place(&problem);
+        let batch = problem.objective.linearize(&problem.train, &at).unwrap();
+        visit(name, &problem, &at, batch.as_ref());
+    }
+}
+
+#[test]
+fn the_jacobian_is_that_of_differences_and_k_its_square() {
+    each_loop(|name, problem, at, batch| {
+        let found = transpose(&batch.transposed().unwrap());
+        let samples = &problem.train;
+        assert_eq!(found.nrows(), problem.objective.rows(samples.len()));
+        let y = |at: &[f64]| entries(&problem.objective.outputs(at, samples).unwrap());
+        let expected = difference_jacobian(at, 1e-5, y);
+        let error = relative_matrix(&found, &expected);
+        assert!(error <= 1e-7, "{name}: {error:e}");
+        let k = batch.gram().unwrap().complete();
+        let error = relative_matrix(&k, &multiply(&found, &transpose(&found)));
+        assert!(error <= 1e-13, "{name}: {error:e}");
+        let normal = batch.normal().unwrap().complete();
+        let error = relative_matrix(&normal, &multiply(&transpose(&found), &found));
+        assert!(error <= 1e-13, "{name}: {error:e}");
+    });
+}
+
+#[test]
+fn products_are_adjoint_and_the_gradient_is_that_of_the_loss() {
+    each_loop(|name, problem, at, batch| {
+        let (v, w) = (normal_vector(at.len(), 2), normal_vector(batch.rows(), 3));
+        let (jv, jtw) = (batch.jvp(&v).unwrap(), batch.vjp(&w).unwrap());
+        let difference = (dot(&jv, &w) - dot(&v, &jtw)).abs();
+        let size = dot(&jv, &jv).sqrt() * dot(&w, &w).sqrt();
+        assert!(difference <= 1e-13 * size, "{name}: {difference:e}");
+        let gradient = batch.gradient().unwrap();
+        let by_rows = batch.vjp(batch.cotangent()).unwrap();
+        assert!(relative(&gradient, &by_rows) <= 1e-13, "{name}");
+        let mean = |at: &[f64]| vec![problem.objective.loss(at, &problem.train).unwrap()];
+        let slope = difference_jacobian(at, 1e-5, mean);
+        let factor = batch.loss() / batch.mean_loss();
+        let expected: Vec<f64> = entries(&slope).iter().map(|s| factor * s).collect();
+        assert!(relative(&gradient, &expected) <= 1e-7, "{name}");
+        let loss = problem.objective.loss(at, &problem.train).unwrap();
+        assert!((loss / batch.mean_loss() - 1.0).abs() <= 1e-13, "{name}");
+    });
+}
+
+/// Passes through the network with one number at a time, by the parts of the chain rule.
+#[test]
+fn the_motion_is_that_of_steps_taken_one_by_one() {
+    let network = [3, 4, 2];
+    let steered = ClosedLoop::new(
+        mlp(&network),
+        RungeKutta4::new(Shaken, 5, 0.2),
+        SquaredError::half(),
+    );
+    let at = normal_vector(mlp(&network).parameter_count(), 3);
+    let samples = problem(
+        ClosedLoop::new(
+            mlp(&network),
+            RungeKutta4::new(Shaken, 5, 0.2),
+            SquaredError::half(),
+        ),
+        7,
+        1,
+        2,
+    )
+    .train;
+    let motion = steered.motion(&at, &samples).unwrap();
+    assert_eq!((motion.states.len(), motion.controls.len()), (6, 5));
+    for k in 0..5 {
+        let seen = Mat::from_fn(7, 3, |s, j| match j {
+            2 => samples.input[(s, 0)],
+            j => motion.states[k][(s, j)],
+        });
+        let (expected, _) = perceptron(&network, Activation::Tanh, &at, &seen);
+        assert!(relative_matrix(&motion.controls[k], &expected) <= 1e-13);
+    }
+    // The whole simulation with these controls.
+    let controls = Mat::from_fn(7, 10, |s, j| motion.controls[j / 2][(s, j % 2)]);
+    let open = RungeKutta4::new(Shaken, 5, 0.2);
+    let y = open
+        .simulate(samples.state.as_ref(), controls.as_ref())
+        .unwrap();
+    assert!(relative_matrix(&motion.states[5], &y) <= 1e-13);
+    let found = steered.outputs(&at, &samples).unwrap();
+    assert_eq!(entries(&found), entries(&motion.states[5]));
+}
+
+/// One component for each step, 1 at that step; or that times each component of the state.
+#[derive(Clone)]
+struct Clock {
+    steps: usize,
+    state: usize,
+    of_state: bool,
+}
+
+impl SampleFunction for Clock {
+    fn widths(&self) -> Widths {
+        Widths {
+            state: 1,
+            control: self.state,
+            output: match self.of_state {
+                true => self.steps * self.state,
+                false => self.steps,
+            },
+        }
+    }
+    fn evaluate<T: Real>(&self, time: &[f64], x: &[T], y: &mut [T]) {
+        let step = time[0].round() as usize;
+        y.fill(T::constant(0.0));
+        match self.of_state {
+            true => y[step * self.state..][..self.state].copy_from_slice(x),
+            false => y[step] = T::constant(1.0),
+        }
+    }
+}
+
+/// Of a mass on a spring, in steps of 1.
+struct Spring;
+
+impl Equations for Spring {
+    fn state_len(&self) -> usize {
+        2
+    }
+    fn rate<T: Real>(&self, _: f64, x: &[T], u: &[T], rate: &mut [T]) {
+        rate[0] = x[1];
+        rate[1] = u[0] - x[0].sin();
+    }
+}
+
+#[test]
+fn a_network_that_ignores_the_state_is_the_open_loop() {
+    let (steps, samples) = (6, 5);
+    let physics = || RungeKutta4::new(Spring, steps, 1.0);
+    let clock = Clock {
+        steps,
+        state: 2,
+        of_state: false,
+    };
+    let closed = ClosedLoop::new(mlp(&[steps, 1]), physics(), SquaredError::half())
+        .seeing(Differentiated(clock));
+    // It reads a 1 and answers the controls of all steps at once.
+    let open = ThroughPhysics::new(mlp(&[1, steps]), physics(), SquaredError::half());
+    let data = |inputs: usize| Dataset {
+        input: Mat::full(samples, inputs, 1.0),
+        state: normal(samples, 2, 1),
+        target: normal(samples, 2, 2),
+    };
+    let (inside, outside) = (data(0), data(1));
+    // A weight for each step, and one bias; of the open loop's biases this is the one for all.
+    let closed_at = normal_vector(steps + 1, 4);
+    let bias = closed_at[steps];
+    let open_at = [&closed_at[..steps], &vec![bias; steps]].concat();
+    let a = closed.linearize(&inside, &closed_at).unwrap();
+    let b = open.linearize(&outside, &open_at).unwrap();
+    assert!(relative(&a.outputs(), &b.outputs()) <= 1e-14);
+    assert!((a.loss() / b.loss() - 1.0).abs() <= 1e-14);
+    let (j, of_all) = (
+        transpose(&a.transposed().unwrap()),
+        transpose(&b.transposed().unwrap()),
+    );
+    let expected = Mat::from_fn(2 * samples, steps + 1, |r, p| match p < steps {
+        true => of_all[(r, p)],
+        false => (0..steps).map(|k| of_all[(r, steps + k)]).sum(),
+    });
+    assert!(relative_matrix(&j, &expected) <= 1e-13);
+    let (found, whole) = (a.gradient().unwrap(), b.gradient().unwrap());
+    let sum: f64 = whole[steps..].iter().sum();
+    assert!(relative(&found, &[&whole[..steps], &[sum]].concat()) <= 1e-13);
+}
+
+/// x' = A·x + B·u; behind x the state holds the control of the step before, so that it is observed.
+#[derive(Clone)]
+struct Linear {
+    a: [[f64; 2]; 2],
+    b: [f64; 2],
+    steps: usize,
+}
+
+impl Stepwise for Linear {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+    fn state_len(&self) -> usize {
+        3
+    }
+    fn control_len(&self) -> usize {
+        1
+    }
+    fn advance(&self, _: usize, x: MatRef<'_, f64>, u: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(Mat::from_fn(x.nrows(), 3, |s, i| match i {
+            2 => u[(s, 0)],
+            i => self.a[i][0] * x[(s, 0)] + self.a[i][1] * x[(s, 1)] + self.b[i] * u[(s, 0)],
+        }))
+    }
+    fn pull_back(
+        &self,
+        _: usize,
+        _: (MatRef<'_, f64>, MatRef<'_, f64>),
+        w: MatRef<'_, f64>,
+    ) -> Result<(Mat<f64>, Mat<f64>)> {
+        let before = Mat::from_fn(w.nrows(), 3, |r, i| match i {
+            2 => 0.0,
+            i => self.a[0][i] * w[(r, 0)] + self.a[1][i] * w[(r, 1)],
+        });
+        let during = Mat::from_fn(w.nrows(), 1, |r, _| {
+            self.b[0] * w[(r, 0)] + self.b[1] * w[(r, 1)] + w[(r, 2)]
+        });
+        Ok((before, during))
+    }
+}
+
+type Square = [[f64; 2]; 2];
+
+fn product(a: &Square, b: &Square) -> Square {
+    [0, 1].map(|i| [0, 1].map(|j| a[i][0] * b[0][j] + a[i][1] * b[1][j]))
+}
+
+/// The gains K_t of the best control u = K_t·x of `Linear` for ½ Σ_t (x_{t+1}ᵀ·Q·x_{t+1} + r·u_t²), and
+/// S with the best cost ½ x₀ᵀ·S·x₀, by the Riccati recursion from the last step to the first.
+fn riccati(linear: &Linear, q: [f64; 2], r: f64) -> (Vec<[f64; 2]>, Square) {
+    let (a, b) = (&linear.a, linear.b);
+    let transposed = [0, 1].map(|i| [0, 1].map(|j| a[j][i]));
+    let mut left = [[0.0; 2]; 2];
+    let mut gains = Vec::new();
+    for _ in 0..linear.steps {
+        let w = [
+            [q[0] + left[0][0], left[0][1]],
+            [left[1][0], q[1] + left[1][1]],
+        ];
+        let bw = [0, 1].map(|j| b[0] * w[0][j] + b[1] * w[1][j]);
+        let curvature = r + bw[0] * b[0] + bw[1] * b[1];
+        let gain = [0, 1].map(|j| -(bw[0] * a[0][j] + bw[1] * a[1][j]) / curvature);
+        let closed = [0, 1].map(|i| [0, 1].map(|j| a[i][j] + b[i] * gain[j]));
+        left = product(&transposed, &product(&w, &closed));
+        gains.push(gain);
+    }
+    gains.reverse();
+    (gains, left)
+}
+
+#[test]
+fn linear_quadratic_control_is_the_riccati_solution() {
+    let (steps, samples) = (6, 8);
+    let linear = Linear {
+        a: [[1.0, 0.3], [-0.2, 0.9]],
+        b: [0.1, 0.4],
+        steps,
+    };
+    let (q, r) = ([1.0, 0.5], 0.2);
+    let (gains, left) = riccati(&linear, q, r);
+    // A linear network that sees the state in a place of its own at each step: gains of each step.
+    let clock = Clock {
+        steps,
+        state: 3,
+        of_state: true,
+    };
+    let weights = [q[0], q[1], r].repeat(steps);
+    let loss = SquaredError::half().weighted(weights).unwrap();
+    let steered = |linear| {
+        ClosedLoop::new(mlp(&[3 * steps, 1]), linear, loss.clone())
+            .seeing(Differentiated(clock.clone()))
+            .after((1..=steps).collect())
+            .unwrap()
+    };
+    let start = normal(samples, 3, 5);
+    let data = Dataset {
+        input: Mat::zeros(samples, 0),
+        state: Mat::from_fn(samples, 3, |s, j| if j < 2 { start[(s, j)] } else { 0.0 }),
+        target: Mat::zeros(samples, 3 * steps),
+    };
+    let problem = Problem::of(data.clone(), data.clone(), steered(linear.clone()));
+    let method = GaussNewtonLineSearch::default();
+    let training = Training {
+        batch: samples,
+        ..Training::default()
+    };
+    let at = vec![0.0; 3 * steps + 1];
+    let outcome = train(
+        &problem,
+        &method,
+        at,
+        &training,
+        Budget::updates(60),
+        0,
+        &mut [],
+    )
+    .unwrap();
+    let costs = (0..samples).map(|s| {
+        let x = [start[(s, 0)], start[(s, 1)]];
+        0.5 * (0..2)
+            .map(|i| x[i] * (left[i][0] * x[0] + left[i][1] * x[1]))
+            .sum::<f64>()
+    });
+    let best = costs.sum::<f64>() / samples as f64;
+    let found = outcome.train_loss;
+    assert!((found / best - 1.0).abs() <= 1e-12, "{found} for {best}");
+    let motion = steered(linear).motion(&outcome.parameters, &data).unwrap();
+    for (k, gain) in gains.iter().enumerate() {
+        for s in 0..samples {
+            let x = &motion.states[k];
+            let best = gain[0] * x[(s, 0)] + gain[1] * x[(s, 1)];
+            let error = (motion.controls[k][(s, 0)] - best).abs();
+            assert!(error <= 1e-6, "step {k}, sample {s}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    let system = CartPoleSwingUp {
+        steps: 7,
+        samples: 150,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![30, 30]),
+        ..CartPoleSwingUp::default()
+    };
+    let problem = system.problem(1);
+    let at = place(&problem);
+    let answers = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            let batch = problem.objective.linearize(&problem.train, &at).unwrap();
+            let k = batch.gram().unwrap().complete();
+            let loss = problem.objective.loss(&at, &problem.train).unwrap();
+            let own = [loss, batch.loss()];
+            [
+                bits(&own),
+                bits(&batch.gradient().unwrap()),
+                bits(&entries(&k)),
+            ]
+            .concat()
+        })
+    };
+    let one = answers(1);
+    assert!(one == answers(2) && one == answers(5));
+}
+
+#[test]
+fn rows_at_the_input_of_a_network_are_its_derivative_there() {
+    let network = mlp(&[3, 5, 4, 2]);
+    let (at, input) = (normal_vector(network.parameter_count(), 1), normal(6, 3, 2));
+    let rows = normal(12, 2, 3);
+    let values = network.forward(&at, input.as_ref());
+    let found = network.input_rows(&at, &values, rows.as_ref(), &mut Scratch::new());
+    let y = |x: &[f64]| {
+        let x = MatRef::from_column_major_slice(x, 6, 3);
+        let y = network.predict(&at, x);
+        let weighted = (0..12).map(|r| (0..2).map(|j| rows[(r, j)] * y[(r % 6, j)]).sum());
+        weighted.collect::<Vec<f64>>()
+    };
+    let slopes = difference_jacobian(&entries(&input), 1e-6, y);
+    let expected = Mat::from_fn(12, 3, |r, j| slopes[(r, j * 6 + r % 6)]);
+    assert!(relative_matrix(&found, &expected) <= 1e-8);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let physics = || RungeKutta4::new(Shaken, 3, 0.2);
+    let steered = |widths: &[usize]| ClosedLoop::new(mlp(widths), physics(), SquaredError::half());
+    let refused = |steered: ClosedLoop, parts: &[&str]| assert_message(steered.check(), parts);
+    refused(steered(&[2, 3]), &["network output", "width 3", "width 2"]);
+    refused(steered(&[1, 2]), &["network input", "width 1", "width 2"]);
+    refused(
+        steered(&[3, 2]).seeing(Differentiated(Sight)),
+        &["network input", "width 3", "width 4"],
+    );
+    refused(
+        steered(&[2, 2]).observing(Differentiated(Changes)),
+        &["observation", "width 4", "width 2"],
+    );
+    for steps in [vec![], vec![0, 2], vec![2, 2], vec![3, 1], vec![4]] {
+        let found = steered(&[2, 2]).after(steps);
+        assert_message(found.map(|_| ()), &["observed steps", "from 1 to 3"]);
+    }
+    let fits = problem(steered(&[3, 2]), 4, 1, 2);
+    fits.check().unwrap();
+    let wrong = problem(steered(&[3, 2]), 4, 2, 2);
+    assert!(matches!(wrong.check(), Err(Error::Shape { .. })));
+    // A state that grows beyond all numbers is told with its step and sample.
+    let mut far = fits.train.clone();
+    far.state[(2, 1)] = 1e300;
+    let at = vec![1.0; fits.parameter_count()];
+    let batch = fits.objective.linearize(&far, &at).unwrap();
+    assert_message(
+        batch.check_finite(),
+        &["after step", "sample of the batch 2"],
+    );
+}
