@@ -16,26 +16,6 @@ use hig::systems::{CartPoleSwingUp, MlpSettings, PendulumSwingUp, System};
 use hig::trainer::{Budget, Training, train};
 use hig::{Error, Problem, Result};
 
-/// A damped pendulum whose pivot shakes, driven by a torque and a change of its damping, without
-/// products written by hand.
-#[derive(Clone)]
-struct Shaken;
-
-impl Equations for Shaken {
-    fn state_len(&self) -> usize {
-        2
-    }
-    fn control_len(&self) -> usize {
-        2
-    }
-    fn rate<T: Real>(&self, time: f64, state: &[T], control: &[T], rate: &mut [T]) {
-        let gravity = 1.0 + 0.5 * (3.0 * time).sin();
-        rate[0] = state[1];
-        rate[1] =
-            -(state[0].sin() * gravity) - state[1] * (control[1] * control[1] + 0.1) + control[0];
-    }
-}
-
 /// A direction, a product with the sample's input, and the time.
 struct Sight;
 

@@ -15,25 +15,6 @@ use hig::physics::{
 use hig::systems::{LinearOscillators, System, Toy};
 use proptest::prelude::*;
 
-/// A damped pendulum whose pivot shakes, driven by a torque and a change of its damping.
-#[derive(Clone)]
-struct Pendulum;
-
-impl Equations for Pendulum {
-    fn state_len(&self) -> usize {
-        2
-    }
-    fn control_len(&self) -> usize {
-        2
-    }
-    fn rate<T: Real>(&self, time: f64, state: &[T], control: &[T], rate: &mut [T]) {
-        let gravity = 1.0 + 0.5 * (3.0 * time).sin();
-        rate[0] = state[1];
-        rate[1] =
-            -(state[0].sin() * gravity) - state[1] * (control[1] * control[1] + 0.1) + control[0];
-    }
-}
-
 /// The chain's equations without a product written by hand.
 struct PlainChain {
     masses: usize,
@@ -178,9 +159,9 @@ fn simulators() -> Vec<(&'static str, Box<dyn Simulator>)> {
         ("one mass", Box::new(RungeKutta4::new(chain(1), 5, 0.5))),
         ("two masses", Box::new(RungeKutta4::new(chain(2), 24, 0.5))),
         ("five masses", Box::new(RungeKutta4::new(chain(5), 9, 0.3))),
-        ("pendulum", Box::new(RungeKutta4::new(Pendulum, 12, 0.2))),
+        ("pendulum", Box::new(RungeKutta4::new(Shaken, 12, 0.2))),
         ("driven", Box::new(RungeKutta4::new(Driven, 7, 0.1))),
-        ("one step", Box::new(RungeKutta4::new(Pendulum, 1, 0.1))),
+        ("one step", Box::new(RungeKutta4::new(Shaken, 1, 0.1))),
         ("a pole", Box::new(RungeKutta4::new(cart_pole(1), 6, 0.1))),
         ("poles", Box::new(RungeKutta4::new(cart_pole(3), 6, 0.1))),
         ("rod", Box::new(RungeKutta4::new(rod(0.3), 8, 0.1))),
@@ -254,7 +235,7 @@ fn the_check_finds_a_product_that_is_wrong() {
             Ok(Box::new(WrongRecord(self.0.record(state, control)?)))
         }
     }
-    let right = RungeKutta4::new(Pendulum, 4, 0.2);
+    let right = RungeKutta4::new(Shaken, 4, 0.2);
     let (state, control) = point(&right, 3, 13);
     let wrong = Wrong(Box::new(right));
     let report = check(&wrong, state.as_ref(), control.as_ref()).unwrap();
@@ -263,7 +244,7 @@ fn the_check_finds_a_product_that_is_wrong() {
 
 #[test]
 fn the_check_refuses_wrong_widths_and_outputs_that_are_not_finite() {
-    let simulator = RungeKutta4::new(Pendulum, 4, 0.2);
+    let simulator = RungeKutta4::new(Shaken, 4, 0.2);
     let (state, mut control) = point(&simulator, 3, 13);
     let wrong = Mat::zeros(3, 5);
     let result = check(&simulator, state.as_ref(), wrong.as_ref());
@@ -487,18 +468,18 @@ fn products_and_rows_agree_with_dual_numbers_for_any_number_of_samples() {
     for samples in [1, 2, 7, 8, 9, 16, 17] {
         assert_dual_numbers_agree(&RungeKutta4::new(chain(2), 24, 0.5), samples);
         assert_dual_numbers_agree(&RungeKutta4::new(cubic_chain(3), 9, 0.1), samples);
-        assert_dual_numbers_agree(&RungeKutta4::new(Pendulum, 12, 0.2), samples);
+        assert_dual_numbers_agree(&RungeKutta4::new(Shaken, 12, 0.2), samples);
     }
 }
 
 #[test]
 fn products_and_rows_agree_with_dual_numbers_when_threads_share_the_batch() {
-    assert_dual_numbers_agree(&RungeKutta4::new(Pendulum, 40, 0.05), 101);
+    assert_dual_numbers_agree(&RungeKutta4::new(Shaken, 40, 0.05), 101);
 }
 
 #[test]
 fn the_trajectory_starts_at_the_state_and_ends_at_y() {
-    let method = RungeKutta4::new(Pendulum, 6, 0.2);
+    let method = RungeKutta4::new(Shaken, 6, 0.2);
     let (state, control) = point(&method, 3, 61);
     let y = method.simulate(state.as_ref(), control.as_ref()).unwrap();
     for s in 0..3 {
@@ -511,7 +492,7 @@ fn the_trajectory_starts_at_the_state_and_ends_at_y() {
 
 #[test]
 fn later_controls_do_not_change_earlier_states() {
-    let method = RungeKutta4::new(Pendulum, 6, 0.2);
+    let method = RungeKutta4::new(Shaken, 6, 0.2);
     let mut control = normal_vector(12, 67);
     let before = method.trajectory(&[0.1, 0.2], &control);
     for u in &mut control[6..] {
@@ -816,7 +797,7 @@ fn simulating_the_inverse_of_the_toy_gives_the_goal() {
 #[test]
 fn a_simulation_without_inverse_offers_none() {
     for simulator in [
-        Box::new(RungeKutta4::new(Pendulum, 4, 0.2)) as Box<dyn Simulator>,
+        Box::new(RungeKutta4::new(Shaken, 4, 0.2)) as Box<dyn Simulator>,
         Box::new(Differentiated(Everything)),
     ] {
         let (state, control) = point(simulator.as_ref(), 2, 87);
@@ -874,7 +855,7 @@ proptest! {
 
     #[test]
     fn samples_do_not_touch_each_other(samples in 1_usize..20, seed in any::<u64>()) {
-        let method = RungeKutta4::new(Pendulum, 5, 0.2);
+        let method = RungeKutta4::new(Shaken, 5, 0.2);
         let (state, control) = point(&method, samples, seed);
         let cotangent = normal(samples, 2, seed ^ 6);
         let whole = method.record(state.as_ref(), control.as_ref()).unwrap();

@@ -13,6 +13,13 @@ use rayon::prelude::*;
 /// Rows of a matrix below which the work is done before a second thread has woken up.
 pub(crate) const WORTH_THREADS: usize = 256;
 
+/// The middle one of some numbers, the upper of two; none of none.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut sorted: Vec<f64> = values.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
 /// The stacked vector of a batch matrix.
 pub fn stack(batch: MatRef<'_, f64>) -> Vec<f64> {
     let mut stacked = Vec::with_capacity(batch.nrows() * batch.ncols());

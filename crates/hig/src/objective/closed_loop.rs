@@ -6,12 +6,14 @@
 //! Σ_k ∂y/∂u_k · ∂net/∂θ at s(x_k): backpropagation through time (Werbos 1990, doi 10.1109/5.58337), for
 //! all outputs of a sample at once.
 
+use super::linearized::check_finite_losses;
+use super::network_jacobian::by_network_jacobian;
 use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activation, Activations, LayerMoments, Network, ParameterView, Passes};
+use crate::network::{Activations, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::{self, Record, Simulator, Stepwise, Widths};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -404,9 +406,8 @@ impl Objective for ClosedLoop {
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let unrolled = Unrolled::new(self, samples, at)?;
         let values = self.network.activated(&unrolled.activations);
-        let saturating = values.filter(|(a, _)| matches!(a, Activation::Tanh | Activation::Sine));
         Ok(Saturation::of(
-            saturating.map(|(_, outputs)| outputs.as_ref()),
+            values.map(|(a, outputs)| (a, outputs.as_ref())),
         ))
     }
 }
@@ -707,11 +708,7 @@ impl Linearized for Unrolled<'_> {
         }
         linalg::check_finite_samples("observation", self.y.as_ref())?;
         let losses = (self.parts.loss).values(self.y.as_ref(), self.batch.target.as_ref());
-        if let Some(s) = losses.iter().position(|loss| !loss.is_finite()) {
-            return Err(Error::of_sample("loss", losses[s], s, None));
-        }
-        let cotangent = MatRef::from_column_major_slice(&self.cotangent, samples, self.y.ncols());
-        linalg::check_finite_samples("gradient of the loss in y", cotangent)?;
+        check_finite_losses(&losses, &self.cotangent)?;
         let rows = self.rows.get();
         match rows.and_then(|rows| linalg::first_not_finite(rows.as_ref())) {
             Some((row, j, value)) => {
@@ -726,40 +723,5 @@ impl Linearized for Unrolled<'_> {
 
 /// All by the rows at the network's output, which are simulated at the first question.
 impl Jacobian for Unrolled<'_> {
-    fn rows(&self) -> usize {
-        self.cotangent.len()
-    }
-    fn columns(&self) -> usize {
-        self.parameters.len()
-    }
-    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        self.jacobian()?.vjp_into(w, target, scratch)
-    }
-    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        self.jacobian()?.jvp_into(v, target, scratch)
-    }
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian()?.vjp(w)
-    }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian()?.jvp(v)
-    }
-    fn gram(&self) -> Result<Symmetric> {
-        self.jacobian()?.gram()
-    }
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
-        self.jacobian()?.image_gram(w)
-    }
-    fn normal(&self) -> Result<Symmetric> {
-        self.jacobian()?.normal()
-    }
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
-        self.jacobian()?.normal_image_gram(v)
-    }
-    fn transposed(&self) -> Result<Mat<f64>> {
-        self.jacobian()?.transposed()
-    }
-    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
-        Ok(Box::new(self.jacobian()?.with_scaled_rows(factors)))
-    }
+    by_network_jacobian!();
 }

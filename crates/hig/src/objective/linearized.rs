@@ -2,9 +2,9 @@
 
 use super::{Jacobian, Linearization, ThroughPhysics};
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef};
-use crate::network::{LayerMoments, ParameterView};
+use crate::network::{Activation, LayerMoments, ParameterView};
 
 /// A loss of samples under parameters θ, and what stands between the two.
 pub trait Objective: Send + Sync {
@@ -105,8 +105,14 @@ pub struct Saturation {
 }
 
 impl Saturation {
-    /// Of the outputs of all such neurons; none where there are none.
-    pub(super) fn of<'a>(outputs: impl Iterator<Item = MatRef<'a, f64>>) -> Option<Self> {
+    /// Of the tanh and sine neurons among the outputs of all; none where there are none.
+    pub(super) fn of<'a>(
+        outputs: impl Iterator<Item = (Activation, MatRef<'a, f64>)>,
+    ) -> Option<Self> {
+        let saturates = |a: &Activation| matches!(a, Activation::Tanh | Activation::Sine);
+        let outputs = outputs
+            .filter(|(a, _)| saturates(a))
+            .map(|(_, outputs)| outputs);
         let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
         for column in outputs.flat_map(MatRef::col_iter) {
             for v in column.iter() {
@@ -237,6 +243,15 @@ pub trait Linearized: Jacobian {
 
 fn changed(parameters: &[f64], delta: &[f64]) -> Vec<f64> {
     parameters.iter().zip(delta).map(|(p, d)| p + d).collect()
+}
+
+/// Refuses losses of samples that are not finite, and then their gradients in y, stacked as all rows are.
+pub(super) fn check_finite_losses(losses: &[f64], cotangent: &[f64]) -> Result<()> {
+    if let Some(s) = losses.iter().position(|loss| !loss.is_finite()) {
+        return Err(Error::of_sample("loss", losses[s], s, None));
+    }
+    let what = "gradient of the loss in y";
+    check_finite_rows(what, cotangent, Some(losses.len()))
 }
 
 /// Refuses numbers of stacked rows that are not finite, by sample and component where the rows are those

@@ -194,6 +194,50 @@ impl<'a> NetworkJacobian<'a> {
     }
 }
 
+/// The questions of [`Jacobian`] to a batch with a cotangent, parameters and a [`NetworkJacobian`] of its own.
+macro_rules! by_network_jacobian {
+    () => {
+        fn rows(&self) -> usize {
+            self.cotangent.len()
+        }
+        fn columns(&self) -> usize {
+            self.parameters.len()
+        }
+        fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+            self.jacobian()?.vjp_into(w, target, scratch)
+        }
+        fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+            self.jacobian()?.jvp_into(v, target, scratch)
+        }
+        fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+            self.jacobian()?.vjp(w)
+        }
+        fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+            self.jacobian()?.jvp(v)
+        }
+        fn gram(&self) -> Result<Symmetric> {
+            self.jacobian()?.gram()
+        }
+        fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+            self.jacobian()?.image_gram(w)
+        }
+        fn normal(&self) -> Result<Symmetric> {
+            self.jacobian()?.normal()
+        }
+        fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+            self.jacobian()?.normal_image_gram(v)
+        }
+        fn transposed(&self) -> Result<Mat<f64>> {
+            self.jacobian()?.transposed()
+        }
+        fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+            Ok(Box::new(self.jacobian()?.with_scaled_rows(factors)))
+        }
+    };
+}
+
+pub(super) use by_network_jacobian;
+
 impl Jacobian for NetworkJacobian<'_> {
     fn rows(&self) -> usize {
         self.rows.nrows() / self.passes.count()

@@ -4,12 +4,14 @@
 //! component: row `component · b + sample`.
 
 use super::by_products::ByProducts;
+use super::linearized::check_finite_losses;
+use super::network_jacobian::by_network_jacobian;
 use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation, Sketch};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activation, Activations, LayerMoments, Network, ParameterView, Passes};
+use crate::network::{Activations, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::{Record, Simulator};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -160,9 +162,8 @@ impl Objective for ThroughPhysics {
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let values = self.forward(at, samples);
         let values = self.network.activated(&values);
-        let saturating = values.filter(|(a, _)| matches!(a, Activation::Tanh | Activation::Sine));
         Ok(Saturation::of(
-            saturating.map(|(_, outputs)| outputs.as_ref()),
+            values.map(|(a, outputs)| (a, outputs.as_ref())),
         ))
     }
 
@@ -358,18 +359,15 @@ impl Linearized for Linearization<'_> {
         Ok(linalg::stack(self.record.jvp(du.as_ref())?.as_ref()))
     }
 
-    /// By the adjoint of the simulation, a probe at a time.
+    /// By the adjoint of the simulation, which begins with the probes.
     fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
         let _part = part!(DIRECTION);
         let (samples, components) = (self.y().nrows(), self.y().ncols());
         let network = &self.parts.network;
-        let mut rows = Mat::zeros(samples * probes.ncols(), network.outputs());
-        for k in 0..probes.ncols() {
-            let probe = linalg::column(probes, k);
-            let probe = MatRef::from_column_major_slice(probe, samples, components);
-            let du = self.record.vjp(probe)?;
-            { rows.as_mut().subrows_mut(k * samples, samples) }.copy_from(&du);
-        }
+        let cotangents = Mat::from_fn(samples * probes.ncols(), components, |row, i| {
+            probes[(i * samples + row % samples, row / samples)]
+        });
+        let rows = self.record.vjps(cotangents.as_ref())?;
         let (values, rows) = (&self.activations, rows.as_ref());
         let moments = self.parts.scratch.with_another(|scratch| {
             network.moments(self.parameters, values, rows, Passes::ONE, scratch)
@@ -393,11 +391,7 @@ impl Linearized for Linearization<'_> {
         }
         let (y, target) = (self.y().as_ref(), self.batch.target.as_ref());
         let losses = parts.loss.values(y, target);
-        if let Some(s) = losses.iter().position(|loss| !loss.is_finite()) {
-            return Err(Error::of_sample("loss", losses[s], s, None));
-        }
-        let cotangent = MatRef::from_column_major_slice(&self.cotangent, samples, y.ncols());
-        linalg::check_finite_samples("gradient of the loss in y", cotangent)?;
+        check_finite_losses(&losses, &self.cotangent)?;
         let rows = self.rows.get();
         if let Some((row, j, value)) = rows.and_then(|r| linalg::first_not_finite(r.as_ref())) {
             let what = format!("Jacobian of {}", physics());
@@ -420,42 +414,7 @@ impl Linearized for Linearization<'_> {
 /// All by the rows of the physics: they are simulated at the first question, and the next ones are
 /// cheaper than simulations.
 impl Jacobian for Linearization<'_> {
-    fn rows(&self) -> usize {
-        self.cotangent.len()
-    }
-    fn columns(&self) -> usize {
-        self.parameters.len()
-    }
-    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        self.jacobian()?.vjp_into(w, target, scratch)
-    }
-    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        self.jacobian()?.jvp_into(v, target, scratch)
-    }
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian()?.vjp(w)
-    }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian()?.jvp(v)
-    }
-    fn gram(&self) -> Result<Symmetric> {
-        self.jacobian()?.gram()
-    }
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
-        self.jacobian()?.image_gram(w)
-    }
-    fn normal(&self) -> Result<Symmetric> {
-        self.jacobian()?.normal()
-    }
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
-        self.jacobian()?.normal_image_gram(v)
-    }
-    fn transposed(&self) -> Result<Mat<f64>> {
-        self.jacobian()?.transposed()
-    }
-    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
-        Ok(Box::new(self.jacobian()?.with_scaled_rows(factors)))
-    }
+    by_network_jacobian!();
 
     /// The adjoint of the simulation begins with the combinations, so that its cost is that of n_s rows.
     fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {

@@ -236,8 +236,8 @@ impl Searching {
         let least = self.settings.least_damping;
         // A larger κ lowers the loss of its batch at once, and where little is learned yet it is paid for
         // over hundreds of updates.
-        let searches = self.length.has_learned();
-        let neighbour = searches.then(|| self.probe.neighbour(&self.place));
+        let learned = self.length.has_learned();
+        let neighbour = learned.then(|| self.probe.neighbour(&self.place));
         let mut damping = Damping::new(self.place.damping, (least, 1.0));
         let (mut reach, mut tried) = (self.length.part(), 0);
         for trial in 0..self.settings.trials {
@@ -255,7 +255,7 @@ impl Searching {
                 .collect::<Result<_>>()?;
             let lower = |a: Candidate, b: Candidate| if b.loss < a.loss { b } else { a };
             if let Some(best) = found.into_iter().flatten().reduce(lower) {
-                if searches {
+                if neighbour.is_some() {
                     self.probe.hear(best.place.exponent != self.place.exponent);
                 }
                 self.place = Place {

@@ -24,13 +24,13 @@ mod layers;
 mod length;
 mod ward;
 
+use super::line_search::quadratic_model;
 use super::{Method, Step, Update, finite_gradient, no_layers};
 use crate::diagnostics;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::linalg::matrix::check_finite_vector;
 use crate::linalg::{Mat, dot};
-use crate::objective::{Consumes, Linearized};
+use crate::objective::{Consumes, Linearized, residual};
 use crate::settings::{AT_LEAST_ONE, End, FRACTION, POSITIVE, Rule, Settings};
 use layers::{Layers, Power};
 use length::Length;
@@ -151,10 +151,7 @@ impl Factored {
             true => FIRST_PROBES,
             false => PROBES,
         };
-        let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
-        let residual = at.cotangent().iter().zip(&roots).map(|(g, root)| g / root);
-        let what = "gradient in y over the root of the curvature";
-        check_finite_vector(what, &residual.collect::<Vec<_>>())?;
+        let (roots, _) = residual(at)?;
         let mut random = Pcg64::seed_from_u64(self.updates as u64);
         let probes = Mat::from_fn(roots.len(), count, |i, _| match random.random() {
             true => roots[i],
@@ -198,17 +195,11 @@ impl Factored {
         };
         let square = dot(last, last);
         if due || self.length.must_measure() {
-            self.length.measure(curvature_along(at, last)?, square);
+            let (_, curvature) = quadratic_model(at, &at.tangent(last)?)?;
+            self.length.measure(curvature, square);
         }
         Ok(self.length.hear(dot(gradient, last), square, rate))
     }
-}
-
-/// vᵀ·JᵀCJ·v.
-fn curvature_along(at: &dyn Linearized, v: &[f64]) -> Result<f64> {
-    let image = at.tangent(v)?;
-    let squares = image.iter().zip(at.curvature()?).map(|(i, c)| c * i * i);
-    Ok(squares.sum())
 }
 
 /// The sum of parameters after a change.
@@ -258,7 +249,7 @@ impl Step for Factored {
         let momentum = self.settings.momentum;
         let mut direction = self.layers.direction(&gradient, self.power());
         if due {
-            let curvature = curvature_along(at, &direction)?;
+            let (_, curvature) = quadratic_model(at, &at.tangent(&direction)?)?;
             let slope = dot(&gradient, &direction);
             self.length
                 .hear_own(slope, curvature, 1.0 / (1.0 - momentum));

@@ -6,10 +6,11 @@
 //! not determine the parameters, down to nothing; a training that goes further raises the loss of all samples
 //! that its batch does not hold, however well it fits the batch.
 
+use super::line_search::quadratic_model;
 use crate::diagnostics;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::linalg::matrix::dot;
+use crate::linalg::median;
 use crate::objective::Linearized;
 use crate::settings::{Allowed, End, Interval, Rule, SettingType, Value, Word};
 
@@ -99,23 +100,28 @@ impl FullSteps {
         state.number("bend", &mut self.others.1);
     }
 
-    /// Looks at a batch and the direction (length p) of one of the first updates.
+    /// Looks at a batch and the direction (length p) of one of the first updates; `rows` says whether the rows
+    /// of J are there, which are then cheaper than a forward pass.
     ///
     /// # Errors
     /// A loss that cannot tell its curvature; a simulator that fails.
-    pub fn look(&mut self, at: &dyn Linearized, direction: &[f64]) -> Result<()> {
+    pub fn look(&mut self, at: &dyn Linearized, direction: &[f64], rows: bool) -> Result<()> {
         if self.updates == FIRST {
             return Ok(());
         }
         self.updates += 1;
+        let model = |v: &[f64]| {
+            let image = if rows { at.jvp(v) } else { at.tangent(v) };
+            quadratic_model(at, &image?)
+        };
         if let Some(last) = self.last.take() {
-            let (slope, bend) = model(at, &last)?;
+            let (slope, bend) = model(&last)?;
             if slope.is_finite() && bend.is_finite() {
                 self.others.0 += slope;
                 self.others.1 += bend;
             }
         }
-        let (slope, bend) = model(at, direction)?;
+        let (slope, bend) = model(direction)?;
         let length = slope / bend;
         if length.is_finite() && length > 0.0 {
             self.own.push(length);
@@ -127,9 +133,7 @@ impl FullSteps {
 
     /// The median of α* on the batches themselves.
     fn own(&self) -> Option<f64> {
-        let mut sorted = self.own.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied()
+        median(self.own.iter().copied())
     }
 
     /// α* on the samples of other batches, between a small part of the batches' own and all of it.
@@ -162,12 +166,4 @@ impl FullSteps {
             .map(|others| diagnostics::FULL_STEP_OF_OTHERS.of(others));
         own.into_iter().chain(others)
     }
-}
-
-/// gᵀJd and (Jd)ᵀC(Jd).
-fn model(at: &dyn Linearized, direction: &[f64]) -> Result<(f64, f64)> {
-    let image = at.jvp(direction)?;
-    let curvature = at.curvature()?;
-    let bend = image.iter().zip(&curvature).map(|(i, c)| c * i * i);
-    Ok((dot(at.cotangent(), &image), bend.sum()))
 }

@@ -1,6 +1,8 @@
 //! Lengths along a direction at which the loss falls enough.
 
 use crate::error::Result;
+use crate::linalg::dot;
+use crate::objective::Linearized;
 
 /// The part of what a line promises that the loss must fall by, c₁ of the first Wolfe condition
 /// (Nocedal and Wright 2006, equation 3.4 and the value named there).
@@ -11,6 +13,16 @@ pub(super) const SUFFICIENT_DECREASE: f64 = 1e-4;
 /// difference. A loss that is not finite is no decrease.
 pub(super) fn falls_enough(start: f64, loss: f64, promised: f64, rounding: f64) -> bool {
     loss.is_finite() && loss <= start - SUFFICIENT_DECREASE * promised + rounding * start.abs()
+}
+
+/// The slope gᵀJv and the curvature vᵀJᵀCJv of the quadratic model of a batch's loss along v, of which J·v
+/// (length n) is given.
+///
+/// # Errors
+/// A loss that cannot tell its curvature; a simulator that fails.
+pub(super) fn quadratic_model(at: &dyn Linearized, image: &[f64]) -> Result<(f64, f64)> {
+    let squares = image.iter().zip(at.curvature()?).map(|(i, c)| c * i * i);
+    Ok((dot(at.cotangent(), image), squares.sum()))
 }
 
 /// Backtracking (Nocedal and Wright 2006, algorithm 3.1): the first of the lengths t, t/2, t/4, … at

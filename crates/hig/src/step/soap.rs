@@ -170,7 +170,7 @@ impl Axis {
     fn begin(&mut self) -> Result<()> {
         if self.has_factor() {
             let (_, vectors) = eigen(self.square(&self.factor), "factor of SOAP")?;
-            self.basis = numbers(&vectors);
+            self.basis = matrix::stack(vectors.as_ref());
         }
         Ok(())
     }
@@ -187,7 +187,7 @@ impl Axis {
         let mut order: Vec<usize> = (0..self.length).collect();
         order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
         let sorted = Mat::from_fn(self.length, self.length, |i, j| image[(i, order[j])]);
-        self.basis = numbers(&orthonormal(sorted));
+        self.basis = matrix::stack(orthonormal(sorted).as_ref());
         Some(order)
     }
 
@@ -201,11 +201,6 @@ impl Axis {
             }
         }
     }
-}
-
-fn numbers(matrix: &Mat<f64>) -> Vec<f64> {
-    let columns = (0..matrix.ncols()).flat_map(|j| matrix.col_as_slice(j));
-    columns.copied().collect()
 }
 
 impl Array {

@@ -164,8 +164,8 @@ impl Step for Running {
     }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
-        let (direction, mut diagnostics, spectrum) = if self.is_gradient {
-            (finite_gradient(at)?, Vec::new(), Vec::new())
+        let (direction, rows, mut diagnostics, spectrum) = if self.is_gradient {
+            (finite_gradient(at)?, false, Vec::new(), Vec::new())
         } else {
             let rows = self.request.rows(at)?;
             let jacobian = rows.jacobian();
@@ -175,19 +175,22 @@ impl Step for Running {
             let direction = parts.direction(&self.filter)?;
             let mut diagnostics = parts.diagnostics(&self.filter);
             diagnostics.extend(rows.diagnostics());
-            (direction, diagnostics, parts.into_singular_values())
+            let all = !rows.are_sketched();
+            (direction, all, diagnostics, parts.into_singular_values())
         };
         let learning_rate = match self.rate {
             LearningRate::Auto if direction.iter().all(|d| *d == 0.0) => 0.0,
             LearningRate::Auto => {
-                self.full.look(at, &direction)?;
+                self.full.look(at, &direction, rows)?;
                 self.full.rate(learning_rate)?
             }
             // The gradient alone is all that such a step asks for.
             LearningRate::Fixed(_) if self.is_gradient => learning_rate,
             LearningRate::Fixed(_) => {
                 // Where the loss has no curvature there is no full step to compare with.
-                let _ = self.full.look(at, &direction);
+                if at.curvature().is_ok() {
+                    self.full.look(at, &direction, rows)?;
+                }
                 learning_rate
             }
         };

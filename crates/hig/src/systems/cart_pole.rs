@@ -96,7 +96,7 @@ impl CartPoleSwingUp {
     /// How many numbers are judged.
     fn outputs(&self) -> usize {
         match self.rest > 0.0 {
-            true => 2 * self.poles + 1,
+            true => self.poles.saturating_mul(2).saturating_add(1),
             false => self.poles,
         }
     }
@@ -132,14 +132,8 @@ impl System for CartPoleSwingUp {
     }
 
     fn data_size(&self) -> f64 {
-        let poles = self.poles as f64;
-        let targets = if self.rest > 0.0 {
-            2.0 * poles + 1.0
-        } else {
-            poles
-        };
-        let width = 2.0 * poles + 2.0 + targets;
-        size::of_samples(self.samples, self.test_samples, width)
+        let width = self.state_len().saturating_add(self.outputs());
+        size::of_samples(self.samples, self.test_samples, width as f64)
     }
 
     fn problem(&self, seed: u64) -> Problem {

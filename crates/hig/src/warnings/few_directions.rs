@@ -4,9 +4,10 @@
 //! along one direction. But where the loss rises as well, a direction that the batch hardly determines
 //! has taken over, as in Gauss-Newton steps with too small a cut-off.
 
-use super::{Cause, Finding, Recent, View, median};
+use super::{Cause, Finding, Recent, View};
 use crate::diagnostics;
 use crate::files::Exchange;
+use crate::linalg::median;
 
 /// Evaluations over which medians are taken.
 const WINDOW: usize = 10;
@@ -56,8 +57,8 @@ impl Cause for FewDirections {
         self.best = self.best.min(loss);
         self.losses.push(loss);
         self.participation.push(participation);
-        let usual = median(self.participation.full()?);
-        let typical = median(self.losses.full()?);
+        let usual = median(self.participation.full()?)?;
+        let typical = median(self.losses.full()?)?;
         let cutoff = view.setup.number("cutoff").unwrap_or(0.0);
         let top = view.now.spectrum.first().copied().unwrap_or(0.0);
         let kept = view.now.spectrum.iter().filter(|s| **s > cutoff * top);

@@ -271,13 +271,6 @@ fn warning(update: usize, name: &str, found: Finding) -> Warning {
     }
 }
 
-/// The middle one of some numbers, the upper of two.
-fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.into_iter().collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// The last few of a row of numbers.
 #[derive(Debug)]
 struct Recent {

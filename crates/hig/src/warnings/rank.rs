@@ -1,8 +1,9 @@
 //! The rank that a truncation keeps collapses.
 
-use super::{Cause, Finding, Recent, View, median};
+use super::{Cause, Finding, Recent, View};
 use crate::diagnostics;
 use crate::files::Exchange;
+use crate::linalg::median;
 
 /// Evaluations over which the rank is taken, by its median: single batches differ.
 const WINDOW: usize = 5;
@@ -49,7 +50,7 @@ impl Cause for Collapse {
             return None;
         }
         self.recent.push(rank);
-        let usual = median(self.recent.full()?);
+        let usual = median(self.recent.full()?)?;
         self.largest = self.largest.max(usual);
         if view.exploded {
             return None;

@@ -12,7 +12,7 @@ use hig::data::{Dataset, Purpose, random};
 use hig::linalg::Mat;
 use hig::loss::SquaredError;
 use hig::network::{Activation, Initializer, Network};
-use hig::physics::{Differentiated, Real, SampleFunction, Widths};
+use hig::physics::{Differentiated, Equations, Real, SampleFunction, Widths};
 use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::{Error, Problem};
 use rand_distr::{Distribution, StandardNormal};
@@ -385,4 +385,24 @@ pub fn cliff() -> (Problem, Vec<f64>) {
     let physics = Differentiated(Logarithm);
     let problem = Problem::new(data(), data(), network, physics, SquaredError::sum());
     (problem, vec![0.0, 1.0])
+}
+
+/// A damped pendulum whose pivot shakes, driven by a torque and a change of its damping, without
+/// products written by hand.
+#[derive(Clone)]
+pub struct Shaken;
+
+impl Equations for Shaken {
+    fn state_len(&self) -> usize {
+        2
+    }
+    fn control_len(&self) -> usize {
+        2
+    }
+    fn rate<T: Real>(&self, time: f64, state: &[T], control: &[T], rate: &mut [T]) {
+        let gravity = 1.0 + 0.5 * (3.0 * time).sin();
+        rate[0] = state[1];
+        rate[1] =
+            -(state[0].sin() * gravity) - state[1] * (control[1] * control[1] + 0.1) + control[0];
+    }
 }
