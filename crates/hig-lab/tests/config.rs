@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 7] = [
+const SYSTEMS: [&str; 10] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -16,6 +16,9 @@ const SYSTEMS: [&str; 7] = [
     "quantum-dipole",
     "cart-pole",
     "pendulum-swing-up",
+    "poisson-pinn",
+    "heat-pinn",
+    "burgers-pinn",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

@@ -21,7 +21,7 @@ use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
-use crate::network::{Activation, Activations, Jets, LayerMoments, Network, ParameterView, Passes};
+use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::Record;
 use crate::timing::part;
 use rand_pcg::Pcg64;
@@ -544,9 +544,8 @@ impl Objective for Residuals {
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let values = self.network.forward(at, samples.input.as_ref());
         let values = self.network.activated(&values);
-        let saturating = values.filter(|(a, _)| matches!(a, Activation::Tanh | Activation::Sine));
         Ok(Saturation::of(
-            saturating.map(|(_, outputs)| outputs.as_ref()),
+            values.map(|(a, outputs)| (a, outputs.as_ref())),
         ))
     }
 }
