@@ -14,6 +14,7 @@
 
 mod by_products;
 mod closed_loop;
+mod estimates;
 mod explicit;
 mod jacobian;
 mod linearized;
@@ -25,6 +26,7 @@ mod whitened;
 
 pub use crate::network::{LayerMoments, Moments, ParameterView};
 pub use closed_loop::{ClosedLoop, Motion};
+pub use estimates::{Estimate, estimates, values};
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};

@@ -4,6 +4,7 @@ mod cart_pole;
 mod heat_inversion;
 mod network;
 mod oscillators;
+mod parameter_estimation;
 mod pendulum_swing_up;
 pub mod picture;
 mod poisson;
@@ -16,6 +17,7 @@ pub use cart_pole::CartPoleSwingUp;
 pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
+pub use parameter_estimation::ParameterEstimation;
 pub use pendulum_swing_up::PendulumSwingUp;
 pub use picture::Picture;
 pub use poisson::{Architecture, Poisson};
@@ -77,6 +79,12 @@ pub trait System: Settings + Send + Sync {
         Vec::new()
     }
 
+    /// Whether the loss of a sample is its negative log-likelihood up to a constant, so that
+    /// [`estimates`](crate::objective::estimates) tells standard errors of the unknowns.
+    fn tells_estimates(&self) -> bool {
+        false
+    }
+
     /// Pictures of one test sample under trained parameters.
     fn pictures(&self, _problem: &Problem, _parameters: &[f64], _sample: usize) -> Vec<Picture> {
         Vec::new()
@@ -103,6 +111,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(HeatInversion::default()),
         Box::new(CartPoleSwingUp::default()),
         Box::new(PendulumSwingUp::default()),
+        Box::new(ParameterEstimation::default()),
     ]
 }
 
