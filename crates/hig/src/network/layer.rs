@@ -10,6 +10,7 @@
 use super::activation::Activation;
 use super::moments::SharedWeight;
 use super::parameter::Parameter;
+use super::unknowns::Unknown;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef, WORTH_THREADS};
 use crate::linalg::{Scratch, Symmetric};
 use rayon::prelude::*;
@@ -156,6 +157,12 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     fn add_output_moment(&self, rows: MatRef<'_, f64>, sum: &mut Symmetric, scratch: &mut Scratch) {
         let _ = (rows, sum, scratch);
         assert!(self.shared_weight().is_none(), "{self:?} tells no moments");
+    }
+
+    /// The unknowns of the physics that it appends, where it is made for that; the free ones are its
+    /// parameters, in the same order.
+    fn unknowns(&self) -> &[Unknown] {
+        &[]
     }
 
     /// The nonlinearity, where the layer is one.

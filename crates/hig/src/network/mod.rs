@@ -21,6 +21,7 @@ mod passes;
 mod products;
 mod resample;
 mod scale;
+mod unknowns;
 mod weights;
 
 pub use activation::{ANY_ACTIVATION, Activation};
@@ -40,6 +41,7 @@ pub use passes::Passes;
 pub use products::Activations;
 pub use resample::{AveragePool2d, Upsample2d};
 pub use scale::Scale;
+pub use unknowns::{Bounds, Unknown};
 pub use weights::{parameters_from, tensors_of};
 
 use crate::data::{Purpose, random};
@@ -62,7 +64,7 @@ pub struct Network {
 /// A parameter array by name, as a place in the flat vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterView {
-    /// `layers.{i}.weight` or `layers.{i}.bias`; i counts the layers that have parameters, in the
+    /// `layers.{i}.weight` or `layers.{i}.bias`, or the name of an [`Unknown`] there; i counts the layers that have parameters, in the
     /// order of the chain, through its nested pieces.
     pub name: String,
     /// Extents; row-major.

@@ -3,7 +3,7 @@
 /// A parameter array of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// Its name within the layer, `weight` or `bias`.
+    /// Its name within the layer, `weight` or `bias`, or that of an unknown of the physics.
     pub name: &'static str,
     /// Extents; row-major.
     pub shape: Vec<usize>,

@@ -8,12 +8,12 @@
 
 use super::linearized::check_finite_losses;
 use super::network_jacobian::by_network_jacobian;
-use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation};
+use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation, Sketch};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activations, LayerMoments, Network, ParameterView, Passes};
+use crate::network::{Activations, LayerMoments, Network, ParameterView, Passes, Unknown};
 use crate::physics::{self, Record, Simulator, Stepwise, Widths};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -79,6 +79,8 @@ pub struct ClosedLoop {
     observation: Option<Box<dyn Simulator>>,
     /// The numbers of steps after which the state is observed, in rising order.
     observed: Vec<usize>,
+    /// Whether the target has weights behind what was observed.
+    weighed: bool,
     /// Every step uses the biases of the network.
     biased: Vec<bool>,
     scratch: Scratch,
@@ -116,6 +118,7 @@ impl ClosedLoop {
             sight: None,
             observation: None,
             observed: vec![steps],
+            weighed: false,
             biased: vec![true; steps],
             scratch: Scratch::new(),
             spare: Mutex::default(),
@@ -156,6 +159,16 @@ impl ClosedLoop {
     #[must_use]
     pub fn observing(mut self, observation: impl Simulator + 'static) -> Self {
         self.observation = Some(Box::new(observation));
+        self
+    }
+
+    /// The same with a weight for each observation of each sample: the target holds what was observed, and
+    /// behind it the weights, 1/σ² for one with a noise of standard deviation σ and 0 for one that is
+    /// missing. y and the observations are then multiplied by the roots of the weights, so that a loss
+    /// ½ Σ (y - ŷ)² is ½ Σ w·(h - ĥ)² and every method sees the same weights in J.
+    #[must_use]
+    pub fn weighing(mut self) -> Self {
+        self.weighed = true;
         self
     }
 
@@ -236,6 +249,19 @@ impl ClosedLoop {
         }
     }
 
+    /// What was observed, and the roots of its weights where there are some; what was observed is then
+    /// multiplied by them.
+    fn weights(&self, samples: &Dataset) -> Option<(Mat<f64>, Mat<f64>)> {
+        self.weighed.then(|| {
+            let target = samples.target.as_ref();
+            let (observed, weights) = target.split_at_col(target.ncols() / 2);
+            let roots = Mat::from_fn(weights.nrows(), weights.ncols(), |i, j| {
+                weights[(i, j)].sqrt()
+            });
+            (times(observed, &roots), roots)
+        })
+    }
+
     /// y of any number of samples, in pieces that do not depend on the number of threads.
     fn observe_all(&self, parameters: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
         const PIECE: usize = 64;
@@ -254,7 +280,10 @@ impl ClosedLoop {
             let rows = y.as_mut().subrows_mut(piece * PIECE, part.nrows());
             { rows }.copy_from(part);
         }
-        Ok(y)
+        Ok(match self.weights(samples) {
+            Some((_, roots)) => times(y.as_ref(), &roots),
+            None => y,
+        })
     }
 
     /// dim(y).
@@ -288,6 +317,13 @@ impl ClosedLoop {
     }
 }
 
+/// Products of single entries.
+fn times(batch: MatRef<'_, f64>, factors: &Mat<f64>) -> Mat<f64> {
+    Mat::from_fn(batch.nrows(), batch.ncols(), |i, j| {
+        batch[(i, j)] * factors[(i, j)]
+    })
+}
+
 /// Two batches side by side.
 fn beside(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
     let mut both = Mat::zeros(left.nrows(), left.ncols() + right.ncols());
@@ -308,6 +344,10 @@ impl Objective for ClosedLoop {
 
     fn initial(&self, seed: u64) -> Vec<f64> {
         self.network.initial_parameters(seed)
+    }
+
+    fn unknowns(&self) -> Vec<(Unknown, Option<usize>)> {
+        self.network.unknowns()
     }
 
     fn rows(&self, samples: usize) -> usize {
@@ -381,7 +421,17 @@ impl Objective for ClosedLoop {
 
     fn check_samples(&self, samples: &Dataset) -> Result<()> {
         let inputs = self.input_len().unwrap_or_default();
-        samples.check(inputs, self.physics.state_len(), self.outputs_len())
+        let outputs = self.outputs_len();
+        let targets = if self.weighed { 2 * outputs } else { outputs };
+        samples.check(inputs, self.physics.state_len(), targets)?;
+        let below = |j: &usize| samples.target.col(*j).iter().any(|weight| *weight < 0.0);
+        match (outputs..targets).find(below) {
+            Some(j) => {
+                let field = format!("weight of observation {}", j - outputs);
+                Err(Error::setting(&field, "negative", "at least 0"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
@@ -389,8 +439,11 @@ impl Objective for ClosedLoop {
     }
 
     fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
-        let y = self.observe_all(at, samples)?;
-        let losses = self.loss.values(y.as_ref(), samples.target.as_ref());
+        let (y, weighed) = (self.observe_all(at, samples)?, self.weights(samples));
+        let target = weighed
+            .as_ref()
+            .map_or(&samples.target, |(target, _)| target);
+        let losses = self.loss.values(y.as_ref(), target.as_ref());
         Ok(Reduction::Mean.loss(&losses))
     }
 
@@ -416,6 +469,8 @@ impl Objective for ClosedLoop {
 struct Unrolled<'a> {
     parts: &'a ClosedLoop,
     batch: &'a Dataset,
+    /// The target and the roots of its weights, where there are weights.
+    weighed: Option<(Mat<f64>, Mat<f64>)>,
     parameters: &'a [f64],
     /// Values inside the network, of all steps.
     activations: Activations,
@@ -432,6 +487,9 @@ struct Unrolled<'a> {
     input_rows: OnceLock<Mat<f64>>,
     /// ∂y/∂u at all steps, as [`NetworkJacobian`] reads them.
     rows: OnceLock<Mat<f64>>,
+    /// Sample, control and value of the first number of a product with the derivative of the motion that
+    /// was not finite.
+    spoilt: OnceLock<(usize, usize, f64)>,
 }
 
 impl<'a> Unrolled<'a> {
@@ -470,15 +528,20 @@ impl<'a> Unrolled<'a> {
             Some(observation) => Some(observation.record(batch.state.as_ref(), seen.as_ref())?),
             None => None,
         };
-        let y = observation
+        let mut y = observation
             .as_ref()
             .map_or(seen, |record| record.y().clone());
-        let target = batch.target.as_ref();
-        let losses = parts.loss.values(y.as_ref(), target);
-        let cotangents = parts.loss.cotangents(y.as_ref(), target);
+        let weighed = parts.weights(batch);
+        if let Some((_, roots)) = &weighed {
+            y = times(y.as_ref(), roots);
+        }
+        let target = weighed.as_ref().map_or(&batch.target, |(target, _)| target);
+        let losses = parts.loss.values(y.as_ref(), target.as_ref());
+        let cotangents = parts.loss.cotangents(y.as_ref(), target.as_ref());
         Ok(Self {
             parts,
             batch,
+            weighed,
             parameters,
             activations,
             states,
@@ -490,7 +553,28 @@ impl<'a> Unrolled<'a> {
             loss: parts.reduction.loss(&losses),
             input_rows: OnceLock::new(),
             rows: OnceLock::new(),
+            spoilt: OnceLock::new(),
         })
+    }
+
+    fn target(&self) -> MatRef<'_, f64> {
+        let target = self.weighed.as_ref().map(|(target, _)| target);
+        target.unwrap_or(&self.batch.target).as_ref()
+    }
+
+    /// Rows of cotangents of the observed states (k·samples × observed) from rows of those of y.
+    fn of_observed(&self, mut rows: Mat<f64>) -> Result<Mat<f64>> {
+        let samples = self.batch.len();
+        if let Some((_, roots)) = &self.weighed {
+            for j in 0..rows.ncols() {
+                let column = rows.col_as_slice_mut(j).iter_mut().enumerate();
+                column.for_each(|(row, w)| *w *= roots[(row % samples, j)]);
+            }
+        }
+        match &self.observation {
+            Some(record) => record.vjps(rows.as_ref()),
+            None => Ok(rows),
+        }
     }
 
     /// The controls during a step.
@@ -598,23 +682,26 @@ impl<'a> Unrolled<'a> {
             return Ok(rows);
         }
         let _part = part!(GRAM);
-        let rows = match &self.observation {
-            Some(record) => self.adjoint(record.rows()?.as_ref())?,
-            None => {
-                let (samples, width) = (self.batch.len(), self.y.ncols());
-                let unit = |row, j| f64::from(row / samples == j);
-                self.adjoint(Mat::from_fn(samples * width, width, unit).as_ref())?
-            }
+        let (samples, width) = (self.batch.len(), self.y.ncols());
+        let unit = |row, j| f64::from(row / samples == j);
+        let of_y = || Mat::from_fn(samples * width, width, unit);
+        let seed = match &self.observation {
+            Some(record) if self.weighed.is_none() => record.rows()?,
+            _ => self.of_observed(of_y())?,
         };
+        let rows = self.adjoint(seed.as_ref())?;
         Ok(self.rows.get_or_init(|| rows))
     }
 
     fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
-        let rows = Cow::Borrowed(self.rows()?);
+        Ok(self.jacobian_of(Cow::Borrowed(self.rows()?)))
+    }
+
+    fn jacobian_of<'s>(&'s self, rows: Cow<'s, Mat<f64>>) -> NetworkJacobian<'s> {
         let network = &self.parts.network;
         let jacobian = NetworkJacobian::new(network, self.parameters, &self.activations, rows);
         let jacobian = jacobian.of_passes(self.parts.passes());
-        Ok(jacobian.with_scratch(&self.parts.scratch))
+        jacobian.with_scratch(&self.parts.scratch)
     }
 }
 
@@ -630,8 +717,20 @@ impl Drop for Unrolled<'_> {
 }
 
 impl Linearized for Unrolled<'_> {
+    /// By the adjoint, which begins with the probes.
     fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
-        Ok(Some(self.jacobian()?.layer_moments(probes)))
+        let _part = part!(DIRECTION);
+        let (samples, width) = (self.batch.len(), self.y.ncols());
+        let cotangents = Mat::from_fn(samples * probes.ncols(), width, |row, i| {
+            probes[(i * samples + row % samples, row / samples)]
+        });
+        let rows = self.adjoint(self.of_observed(cotangents)?.as_ref())?;
+        let moments = self.parts.scratch.with_another(|scratch| {
+            let (network, at) = (&self.parts.network, &self.activations);
+            let passes = self.parts.passes();
+            network.moments(self.parameters, at, rows.as_ref(), passes, scratch)
+        });
+        Ok(Some(moments))
     }
 
     fn parameters(&self) -> &[f64] {
@@ -651,7 +750,7 @@ impl Linearized for Unrolled<'_> {
     }
 
     fn curvature(&self) -> Result<Vec<f64>> {
-        let (y, target) = (self.y.as_ref(), self.batch.target.as_ref());
+        let (y, target) = (self.y.as_ref(), self.target());
         let of_samples = self.parts.loss.curvature(y, target);
         Ok(self.parts.reduction.rows(&of_samples))
     }
@@ -661,11 +760,7 @@ impl Linearized for Unrolled<'_> {
         let _part = part!(DIRECTION);
         let (samples, width) = (self.batch.len(), self.y.ncols());
         let g = MatRef::from_column_major_slice(&self.cotangent, samples, width);
-        let seed = match &self.observation {
-            Some(record) => record.vjp(g)?,
-            None => g.to_owned(),
-        };
-        let rows = self.adjoint(seed.as_ref())?;
+        let rows = self.adjoint(self.of_observed(g.to_owned())?.as_ref())?;
         let mut gradient = vec![0.0; self.parameters.len()];
         self.parts.scratch.with_another(|scratch| {
             let (network, at) = (&self.parts.network, &self.activations);
@@ -707,7 +802,7 @@ impl Linearized for Unrolled<'_> {
             linalg::check_finite_samples(&state, self.states[k + 1].as_ref())?;
         }
         linalg::check_finite_samples("observation", self.y.as_ref())?;
-        let losses = (self.parts.loss).values(self.y.as_ref(), self.batch.target.as_ref());
+        let losses = (self.parts.loss).values(self.y.as_ref(), self.target());
         check_finite_losses(&losses, &self.cotangent)?;
         let rows = self.rows.get();
         match rows.and_then(|rows| linalg::first_not_finite(rows.as_ref())) {
@@ -716,7 +811,13 @@ impl Linearized for Unrolled<'_> {
                 let what = format!("Jacobian of {name} with the network in the loop");
                 Err(Error::of_sample(what, value, row % samples, component).by_control(j))
             }
-            None => Ok(()),
+            None => match self.spoilt.get() {
+                Some((s, j, value)) => {
+                    let what = format!("product with the Jacobian of {name}");
+                    Err(Error::of_sample(what, *value, *s, None).by_control(*j))
+                }
+                None => Ok(()),
+            },
         }
     }
 }
@@ -724,4 +825,17 @@ impl Linearized for Unrolled<'_> {
 /// All by the rows at the network's output, which are simulated at the first question.
 impl Jacobian for Unrolled<'_> {
     by_network_jacobian!();
+
+    /// The adjoint begins with the combinations, so that its cost is that of n_s rows.
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        let _part = part!(GRAM);
+        let seed = self.of_observed(sketch.weights().clone())?;
+        let rows = self.adjoint(seed.as_ref())?;
+        let spoilt = linalg::first_not_finite(rows.as_ref());
+        if let Some((row, j, value)) = spoilt {
+            self.spoilt
+                .get_or_init(|| (row % self.batch.len(), j, value));
+        }
+        Ok(Box::new(self.jacobian_of(Cow::Owned(rows))))
+    }
 }

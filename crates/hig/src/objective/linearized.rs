@@ -4,7 +4,7 @@ use super::{Jacobian, Linearization, ThroughPhysics};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef};
-use crate::network::{Activation, LayerMoments, ParameterView};
+use crate::network::{Activation, LayerMoments, ParameterView, Unknown};
 
 /// A loss of samples under parameters θ, and what stands between the two.
 pub trait Objective: Send + Sync {
@@ -69,6 +69,11 @@ pub trait Objective: Send + Sync {
     /// A pass that fails.
     fn blocks(&self, _at: &[f64], _samples: &Dataset) -> Result<Vec<(&'static str, f64)>> {
         Ok(Vec::new())
+    }
+
+    /// The unknowns of the physics among the parameters, each with its place in θ unless it is fixed.
+    fn unknowns(&self) -> Vec<(Unknown, Option<usize>)> {
+        Vec::new()
     }
 
     /// Whether its batches tell [`layer_moments`](Linearized::layer_moments).

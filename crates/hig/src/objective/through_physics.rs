@@ -11,7 +11,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::loss::Loss;
-use crate::network::{Activations, LayerMoments, Network, ParameterView, Passes};
+use crate::network::{Activations, LayerMoments, Network, ParameterView, Passes, Unknown};
 use crate::physics::{Record, Simulator};
 use crate::timing::part;
 use rayon::prelude::*;
@@ -87,6 +87,10 @@ impl Objective for ThroughPhysics {
 
     fn initial(&self, seed: u64) -> Vec<f64> {
         self.network.initial_parameters(seed)
+    }
+
+    fn unknowns(&self) -> Vec<(Unknown, Option<usize>)> {
+        self.network.unknowns()
     }
 
     fn rows(&self, samples: usize) -> usize {

@@ -11,10 +11,11 @@
 //! A simulation that a network steers at every time step is [`Stepwise`], as [`RungeKutta4`] is.
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`] and [`Pendulum`].
+//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`] and [`DampedChain`].
 
 mod cart_pole;
 pub mod check;
+mod damped_chain;
 mod diffusion;
 mod dual;
 mod equations;
@@ -31,6 +32,7 @@ mod schroedinger;
 mod stepwise;
 
 pub use cart_pole::{CartPole, Pole, Upright};
+pub use damped_chain::{Chosen, DampedChain};
 pub use diffusion::Diffusion;
 pub use dual::Dual;
 pub use equations::{Cotangent, Cotangents, Equations};

@@ -5,6 +5,7 @@ mod fields;
 mod heat_inversion;
 mod network;
 mod oscillators;
+mod parameter_estimation;
 mod pendulum_swing_up;
 pub mod picture;
 mod poisson;
@@ -21,6 +22,7 @@ pub use fields::{
 pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
+pub use parameter_estimation::ParameterEstimation;
 pub use pendulum_swing_up::PendulumSwingUp;
 pub use picture::Picture;
 pub use poisson::{Architecture, Poisson};
@@ -82,6 +84,12 @@ pub trait System: Settings + Send + Sync {
         Vec::new()
     }
 
+    /// Whether the loss of a sample is its negative log-likelihood up to a constant, so that
+    /// [`estimates`](crate::objective::estimates) tells standard errors of the unknowns.
+    fn tells_estimates(&self) -> bool {
+        false
+    }
+
     /// Pictures of one test sample under trained parameters.
     fn pictures(&self, _problem: &Problem, _parameters: &[f64], _sample: usize) -> Vec<Picture> {
         Vec::new()
@@ -111,6 +119,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),
+        Box::new(ParameterEstimation::default()),
     ]
 }
 
