@@ -10,7 +10,7 @@ use hig::objective::{Block, Cuboid, Equation, Field, Given, Objective, Residuals
 use hig::physics::{Dual, Real};
 use hig::step::{LevenbergMarquardt, methods};
 use hig::systems::{
-    BurgersField, Exact, FieldPoints, HeatField, HeatSolution, MlpSettings, PoissonField,
+    BurgersField, Exact, FieldPoints, HeatField, HeatSolution, MlpSettings, Picture, PoissonField,
     PoissonSolution, System, relative_errors,
 };
 use hig::trainer::{Budget, Order, Stop, Training, train};
@@ -492,6 +492,49 @@ fn systems_ask_for_their_equations_and_judge_by_the_exact_solution() {
         names,
         ["relative_l2", "interior_loss", "sides_loss", "initial_loss"]
     );
+}
+
+#[test]
+fn pictures_are_the_field_the_exact_one_and_what_is_left() {
+    let system = PoissonField {
+        points: FieldPoints {
+            samples: 20,
+            test_samples: 5,
+            ..FieldPoints::default()
+        },
+        ..PoissonField::default()
+    };
+    let (problem, network) = (system.problem(0), system.network().unwrap());
+    let parameters = problem.initial_parameters(3);
+    let pictures = system.pictures(&problem, &parameters, 0);
+    let fields: Vec<_> = pictures
+        .iter()
+        .map(|picture| match picture {
+            Picture::Field(field) => field,
+            other => panic!("{other:?} of a field over two coordinates"),
+        })
+        .collect();
+    let titles: Vec<&str> = fields.iter().map(|field| field.title.as_str()).collect();
+    assert_eq!(titles, ["field", "exact field", "error", "residual"]);
+    let values = &fields[0].values;
+    let (row, column) = (values.len() / 4, 2 * values[0].len() / 3);
+    let place = |at: usize, count: usize| at as f64 / (count - 1) as f64;
+    let x = [place(column, values[0].len()), place(row, values.len())];
+    let point = Mat::from_fn(1, 2, |_, j| x[j]);
+    let jets = Jets::of(2).with_laplacian(0..2);
+    let found = network.jets(&parameters, point.as_ref(), &jets).unwrap();
+    let laplacian = found[(jets.place(Derivative::Laplacian(0, 2)).unwrap(), 0)];
+    let exact = PoissonSolution::Sines.value(&x);
+    let expected = [
+        found[(0, 0)],
+        exact,
+        found[(0, 0)] - exact,
+        -laplacian - PoissonSolution::Sines.right_side(&x),
+    ];
+    for (field, expected) in fields.iter().zip(expected) {
+        let error = (field.values[row][column] - expected).abs();
+        assert!(error <= 1e-12, "{}: {error:e}", field.title);
+    }
 }
 
 #[test]

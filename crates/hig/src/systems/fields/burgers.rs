@@ -129,7 +129,7 @@ impl System for BurgersField {
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-        comparison()
+        comparison("2500")
     }
 
     fn budget(&self) -> Budget {
@@ -140,10 +140,18 @@ impl System for BurgersField {
         measures(&self.network.between(2, 1), problem, parameters, None)
     }
 
-    fn pictures(&self, _: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
+    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
         let exact = |x: &[f64]| self.exact(x[0], x[1]);
         let network = self.network.between(2, 1);
-        pictures(&network, parameters, &Self::domain(), exact, ["t", "x"])
+        let labels = ["t", "x"];
+        pictures(
+            (problem, &network),
+            parameters,
+            &Self::domain(),
+            exact,
+            |_| 0.0,
+            labels,
+        )
     }
 
     fn boxed(&self) -> Box<dyn System> {

@@ -137,7 +137,7 @@ impl System for HeatField {
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-        comparison()
+        comparison("1020")
     }
 
     fn budget(&self) -> Budget {
@@ -150,10 +150,18 @@ impl System for HeatField {
         measures(&network, problem, parameters, Some(&slope))
     }
 
-    fn pictures(&self, _: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
+    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
         let network = self.network.between(self.dimension + 1, 1);
         let exact = |x: &[f64]| self.solution.value(x);
-        pictures(&network, parameters, &self.domain(), exact, ["t", "x₁"])
+        let labels = ["t", "x₁"];
+        pictures(
+            (problem, &network),
+            parameters,
+            &self.domain(),
+            exact,
+            |_| 0.0,
+            labels,
+        )
     }
 
     fn boxed(&self) -> Box<dyn System> {

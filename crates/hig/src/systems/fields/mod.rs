@@ -182,13 +182,14 @@ fn measures(
     told
 }
 
-/// The field, the exact one and their difference over the first two coordinates, the others in the middle;
-/// of a field of one coordinate, lines.
+/// The field, the exact one, their difference and the residual of the first block, whose right side is
+/// given, over the first two coordinates, the others in the middle; of a field of one coordinate, lines.
 fn pictures(
-    network: &Network,
+    (problem, network): (&Problem, &Network),
     parameters: &[f64],
     domain: &Cuboid,
     exact: impl Fn(&[f64]) -> f64,
+    right: impl Fn(&[f64]) -> f64,
     labels: [&str; 2],
 ) -> Vec<Picture> {
     const ALONG: usize = 65;
@@ -202,9 +203,11 @@ fn pictures(
     });
     let found = network.predict(parameters, points.as_ref());
     let found = found.col_as_slice(0);
-    let truth: Vec<f64> = (0..points.nrows())
-        .map(|s| exact(&points.row(s).iter().copied().collect::<Vec<_>>()))
-        .collect();
+    let each = |of: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {
+        let point = |s| points.row(s).iter().copied().collect::<Vec<_>>();
+        (0..points.nrows()).map(|s| of(&point(s))).collect()
+    };
+    let truth = each(&exact);
     let error: Vec<f64> = found.iter().zip(&truth).map(|(u, e)| u - e).collect();
     if sides.len() == 1 {
         let along = points.col_as_slice(0);
@@ -231,17 +234,29 @@ fn pictures(
             quantity: quantity.into(),
         })
     };
-    vec![
+    let mut fields = vec![
         field("field", "u", found),
         field("exact field", "u", &truth),
         field("error", "difference", &error),
-    ]
+    ];
+    let samples = Dataset {
+        state: Mat::zeros(points.nrows(), 1),
+        target: Mat::zeros(points.nrows(), 1),
+        input: points.clone(),
+    };
+    // No picture where the equation cannot be evaluated.
+    if let Ok(left) = problem.objective.outputs(parameters, &samples) {
+        let sides = left.col_as_slice(0).iter().zip(each(&right));
+        let residual: Vec<f64> = sides.map(|(left, right)| left - right).collect();
+        fields.push(field("residual", "residual", &residual));
+    }
+    fields
 }
 
 /// The settings with which methods are compared on fields with so many points in a batch.
-fn comparison() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-    let whole = [("batch", "1020"), ("order", "fixed")];
-    let with = |more: &[(&'static str, &'static str)]| [&whole, more].concat();
+fn comparison(batch: &'static str) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    let whole = [("batch", batch), ("order", "fixed")];
+    let with = |more: &[(&'static str, &'static str)]| [&whole[..], more].concat();
     vec![
         ("adam", with(&[("learning_rate", "1e-3")])),
         ("lbfgs", with(&[])),

@@ -152,7 +152,7 @@ impl System for PoissonField {
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-        comparison()
+        comparison("1020")
     }
 
     fn budget(&self) -> Budget {
@@ -165,10 +165,19 @@ impl System for PoissonField {
         measures(&network, problem, parameters, Some(&slope))
     }
 
-    fn pictures(&self, _: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
+    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
         let network = self.network.between(self.dimension, 1);
         let exact = |x: &[f64]| self.solution.value(x);
-        pictures(&network, parameters, &self.domain(), exact, ["x₁", "x₂"])
+        let right = |x: &[f64]| self.solution.right_side(x);
+        let labels = ["x₁", "x₂"];
+        pictures(
+            (problem, &network),
+            parameters,
+            &self.domain(),
+            exact,
+            right,
+            labels,
+        )
     }
 
     fn boxed(&self) -> Box<dyn System> {
