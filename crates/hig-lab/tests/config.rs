@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 7] = [
+const SYSTEMS: [&str; 8] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -16,6 +16,7 @@ const SYSTEMS: [&str; 7] = [
     "quantum-dipole",
     "cart-pole",
     "pendulum-swing-up",
+    "parameter-estimation",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

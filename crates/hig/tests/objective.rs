@@ -13,7 +13,7 @@ use hig::objective::{
 use hig::step::{
     GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant, Spectral, methods,
 };
-use hig::systems::{CartPoleSwingUp, MlpSettings, PendulumSwingUp, System};
+use hig::systems::{CartPoleSwingUp, MlpSettings, ParameterEstimation, PendulumSwingUp, System};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Stop, Training, train};
 use hig::{Error, Problem, Result};
 
@@ -115,7 +115,19 @@ fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
         network: MlpSettings::tanh(vec![3]),
         ..PendulumSwingUp::default()
     };
-    for problem in [cart_pole.problem(0), pendulum.problem(0)] {
+    let estimation = ParameterEstimation {
+        steps: 4,
+        every: 2,
+        samples: 4,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![3]),
+        ..ParameterEstimation::default()
+    };
+    for problem in [
+        cart_pole.problem(0),
+        pendulum.problem(0),
+        estimation.problem(0),
+    ] {
         let numbers = normal_vector(problem.parameter_count(), 17);
         visit("in the loop", &problem, &numbers);
     }
