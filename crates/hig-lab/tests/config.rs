@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 10] = [
+const SYSTEMS: [&str; 11] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -16,6 +16,7 @@ const SYSTEMS: [&str; 10] = [
     "quantum-dipole",
     "cart-pole",
     "pendulum-swing-up",
+    "parameter-estimation",
     "poisson-pinn",
     "heat-pinn",
     "burgers-pinn",

@@ -6,13 +6,13 @@ use common::*;
 use hig::data::Dataset;
 use hig::linalg::{Mat, MatRef, Scratch};
 use hig::loss::SquaredError;
-use hig::network::{Activation, Initializer, Network};
-use hig::objective::{ClosedLoop, Linearized, Objective, ThroughPhysics};
+use hig::network::{Activation, Initializer, Moments, Network};
+use hig::objective::{ClosedLoop, Linearized, Objective, Sketch, ThroughPhysics};
 use hig::physics::{
     Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Stepwise, Widths,
 };
 use hig::step::GaussNewtonLineSearch;
-use hig::systems::{CartPoleSwingUp, MlpSettings, PendulumSwingUp, System};
+use hig::systems::{CartPoleSwingUp, MlpSettings, ParameterEstimation, PendulumSwingUp, System};
 use hig::trainer::{Budget, Training, train};
 use hig::{Error, Problem, Result};
 
@@ -98,6 +98,19 @@ fn loops() -> Vec<(&'static str, Problem)> {
         network: MlpSettings::tanh(vec![3]),
         ..PendulumSwingUp::default()
     };
+    let estimation = ParameterEstimation {
+        steps: 6,
+        every: 2,
+        missing: 0.3,
+        samples: 9,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![3]),
+        ..ParameterEstimation::default()
+    };
+    let alone = ParameterEstimation {
+        learned_force: false,
+        ..estimation.clone()
+    };
     vec![
         ("final state", problem(final_state, 9, 1, 2)),
         ("one step", problem(one_step, 3, 0, 2)),
@@ -108,6 +121,8 @@ fn loops() -> Vec<(&'static str, Problem)> {
         ("functions", problem(functions, 11, 1, 2)),
         ("cart-pole", cart_pole.problem(0)),
         ("pendulum", pendulum.problem(0)),
+        ("estimation", estimation.problem(0)),
+        ("estimation alone", alone.problem(0)),
     ]
 }
 
@@ -142,6 +157,59 @@ fn the_jacobian_is_that_of_differences_and_k_its_square() {
         let normal = batch.normal().unwrap().complete();
         let error = relative_matrix(&normal, &multiply(&transpose(&found), &found));
         assert!(error <= 1e-13, "{name}: {error:e}");
+    });
+}
+
+#[test]
+fn combined_rows_are_combinations_of_all_rows() {
+    each_loop(|name, _, _, batch| {
+        let samples = batch.samples().unwrap();
+        let width = batch.rows() / samples;
+        let sketch = Sketch::new(normal(2 * samples, width, 9), samples);
+        let found = batch.combined_rows(&sketch).unwrap();
+        // Asked before any row of J was, and again by the rows.
+        let all = transpose(&batch.transposed().unwrap());
+        let s = Mat::from_fn(2 * samples, batch.rows(), |r, c| {
+            match r % samples == c % samples {
+                true => sketch.weights()[(r, c / samples)],
+                false => 0.0,
+            }
+        });
+        let expected = multiply(&s, &all);
+        let error = relative_matrix(&transpose(&found.transposed().unwrap()), &expected);
+        assert!(error <= 1e-13, "{name}: {error:e}");
+    });
+}
+
+#[test]
+fn layer_moments_are_those_of_the_layers_rows() {
+    each_loop(|name, _, at, batch| {
+        // The diagonal of a layer of unknowns is that of the products with the probes.
+        let samples = batch.samples().unwrap();
+        let probe = normal(batch.rows(), 1, 4);
+        let found = batch.layer_moments(probe.as_ref()).unwrap().unwrap();
+        let j = transpose(&batch.transposed().unwrap());
+        for of_layer in &found {
+            let Moments::Diagonal(squares) = &of_layer.block else {
+                continue;
+            };
+            for (place, square) in of_layer.range.clone().zip(squares) {
+                let of_sample = |s: usize| -> f64 {
+                    let rows = (s..batch.rows()).step_by(samples);
+                    rows.map(|r| probe[(r, 0)] * j[(r, place)])
+                        .sum::<f64>()
+                        .powi(2)
+                };
+                let expected: f64 = (0..samples).map(of_sample).sum();
+                let error = (square - expected).abs();
+                assert!(error <= 1e-12 * expected, "{name}: {square} for {expected}");
+            }
+        }
+        let of_unknowns = found
+            .iter()
+            .any(|l| matches!(l.block, Moments::Diagonal(_)));
+        assert_eq!(of_unknowns, name.starts_with("estimation"), "{name}");
+        assert_eq!(found.last().unwrap().range.end, at.len());
     });
 }
 

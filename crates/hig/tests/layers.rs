@@ -7,7 +7,7 @@ use hig::linalg::{self, Mat, Symmetric, stack};
 use hig::loss::SquaredError;
 use hig::network::{
     Activation, AveragePool2d, Boundary, Chain, Conv2d, Dense, Grid, Initializer, LayerNorm,
-    Network, Scale, Upsample2d,
+    Network, Scale, Unknown, Upsample2d,
 };
 use hig::objective::{ExplicitJacobian, Jacobian};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
@@ -84,6 +84,15 @@ fn somewhere(network: &Network) -> Vec<f64> {
 }
 
 /// Every layer and every join, in networks that are small.
+fn unknowns() -> Vec<Unknown> {
+    vec![
+        Unknown::positive("stiffness", 1.5),
+        Unknown::free("held", 0.7).fixed(),
+        Unknown::between("share", 0.2, -0.5, 1.0),
+        Unknown::free("shift", -0.3),
+    ]
+}
+
 fn networks() -> Vec<(&'static str, Network)> {
     let wide = Conv2d {
         grid: grid(2, 4, 3),
@@ -227,6 +236,19 @@ fn networks() -> Vec<(&'static str, Network)> {
                     .residual(Chain::new())
                     .skip(Chain::new().then(TANH)),
             ),
+        ),
+        (
+            "unknowns beside",
+            network(
+                3,
+                Chain::new().then(dense(3, 4)).then(TANH).then(dense(4, 2)),
+            )
+            .beside(unknowns())
+            .unwrap(),
+        ),
+        (
+            "unknowns alone",
+            Network::of_unknowns(2, unknowns()).unwrap(),
         ),
         (
             "resnet",

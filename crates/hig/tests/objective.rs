@@ -13,7 +13,10 @@ use hig::objective::{
 use hig::step::{
     GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant, Spectral, methods,
 };
-use hig::systems::{CartPoleSwingUp, FieldPoints, HeatField, MlpSettings, PendulumSwingUp, System};
+use hig::systems::{
+    CartPoleSwingUp, FieldPoints, HeatField, MlpSettings, ParameterEstimation, PendulumSwingUp,
+    System,
+};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Stop, Training, train};
 use hig::{Error, Problem, Result};
 
@@ -124,7 +127,20 @@ fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
         network: MlpSettings::tanh(vec![4, 3]),
         ..HeatField::default()
     };
-    for problem in [cart_pole.problem(0), pendulum.problem(0), heat.problem(0)] {
+    let estimation = ParameterEstimation {
+        steps: 4,
+        every: 2,
+        samples: 4,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![3]),
+        ..ParameterEstimation::default()
+    };
+    for problem in [
+        cart_pole.problem(0),
+        pendulum.problem(0),
+        estimation.problem(0),
+        heat.problem(0),
+    ] {
         let numbers = normal_vector(problem.parameter_count(), 17);
         visit("in the loop, or a field", &problem, &numbers);
     }

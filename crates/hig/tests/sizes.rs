@@ -33,6 +33,8 @@ fn sizes_are_those_of_what_is_made() {
         ("poisson", "grid", "4"),
         ("cart-pole", "poles", "3"),
         ("cart-pole", "rest", "0.1"),
+        ("parameter-estimation", "every", "7"),
+        ("parameter-estimation", "learned_force", "false"),
     ] {
         cases.push(with(name, &[few[0], few[1], (setting, value)]));
     }
@@ -64,7 +66,7 @@ fn sizes_are_those_of_what_is_made() {
 }
 
 /// Systems whose steps take no memory of their samples and parameters.
-const CALLED_AT_EVERY_STEP: [&str; 2] = ["cart-pole", "pendulum-swing-up"];
+const CALLED_AT_EVERY_STEP: [&str; 3] = ["cart-pole", "pendulum-swing-up", "parameter-estimation"];
 
 #[test]
 fn absurd_sizes_are_refused_by_name_before_anything_is_made() {

@@ -201,8 +201,8 @@ impl System for ParameterEstimation {
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
         vec![
             ("adam", vec![("batch", "16"), ("learning_rate", "1e-2")]),
-            ("gn-line-search", vec![("batch", "64")]),
-            ("lm", vec![("batch", "64")]),
+            ("gn", vec![("batch", "64"), ("learning_rate", "0.3")]),
+            ("hig", vec![("batch", "64"), ("learning_rate", "auto")]),
         ]
     }
 

@@ -55,6 +55,8 @@ pub fn run(options: &RunOptions) -> Result<()> {
 pub fn finish(work: &Work<'_>, standings: Vec<ChainState>) -> Result<()> {
     let finished = work.train(standings)?;
     output::write(format_args!("{}", tables::summary(&finished)));
+    let found = tables::estimated(work.experiment, &finished);
+    output::write(format_args!("{}", tables::estimates_table(&found)));
     output::write(format_args!("{}", tables::warnings(&finished)));
     if let Some(failure) = finished.iter().find_map(|f| f.failure.as_ref()) {
         bail!("{failure}");
@@ -62,6 +64,9 @@ pub fn finish(work: &Work<'_>, standings: Vec<ChainState>) -> Result<()> {
     let folder = work.folder;
     let outcomes = finished.iter().map(|f| (f.name.as_str(), &f.outcome));
     folder.write(summary::FILE, &summary::csv(outcomes))?;
+    if !found.is_empty() {
+        folder.write("estimates.csv", &tables::estimates_csv(&found))?;
+    }
     draw(work.experiment, &finished, folder, work.reporting)?;
     say!("{}", folder.path().display());
     if interrupt::asked() {

@@ -1,7 +1,8 @@
 //! The tables that a run ends with.
 
 use crate::console::table::layout;
-use crate::experiment::Finished;
+use crate::experiment::{Experiment, Finished};
+use hig::objective::{Estimate, estimates};
 
 /// The final table of a run.
 pub fn summary(finished: &[Finished]) -> String {
@@ -46,6 +47,62 @@ pub fn summary(finished: &[Finished]) -> String {
     header.extend(measures.into_iter().flatten().map(|(name, _)| *name));
     header.extend(["consumes", "ended by"]);
     layout(&header, &rows)
+}
+
+/// What the training samples tell of the unknowns of a system at the end of each method; nothing where it
+/// has none. What cannot be told is said, and costs nothing else.
+pub fn estimated<'a>(
+    experiment: &Experiment,
+    finished: &'a [Finished],
+) -> Vec<(&'a str, Vec<Estimate>)> {
+    if !experiment.system.tells_estimates() {
+        return Vec::new();
+    }
+    let problem = &experiment.problem;
+    let of_method = |f: &'a Finished| {
+        let found = estimates(problem.objective.as_ref(), &f.parameters, &problem.train);
+        match found {
+            Ok(found) => Some((f.name.as_str(), found)),
+            Err(error) => {
+                tracing::warn!("{}: no standard errors: {error}", f.name);
+                None
+            }
+        }
+    };
+    finished.iter().filter_map(of_method).collect()
+}
+
+/// The table of [`estimated`].
+pub fn estimates_table(all: &[(&str, Vec<Estimate>)]) -> String {
+    let rows = all.iter().flat_map(|(method, found)| {
+        found.iter().map(|e| {
+            let numbers = [e.value, e.standard_error].map(|v| format!("{v:.4e}"));
+            [
+                vec![(*method).to_owned(), e.name.to_owned()],
+                numbers.to_vec(),
+            ]
+            .concat()
+        })
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\n{}",
+            layout(&["method", "unknown", "value", "standard error"], &rows)
+        ),
+    }
+}
+
+/// The same as a file of comma-separated values.
+pub fn estimates_csv(all: &[(&str, Vec<Estimate>)]) -> String {
+    let mut text = String::from("method,unknown,value,standard_error\n");
+    for (method, found) in all {
+        for e in found {
+            text += &format!("{method},{},{:e},{:e}\n", e.name, e.value, e.standard_error);
+        }
+    }
+    text
 }
 
 /// What was warned of, by method; nothing where all went well.
