@@ -211,8 +211,8 @@ fn a_training_of_a_study_is_the_run_with_the_same_options() {
     );
     let arguments = ["study", "chapter", "--seeds", "2", "--updates", "12"];
     program(&arguments, &chapter);
-    // 300 updates, scaled.
-    let only = ["--only", "ill-conditioned-seeds", "--scale", "0.04"];
+    // 100 updates, scaled.
+    let only = ["--only", "every-batch", "--scale", "0.12", "--seeds", "2"];
     program(&[&["study", "adaptive"], &only[..]].concat(), &adaptive);
     // The contests of the adaptive method are judged by seeds of their own.
     for (study, seed, case, method, set) in [
@@ -240,9 +240,9 @@ fn a_training_of_a_study_is_the_run_with_the_same_options() {
         (
             &adaptive,
             101,
-            "ill-conditioned-seeds adaptive-hig",
+            "every-batch toy λ=0.01, 16",
             "adaptive-hig",
-            &["lambda=0.01"],
+            &["lambda=0.01", "batch=16"],
         ),
     ] {
         let run = folder.path().join(format!("run-{method}"));

@@ -133,7 +133,7 @@ pub fn section(all: &[Trained]) -> String {
 pub fn csv(all: &[Trained]) -> String {
     let rows = all.iter().flat_map(|trained| {
         let row = |trial| {
-            let name = format!("\"{BATCHES} {}\"", trained.name);
+            let name = format!("{BATCHES} {}", trained.name.replace(',', ""));
             csv_row(&name, ADAPTIVE, &trained.rate, trial, f64::INFINITY)
         };
         trained.trials.iter().map(row)
