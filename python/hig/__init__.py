@@ -16,6 +16,7 @@ from types import ModuleType
 
 from . import losses, methods, networks, physics, systems
 from ._data import Dataset
+from ._objective import Objective
 from ._problem import Problem
 from ._result import History, Losses, Result
 from ._steps import gram_step, half_inverse, spectral_step
@@ -28,6 +29,7 @@ __all__ = [
     "Evaluation",
     "History",
     "Losses",
+    "Objective",
     "PrecisionWarning",
     "Problem",
     "Result",

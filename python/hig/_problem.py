@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _hig
 from ._arrays import Array, by_rows, double
 from ._data import Dataset
 from ._settings import count
-from .losses import Loss, SquaredError
+from .losses import Infidelity, Loss, SquaredError
 from .networks import Network
 from .physics import Simulator
 from .physics._adapter import Adapter
@@ -41,7 +42,14 @@ class Problem:
     ) -> None:
         test = train if test is None else test
         self._adapter = Adapter(simulator, train.target.shape[1])
-        name, weights = (loss or SquaredError())._told()
+        loss = SquaredError() if loss is None else loss
+        if not isinstance(loss, (SquaredError, Infidelity)):
+            raise TypeError(
+                f"loss is a {type(loss).__name__}, expected one of hig.losses, such as "
+                "hig.losses.SquaredError(); a function of your own is the loss of a hig.Objective, "
+                "hig.jax.objective(predict, loss, parameters, train) for one"
+            )
+        name, weights = loss._told()
         samples = train._arrays(), test._arrays()
         self._parts = network, loss
         self._compiled = _hig.Problem.own(network, self._adapter, name, weights, *samples)
@@ -97,6 +105,15 @@ class Problem:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the arrays that the flat weights consist of, in order."""
         return {name: tuple(shape) for name, shape in self._compiled.views}
+
+    def parameters(self, weights: ArrayLike) -> Any:
+        """Weights (p,) as a dictionary of the arrays that :attr:`shapes` names."""
+        flat = double("weights", weights, 1)
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
+        if ends[-1] != len(flat):
+            raise ValueError(f"weights have shape {flat.shape}, expected ({ends[-1]},)")
+        parts = np.split(flat, ends[:-1])
+        return {name: part.reshape(s) for (name, s), part in zip(self.shapes.items(), parts)}
 
     def initial_weights(self, seed: int = 0, *, memory_limit: float = 8.0) -> Array:
         """Random weights (p,) by the network's initializer; more than ``memory_limit`` (GiB) of them raise

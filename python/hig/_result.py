@@ -148,8 +148,15 @@ class Result:
             warnings=tuple(warned),
         )
 
-    def predict(self, input: ArrayLike) -> Array:
-        """Output of the trained network (samples, control) for inputs (samples, inputs)."""
+    @property
+    def parameters(self) -> Any:
+        """``weights`` as the arrays that they are: of an :class:`Objective` in the form of the parameters that
+        it was given, otherwise a dictionary by name."""
+        return self.problem.parameters(self.weights)
+
+    def predict(self, input: Any) -> Any:
+        """Output of the trained network (samples, control) for inputs (samples, inputs); of an
+        :class:`Objective`, what its model answers for a batch."""
         return self.problem.predict(self.weights, input)
 
     def simulate(self, input: ArrayLike, state: ArrayLike | None = None) -> Array:

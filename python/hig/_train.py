@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterable
@@ -15,6 +17,7 @@ from numpy.typing import ArrayLike
 from . import _hig, methods
 from ._arrays import Array, double
 from ._data import Dataset
+from ._objective import Objective
 from ._problem import Problem
 from ._progress import Bar, wanted
 from ._result import Result
@@ -81,7 +84,8 @@ def train(
 
     Parameters
     ----------
-    problem : a system of :mod:`hig.systems`, or a :class:`hig.Problem` of your own
+    problem : a system of :mod:`hig.systems`, a :class:`hig.Problem` with a simulator of your own, or a
+        :class:`hig.Objective` of any model of your own
     method : of :mod:`hig.methods`; or a registered name, with the settings that the system's source
         recommends for it
     updates, epochs, seconds : the budget; without any, that of the system's comparison
@@ -89,7 +93,8 @@ def train(
     weights : initial weights (p,) instead of random ones
     data, test_data : samples instead of the system's own; with ``data`` the order ``fresh`` becomes
         ``shuffled``, with a warning
-    training : batch size, order, schedule, …; without, as the system's source recommends
+    training : batch size, order, schedule, …; without, as the system's source recommends, and for an
+        objective of few samples a batch of them all
     callbacks : called with an :class:`Evaluation` at every evaluation, on this thread; one that raises
         ``StopIteration`` ends the training
     progress : whether to show a bar; without, in a terminal and in a notebook
@@ -188,7 +193,9 @@ def _chosen(
     """The method, and how to train, with what the system's source recommends where nothing is said."""
     if not isinstance(problem, (System, Problem)):
         kind = type(problem).__name__
-        raise TypeError(f"problem is a {kind}, expected a system of hig.systems or a hig.Problem")
+        raise TypeError(
+            f"problem is a {kind}, expected a system of hig.systems, a hig.Problem or a hig.Objective"
+        )
     if not isinstance(method, (Method, str)):
         kind = type(method).__name__
         raise TypeError(f"method is a {kind}, expected one of hig.methods or its name")
@@ -197,11 +204,44 @@ def _chosen(
         method = problem.method(method) if system else methods.by_name(method)  # type: ignore[union-attr]
     if training is None:
         training = problem.training(method.name) if isinstance(problem, System) else Training()
+        if isinstance(problem, Objective):
+            training = dataclasses.replace(training, batch=min(training.batch, len(problem)))
     unknown = settings.keys() - {field.name for field in dataclasses.fields(training)}
     if unknown:
-        # The compiled half raises, with the nearest name.
-        _hig.canonical("training", "", [(name, "") for name in sorted(unknown)])
+        raise _unknown(min(unknown), method)
     return method, dataclasses.replace(training, **settings)
+
+
+def _unknown(name: str, method: Method) -> Exception:
+    """What an argument of :func:`train` that is none should have been."""
+    if name in {field.name for field in dataclasses.fields(method)}:  # type: ignore[arg-type]
+        kind = type(method).__name__
+        return TypeError(
+            f"train has no argument {name}: it is a setting of the method, "
+            f"hig.methods.{kind}({name}=...)"
+        )
+    own = [p.name for p in inspect.signature(train).parameters.values() if p.kind == p.KEYWORD_ONLY]
+    # What other packages call them.
+    others = {
+        "batch_size": "batch",
+        "data_loader": "data",
+        "epoch": "epochs",
+        "callback": "callbacks",
+        "iterations": "updates",
+        "lr": "learning_rate of the method",
+        "max_iter": "updates",
+        "n_epochs": "epochs",
+        "num_epochs": "epochs",
+        "optimizer": "the method, the second argument",
+        "params": "weights",
+        "steps": "updates",
+        "verbose": "progress",
+    }
+    meant = others.get(name) or next(iter(difflib.get_close_matches(name, own, n=1)), None)
+    if meant is None:
+        # The compiled half raises, with the nearest setting.
+        _hig.canonical("training", "", [(name, "")])
+    return TypeError(f"train has no argument {name}; did you mean {meant}?")
 
 
 def _with_given_samples(training: Training) -> Training:

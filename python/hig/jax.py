@@ -18,11 +18,12 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
+from ._jax_objective import objective
 from ._optional import jax_double
 from ._settings import number
 from ._steps import gram_step, spectral_step
 
-__all__ = ["HalfInverseState", "half_inverse"]
+__all__ = ["HalfInverseState", "half_inverse", "objective"]
 
 # Numbers of J that `auto` forms: half a gibibyte.
 _LARGEST = 2**26

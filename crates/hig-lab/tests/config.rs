@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 8] = [
+const SYSTEMS: [&str; 11] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -17,6 +17,9 @@ const SYSTEMS: [&str; 8] = [
     "cart-pole",
     "pendulum-swing-up",
     "parameter-estimation",
+    "poisson-pinn",
+    "heat-pinn",
+    "burgers-pinn",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

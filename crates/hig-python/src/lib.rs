@@ -11,6 +11,7 @@
 mod arrays;
 mod errors;
 mod network;
+mod objective;
 mod pools;
 mod problem;
 mod settings;

@@ -3,6 +3,7 @@
 use crate::arrays::{Array2, by_rows, matrix, vector};
 use crate::errors::{guarded, raise};
 use crate::network::Network;
+use crate::objective::{Model, ModelObjective, numbered};
 use crate::settings::{Assignments, system};
 use crate::simulator::PythonSimulator;
 use crate::worker::{self, Worker};
@@ -42,6 +43,7 @@ enum Source {
         settings: Vec<Setting>,
     },
     Own(Box<Own>),
+    Model(Box<OfModel>),
 }
 
 /// The parts of a problem with a Python simulator. Each piece of work puts them together anew,
@@ -58,6 +60,16 @@ struct Own {
     test: Dataset,
 }
 
+/// A model behind its adapter, which holds the samples.
+struct OfModel {
+    adapter: Arc<Py<PyAny>>,
+    model: Arc<Model>,
+    train: Dataset,
+    test: Dataset,
+    /// What the samples and the model are, for checkpoints.
+    told: Vec<(String, String)>,
+}
+
 impl Problem {
     /// The problem, and where its simulator is called.
     ///
@@ -67,6 +79,12 @@ impl Problem {
         let worker = Worker::new();
         let own = match &self.source {
             Source::System { problem, .. } => return Ok((problem.clone(), worker)),
+            Source::Model(of) => {
+                let (adapter, model) = (of.adapter.clone(), of.model.clone());
+                let objective = ModelObjective::new(adapter, model, worker.caller());
+                let problem = hig::Problem::of(of.train.clone(), of.test.clone(), objective);
+                return Ok((Arc::new(problem), worker));
+            }
             Source::Own(own) => own,
         };
         let caller = worker.caller();
@@ -85,6 +103,11 @@ impl Problem {
             Source::System { name, settings, .. } => {
                 identity.tell("system", name);
                 identity.tell_settings("system.", settings);
+            }
+            Source::Model(of) => {
+                for (name, value) in &of.told {
+                    identity.tell(name, value);
+                }
             }
             Source::Own(own) => {
                 for (name, value) in own.network.told() {
@@ -132,6 +155,7 @@ impl Problem {
         match &self.source {
             Source::System { problem, .. } => problem.parameters(),
             Source::Own(own) => own.layers.views(),
+            Source::Model(of) => of.model.views.clone(),
         }
     }
 
@@ -140,13 +164,16 @@ impl Problem {
         match &self.source {
             Source::System { problem, .. } => match problem.through_physics() {
                 Some(parts) => Ok((&parts.network, parts.physics.widths())),
-                None => Err(PyValueError::new_err(
-                    "this problem is no network with a simulator behind it",
-                )),
+                None => Err(without_parts()),
             },
             Source::Own(own) => Ok((&own.layers, own.widths)),
+            Source::Model(_) => Err(without_parts()),
         }
     }
+}
+
+fn without_parts() -> PyErr {
+    PyValueError::new_err("this problem is no network with a simulator behind it")
 }
 
 fn loss(name: &str, weights: Vec<f64>) -> hig::Result<Box<dyn Loss>> {
@@ -263,6 +290,45 @@ impl Problem {
         Ok(problem)
     }
 
+    /// A model behind its adapter, with the numbers of its training and test samples, and what it is by name.
+    #[staticmethod]
+    fn model(
+        py: Python<'_>,
+        adapter: Py<PyAny>,
+        samples: (usize, usize),
+        told: Vec<(String, String)>,
+    ) -> PyResult<Self> {
+        let model = Model::read(adapter.bind(py))?;
+        let (train, test) = samples;
+        Ok(Self {
+            source: Source::Model(Box::new(OfModel {
+                adapter: Arc::new(adapter),
+                model: Arc::new(model),
+                train: numbered(0..train),
+                test: numbered(train..train + test),
+                told,
+            })),
+        })
+    }
+
+    /// y (samples, components) of samples by their numbers.
+    fn outputs<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: PyReadonlyArray1<'py, f64>,
+        first: usize,
+        count: usize,
+    ) -> PyResult<Array2<'py>> {
+        let parameters = self.parameters(&parameters)?;
+        let work = move |problem: &hig::Problem| {
+            problem
+                .objective
+                .outputs(&parameters, &numbered(first..first + count))
+        };
+        let y = self.run(py, work)?.map_err(raise)?;
+        by_rows(py, y.as_ref())
+    }
+
     /// Widths of network input, state, control and output.
     #[getter]
     fn widths(&self) -> PyResult<(usize, usize, usize, usize)> {
@@ -297,6 +363,7 @@ impl Problem {
         let (train_data, test_data) = match &self.source {
             Source::System { problem, .. } => (&problem.train, &problem.test),
             Source::Own(own) => (&own.train, &own.test),
+            Source::Model(of) => (&of.train, &of.test),
         };
         let data = if test { test_data } else { train_data };
         Ok((
@@ -318,6 +385,7 @@ impl Problem {
                 check_parameters(&own.layers, memory_limit)?;
                 guarded(|| own.layers.initial_parameters(seed))?
             }
+            Source::Model(of) => of.model.initial.clone(),
         };
         Ok(PyArray1::from_vec(py, initial))
     }

@@ -47,4 +47,6 @@ mod documents {
     struct Physics;
     #[doc = include_str!("../../../docs/networks.md")]
     struct Networks;
+    #[doc = include_str!("../../../docs/residuals.md")]
+    struct Residuals;
 }

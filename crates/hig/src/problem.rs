@@ -1,11 +1,11 @@
 //! A problem: samples, and the objective that is trained on them.
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::files::Tensors;
 use crate::loss::Loss;
 use crate::network::{self, Network, ParameterView};
-use crate::objective::{Objective, ThroughPhysics};
+use crate::objective::{Objective, Residuals, ThroughPhysics};
 use crate::physics::Simulator;
 use rand_pcg::Pcg64;
 use std::path::Path;
@@ -45,6 +45,16 @@ impl Problem {
             objective: Box::new(objective),
             sampler: None,
         }
+    }
+
+    /// A field that should obey equations: a whole set of points to train on, which a seed draws, new ones
+    /// for every update where a training asks for them, and another whole set to judge by.
+    pub fn of_residuals(residuals: Residuals, seed: u64) -> Self {
+        let points = residuals.points();
+        let [train, test] = [Purpose::Train, Purpose::Test]
+            .map(|purpose| residuals.draw(points, &mut random(seed, purpose)));
+        let sampler = residuals.sampler();
+        Self::of(train, test, residuals).with_sampler(sampler)
     }
 
     /// The same with a source of new samples.

@@ -13,7 +13,10 @@ use hig::objective::{
 use hig::step::{
     GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant, Spectral, methods,
 };
-use hig::systems::{CartPoleSwingUp, MlpSettings, ParameterEstimation, PendulumSwingUp, System};
+use hig::systems::{
+    CartPoleSwingUp, FieldPoints, HeatField, MlpSettings, ParameterEstimation, PendulumSwingUp,
+    System,
+};
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Stop, Training, train};
 use hig::{Error, Problem, Result};
 
@@ -97,7 +100,7 @@ fn each_small_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
     }
 }
 
-/// The same, and batches with the network in the loop.
+/// The same, batches with the network in the loop, and the residuals of a field.
 fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
     each_small_batch(&mut visit);
     let cart_pole = CartPoleSwingUp {
@@ -123,13 +126,23 @@ fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
         network: MlpSettings::tanh(vec![3]),
         ..ParameterEstimation::default()
     };
+    let heat = HeatField {
+        points: FieldPoints {
+            samples: 9,
+            boundary: 0.4,
+            test_samples: 2,
+        },
+        network: MlpSettings::tanh(vec![4, 3]),
+        ..HeatField::default()
+    };
     for problem in [
         cart_pole.problem(0),
         pendulum.problem(0),
         estimation.problem(0),
+        heat.problem(0),
     ] {
         let numbers = normal_vector(problem.parameter_count(), 17);
-        visit("in the loop", &problem, &numbers);
+        visit("in the loop, or a field", &problem, &numbers);
     }
 }
 

@@ -10,7 +10,7 @@ use hig::network::{Activation, Initializer, Network};
 use hig::objective::ThroughPhysics;
 use hig::physics::{Differentiated, Scaling};
 use hig::step::{LearningRate, Method, Spectral, methods};
-use hig::systems::{LinearOscillators, MlpSettings, Poisson, System, Toy};
+use hig::systems::{FieldPoints, HeatField, LinearOscillators, MlpSettings, Poisson, System, Toy};
 use hig::trainer::{
     Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Losses, Observer,
     Order, Outcome, ScheduleKind, Start, Training, recover, set_aside, train,
@@ -196,6 +196,29 @@ fn every_order_of_samples_goes_on() {
                     assert_same_bits(&setup, method.as_ref(), at);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn new_points_of_a_field_go_on_with_the_same_numbers() {
+    let system = HeatField {
+        points: FieldPoints {
+            samples: 50,
+            test_samples: 4,
+            ..FieldPoints::default()
+        },
+        network: MlpSettings::tanh(vec![6]),
+        ..HeatField::default()
+    };
+    let setup = Setup {
+        problem: system.problem(7),
+        ..oscillators(Order::Fresh, ScheduleKind::Constant)
+    };
+    for name in ["adam", "gn-line-search", "lm"] {
+        let method = hig::step::method(name).unwrap();
+        for at in [1, 5] {
+            assert_same_bits(&setup, method.as_ref(), at);
         }
     }
 }

@@ -43,6 +43,25 @@ impl Activation {
             Self::Identity => 1.0,
         }
     }
+
+    /// σ'(x), σ''(x) and σ'''(x), given x and y = σ(x); those of relu are 0 but for the first.
+    #[inline(always)]
+    pub fn three_derivatives(self, x: f64, y: f64) -> [f64; 3] {
+        match self {
+            Self::Tanh => {
+                let slope = 1.0 - y * y;
+                [slope, -2.0 * y * slope, slope * (6.0 * y * y - 2.0)]
+            }
+            Self::Sine => [x.cos(), -y, -x.cos()],
+            Self::Gelu => {
+                let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                let second = density * (2.0 - x * x);
+                let third = density * x * (x * x - 4.0);
+                [self.derivative(x, y), second, third]
+            }
+            Self::Relu | Self::Identity => [self.derivative(x, y), 0.0, 0.0],
+        }
+    }
 }
 
 fn normal_distribution(x: f64) -> f64 {

@@ -305,6 +305,10 @@ impl Layer for Conv2d {
         self.write_weights(input, rows, weights, target, scratch);
     }
 
+    fn is_affine(&self) -> bool {
+        true
+    }
+
     fn shared_weight(&self) -> Option<SharedWeight> {
         Some(SharedWeight {
             inputs: self.patch(),

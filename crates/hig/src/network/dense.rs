@@ -139,6 +139,10 @@ impl Layer for Dense {
         true
     }
 
+    fn is_affine(&self) -> bool {
+        true
+    }
+
     fn shared_weight(&self) -> Option<SharedWeight> {
         Some(SharedWeight {
             inputs: self.inputs,

@@ -15,6 +15,9 @@ pub enum Initializer {
     He,
     /// Normal with variance 1 / inputs (LeCun et al. 1998, "Efficient BackProp", section 4.6).
     Lecun,
+    /// Uniform in ±1 / √inputs, and so are the biases of such layers (the default of PyTorch's linear and
+    /// convolutional layers).
+    Uniform,
 }
 
 impl Initializer {
@@ -24,12 +27,13 @@ impl Initializer {
             let numbers = random.sample_iter::<f64, _>(StandardNormal);
             numbers.take(count).map(|z| z * variance.sqrt()).collect()
         };
+        let within = |bound: f64, random: &mut Pcg64| -> Vec<f64> {
+            let uniform = Uniform::new_inclusive(-bound, bound).expect("finite bounds");
+            (0..count).map(|_| uniform.sample(random)).collect()
+        };
         match self {
-            Self::Glorot => {
-                let bound = (6.0 / (inputs + outputs) as f64).sqrt();
-                let uniform = Uniform::new_inclusive(-bound, bound).expect("finite bounds");
-                (0..count).map(|_| uniform.sample(random)).collect()
-            }
+            Self::Glorot => within((6.0 / (inputs + outputs) as f64).sqrt(), random),
+            Self::Uniform => within(1.0 / (inputs as f64).sqrt(), random),
             Self::He => normal(2.0 / inputs as f64, random),
             Self::Lecun => normal(1.0 / inputs as f64, random),
         }
@@ -41,6 +45,7 @@ crate::choices! {
         Glorot = "glorot", "uniform in ±√(6 / (inputs + outputs))";
         He = "he", "normal with variance 2 / inputs";
         Lecun = "lecun", "normal with variance 1 / inputs";
+        Uniform = "uniform", "uniform in ±1 / √inputs, biases too";
     }
 }
 

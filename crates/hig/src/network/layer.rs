@@ -127,6 +127,13 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether the output is linear in the input and the bias together. The derivatives of such an
+    /// output in what the network reads are the layer's [`jvp_input`](Self::jvp_input) of those of its
+    /// input, whatever the values, so that they can be carried through (see [`Jets`](super::Jets)).
+    fn is_affine(&self) -> bool {
+        false
+    }
+
     /// The weight that is applied at each position, where a layer is no more than that and its parameters
     /// are the weight and the bias. It then answers the two moments below.
     fn shared_weight(&self) -> Option<SharedWeight> {
@@ -158,7 +165,7 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         &[]
     }
 
-    /// The nonlinearity, where the layer is one (for diagnostics of saturation).
+    /// The nonlinearity, where the layer is one.
     fn activation(&self) -> Option<Activation> {
         None
     }

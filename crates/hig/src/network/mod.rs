@@ -10,6 +10,7 @@ mod gram;
 mod grid;
 mod images;
 mod initialize;
+mod jets;
 mod layer;
 mod layer_norm;
 mod layer_rows;
@@ -30,6 +31,7 @@ pub use dense::Dense;
 pub use gram::GramOperations;
 pub use grid::{Boundary, Grid};
 pub use initialize::{ANY_INITIALIZER, Initializer};
+pub use jets::{Derivative, Jets};
 pub use layer::{Layer, Values};
 pub use layer_norm::LayerNorm;
 pub use layer_rows::LayerRows;
@@ -180,16 +182,26 @@ impl Network {
         self.arrays().into_iter().map(|(view, _)| view).collect()
     }
 
-    /// Initial parameters from a seed: weights by the initializer, biases zero, gains as their layer
-    /// says.
+    /// Initial parameters from a seed: weights by the initializer, biases zero unless it says otherwise,
+    /// gains as their layer says.
     pub fn initial_parameters(&self, seed: u64) -> Vec<f64> {
         let mut random = random(seed, Purpose::Weights);
         let mut parameters = vec![0.0; self.parameter_count()];
+        // Of the weight that an array follows.
+        let mut fans = None;
         for (view, initial) in self.arrays() {
             let values = &mut parameters[view.range];
-            match initial {
-                Initial::Constant(value) => values.fill(value),
-                Initial::Weights { inputs, outputs } => {
+            match (initial, fans.take()) {
+                (Initial::Constant(_), Some((inputs, outputs)))
+                    if self.initializer == Initializer::Uniform =>
+                {
+                    let count = values.len();
+                    let biases = self.initializer.draw(count, inputs, outputs, &mut random);
+                    values.copy_from_slice(&biases);
+                }
+                (Initial::Constant(value), _) => values.fill(value),
+                (Initial::Weights { inputs, outputs }, _) => {
+                    fans = Some((inputs, outputs));
                     let count = values.len();
                     let weights = self.initializer.draw(count, inputs, outputs, &mut random);
                     values.copy_from_slice(&weights);

@@ -5,14 +5,19 @@ use super::layer::{Layer, Values};
 use super::layer_rows::LayerRows;
 use super::moments::LayerMoments;
 use super::passes::Passes;
-use super::{Activation, Network};
+use super::{Activation, Jets, Network};
 use crate::linalg::matrix::{Accum, Mat, MatMut, MatRef};
 use crate::linalg::{Buffer, Scratch};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The values that passed through a network: input, every layer's output.
 #[derive(Debug, Clone, Default)]
-pub struct Activations(Vec<Mat<f64>>);
+pub struct Activations {
+    pub(super) values: Vec<Mat<f64>>,
+    /// The derivatives that they carry along, where they do.
+    pub(super) jets: Option<Arc<Jets>>,
+}
 
 impl Activations {
     /// Output of the network (samples × outputs).
@@ -20,7 +25,7 @@ impl Activations {
     /// # Panics
     /// If nothing has passed yet.
     pub fn output(&self) -> &Mat<f64> {
-        self.0.last().expect("a batch has passed")
+        self.values.last().expect("a batch has passed")
     }
 
     /// The values of a range of samples, in all their passes.
@@ -36,15 +41,18 @@ impl Activations {
             }
             part
         };
-        Self(self.0.iter().map(part).collect())
+        Self {
+            values: self.values.iter().map(part).collect(),
+            jets: self.jets.clone(),
+        }
     }
 
     /// Takes the values of one pass of every sample of a batch, beside those of the other passes.
     pub fn set_pass(&mut self, pass: usize, passes: Passes<'_>, of_pass: &Self) {
-        let widths: Vec<usize> = of_pass.0.iter().map(Mat::ncols).collect();
+        let widths: Vec<usize> = of_pass.values.iter().map(Mat::ncols).collect();
         let samples = of_pass.output().nrows();
         self.reshape(passes.count() * samples, &widths);
-        for (value, part) in self.0.iter_mut().zip(&of_pass.0) {
+        for (value, part) in self.values.iter_mut().zip(&of_pass.values) {
             let rows = value.as_mut().subrows_mut(pass * samples, samples);
             { rows }.copy_from(part);
         }
@@ -57,13 +65,16 @@ impl Activations {
             let rows = value.as_ref().subrows(pass * samples, samples);
             rows.to_owned()
         };
-        Self(self.0.iter().map(part).collect())
+        Self {
+            values: self.values.iter().map(part).collect(),
+            jets: None,
+        }
     }
 
     /// Takes these widths for that many samples.
-    fn reshape(&mut self, samples: usize, widths: &[usize]) {
-        self.0.resize_with(widths.len(), Mat::new);
-        for (value, width) in self.0.iter_mut().zip(widths) {
+    pub(super) fn reshape(&mut self, samples: usize, widths: &[usize]) {
+        self.values.resize_with(widths.len(), Mat::new);
+        for (value, width) in self.values.iter_mut().zip(widths) {
             if value.shape() != (samples, *width) {
                 *value = Mat::zeros(samples, *width);
             }
@@ -73,8 +84,8 @@ impl Activations {
     /// The values on both sides of a node.
     fn around(&self, node: usize) -> Values<'_> {
         Values {
-            input: self.0[node].as_ref(),
-            output: self.0[node + 1].as_ref(),
+            input: self.values[node].as_ref(),
+            output: self.values[node + 1].as_ref(),
         }
     }
 }
@@ -153,9 +164,10 @@ impl Network {
         scratch: &mut Scratch,
     ) {
         values.reshape(input.nrows(), &self.widths);
-        values.0[0].copy_from(input);
+        values.jets = None;
+        values.values[0].copy_from(input);
         for (i, node) in self.nodes.iter().enumerate() {
-            let (before, behind) = values.0.split_at_mut(i + 1);
+            let (before, behind) = values.values.split_at_mut(i + 1);
             let (here, output) = (before[i].as_ref(), behind[0].as_mut());
             match node {
                 Node::Layer(layer) => {
@@ -251,7 +263,13 @@ impl Network {
                     }
                     let parameters = &parameters[self.ranges[i].clone()];
                     let mut next = scratch.take(rows.nrows(), self.widths[i]);
-                    layer.backward(parameters, values.around(i), rows, next.as_mut(), scratch);
+                    let (at, target) = (values.around(i), next.as_mut());
+                    match (&values.jets, layer.activation()) {
+                        (Some(jets), Some(activation)) => {
+                            jets.backward(activation, at, rows, target, scratch);
+                        }
+                        _ => layer.backward(parameters, at, rows, target, scratch),
+                    }
                     next
                 }
                 Node::Join(join, back) => {
@@ -398,7 +416,13 @@ impl Network {
                         if let Some(here) = here {
                             let accumulate = if moves { Accum::Add } else { Accum::Replace };
                             let target = next.as_mut();
-                            layer.jvp_input(parameters, at, here, target, accumulate, scratch);
+                            match (&values.jets, layer.activation()) {
+                                (Some(jets), Some(activation)) => {
+                                    jets.tangent(activation, at, here, target, accumulate, scratch);
+                                }
+                                _ => layer
+                                    .jvp_input(parameters, at, here, target, accumulate, scratch),
+                            }
                         }
                         next
                     })
@@ -473,7 +497,7 @@ impl Network {
         values: &'a Activations,
     ) -> impl Iterator<Item = (Activation, &'a Mat<f64>)> {
         self.layers()
-            .filter_map(|(i, layer)| layer.activation().map(|a| (a, &values.0[i + 1])))
+            .filter_map(|(i, layer)| layer.activation().map(|a| (a, &values.values[i + 1])))
     }
 }
 

@@ -157,6 +157,10 @@ impl Layer for AveragePool2d {
             accumulate,
         );
     }
+
+    fn is_affine(&self) -> bool {
+        true
+    }
 }
 
 impl Layer for Upsample2d {
@@ -193,5 +197,9 @@ impl Layer for Upsample2d {
         _: &mut Scratch,
     ) {
         spread(self.output(), self.size, 1.0, tangent, target, accumulate);
+    }
+
+    fn is_affine(&self) -> bool {
+        true
     }
 }

@@ -80,6 +80,10 @@ impl Layer for Scale {
     ) {
         write_gain_and_bias(input, rows, self.points, columns, target);
     }
+
+    fn is_affine(&self) -> bool {
+        true
+    }
 }
 
 /// Refuses an input that is not `channels` × `points`.

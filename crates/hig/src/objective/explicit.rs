@@ -29,7 +29,8 @@ impl<'a> ExplicitJacobian<MatRef<'a, f64>> {
 }
 
 impl<M> ExplicitJacobian<M> {
-    pub(super) fn from_transposed(transposed: M) -> Self {
+    /// From Jᵀ (p × n).
+    pub fn from_transposed(transposed: M) -> Self {
         Self {
             transposed,
             gram: OnceLock::new(),

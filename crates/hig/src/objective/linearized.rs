@@ -63,6 +63,14 @@ pub trait Objective: Send + Sync {
         at: &'a [f64],
     ) -> Result<Box<dyn Linearized + 'a>>;
 
+    /// The loss of each named block of samples, where an objective has such blocks.
+    ///
+    /// # Errors
+    /// A pass that fails.
+    fn blocks(&self, _at: &[f64], _samples: &Dataset) -> Result<Vec<(&'static str, f64)>> {
+        Ok(Vec::new())
+    }
+
     /// The unknowns of the physics among the parameters, each with its place in θ unless it is fixed.
     fn unknowns(&self) -> Vec<(Unknown, Option<usize>)> {
         Vec::new()

@@ -9,29 +9,36 @@
 //! | --- | --- |
 //! | [`ThroughPhysics`] | a simulation that a network controls, y = P(x, net(x; θ)) |
 //! | [`ClosedLoop`] | what is observed of a simulation that asks the network at every time step |
+//! | [`Residuals`] | the residuals of equations that the network, a field, should obey |
 //!
 //! To add one, write its file. Where a network is called, [`NetworkJacobian`] does the products of J.
 
 mod by_products;
 mod closed_loop;
+mod cuboid;
+mod equation;
 mod estimates;
 mod explicit;
 mod jacobian;
 mod linearized;
 mod network_jacobian;
 mod reduction;
+mod residuals;
 mod sketch;
 mod through_physics;
 mod whitened;
 
 pub use crate::network::{LayerMoments, Moments, ParameterView};
 pub use closed_loop::{ClosedLoop, Motion};
+pub use cuboid::Cuboid;
+pub use equation::{Equation, Field, Given};
 pub use estimates::{Estimate, estimates, values};
 pub use explicit::ExplicitJacobian;
 pub use jacobian::{Consumes, Jacobian};
 pub use linearized::{Linearized, Objective, Saturation};
 pub use network_jacobian::NetworkJacobian;
 pub use reduction::Reduction;
+pub use residuals::{Block, Residuals};
 pub use sketch::Sketch;
 pub use through_physics::{Linearization, ThroughPhysics};
 pub use whitened::{rayleigh, residual, whitened};

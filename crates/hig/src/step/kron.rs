@@ -26,15 +26,16 @@ mod ward;
 
 use super::line_search::quadratic_model;
 use super::{Method, Step, Update, finite_gradient, no_layers};
+use crate::data::{Purpose, random};
 use crate::diagnostics;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::linalg::{Mat, dot};
-use crate::objective::{Consumes, Linearized, residual};
+use crate::objective::{Consumes, Linearized, ParameterView, residual};
 use crate::settings::{AT_LEAST_ONE, End, FRACTION, POSITIVE, Rule, Settings};
 use layers::{Layers, Power};
 use length::Length;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_pcg::Pcg64;
 use ward::{Verdict, Ward};
 
@@ -44,7 +45,7 @@ crate::settings! {
         /// Fraction η of the length that is found.
         pub learning_rate: f64 = 1.0, POSITIVE;
         /// κ of the filter on each layer's eigenvalues.
-        pub exponent: f64 = 0.25, FAMILY;
+        pub exponent: f64 = 0.5, FAMILY;
         /// First damping λ as a fraction of the largest eigenvalue of a layer; it falls with the loss.
         pub damping: f64 = 1e-2, DAMPING;
         /// μ: the part of the last direction that is followed again.
@@ -91,6 +92,7 @@ impl Method for KroneckerHalfInverse {
             updates: 0,
             since_renewal: 0,
             led_to: 0.0,
+            probes: random(0, Purpose::Sketch),
         }))
     }
 
@@ -122,6 +124,8 @@ struct Factored {
     since_renewal: usize,
     /// The sum of the parameters that the last update led to.
     led_to: f64,
+    /// The stream of the probes' signs.
+    probes: Pcg64,
 }
 
 impl Factored {
@@ -152,8 +156,8 @@ impl Factored {
             false => PROBES,
         };
         let (roots, _) = residual(at)?;
-        let mut random = Pcg64::seed_from_u64(self.updates as u64);
-        let probes = Mat::from_fn(roots.len(), count, |i, _| match random.random() {
+        let signs = &mut self.probes;
+        let probes = Mat::from_fn(roots.len(), count, |i, _| match signs.random() {
             true => roots[i],
             false => -roots[i],
         });
@@ -208,6 +212,10 @@ fn sum_after(parameters: &[f64], delta: &[f64]) -> f64 {
 }
 
 impl Step for Factored {
+    fn begin(&mut self, seed: u64, _: &[ParameterView]) {
+        self.probes = random(seed, Purpose::Sketch);
+    }
+
     fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.part("layers", |state| self.layers.exchange(state));
         state.part("length", |state| self.length.exchange(state));
@@ -218,6 +226,7 @@ impl Step for Factored {
         state.count("updates", &mut self.updates);
         state.count("since_renewal", &mut self.since_renewal);
         state.number("led_to", &mut self.led_to);
+        state.serial("probes", &mut self.probes);
     }
 
     fn takes_back(&self) -> bool {
@@ -262,7 +271,8 @@ impl Step for Factored {
         let length = learning_rate * self.length.now().unwrap_or(0.0);
         let targets = from.iter().zip(parameters).zip(&direction);
         let delta: Vec<f64> = targets.map(|((f, p), m)| (f - p) - length * m).collect();
-        if !back && delta.iter().all(|d| *d == 0.0) && gradient.iter().any(|g| *g != 0.0) {
+        let asked = !back && learning_rate > 0.0;
+        if asked && delta.iter().all(|d| *d == 0.0) && gradient.iter().any(|g| *g != 0.0) {
             return Err(Error::Decomposition {
                 matrix: "moments of the layers",
                 size: gradient.len(),

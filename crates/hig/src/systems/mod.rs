@@ -1,6 +1,7 @@
 //! Complete problems: data and objective (network, physics, loss) with the settings of their sources.
 
 mod cart_pole;
+mod fields;
 mod heat_inversion;
 mod network;
 mod oscillators;
@@ -14,6 +15,10 @@ mod size;
 mod toy;
 
 pub use cart_pole::CartPoleSwingUp;
+pub use fields::{
+    BurgersField, Exact, FieldPoints, HeatField, HeatSolution, PoissonField, PoissonSolution,
+    relative_errors,
+};
 pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
@@ -111,6 +116,9 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(HeatInversion::default()),
         Box::new(CartPoleSwingUp::default()),
         Box::new(PendulumSwingUp::default()),
+        Box::new(PoissonField::default()),
+        Box::new(HeatField::default()),
+        Box::new(BurgersField::default()),
         Box::new(ParameterEstimation::default()),
     ]
 }

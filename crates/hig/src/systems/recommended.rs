@@ -22,7 +22,8 @@ pub fn compared(system: &dyn System) -> Vec<&'static str> {
 
 /// A method and how to train with it, with the settings that the system's source recommends. One
 /// without a recommendation has its defaults, and trains as is recommended for a method that asks for
-/// as much: Adam for one that needs a gradient only, otherwise half-inverse gradients.
+/// as much: Adam for one that needs a gradient only, otherwise half-inverse gradients or, where nothing is
+/// recommended for them, Levenberg-Marquardt.
 ///
 /// # Errors
 /// No such method; the message suggests the nearest.
@@ -41,7 +42,10 @@ pub fn recommended(system: &dyn System, name: &str) -> Result<(Box<dyn Method>, 
     }
     let consumes = method.consumes(1, 1, usize::MAX);
     let gradient = consumes <= Consumes::LayerMoments;
-    let alike = settings_of(if gradient { "adam" } else { "hig" });
+    let alike = match gradient {
+        true => settings_of("adam"),
+        false => settings_of("hig").or_else(|| settings_of("lm")),
+    };
     for (setting, value) in alike.into_iter().flat_map(|(_, settings)| settings) {
         if training.has(setting) {
             training.set(setting, value)?;

@@ -2,6 +2,7 @@
 
 mod adaptive;
 mod chapter;
+mod pinn;
 
 use crate::commands::options::OutputOptions;
 use crate::commands::threads::use_threads;
@@ -18,15 +19,15 @@ type Run = fn(&StudyOptions, &Folder) -> Result<()>;
 /// Options of `hig study`.
 #[derive(Debug, Args)]
 pub struct StudyOptions {
-    /// Study to run: adaptive or chapter.
+    /// Study to run: adaptive, chapter or pinn.
     pub name: String,
-    /// Seeds, each a training of its own [default: 5 for adaptive, 20 for chapter].
+    /// Seeds, each a training of its own [default: 5, for chapter 20].
     #[arg(long, value_name = "N")]
     pub seeds: Option<usize>,
     /// Updates of each training of the chapter [default: 5000].
     #[arg(long, value_name = "N")]
     pub updates: Option<usize>,
-    /// Only this case of adaptive; repeat for several.
+    /// Only this case of adaptive or pinn; repeat for several.
     #[arg(long, value_name = "CASE")]
     pub only: Vec<String>,
     /// Factor on all budgets.
@@ -38,9 +39,10 @@ pub struct StudyOptions {
 }
 
 /// The studies with the parts of them that `--only` can name.
-const STUDIES: [(&str, &[&str], Run); 2] = [
+const STUDIES: [(&str, &[&str], Run); 3] = [
     ("adaptive", &adaptive::CASES, adaptive::run),
     ("chapter", &[], chapter::run),
+    ("pinn", &pinn::CASES, pinn::run),
 ];
 
 /// The names of the studies.
@@ -87,8 +89,9 @@ fn check(options: &StudyOptions, cases: &[&str]) -> hig::Result<()> {
             cases => Error::unknown("case", name, cases.iter().copied()),
         });
     }
-    if let (Some(updates), "adaptive") = (options.updates, options.name.as_str()) {
-        let expected = "left out: adaptive trains for seconds, which --scale changes";
+    if let (Some(updates), name @ ("adaptive" | "pinn")) = (options.updates, options.name.as_str())
+    {
+        let expected = format_args!("left out: {name} trains for seconds, which --scale changes");
         return Err(Error::setting("updates", updates, expected));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::Trainings;
 use crate::commands::statistics::quantile;
 use crate::experiment::trials::Case;
-use crate::method_chain::recommended;
+use crate::method_chain::{MethodChain, recommended};
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use hig::systems::{self, System};
@@ -44,7 +44,7 @@ const fn heat(name: &'static str, batch: &'static str, seconds: f64) -> Course {
 }
 
 /// The contests in order.
-pub const CONTESTS: [Course; 11] = [
+pub const CONTESTS: [Course; 12] = [
     course("toy", 2.0),
     Course {
         system: "toy",
@@ -59,53 +59,98 @@ pub const CONTESTS: [Course; 11] = [
     heat("heat-inversion-2", "2", 2.0),
     heat("heat-inversion-4", "4", 4.0),
     heat("heat-inversion-8", "8", 4.0),
-    heat("heat-inversion-32", "32", 10.0),
+    heat("heat-inversion-32", "32", 6.0),
+    course("cart-pole", 10.0),
 ];
 
 /// The method that the study is about.
 pub const ADAPTIVE: &str = "adaptive-hig";
 /// The method that it is measured by, with the settings of the system's source.
 pub const AUTHORS: &str = "hig";
-const BEST_RATE: &str = "hig, best η";
+
+/// To four digits, which the product of a factor may miss by a rounding.
+fn rounded(value: f64) -> f64 {
+    let digits = 3 - value.log10().floor() as i32;
+    let text = format!("{value:.0$}", digits.max(0) as usize);
+    text.parse().unwrap_or(value)
+}
+
+/// The learning rate of the first method of a chain, in words where it is found.
+pub fn rate_of(chain: &MethodChain) -> String {
+    let settings = chain.phases[0].method.settings();
+    let rate = settings.iter().find(|s| s.name == "learning_rate");
+    rate.map_or_else(String::new, |rate| rate.value.to_string())
+}
+
+type Set = &'static [(&'static str, &'static str)];
 
 /// Labels of the methods, each with its registered name and what differs from the settings that the
 /// system's source recommends.
-type Entrant = (
-    &'static str,
-    &'static str,
-    &'static [(&'static str, &'static str)],
-);
-
-const ENTRANTS: [Entrant; 8] = [
+const ENTRANTS: [(&str, &str, Set); 5] = [
     (ADAPTIVE, "adaptive-hig", &[]),
     (AUTHORS, "hig", &[]),
-    ("hig, η = auto", "hig", &[("learning_rate", "auto")]),
     ("gn-line-search", "gn-line-search", &[]),
     ("lm", "lm", &[]),
     ("spring", "spring", &[]),
-    ("adam", "adam", &[]),
-    ("adam, cosine", "adam", &[("schedule", "cosine")]),
 ];
 
-/// Factors on the authors' η that HIG is tried with beside it, on the first seeds.
-const FACTORS: [f64; 4] = [0.1, 0.3, 3.0, 10.0];
-const FACTOR_SEEDS: usize = 2;
+/// A method at the best of several learning rates, which are looked for on the first seeds.
+struct Tuned {
+    label: &'static str,
+    method: &'static str,
+    /// What differs from the recommended settings, each tried with all rates.
+    sets: &'static [Set],
+    /// Factors on the recommended rate.
+    factors: &'static [f64],
+    /// Whether `auto` is tried as well.
+    auto: bool,
+}
+
+const fn exponent(label: &'static str, sets: &'static [Set]) -> Tuned {
+    Tuned {
+        label,
+        method: "hig",
+        sets,
+        factors: &[0.3, 1.0, 3.0, 10.0],
+        auto: true,
+    }
+}
+
+const TUNED: [Tuned; 5] = [
+    exponent("hig κ=1/4, best η", &[&[("exponent", "0.25")]]),
+    exponent("hig κ=1/2, best η", &[&[]]),
+    exponent("hig κ=3/4, best η", &[&[("exponent", "0.75")]]),
+    exponent("hig κ=1, best η", &[&[("exponent", "1")]]),
+    Tuned {
+        label: "adam, best η",
+        method: "adam",
+        sets: &[&[], &[("schedule", "cosine")]],
+        factors: &[0.3, 1.0, 3.0],
+        auto: false,
+    },
+];
+
+/// Seeds that rates are chosen by: the first of those that all are judged by, to the advantage of the
+/// competitors.
+const TUNING_SEEDS: usize = 2;
 
 /// A method with what it came to.
 #[derive(Debug)]
 pub struct Entry {
     /// Its name in tables.
     pub label: String,
-    /// Its learning rate η.
-    pub rate: f64,
+    /// Its learning rate η, or `auto`.
+    pub rate: String,
+    /// The settings that were the best of those tried; none where none were tried.
+    pub found: Option<String>,
     /// One training a seed, in the order of the seeds.
     pub trials: Vec<Trial>,
 }
 
 impl Entry {
-    /// Test losses at the end.
+    /// Test losses of what the trainings returned.
     pub fn losses(&self) -> Vec<f64> {
-        self.trials.iter().map(Trial::test_loss).collect()
+        self.trials.iter().map(Trial::returned_test_loss).collect()
     }
 
     /// Their median.
@@ -123,7 +168,7 @@ pub struct Contest {
     pub seconds: f64,
     /// The methods, in the order of tables.
     pub entries: Vec<Entry>,
-    /// HIG at the learning rates that were tried for the best of them.
+    /// All that was tried for the best rates.
     pub tried: Vec<Entry>,
 }
 
@@ -143,10 +188,12 @@ impl Contest {
         };
         let cases = ENTRANTS.map(|(label, method, set)| stage.case(label, method, set));
         let mut entries = stage.train(cases, seeds)?;
-        let place = entries.iter().position(|entry| entry.label == AUTHORS);
-        let place = place.expect("the authors' method is among the entrants");
-        let (tried, best) = stage.best_rate(&entries[place], seeds)?;
-        entries.insert(place + 1, best);
+        let mut tried = Vec::new();
+        for tuned in &TUNED {
+            let (all, best) = stage.best_of(tuned, seeds)?;
+            entries.push(best);
+            tried.extend(all);
+        }
         Ok(Self {
             name: course.name,
             seconds,
@@ -181,12 +228,6 @@ impl Stage<'_> {
         })
     }
 
-    fn at_rate(&self, rate: f64) -> Result<Case> {
-        let rate = rate.to_string();
-        let label = format!("hig η={rate}");
-        self.case(&label, "hig", &[("learning_rate", &rate)])
-    }
-
     fn train(
         &self,
         cases: impl IntoIterator<Item = Result<Case>>,
@@ -196,35 +237,43 @@ impl Stage<'_> {
         let trials = self.trainings.run(&cases, seeds, false)?;
         let entry = |(case, trials): (&Case, Vec<Trial>)| Entry {
             label: case.name[self.course.name.len() + 1..].into(),
-            rate: case.chain.phases[0].method.learning_rate(),
+            rate: rate_of(&case.chain),
+            found: None,
             trials,
         };
         Ok(cases.iter().zip(trials).map(entry).collect())
     }
 
-    /// HIG at other learning rates than the authors', and at the best of all.
-    fn best_rate(&self, authors: &Entry, seeds: &[u64]) -> Result<(Vec<Entry>, Entry)> {
-        let few = FACTOR_SEEDS.min(seeds.len());
-        let cases = FACTORS.map(|factor| self.at_rate(factor * authors.rate));
-        let tried = self.train(cases, &seeds[..few])?;
-        let plain = quantile(&authors.losses()[..few], 0.5);
-        let better = tried.iter().filter(|entry| entry.loss() < plain);
-        let winner = better.min_by(|a, b| a.loss().total_cmp(&b.loss()));
-        let (rate, trials) = match winner {
-            Some(winner) => {
-                let trained = self.train([self.at_rate(winner.rate)], seeds)?;
-                (
-                    winner.rate,
-                    trained.into_iter().flat_map(|e| e.trials).collect(),
-                )
-            }
-            None => (authors.rate, authors.trials.clone()),
+    /// A method at all rates that are tried, on few seeds, and at the best of them on all.
+    fn best_of(&self, tuned: &Tuned, seeds: &[u64]) -> Result<(Vec<Entry>, Entry)> {
+        let recommended = recommended(self.system, tuned.method)?;
+        let rate = recommended.method.learning_rate();
+        let factors = tuned.factors.iter();
+        let rates: Vec<String> = factors
+            .map(|factor| rounded(factor * rate).to_string())
+            .chain(tuned.auto.then(|| "auto".to_owned()))
+            .collect();
+        let case = |set: Set, rate: &str| {
+            let settings = [set, &[("learning_rate", rate)]].concat();
+            let told: Vec<String> = settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            self.case(
+                &format!("{} {}", tuned.method, told.join(" ")),
+                tuned.method,
+                &settings,
+            )
         };
-        let best = Entry {
-            label: BEST_RATE.into(),
-            rate,
-            trials,
+        let cases = || {
+            let of_set = |set| rates.iter().map(move |rate| case(set, rate));
+            tuned.sets.iter().flat_map(move |set| of_set(*set))
         };
-        Ok((tried, best))
+        let few = &seeds[..TUNING_SEEDS.min(seeds.len())];
+        let tried = self.train(cases(), few)?;
+        let places = 0..tried.len();
+        let best = places.min_by(|a, b| tried[*a].loss().total_cmp(&tried[*b].loss()));
+        let best = best.expect("several rates");
+        let mut winner = self.train(cases().skip(best).take(1), seeds)?.remove(0);
+        winner.label = tuned.label.into();
+        winner.found = Some(tried[best].label.clone());
+        Ok((tried, winner))
     }
 }

@@ -1,10 +1,10 @@
-//! The method `adaptive-hig` against its competitors, in equal wall-clock time, and over many seeds
-//! of the problem on which long steps end a training.
+//! The method `adaptive-hig` against its competitors, in equal wall-clock time, and what it returns at
+//! every size of the batch, over many seeds.
 
+mod batches;
 mod contest;
 mod figures;
 mod report;
-mod robustness;
 mod score;
 
 use crate::commands::study::StudyOptions;
@@ -17,16 +17,15 @@ use crate::run_folder::provenance;
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use contest::{CONTESTS, Contest, FIRST_SEED};
-use robustness::Robustness;
 
 /// Seeds of every training of a contest.
 const SEEDS: usize = 5;
 
-const ROBUSTNESS: &str = "ill-conditioned-seeds";
+const BATCHES: &str = "every-batch";
 
 /// What `--only` can name.
 pub const CASES: [&str; CONTESTS.len() + 1] = {
-    let mut cases = [ROBUSTNESS; CONTESTS.len() + 1];
+    let mut cases = [BATCHES; CONTESTS.len() + 1];
     let mut i = 0;
     while i < CONTESTS.len() {
         cases[i] = CONTESTS[i].name;
@@ -71,10 +70,10 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         tell(report::choices(&contests));
         tell(report::verdict(&contests));
     }
-    if chosen(ROBUSTNESS) {
-        let robustness = Robustness::measure(&trainings)?;
-        tell(robustness.section());
-        csv += &robustness.csv();
+    if chosen(BATCHES) {
+        let trained = batches::measure(&trainings)?;
+        tell(batches::section(&trained));
+        csv += &batches::csv(&trained);
     }
     folder.write("table.md", &report)?;
     folder.write("summary.csv", &csv)?;

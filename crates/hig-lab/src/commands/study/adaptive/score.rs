@@ -1,6 +1,6 @@
 //! What a contest says of each method, and of the goals of `adaptive-hig`.
 //!
-//! Losses are test losses at the end of the budget; a training that diverged has an infinite one.
+//! Losses are test losses of what a training returned.
 //! Speed is the time until a method reaches, on the same seed, the loss that HIG with its authors'
 //! settings ends with. HIG's own time for that may be shorter than the budget, and it is what the
 //! other methods are compared with.
@@ -14,18 +14,20 @@ use crate::run_folder::trial::Trial;
 pub struct Score<'a> {
     /// The method itself.
     pub adaptive: &'a Entry,
-    /// HIG with the authors' settings.
-    pub authors: &'a Entry,
     /// The other method with the lowest median loss.
     pub best: &'a Entry,
+    /// The fixed exponent with the lowest median loss, at the best of the rates that were tried.
+    pub fixed: &'a Entry,
     /// How many times sooner than HIG it reaches what HIG ends with.
     pub sooner: Option<f64>,
-    /// HIG's median loss over its own.
-    pub lower: f64,
     /// Its loss over HIG's on the seed where that is largest.
     pub worst: f64,
     /// Its median loss over that of the best competitor.
     pub to_best: f64,
+    /// The same over that of the best fixed exponent.
+    pub to_fixed: f64,
+    /// The same over that of Adam at its best rate.
+    pub to_adam: f64,
 }
 
 impl<'a> Score<'a> {
@@ -34,15 +36,18 @@ impl<'a> Score<'a> {
         let adaptive = contest.entry(ADAPTIVE);
         let authors = contest.entry(AUTHORS);
         let best = contest.best_competitor();
+        let fixed = contest.lowest(|label| label.contains('κ'));
+        let adam = contest.lowest(|label| label.starts_with("adam"));
         let pairs = adaptive.losses().into_iter().zip(authors.losses());
         Self {
             adaptive,
-            authors,
             best,
+            fixed,
             sooner: contest.sooner(adaptive),
-            lower: ratio(authors.loss(), adaptive.loss()),
             worst: pairs.map(|(a, h)| ratio(a, h)).fold(0.0, f64::max),
             to_best: ratio(adaptive.loss(), best.loss()),
+            to_fixed: ratio(adaptive.loss(), fixed.loss()),
+            to_adam: ratio(adaptive.loss(), adam.loss()),
         }
     }
 }
@@ -60,9 +65,14 @@ impl Contest {
 
     /// The method other than `adaptive-hig` with the lowest median loss.
     pub fn best_competitor(&self) -> &Entry {
-        let others = self.entries.iter().filter(|e| e.label != ADAPTIVE);
-        let best = others.min_by(|a, b| a.loss().total_cmp(&b.loss()));
-        best.expect("every contest has competitors")
+        self.lowest(|label| label != ADAPTIVE)
+    }
+
+    /// The method with the lowest median loss of those whose label is asked for.
+    fn lowest(&self, asked: impl Fn(&str) -> bool) -> &Entry {
+        let found = self.entries.iter().filter(|e| asked(&e.label));
+        let best = found.min_by(|a, b| a.loss().total_cmp(&b.loss()));
+        best.expect("every contest has such competitors")
     }
 
     /// HIG with the authors' settings.
@@ -106,6 +116,7 @@ mod tests {
     fn entry(label: &str, trainings: &[&[(f64, f64)]]) -> Entry {
         let trial = |curve: &&[(f64, f64)]| Trial {
             stop: "budget used".into(),
+            returned: curve.last().map(|(_, loss)| (1, *loss, *loss)),
             history: History {
                 seconds: curve.iter().map(|(s, _)| *s).collect(),
                 test_loss: curve.iter().map(|(_, l)| *l).collect(),
@@ -115,7 +126,8 @@ mod tests {
         };
         Entry {
             label: label.into(),
-            rate: 1.0,
+            rate: "1".into(),
+            found: None,
             trials: trainings.iter().map(trial).collect(),
         }
     }
@@ -143,6 +155,10 @@ mod tests {
                         &[(0.0, 1.0), (4.0, 0.5), (8.0, 0.25)],
                     ],
                 ),
+                entry(
+                    "hig κ=1, best η",
+                    &[&[(8.0, 0.5)], &[(8.0, 2.0)], &[(8.0, 1.0)]],
+                ),
                 entry("adam", &[&[(8.0, 0.5)], &[(8.0, 0.125)], &[(8.0, 0.125)]]),
             ],
         };
@@ -150,7 +166,8 @@ mod tests {
         assert_eq!(score.best.label, "adam");
         // Adaptive: 0.25, 0.5, 1 s; HIG: 4, 4, 8 s.
         assert_eq!(score.sooner, Some(8.0));
-        assert_eq!((score.lower, score.to_best), (1.0, 2.0));
+        assert_eq!((score.to_best, score.to_adam), (2.0, 2.0));
+        assert_eq!((score.fixed.loss(), score.to_fixed), (1.0, 0.25));
         assert_eq!(score.worst, 2.0);
         assert_eq!(contest.sooner(score.best), Some(0.5));
     }

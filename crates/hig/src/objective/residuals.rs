@@ -1,0 +1,689 @@
+//! A field that obeys equations: the network is the field, y are the residuals of the equations at
+//! points.
+//!
+//! The rows come in *blocks*: the equation inside a domain, what is given on its boundary, at the start or
+//! by measurements. With weights w_k and N_k points each the loss is
+//!
+//! ```text
+//! L = Σ_k w_k · 1/(2·N_k) · Σ (y - ŷ)²
+//! ```
+//!
+//! over the points of each block (Raissi, Perdikaris and Karniadakis 2019, doi 10.1016/j.jcp.2018.10.045,
+//! with the ½ of arXiv 2405.15603): half a mean square each, where ŷ is 0 or what is given at a
+//! point. A mini-batch is an unbiased sample of it: a point of block k counts w_k·N/N_k, with N points in
+//! all blocks, and the batch by its mean.
+//!
+//! A sample's input is a point x, its state the number of its block, its target ŷ.
+
+use super::equation::{AnyEquation, Equation};
+use super::linearized::check_finite_rows;
+use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
+use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes};
+use crate::physics::Record;
+use crate::timing::part;
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+type Draw = Box<dyn Fn(usize, &mut Pcg64) -> Mat<f64> + Send + Sync>;
+type Target = Box<dyn Fn(&[f64], &mut [f64]) + Send + Sync>;
+
+/// Rows of one kind: an equation, and where it holds.
+pub struct Block {
+    name: &'static str,
+    equation: Box<dyn AnyEquation>,
+    jets: Jets,
+    weight: f64,
+    points: usize,
+    draw: Draw,
+    target: Option<Target>,
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Block")
+            .field("name", &self.name)
+            .field("jets", &self.jets)
+            .field("weight", &self.weight)
+            .field("points", &self.points)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Block {
+    /// An equation at so many points of every whole set, drawn by a function of their number and a random
+    /// stream (count × coordinates). Its weight is 1.
+    ///
+    /// A block of no points is in no whole set: its samples are given, such as those by which the field is
+    /// judged, and count as they are.
+    pub fn of(
+        name: &'static str,
+        equation: impl Equation + 'static,
+        points: usize,
+        draw: impl Fn(usize, &mut Pcg64) -> Mat<f64> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            jets: equation.derivatives(),
+            equation: Box::new(equation),
+            weight: 1.0,
+            points,
+            draw: Box::new(draw),
+            target: None,
+        }
+    }
+
+    /// The same with what the equation's left side should be at a point: writes ŷ.
+    #[must_use]
+    pub fn with_target(
+        mut self,
+        target: impl Fn(&[f64], &mut [f64]) + Send + Sync + 'static,
+    ) -> Self {
+        self.target = Some(Box::new(target));
+        self
+    }
+
+    /// The same with another weight.
+    #[must_use]
+    pub fn with_weight(mut self, weight: f64) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// All blocks, and how they share the points.
+#[derive(Debug)]
+struct Layout {
+    blocks: Vec<Block>,
+    /// ŷ of a sample, the most residuals of a block; others have 0 in the rest.
+    rows: usize,
+}
+
+impl Layout {
+    fn points(&self) -> usize {
+        self.blocks.iter().map(|block| block.points).sum()
+    }
+
+    /// What a point of a block counts.
+    fn factor(&self, block: usize) -> f64 {
+        let Block { weight, points, .. } = self.blocks[block];
+        match points {
+            0 => weight,
+            points => weight * self.points() as f64 / points as f64,
+        }
+    }
+
+    /// How many of so many points each block has: its share, the largest remainders rounded up.
+    fn counts(&self, total: usize) -> Vec<usize> {
+        let all = self.points().max(1) as u128;
+        let share = |block: &Block| (block.points as u128 * total as u128) / all;
+        let rest = |block: &Block| (block.points as u128 * total as u128) % all;
+        let mut counts: Vec<usize> = self.blocks.iter().map(|b| share(b) as usize).collect();
+        let mut order: Vec<usize> = (0..counts.len()).collect();
+        order.sort_by_key(|k| std::cmp::Reverse(rest(&self.blocks[*k])));
+        let missing = total - counts.iter().sum::<usize>();
+        order.into_iter().take(missing).for_each(|k| counts[k] += 1);
+        counts
+    }
+
+    /// Points of one block.
+    fn draw_block(&self, block: usize, count: usize, random: &mut Pcg64) -> Dataset {
+        let Block { draw, target, .. } = &self.blocks[block];
+        let input = draw(count, random);
+        let mut targets = Mat::zeros(count, self.rows);
+        if let Some(write) = target {
+            let mut values = vec![0.0; self.rows];
+            for s in 0..count {
+                let point: Vec<f64> = input.row(s).iter().copied().collect();
+                values.fill(0.0);
+                write(&point, &mut values);
+                for (j, value) in values.iter().enumerate() {
+                    targets[(s, j)] = *value;
+                }
+            }
+        }
+        Dataset {
+            state: Mat::full(count, 1, block as f64),
+            input,
+            target: targets,
+        }
+    }
+
+    fn draw(&self, total: usize, random: &mut Pcg64) -> Dataset {
+        let counts = self.counts(total).into_iter().enumerate();
+        let parts: Vec<Dataset> = counts
+            .filter(|(_, count)| *count > 0)
+            .map(|(k, count)| self.draw_block(k, count, random))
+            .collect();
+        let join = |matrix: fn(&Dataset) -> &Mat<f64>| {
+            let width = parts.first().map_or(0, |part| matrix(part).ncols());
+            let mut joined = Mat::zeros(total, width);
+            let mut first = 0;
+            for part in parts.iter().map(matrix) {
+                let target = joined.as_mut().subrows_mut(first, part.nrows());
+                { target }.copy_from(part);
+                first += part.nrows();
+            }
+            joined
+        };
+        Dataset {
+            input: join(|part| &part.input),
+            state: join(|part| &part.state),
+            target: join(|part| &part.target),
+        }
+    }
+}
+
+/// The residuals of equations that a network, as a field, should obey.
+///
+/// ```
+/// use hig::Problem;
+/// use hig::network::{Activation, Initializer, Jets, Network};
+/// use hig::objective::{Block, Cuboid, Equation, Field, Given, Residuals};
+/// use hig::physics::Real;
+/// use hig::step::LevenbergMarquardt;
+/// use hig::trainer::{Budget, Order, Training, train};
+/// use std::f64::consts::PI;
+///
+/// /// -u'' = π²·sin πx.
+/// struct Poisson;
+///
+/// impl Equation for Poisson {
+///     fn derivatives(&self) -> Jets {
+///         Jets::of(1).with_second(0, 0)
+///     }
+///     fn residuals<T: Real>(&self, x: &[f64], u: &Field<'_, T>, residuals: &mut [T]) {
+///         residuals[0] = -u.second(0, 0) - PI * PI * (PI * x[0]).sin();
+///     }
+/// }
+///
+/// let (inside, ends) = (Cuboid::unit(1), Cuboid::unit(1));
+/// let network = Network::mlp(&[1, 10, 1], Activation::Tanh, Initializer::Uniform);
+/// let blocks = vec![
+///     Block::of("interior", Poisson, 30, move |count, random| inside.inside(count, random)),
+///     // What is given where nothing is said is 0.
+///     Block::of("boundary", Given { coordinates: 1 }, 6, move |count, random| ends.boundary(count, random)),
+/// ];
+/// let residuals = Residuals::new(network, blocks)?;
+/// let problem = Problem::of_residuals(residuals, 0);
+/// let start = problem.initial_parameters(0);
+/// let training = Training { batch: 36, order: Order::Fixed, ..Training::default() };
+/// let method = LevenbergMarquardt::default();
+/// let outcome = train(&problem, &method, start, &training, Budget::updates(100), 0, &mut [])?;
+/// assert!(outcome.train_loss < 1e-6);
+/// # Ok::<(), hig::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Residuals {
+    /// The field.
+    network: Network,
+    layout: Arc<Layout>,
+    /// What the passes of one update leave to those of the next.
+    scratch: Scratch,
+}
+
+impl Residuals {
+    /// A field and the blocks of rows that it should make 0, or what is given.
+    ///
+    /// # Errors
+    /// No points; a weight that is not above 0; an equation of another number of coordinates than the
+    /// network reads; a network through which the derivatives cannot be carried.
+    pub fn new(network: Network, blocks: Vec<Block>) -> Result<Self> {
+        let rows = blocks.iter().map(|block| block.equation.rows()).max();
+        let residuals = Self {
+            network,
+            layout: Arc::new(Layout {
+                blocks,
+                rows: rows.unwrap_or(0),
+            }),
+            scratch: Scratch::new(),
+        };
+        residuals.check()?;
+        Ok(residuals)
+    }
+
+    /// The field.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// A whole set of points, or so many in the same proportions.
+    pub fn draw(&self, points: usize, random: &mut Pcg64) -> Dataset {
+        self.layout.draw(points, random)
+    }
+
+    /// Points of one block.
+    ///
+    /// # Panics
+    /// If there is no block of that name.
+    pub fn draw_block(&self, name: &str, points: usize, random: &mut Pcg64) -> Dataset {
+        let place = self.layout.blocks.iter().position(|b| b.name == name);
+        let block = place.unwrap_or_else(|| panic!("no block is called {name}"));
+        self.layout.draw_block(block, points, random)
+    }
+
+    /// What draws new points for every update, in the same proportions.
+    pub fn sampler(&self) -> impl Fn(usize, &mut Pcg64) -> Dataset + Send + Sync + use<> {
+        let layout = Arc::clone(&self.layout);
+        move |count, random| layout.draw(count, random)
+    }
+
+    /// Number of points in a whole set.
+    pub fn points(&self) -> usize {
+        self.layout.points()
+    }
+
+    /// The blocks that are among samples, with the places of their samples.
+    fn groups(&self, samples: &Dataset) -> Vec<(usize, Vec<usize>)> {
+        let mut places = vec![Vec::new(); self.layout.blocks.len()];
+        for s in 0..samples.len() {
+            places[samples.state[(s, 0)] as usize].push(s);
+        }
+        let some = places.into_iter().enumerate();
+        some.filter(|(_, places)| !places.is_empty()).collect()
+    }
+
+    /// The derivatives that some blocks name.
+    fn jets(&self, blocks: impl Iterator<Item = usize>) -> Jets {
+        let start = Jets::of(self.network.inputs());
+        blocks.fold(start, |all, k| all.joined(&self.layout.blocks[k].jets))
+    }
+
+    /// The field at samples, with the derivatives that their blocks name.
+    fn pass(&self, at: &[f64], samples: &Dataset) -> Passed {
+        let groups = self.groups(samples);
+        let jets = Arc::new(self.jets(groups.iter().map(|(k, _)| *k)));
+        let mut activations = Activations::default();
+        let points = samples.input.as_ref();
+        self.scratch.with_another(|scratch| {
+            let values = &mut activations;
+            self.network
+                .forward_jets_into(at, points, &jets, values, scratch);
+        });
+        Passed {
+            groups,
+            jets,
+            activations,
+        }
+    }
+
+    /// y (samples × rows) of what has passed; `visit` hears the rows of every block too, where it asks for
+    /// them.
+    fn evaluate(
+        &self,
+        samples: &Dataset,
+        passed: &Passed,
+        mut visit: Option<&mut dyn FnMut(&[usize], &[usize], &dyn Record) -> Result<()>>,
+    ) -> Result<Mat<f64>> {
+        let (b, outputs) = (samples.len(), self.network.outputs());
+        let field = passed.activations.output();
+        let mut y = Mat::zeros(b, self.layout.rows);
+        for (k, places) in &passed.groups {
+            let block = &self.layout.blocks[*k];
+            let components = passed.components_of(&block.jets);
+            let points = linalg::gather_rows(&samples.input, places);
+            let mut jets = Mat::zeros(places.len(), components.len() * outputs);
+            for (i, c) in components.iter().enumerate() {
+                for o in 0..outputs {
+                    let from = &field.col_as_slice(o)[c * b..][..b];
+                    let to = jets.col_as_slice_mut(i * outputs + o);
+                    for (to, place) in to.iter_mut().zip(places) {
+                        *to = from[*place];
+                    }
+                }
+            }
+            let (points, jets) = (points.as_ref(), jets.as_ref());
+            let mut store = |found: &Mat<f64>| {
+                for j in 0..found.ncols() {
+                    for (value, place) in found.col_as_slice(j).iter().zip(places) {
+                        y[(*place, j)] = *value;
+                    }
+                }
+            };
+            match &mut visit {
+                None => store(&block.equation.evaluate(points, jets, outputs)?),
+                Some(visit) => {
+                    let record = block.equation.record(points, jets, outputs)?;
+                    store(record.y());
+                    visit(places, &components, record.as_ref())?;
+                }
+            }
+        }
+        Ok(y)
+    }
+
+    /// ½·Σ (y - ŷ)² of every sample.
+    fn halves(&self, y: &Mat<f64>, samples: &Dataset) -> Vec<f64> {
+        let half = |s: usize| {
+            let squares = (0..y.ncols()).map(|j| (y[(s, j)] - samples.target[(s, j)]).powi(2));
+            0.5 * squares.sum::<f64>()
+        };
+        (0..samples.len()).map(half).collect()
+    }
+
+    /// What every sample counts.
+    fn factors(&self, samples: &Dataset) -> Vec<f64> {
+        let blocks = 0..self.layout.blocks.len();
+        let of_blocks: Vec<f64> = blocks.map(|k| self.layout.factor(k)).collect();
+        let factor = |s: usize| of_blocks[samples.state[(s, 0)] as usize];
+        (0..samples.len()).map(factor).collect()
+    }
+
+    /// The halves of all samples, in pieces of bounded size.
+    fn all_halves(&self, at: &[f64], samples: &Dataset) -> Result<Vec<f64>> {
+        const PIECE: usize = 256;
+        let pieces: Vec<Vec<f64>> = (0..samples.len().div_ceil(PIECE))
+            .into_par_iter()
+            .map(|piece| {
+                let last = samples.len().min((piece + 1) * PIECE);
+                let places: Vec<usize> = (piece * PIECE..last).collect();
+                let piece = samples.select(&places);
+                let y = self.evaluate(&piece, &self.pass(at, &piece), None)?;
+                Ok(self.halves(&y, &piece))
+            })
+            .collect::<Result<_>>()?;
+        Ok(pieces.concat())
+    }
+}
+
+fn mean(halves: &[f64], factors: &[f64]) -> f64 {
+    let sum: f64 = halves.iter().zip(factors).map(|(half, f)| f * half).sum();
+    sum / halves.len() as f64
+}
+
+/// Samples that have passed through the network.
+struct Passed {
+    groups: Vec<(usize, Vec<usize>)>,
+    jets: Arc<Jets>,
+    activations: Activations,
+}
+
+impl Passed {
+    /// Where the components of a block's jets stand.
+    fn components_of(&self, jets: &Jets) -> Vec<usize> {
+        let place = |component| self.jets.place(component);
+        let components = jets.components().iter();
+        components
+            .map(|c| place(*c).expect("all blocks are joined"))
+            .collect()
+    }
+}
+
+impl Objective for Residuals {
+    fn tells_layer_moments(&self) -> bool {
+        true
+    }
+
+    fn parameters(&self) -> Vec<ParameterView> {
+        self.network.views()
+    }
+
+    fn initial(&self, seed: u64) -> Vec<f64> {
+        self.network.initial_parameters(seed)
+    }
+
+    fn rows(&self, samples: usize) -> usize {
+        samples * self.layout.rows
+    }
+
+    fn pass_numbers(&self, samples: usize) -> usize {
+        let components = self.jets(0..self.layout.blocks.len()).count();
+        self.rows(samples) * components * self.network.total_width()
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.layout.points() == 0 {
+            return Err(Error::setting("points", 0, "at least 1 in some block"));
+        }
+        for block in &self.layout.blocks {
+            if !(block.weight > 0.0 && block.weight.is_finite()) {
+                let name = format!("weight of block {}", block.name);
+                return Err(Error::setting(
+                    &name,
+                    block.weight,
+                    "a finite number above 0",
+                ));
+            }
+            self.network
+                .check_jets(&block.jets)
+                .map_err(|error| error.of(block.name))?;
+        }
+        Ok(())
+    }
+
+    fn check_samples(&self, samples: &Dataset) -> Result<()> {
+        samples.check(self.network.inputs(), 1, self.layout.rows)?;
+        let blocks = self.layout.blocks.len();
+        let known = |number: f64| number >= 0.0 && number < blocks as f64 && number.fract() == 0.0;
+        match (0..samples.len()).find(|s| !known(samples.state[(*s, 0)])) {
+            None => Ok(()),
+            Some(s) => Err(Error::Shape {
+                what: format!("state of sample {s}"),
+                found: format!("{}", samples.state[(s, 0)]),
+                expected: format!("the number of a block, 0 to {}", blocks - 1),
+            }),
+        }
+    }
+
+    fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
+        self.evaluate(samples, &self.pass(at, samples), None)
+    }
+
+    fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
+        let halves = self.all_halves(at, samples)?;
+        Ok(mean(&halves, &self.factors(samples)))
+    }
+
+    fn linearize<'a>(
+        &'a self,
+        batch: &'a Dataset,
+        at: &'a [f64],
+    ) -> Result<Box<dyn Linearized + 'a>> {
+        let _part = part!(FORWARD);
+        let passed = self.pass(at, batch);
+        let (b, outputs) = (batch.len(), self.network.outputs());
+        let all = passed.jets.count() * b;
+        let mut rows = Mat::zeros(self.layout.rows * all, outputs);
+        let mut write = |places: &[usize], components: &[usize], record: &dyn Record| {
+            let found = record.rows()?;
+            let count = places.len();
+            for residual in 0..found.nrows() / count {
+                for (i, c) in components.iter().enumerate() {
+                    for o in 0..outputs {
+                        let from =
+                            &found.col_as_slice(i * outputs + o)[residual * count..][..count];
+                        let to = &mut rows.col_as_slice_mut(o)[residual * all + c * b..][..b];
+                        for (value, place) in from.iter().zip(places) {
+                            to[*place] = *value;
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        let y = self.evaluate(batch, &passed, Some(&mut write))?;
+        let factors = self.factors(batch);
+        let cotangent = Mat::from_fn(b, y.ncols(), |s, j| {
+            factors[s] / b as f64 * (y[(s, j)] - batch.target[(s, j)])
+        });
+        Ok(Box::new(Collocated {
+            residuals: self,
+            batch,
+            parameters: at,
+            loss: mean(&self.halves(&y, batch), &factors),
+            cotangent: linalg::stack(cotangent.as_ref()),
+            y,
+            rows,
+            factors,
+            passed,
+        }))
+    }
+
+    /// w_k/(2·N_k)·Σ (y - ŷ)² over the samples of each block.
+    fn blocks(&self, at: &[f64], samples: &Dataset) -> Result<Vec<(&'static str, f64)>> {
+        let halves = self.all_halves(at, samples)?;
+        let groups = self.groups(samples).into_iter();
+        Ok(groups
+            .map(|(k, places)| {
+                let Block { name, weight, .. } = self.layout.blocks[k];
+                let sum: f64 = places.iter().map(|s| halves[*s]).sum();
+                (name, weight * sum / places.len() as f64)
+            })
+            .collect())
+    }
+
+    fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
+        let values = self.network.forward(at, samples.input.as_ref());
+        let values = self.network.activated(&values);
+        Ok(Saturation::of(
+            values.map(|(a, outputs)| (a, outputs.as_ref())),
+        ))
+    }
+}
+
+/// Points linearised at θ.
+struct Collocated<'a> {
+    residuals: &'a Residuals,
+    batch: &'a Dataset,
+    parameters: &'a [f64],
+    passed: Passed,
+    y: Mat<f64>,
+    /// ∂y/∂(jets of the field).
+    rows: Mat<f64>,
+    /// What each sample counts.
+    factors: Vec<f64>,
+    cotangent: Vec<f64>,
+    loss: f64,
+}
+
+impl Collocated<'_> {
+    fn passes(&self) -> Passes<'_> {
+        self.passed.jets.passes()
+    }
+
+    fn jacobian(&self) -> NetworkJacobian<'_> {
+        let network = &self.residuals.network;
+        let (rows, values) = (Cow::Borrowed(&self.rows), &self.passed.activations);
+        NetworkJacobian::new(network, self.parameters, values, rows)
+            .of_passes(self.passes())
+            .with_scratch(&self.residuals.scratch)
+    }
+}
+
+impl Linearized for Collocated<'_> {
+    fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        Ok(Some(self.jacobian().layer_moments(probes)))
+    }
+
+    fn parameters(&self) -> &[f64] {
+        self.parameters
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn mean_loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn cotangent(&self) -> &[f64] {
+        &self.cotangent
+    }
+
+    fn curvature(&self) -> Result<Vec<f64>> {
+        let b = self.batch.len() as f64;
+        let of_samples: Vec<f64> = self.factors.iter().map(|factor| factor / b).collect();
+        Ok(of_samples.repeat(self.y.ncols()))
+    }
+
+    fn gradient(&self) -> Result<Vec<f64>> {
+        let _part = part!(DIRECTION);
+        self.vjp(&self.cotangent)
+    }
+
+    fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
+        let _part = part!(FORWARD);
+        self.residuals.loss(parameters, self.batch)
+    }
+
+    fn outputs(&self) -> Vec<f64> {
+        linalg::stack(self.y.as_ref())
+    }
+
+    fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(FORWARD);
+        let y = Objective::outputs(self.residuals, parameters, self.batch)?;
+        Ok(linalg::stack(y.as_ref()))
+    }
+
+    fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
+        self.residuals.linearize(self.batch, parameters)
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.batch.len())
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        let samples = self.batch.len();
+        let field = self.passed.activations.output().as_ref();
+        if let Some((row, j, value)) = linalg::first_not_finite(field) {
+            let what = match row / samples {
+                0 => "output of the network",
+                _ => "derivative of the output of the network",
+            };
+            return Err(Error::of_sample(what, value, row % samples, j));
+        }
+        linalg::check_finite_samples("residual", self.y.as_ref())?;
+        check_finite_rows("gradient of the loss in y", &self.cotangent, Some(samples))
+    }
+}
+
+impl Jacobian for Collocated<'_> {
+    fn rows(&self) -> usize {
+        self.cotangent.len()
+    }
+    fn columns(&self) -> usize {
+        self.parameters.len()
+    }
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian().vjp_into(w, target, scratch)
+    }
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.jacobian().jvp_into(v, target, scratch)
+    }
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian().vjp(w)
+    }
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.jacobian().jvp(v)
+    }
+    fn gram(&self) -> Result<Symmetric> {
+        self.jacobian().gram()
+    }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.jacobian().image_gram(w)
+    }
+    fn normal(&self) -> Result<Symmetric> {
+        self.jacobian().normal()
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.jacobian().normal_image_gram(v)
+    }
+    fn transposed(&self) -> Result<Mat<f64>> {
+        self.jacobian().transposed()
+    }
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        Ok(Box::new(self.jacobian().with_scaled_rows(factors)))
+    }
+}

@@ -1,0 +1,637 @@
+"""An objective from a JAX function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._answers import Answers, Indices, digest
+from ._arrays import Array
+from ._objective import Objective, check_curvature, check_forms, samples_of
+from ._optional import jax_double
+
+# Samples of an evaluation that are passed through the model at once.
+_CHUNK = 4096
+# Samples on which assumptions are tried.
+_PROBE = 3
+# Rows of J by passes through a whole batch that are asked for at once.
+_ROWS = 64
+
+
+def objective(
+    predict: Callable[..., Any],
+    loss: Callable[..., Any],
+    parameters: Any,
+    train: Any = None,
+    test: Any = None,
+    *,
+    per_sample: bool = True,
+    curvature: Callable[..., Any] | None = None,
+) -> Objective:
+    """An objective from JAX functions that every method of the library trains, see :func:`hig.train`.
+
+    Parameters
+    ----------
+    predict : ``predict(parameters, batch) -> y``, network and physics together: an array, or a pytree of
+        arrays such as a dictionary of named blocks, each with the samples of the batch along its first axis
+    loss : ``loss(y, batch)``, a number: the mean over the samples of the batch (their sum is found out, as
+        is a loss that is neither and can then only be evaluated for all samples at once)
+    parameters : where the training starts: any pytree of real arrays, float32 or float64
+    train : samples to train on: a pytree of arrays, each with the samples along its first axis. Without
+        any, the functions are ``predict(parameters)`` and ``loss(y)``, and all of y belongs to one sample
+    test : samples to judge by, of the same form; the training samples without
+    per_sample : whether y of a sample depends on no other sample. J is then differentiated sample by
+        sample, which is by far the fastest. It is tried on three samples. With False, as batch
+        normalisation needs it, a row of J costs a pass through the whole batch
+    curvature : ``curvature(y, batch)``, of the form of y: what stands for the second derivative of the loss
+        of a sample in each component of y, above 0. Without, these derivatives themselves
+
+    Everything is computed in float64, whatever the precision of the parameters and of JAX;
+    ``objective.parameters(result.weights)``, which is ``result.parameters``, has the form and the types of
+    the given ones. Functions are compiled once for each size of a batch. Integer arrays may stand in
+    samples, not among the parameters.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Leaves, shapes and types that do not fit, by their paths.
+    """
+    arguments = predict, loss, parameters, train, test
+    settings = {"per_sample": per_sample, "curvature": curvature}
+    adapter = _JaxModel(*arguments, **settings)  # type: ignore[arg-type]
+    return Objective._of(adapter, _again, (arguments, settings))
+
+
+def _again(arguments: tuple[Any, ...], settings: dict[str, Any]) -> Objective:
+    return objective(*arguments, **settings)
+
+
+def _path(name: str, path: Any) -> str:
+    return name + jax.tree_util.keystr(path)
+
+
+def _named(path: Any) -> str:
+    """A path as the name of an array in a file: ``layers.0.w``."""
+    parts = [
+        getattr(part, "key", getattr(part, "name", getattr(part, "idx", None))) for part in path
+    ]
+    return ".".join(str(part) for part in parts) or "theta"
+
+
+class _Parameters:
+    """A pytree of real arrays as a vector θ."""
+
+    def __init__(self, parameters: Any) -> None:
+        found, self.form = jax.tree_util.tree_flatten_with_path(parameters)
+        if not found:
+            raise ValueError("parameters have no leaves, expected a pytree of arrays")
+        self.views: list[tuple[str, list[int]]] = []
+        self.types: list[Any] = []
+        parts = []
+        for path, leaf in found:
+            place = _path("parameters", path)
+            array = self._leaf(place, leaf)
+            self.types.append(array.dtype)
+            self.views.append((_named(path), list(array.shape)))
+            parts.append(np.asarray(array, dtype=np.float64).ravel())
+        self.start: Array = np.concatenate(parts)
+        self.ends = np.cumsum([part.size for part in parts])[:-1].tolist()
+
+    @staticmethod
+    def _leaf(place: str, leaf: Any) -> Any:
+        if callable(leaf) or (
+            not hasattr(leaf, "dtype") and not isinstance(leaf, (float, int, complex))
+        ):
+            raise TypeError(
+                f"{place} is a {type(leaf).__name__}, expected an array; equinox.partition(model, "
+                "equinox.is_inexact_array) takes functions out of a model"
+            )
+        array = np.asarray(leaf)
+        # bfloat16 is of another kind for NumPy.
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise TypeError(
+                f"{place} has dtype {array.dtype}, expected real numbers (float32 or float64); leave it "
+                "out of parameters and let predict close over it"
+            )
+        if array.size == 0:
+            raise ValueError(f"{place} has shape {array.shape}: it is empty")
+        finite = np.isfinite(np.asarray(array, dtype=np.float64))
+        if not finite.all():
+            at = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise ValueError(f"{place} is {array[at]} at {at}: every number must be finite")
+        return array
+
+    def tree(self, theta: Any) -> Any:
+        """The pytree, in the precision of θ; inside of compiled functions as well."""
+        parts = jnp.split(theta, self.ends)
+        shaped = [part.reshape(shape) for part, (_, shape) in zip(parts, self.views)]
+        return jax.tree_util.tree_unflatten(self.form, shaped)
+
+    def typed(self, theta: Array) -> Any:
+        """The pytree with the types of the given one."""
+        parts = np.split(theta, self.ends)
+        shaped = [
+            jnp.asarray(part.reshape(shape).astype(dtype))
+            for part, (_, shape), dtype in zip(parts, self.views, self.types)
+        ]
+        return jax.tree_util.tree_unflatten(self.form, shaped)
+
+    def flat(self, parameters: Any) -> Array:
+        """θ of such a pytree."""
+        other = _Parameters(parameters)
+        if str(other.form) != str(self.form) or other.views != self.views:
+            raise ValueError(f"parameters have the arrays {other.views}, expected {self.views}")
+        return other.start
+
+
+def _joined(leaves: list[Any], axis: int) -> Any:
+    """Arrays side by side, each flattened from an axis on."""
+    return jnp.concatenate([leaf.reshape(*leaf.shape[:axis], -1) for leaf in leaves], axis=axis)
+
+
+class _JaxModel:
+    """JAX functions as the compiled half asks them."""
+
+    held: int | None = None
+    _predict: Any
+    _loss: Any
+    _curvature: Any
+
+    def __init__(
+        self,
+        predict: Any,
+        loss: Any,
+        parameters: Any,
+        train: Any,
+        test: Any,
+        *,
+        per_sample: bool,
+        curvature: Any,
+    ) -> None:
+        for name, function in (("predict", predict), ("loss", loss)):
+            if not callable(function):
+                raise TypeError(f"{name} is a {type(function).__name__}, expected a function")
+        if not isinstance(per_sample, (bool, np.bool_)):
+            raise TypeError(
+                f"per_sample = {per_sample!r} is not possible: it must be True or False"
+            )
+        self.name = getattr(predict, "__name__", type(predict).__name__)
+        self.answers = Answers()
+        self._whole = train is None
+        if self._whole:
+            if test is not None:
+                raise ValueError("test samples were given without any to train on")
+            self._predict = lambda parameters, _: predict(parameters)
+            self._loss = lambda y, _: loss(y)
+            self._curvature = None if curvature is None else lambda y, _: curvature(y)
+        else:
+            self._predict, self._loss, self._curvature = predict, loss, curvature
+        self._per_sample = bool(per_sample) and not self._whole
+        self._parameters = _Parameters(parameters)
+        self.views, self.start = self._parameters.views, self._parameters.start
+        with jax_double():
+            self._read_samples(train, test)
+            self._read_outputs()
+            self._functions()
+            self._try()
+
+    def _read_samples(self, train: Any, test: Any) -> None:
+        self.data = train, train if test is None else test
+        self.told: list[tuple[str, str]] = []
+        if self._whole:
+            self.samples, self._data = (range(1), range(1)), None
+            return
+        found = self._leaves("train", train)
+        number = samples_of(found, "train")
+        judged = found if test is None else self._leaves("test", test)
+        tests = samples_of(judged, "test")
+        if test is not None:
+            check_forms(found, judged)
+        self.samples = range(number), range(tests)
+        self.told = [
+            ("training data", digest(leaf for _, leaf in found)),
+            ("test data", digest(leaf for _, leaf in judged)),
+        ]
+        # One behind the other, so that a sample has one number.
+        together = found if test is None else _pairs(found, judged)
+        self._moved = number if test is not None else 0
+        arrays = [jnp.asarray(_wide(leaf)) for _, leaf in together]
+        form = jax.tree_util.tree_structure(train)
+        self._data = jax.tree_util.tree_unflatten(form, arrays)
+
+    @staticmethod
+    def _leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
+        found = jax.tree_util.tree_flatten_with_path(tree)[0]
+        leaves = [(_path(name, path), np.asarray(leaf)) for path, leaf in found]
+        for place, leaf in leaves:
+            if leaf.dtype.kind == "O":
+                raise TypeError(f"{place} has dtype {leaf.dtype}, expected arrays of numbers")
+        return leaves
+
+    def _numbers(self, indices: Indices) -> Any:
+        """Where samples stand in the arrays."""
+        moved = self.samples[0].stop - (0 if self._whole else self._moved)
+        beyond = indices >= self.samples[0].stop
+        return np.where(beyond, indices - moved, indices)
+
+    def _batch(self, numbers: Any) -> Any:
+        return None if self._whole else jax.tree.map(lambda leaf: leaf[numbers], self._data)
+
+    def _read_outputs(self) -> None:
+        """The form of y, for two sizes of a batch."""
+        theta = _shape(self.start.shape, jnp.float64)
+        sizes = (1, 1) if self._whole else (2, _PROBE)
+
+        def shapes(size: int) -> Any:
+            batch = jax.tree.map(
+                lambda leaf: _shape((size, *leaf.shape[1:]), leaf.dtype), self._data
+            )
+            ask = lambda t, b: self._predict(self._parameters.tree(t), b)  # noqa: E731
+            return jax.eval_shape(ask, theta, batch)
+
+        first, second = (shapes(size) for size in sizes)
+        found, self._form = jax.tree_util.tree_flatten_with_path(first)
+        if not found:
+            raise TypeError(f"{self.name} returned no arrays")
+        others = jax.tree_util.tree_leaves(second)
+        for (path, leaf), other in zip(found, others):
+            place = _path(f"y of {self.name}", path)
+            if not jnp.issubdtype(leaf.dtype, jnp.floating):
+                raise TypeError(f"{place} has dtype {leaf.dtype}, expected real numbers")
+            if leaf.dtype.itemsize < 8:
+                self.answers.warn(self.name, leaf.dtype)
+            if self._whole:
+                continue
+            for size, shape in zip(sizes, (leaf.shape, other.shape)):
+                if shape[:1] != (size,):
+                    raise ValueError(
+                        f"{place} has shape {shape} for {size} samples, expected ({size}, ...): a row for "
+                        "each sample. Outputs that do not belong to samples are those of an objective "
+                        "without train, predict(parameters) and loss(y)"
+                    )
+            if leaf.shape[1:] != other.shape[1:]:
+                raise ValueError(
+                    f"{place} has shape {leaf.shape} for {sizes[0]} samples and {other.shape} for "
+                    f"{sizes[1]}: a sample must have as many outputs in every batch"
+                )
+        self._shapes = [leaf.shape[0 if self._whole else 1 :] for _, leaf in found]
+        self._types = [leaf.dtype for _, leaf in found]
+        widths = [int(np.prod(shape)) for shape in self._shapes]
+        self._ends = np.cumsum(widths)[:-1].tolist()
+        self.components = sum(widths)
+        if self.components == 0:
+            raise ValueError(f"y of {self.name} is empty")
+
+    # Pure functions, of θ and arrays.
+
+    def _flat_y(self, tree: Any) -> Any:
+        """(samples, m)."""
+        leaves = jax.tree_util.tree_leaves(tree)
+        if self._whole:
+            leaves = [leaf[None] for leaf in leaves]
+        return _joined(leaves, 1).astype(jnp.float64)
+
+    def _y_tree(self, flat: Any) -> Any:
+        parts = jnp.split(flat, self._ends, axis=1)
+        lead = () if self._whole else (flat.shape[0],)
+        shaped = [
+            part.reshape(*lead, *shape).astype(dtype)
+            for part, shape, dtype in zip(parts, self._shapes, self._types)
+        ]
+        return jax.tree_util.tree_unflatten(self._form, shaped)
+
+    def _y(self, parameters: Any, batch: Any) -> Any:
+        return self._flat_y(self._predict(parameters, batch))
+
+    def _value(self, y: Any, batch: Any) -> Any:
+        """The loss of a batch from y (samples, m)."""
+        return self._loss(self._y_tree(y), batch)
+
+    def _one(self, parameters: Any, sample: Any) -> Any:
+        """y (m,) of a single sample."""
+        return self._y(parameters, jax.tree.map(lambda leaf: leaf[None], sample))[0]
+
+    def _gathered(self, data: Any, numbers: Any) -> Any:
+        return None if data is None else jax.tree.map(lambda leaf: leaf[numbers], data)
+
+    def _functions(self) -> None:
+        tree, gathered = self._parameters.tree, self._gathered
+        p = len(self.start)
+        forward = self.components > p
+
+        def flat_rows(jacobian: Any, axis: int) -> Any:
+            return _joined(jax.tree_util.tree_leaves(jacobian), axis)
+
+        def outputs(theta: Any, data: Any, numbers: Any) -> Any:
+            return self._y(tree(theta), gathered(data, numbers))
+
+        def loss(theta: Any, data: Any, numbers: Any) -> Any:
+            batch = gathered(data, numbers)
+            return jnp.asarray(self._loss(self._predict(tree(theta), batch), batch), jnp.float64)
+
+        def linearize(theta: Any, data: Any, numbers: Any) -> Any:
+            batch = gathered(data, numbers)
+            y = self._y(tree(theta), batch)
+            value, g = jax.value_and_grad(self._value)(y, batch)
+            return y, g, jnp.asarray(value, jnp.float64)
+
+        def rows(theta: Any, data: Any, numbers: Any) -> Any:
+            parameters, batch = tree(theta), gathered(data, numbers)
+            if forward:
+                derive = jax.vmap(jax.jacfwd(lambda t, s: self._one(tree(t), s)), (None, 0))
+                return derive(theta, batch)
+            derive = jax.vmap(jax.jacrev(self._one), (None, 0))
+            return flat_rows(derive(parameters, batch), 2)
+
+        def combined(theta: Any, data: Any, numbers: Any, weights: Any) -> Any:
+            def of_sample(parameters: Any, sample: Any, weights: Any) -> Any:
+                _, pull = _vjp(lambda q: self._one(q, sample), parameters)
+                return flat_rows(jax.vmap(lambda w: pull(w)[0])(weights), 1)
+
+            parameters, batch = tree(theta), gathered(data, numbers)
+            return jax.vmap(of_sample, (None, 0, 0))(parameters, batch, weights)
+
+        def pulled(theta: Any, data: Any, numbers: Any, w: Any) -> Any:
+            batch = gathered(data, numbers)
+            _, pull = _vjp(lambda q: self._y(q, batch), tree(theta))
+            return flat_rows(pull(w)[0], 0)
+
+        def pulled_each(theta: Any, data: Any, numbers: Any, w: Any) -> Any:
+            batch = gathered(data, numbers)
+            _, pull = _vjp(lambda q: self._y(q, batch), tree(theta))
+            return jax.lax.map(
+                lambda each: flat_rows(pull(each)[0], 0), w, batch_size=min(_ROWS, len(w))
+            )
+
+        def columns(theta: Any, data: Any, numbers: Any) -> Any:
+            batch = gathered(data, numbers)
+            derive = jax.jacfwd(lambda t: self._y(tree(t), batch))
+            return derive(theta)
+
+        def pushed(theta: Any, data: Any, numbers: Any, v: Any) -> Any:
+            batch = gathered(data, numbers)
+            return jax.jvp(lambda t: self._y(tree(t), batch), (theta,), (v,))[1]
+
+        def pushed_by_pulls(theta: Any, data: Any, numbers: Any, v: Any) -> Any:
+            # J·v is the derivative of w ↦ Jᵀw along v, for functions with a reverse derivative alone.
+            zero = jnp.zeros((len(numbers), self.components))
+            return _vjp(lambda w: pulled(theta, data, numbers, w), zero)[1](v)[0]
+
+        def curvature(y: Any, data: Any, numbers: Any) -> Any:
+            batch = gathered(data, numbers)
+            if self._curvature is not None:
+                told = self._flat_y(self._curvature(self._y_tree(y), batch))
+                return told if self.summed else told / len(y)
+            slope: Any = jax.grad(self._value)
+
+            def along(v: Any) -> Any:
+                return jax.jvp(lambda y: slope(y, batch), (y,), (v,))[1]
+
+            if self._diagonal:
+                return along(jnp.ones_like(y))
+            if self._separable:
+                units = jnp.broadcast_to(jnp.eye(y.shape[1])[:, None], (y.shape[1], *y.shape))
+            else:
+                units = jnp.eye(y.size).reshape(-1, *y.shape)
+            return jax.lax.map(lambda unit: unit * along(unit), units, batch_size=_ROWS).sum(axis=0)
+
+        self._outputs, self._loss_of = jax.jit(outputs), jax.jit(loss)
+        self._linearize, self._rows = jax.jit(linearize), jax.jit(rows)
+        self._combined, self._pulled = jax.jit(combined), jax.jit(pulled)
+        self._pulled_each, self._columns = jax.jit(pulled_each), jax.jit(columns)
+        self._pushed, self._pushed_by_pulls = jax.jit(pushed), jax.jit(pushed_by_pulls)
+        self._curved = jax.jit(curvature)
+        self._forward, self._reverse_only = forward, False
+
+    def _try(self) -> None:
+        """Finds out how samples make a loss, and holds an assumption against three of them."""
+        self.summed = False
+        # Without another sample nothing can depend on one.
+        numbers = np.arange(min(_PROBE, len(self.samples[0])))
+        batch, shape = self._batch(numbers), (len(numbers), self.components)
+        value = jax.eval_shape(self._value, _shape(shape, jnp.float64), batch)
+        if not hasattr(value, "shape"):
+            raise TypeError(f"loss returned a {type(value).__name__}, expected one real number")
+        if value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
+            raise TypeError(
+                f"loss returned {value.dtype} of shape {value.shape}, expected one real number"
+            )
+        random = np.random.default_rng(0)
+        normal, signs = random.normal(size=shape), random.choice([-1.0, 1.0], size=(2, *shape))
+
+        def answers(theta: Any, batch: Any, normal: Any) -> Any:
+            y = self._y(self._parameters.tree(theta), batch)
+            # Away from y, at which a loss may be 0.
+            size = jnp.max(jnp.abs(y), initial=0.0, where=jnp.isfinite(y))
+            moved = jnp.nan_to_num(y) + jnp.where(size > 0, size, 1.0) * normal
+            told = [y, moved, self._value(moved, batch)]
+            if self._whole:
+                return [*told, told[-1][None], y]
+            # Each as a batch of one.
+            ones = jax.tree.map(lambda leaf: leaf[:, None], batch)
+            told.append(jax.vmap(self._value)(moved[:, None], ones))
+            if self._per_sample:
+                told.append(jax.vmap(self._one, (None, 0))(self._parameters.tree(theta), batch))
+            return told
+
+        told = jax.jit(answers)(self.start, batch, normal)
+        y, moved, value, single, *alone = (np.asarray(part) for part in told)
+        if self._per_sample:
+            self._check_independent(y, alone[0])
+        mean = _near(value, single.mean())
+        self.summed = not mean and _near(value, single.sum())
+        self._separable = mean or self.summed
+        self._diagonal = self._curvature is None and self._has_diagonal(moved, batch, signs)
+
+    def _has_diagonal(self, y: Any, batch: Any, signs: Any) -> bool:
+        """Whether the second derivative of the loss mixes no components."""
+
+        def products(y: Any, batch: Any, signs: Any) -> Any:
+            slope: Any = jax.grad(self._value)
+            return [s * jax.jvp(lambda y: slope(y, batch), (y,), (s,))[1] for s in signs]
+
+        try:
+            first, second = (np.asarray(p) for p in jax.jit(products)(y, batch, signs))
+        except TypeError:
+            # A loss without a second derivative; methods that need one say so.
+            return False
+        return bool(np.allclose(first, second, rtol=1e-9, atol=1e-12 * np.abs(first).max()))
+
+    def _check_independent(self, y: Array, alone: Array) -> None:
+        size = np.abs(y).max()
+        rounding = 1e-9 if all(dtype.itemsize >= 8 for dtype in self._types) else 1e-3
+        near = np.isclose(alone, y, rtol=rounding, atol=rounding * size, equal_nan=True)
+        if not near.all():
+            s, i = (int(k) for k in np.argwhere(~near)[0])
+            raise ValueError(
+                f"{self.name} answers {y[s, i]:.6g} for training sample {s}, component {i}, in a batch of "
+                f"{len(y)} and {alone[s, i]:.6g} for it alone: where samples depend on each other, as in "
+                "batch normalisation, say per_sample=False; where an answer is random, give its key with "
+                "the samples"
+            )
+
+    # What the compiled half asks.
+
+    def outputs(self, theta: Array, indices: Indices) -> Array:
+        """y (samples, m)."""
+        with jax_double():
+            parts = self._parts(indices, self._per_sample)
+            answers = [self._outputs(theta, self._data, part) for part in parts]
+            return self._numpy(jnp.concatenate(answers) if len(answers) > 1 else answers[0])
+
+    def _parts(self, indices: Indices, divisible: bool) -> list[Any]:
+        """Numbers of samples, a part at a time where samples are independent."""
+        numbers = self._numbers(indices)
+        if not divisible:
+            return [numbers]
+        return [numbers[first : first + _CHUNK] for first in range(0, len(numbers), _CHUNK)]
+
+    def loss(self, theta: Array, indices: Indices) -> float:
+        """The mean loss."""
+        with jax_double():
+            total = 0.0
+            for part in self._parts(indices, self._per_sample and self._separable):
+                value = float(self._loss_of(theta, self._data, part))
+                total += value if self.summed else value * len(part)
+            return total / len(indices)
+
+    def linearize(self, theta: Array, indices: Indices) -> tuple[Any, Array, Array, float]:
+        """What is kept, y, ∂(loss)/∂y and the loss of a batch."""
+        with jax_double():
+            point = _JaxPoint(self, jnp.asarray(theta), jnp.asarray(self._numbers(indices)))
+            y, g, value = self._linearize(point.theta, self._data, point.numbers)
+            point.y = y
+            return point, self._numpy(y), self._numpy(g), float(value)
+
+    @staticmethod
+    def _numpy(array: Any) -> Array:
+        return np.ascontiguousarray(array, dtype=np.float64)
+
+    # What a user asks.
+
+    def parameters(self, theta: Array) -> Any:
+        """The pytree with its types."""
+        doubles = any(np.dtype(dtype).itemsize == 8 for dtype in self._parameters.types)
+        if not doubles:
+            return self._parameters.typed(theta)
+        with jax_double():
+            return self._parameters.typed(theta)
+
+    def flat(self, parameters: Any) -> Array:
+        """θ of a pytree."""
+        return self._parameters.flat(parameters)
+
+    def predict(self, theta: Array, batch: Any) -> Any:
+        """y in its own form, in NumPy arrays."""
+        with jax_double():
+            wide = jax.tree.map(lambda leaf: jnp.asarray(_wide(np.asarray(leaf))), batch)
+            answer = self._predict(self._parameters.tree(jnp.asarray(theta)), wide)
+            return jax.tree.map(np.asarray, answer)
+
+
+class _JaxPoint:
+    """A batch at θ."""
+
+    y: Any
+
+    def __init__(self, of: _JaxModel, theta: Any, numbers: Any) -> None:
+        self._of, self.theta, self.numbers = of, theta, numbers
+
+    def losses(self) -> Array | None:
+        """Of each sample, where the loss is made of those."""
+        of = self._of
+        if not of._separable:
+            return None
+        with jax_double():
+            single = [
+                of._value(self.y[s : s + 1], of._batch(self.numbers[s : s + 1]))
+                for s in range(len(self.y))
+            ]
+            return of._numpy(jnp.stack(single))
+
+    def curvature(self) -> Array | Exception:
+        """Of the batch's loss (samples, m), or why there is none."""
+        of = self._of
+        with jax_double():
+            try:
+                told = of._numpy(of._curved(self.y, of._data, self.numbers))
+            except TypeError as error:
+                return error
+        return check_curvature(told) or told
+
+    def rows(self, first: int, number: int) -> Array:
+        """∂y/∂θ of some samples (samples, m, p)."""
+        of = self._of
+        some = self.numbers[first : first + number] if number < len(self.numbers) else self.numbers
+        with jax_double():
+            if of._per_sample:
+                return of._numpy(of._rows(self.theta, of._data, some))
+            m = of.components
+            if of._forward and number == len(self.numbers):
+                return of._numpy(of._columns(self.theta, of._data, self.numbers))
+            units = np.zeros((number * m, len(self.numbers), m))
+            places = np.arange(number * m)
+            units[places, first + places // m, places % m] = 1.0
+            rows = of._pulled_each(self.theta, of._data, self.numbers, units)
+            return of._numpy(rows).reshape(number, m, -1)
+
+    def combined(self, first: int, number: int, weights: Array) -> Array:
+        """Combinations of these rows, with weights (samples · k, m): (samples, k, p)."""
+        of, m = self._of, weights.shape[1]
+        given = weights.reshape(number, -1, m)
+        some = self.numbers[first : first + number] if number < len(self.numbers) else self.numbers
+        with jax_double():
+            if of._per_sample:
+                return of._numpy(of._combined(self.theta, of._data, some, given))
+            k = given.shape[1]
+            spread = np.zeros((number * k, len(self.numbers), m))
+            places = np.arange(number * k)
+            spread[places, first + places // k] = weights
+            rows = of._pulled_each(self.theta, of._data, self.numbers, spread)
+            return of._numpy(rows).reshape(number, k, -1)
+
+    def vjp(self, w: Array) -> Array:
+        """(∂y/∂θ)ᵀ·w (p,)."""
+        with jax_double():
+            return self._of._numpy(self._of._pulled(self.theta, self._of._data, self.numbers, w))
+
+    def jvp(self, v: Array) -> Array:
+        """∂y/∂θ·v (samples, m)."""
+        of = self._of
+        with jax_double():
+            if not of._reverse_only:
+                try:
+                    return of._numpy(of._pushed(self.theta, of._data, self.numbers, v))
+                except TypeError as error:
+                    if "custom_vjp" not in str(error):
+                        raise
+                    of._reverse_only = True
+            return of._numpy(of._pushed_by_pulls(self.theta, of._data, self.numbers, v))
+
+
+def _shape(shape: Any, dtype: Any) -> Any:
+    make: Any = jax.ShapeDtypeStruct
+    return make(shape, dtype)
+
+
+def _vjp(function: Any, at: Any) -> Any:
+    return jax.vjp(function, at)
+
+
+def _near(a: Any, b: Any) -> bool:
+    return bool(abs(a - b) <= 1e-9 * max(abs(a), abs(b)))
+
+
+def _wide(leaf: Any) -> Any:
+    """Real numbers in double precision; others as they are."""
+    return leaf.astype(np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def _pairs(train: list[tuple[str, Any]], test: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return [
+        (place, np.concatenate([_wide(a), _wide(b)])) for (place, a), (_, b) in zip(train, test)
+    ]
