@@ -222,19 +222,6 @@ fn true_values_lie_within_two_standard_errors_in_95_of_100_runs() {
     );
 }
 
-/// The same with the network of the force, at the system's own size: `cargo test --release -p hig --test
-/// estimates -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes minutes"]
-fn so_they_do_beside_a_network() {
-    let found = covered(&ParameterEstimation::default(), 60);
-    println!("{found:?}");
-    assert!(
-        found.iter().all(|count| (89..=100).contains(count)),
-        "{found:?}"
-    );
-}
-
 #[test]
 fn both_are_found_beside_the_force() {
     let problem = small(true).problem(3);
