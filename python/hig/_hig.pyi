@@ -19,6 +19,7 @@ __all__ = [
     "methods",
     "recommended",
     "spectral_step",
+    "step",
     "systems",
     "train",
     "training_settings",
