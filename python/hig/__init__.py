@@ -6,12 +6,13 @@
 
 The step alone, for a Jacobian and a gradient of your own: :func:`spectral_step`,
 :func:`half_inverse`, :func:`gram_step`. Your own simulator: :mod:`hig.physics` and :class:`Problem`.
-Your own JAX network: :mod:`hig.jax`.
+Any model of your own: :class:`Objective`, :mod:`hig.jax`.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from types import ModuleType
 
 from . import losses, methods, networks, physics, systems
@@ -49,8 +50,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    # JAX is optional and slow to import.
+def __getattr__(name: str) -> ModuleType | str:
+    # Optional, and slow to import.
     if name == "jax":
-        return importlib.import_module(".jax", __name__)
+        return importlib.import_module(f".{name}", __name__)
+    if name == "__version__":
+        return importlib.metadata.version("hig")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,6 +19,7 @@ __all__ = [
     "methods",
     "recommended",
     "spectral_step",
+    "step",
     "systems",
     "train",
     "training_settings",
@@ -48,6 +49,15 @@ def comparison(
 def check_simulator(
     adapter: object, outputs: int, state: _Array, control: _Array
 ) -> tuple[list[float], list[str]]: ...
+def step(
+    adapter: object,
+    method: tuple[str, _Assignments],
+    learning_rate: float | None,
+    seed: int,
+    parameters: _Array,
+    samples: int,
+    state: bytes | None,
+) -> tuple[_Array, float, bytes, list[tuple[str, float]]]: ...
 def try_checkpoint(path: str) -> None: ...
 def train(
     problem: Problem,

@@ -62,7 +62,7 @@ def objective(
     """
     arguments = predict, loss, parameters, train, test
     settings = {"per_sample": per_sample, "curvature": curvature}
-    adapter = _JaxModel(*arguments, **settings)  # type: ignore[arg-type]
+    adapter = JaxModel(*arguments, **settings)  # type: ignore[arg-type]
     return Objective._of(adapter, _again, (arguments, settings))
 
 
@@ -153,7 +153,7 @@ def _joined(leaves: list[Any], axis: int) -> Any:
     return jnp.concatenate([leaf.reshape(*leaf.shape[:axis], -1) for leaf in leaves], axis=axis)
 
 
-class _JaxModel:
+class JaxModel:
     """JAX functions as the compiled half asks them."""
 
     held: int | None = None
@@ -231,6 +231,20 @@ class _JaxModel:
             if leaf.dtype.kind == "O":
                 raise TypeError(f"{place} has dtype {leaf.dtype}, expected arrays of numbers")
         return leaves
+
+    def put(self, batch: Any) -> int:
+        """Makes a batch of any size all of the samples; answers how many there are."""
+        found = self._leaves("batch", batch)
+        number = samples_of(found, "batch")
+        form = jax.tree_util.tree_structure(batch)
+        if str(form) != str(jax.tree_util.tree_structure(self._data)):
+            raise ValueError(f"batch has the form {form}, another than the first one had")
+        with jax_double():
+            arrays = [jnp.asarray(_wide(leaf)) for _, leaf in found]
+            self._data = jax.tree_util.tree_unflatten(form, arrays)
+        self.samples = range(number), range(number)
+        self._moved = 0
+        return number
 
     def _numbers(self, indices: Indices) -> Any:
         """Where samples stand in the arrays."""
@@ -538,7 +552,7 @@ class _JaxPoint:
 
     y: Any
 
-    def __init__(self, of: _JaxModel, theta: Any, numbers: Any) -> None:
+    def __init__(self, of: JaxModel, theta: Any, numbers: Any) -> None:
         self._of, self.theta, self.numbers = of, theta, numbers
 
     def losses(self) -> Array | None:

@@ -18,12 +18,20 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from ._jax_objective import objective
+from . import _hig
+from ._jax_objective import JaxModel, objective
 from ._optional import jax_double
-from ._settings import number
+from ._settings import count, number
 from ._steps import gram_step, spectral_step
+from .methods import ALL
 
-__all__ = ["HalfInverseState", "half_inverse", "objective"]
+__all__ = [
+    "AdaptiveHalfInverseState",
+    "HalfInverseState",
+    "adaptive_half_inverse",
+    "half_inverse",
+    "objective",
+]
 
 # Numbers of J that `auto` forms: half a gibibyte.
 _LARGEST = 2**26
@@ -34,6 +42,91 @@ class HalfInverseState(NamedTuple):
 
     updates: int
     loss: float
+
+
+class AdaptiveHalfInverseState(NamedTuple):
+    """What one update leaves to the next: how many there were, the loss before the last, what it told
+    by name, and all that the method remembers."""
+
+    updates: int
+    loss: float
+    diagnostics: dict[str, float]
+    memory: bytes | None
+
+
+def adaptive_half_inverse(
+    predict: Callable[[Any, Any], Any],
+    loss: Callable[[Any, Any], Any],
+    *,
+    per_sample: bool = True,
+    curvature: Callable[[Any, Any], Any] | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> optax.GradientTransformationExtraArgs:
+    """An optax transformation whose updates are those of the method ``adaptive-hig``, which searches
+    damping, exponent and length itself and has no learning rate to choose.
+
+    Parameters
+    ----------
+    predict, loss, per_sample, curvature : as of :func:`objective`; a batch has its samples along the first
+        axis of each array
+    seed : of the combinations of rows, where ``sketch`` asks for some
+    **settings : of :class:`hig.methods.AdaptiveHalfInverse`
+
+    ``update(None, state, parameters, batch=batch)`` needs no gradients; ones that are given are not
+    looked at. Its state is a value: updating twice from one state gives the same answer. The search runs
+    outside of JAX, so that ``update`` cannot stand inside a ``jax.jit``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting out of range; leaves and shapes that do not fit, by their paths.
+    FloatingPointError
+        A loss or an update that is not finite.
+    """
+    method = ALL["adaptive-hig"](**settings)
+    told = method.name, method._assignments()
+    seed = count("seed", seed)
+    models: dict[Any, Any] = {}
+
+    def init(parameters: Any) -> AdaptiveHalfInverseState:
+        return AdaptiveHalfInverseState(0, float("nan"), {}, None)
+
+    def update(
+        updates: Any,
+        state: AdaptiveHalfInverseState,
+        params: Any = None,
+        *,
+        batch: Any = None,
+        **_: Any,
+    ) -> tuple[Any, AdaptiveHalfInverseState]:
+        if params is None or batch is None:
+            raise ValueError(
+                "adaptive_half_inverse needs update(gradients, state, params, batch=batch)"
+            )
+        _check_whole(params)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, batch))):
+            raise TypeError(
+                "adaptive_half_inverse was called from compiled code (jax.jit, or a wrapper of optax "
+                "that compiles, as MultiSteps and apply_if_finite do), where its search cannot run; call "
+                "update from plain Python"
+            )
+        form = str(jax.tree.structure((params, batch)))
+        if form not in models:
+            how: dict[str, Any] = {"per_sample": per_sample, "curvature": curvature}
+            models[form] = JaxModel(predict, loss, params, batch, None, **how)
+        model = models[form]
+        samples = model.put(batch)
+        theta = model.flat(params)
+        delta, value, memory, diagnostics = _hig.step(
+            model, told, None, seed, theta, samples, state.memory
+        )
+        changes = model.parameters(delta)
+        return changes, AdaptiveHalfInverseState(
+            state.updates + 1, value, dict(diagnostics), bytes(memory)
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def half_inverse(

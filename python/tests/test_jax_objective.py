@@ -339,3 +339,42 @@ def test_predict_answers_for_samples_of_any_origin():
         expected = np.asarray(predict(objective.parameters(weights), batch))
     assert np.allclose(answer, expected, rtol=1e-12)
     assert objective.predict(weights).shape == (24, 2)
+
+
+def test_adaptive_updates_in_a_loop_are_those_of_a_training():
+    optax = pytest.importorskip("optax")
+    parameters, train = regression()
+    batches = {"batch": 24, "order": "fixed", "returned": "last"}
+    whole = hig.train(make(), "adaptive-hig", updates=6, **batches)
+    optimizer = hig.jax.adaptive_half_inverse(predict, loss)
+    state = optimizer.init(parameters)
+    with jax_double():
+        for _ in range(6):
+            before = state
+            updates, state = optimizer.update(None, state, parameters, batch=train)
+            again, same = optimizer.update(None, before, parameters, batch=train)
+            assert (same.updates, same.loss) == (state.updates, state.loss)
+            assert jax.tree.all(jax.tree.map(np.array_equal, again, updates))
+            parameters = optax.apply_updates(parameters, updates)
+    assert np.allclose(make().weights(parameters), whole.weights, rtol=1e-12, atol=1e-14)
+    assert state.updates == 6 and np.isfinite(state.loss) and state.diagnostics
+
+
+def test_adaptive_updates_take_batches_of_any_size_and_say_what_they_cannot():
+    parameters, train = regression(np.float32)
+    optimizer = hig.jax.adaptive_half_inverse(predict, loss)
+    state = optimizer.init(parameters)
+    for size in (24, 7):
+        batch = jax.tree.map(lambda leaf, size=size: leaf[:size], train)
+        updates, state = optimizer.update(None, state, parameters, batch=batch)
+        assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(updates))
+    with pytest.raises(TypeError, match="called from compiled code"):
+        jax.jit(lambda q: optimizer.update(None, state, q, batch=train)[0])(parameters)
+    with pytest.raises(ValueError, match="needs update"):
+        optimizer.update(None, state)
+    with pytest.raises(ValueError, match=r"exponent = -9\.0 is not possible"):
+        hig.jax.adaptive_half_inverse(predict, loss, exponent=-9.0)
+
+
+def test_the_package_tells_its_version():
+    assert hig.__version__.count(".") >= 1

@@ -16,6 +16,7 @@ mod pools;
 mod problem;
 mod settings;
 mod simulator;
+mod stepper;
 mod steps;
 mod training;
 mod worker;
@@ -34,6 +35,8 @@ mod extension {
     };
     #[pymodule_export]
     use crate::simulator::check_simulator;
+    #[pymodule_export]
+    use crate::stepper::step;
     #[pymodule_export]
     use crate::steps::{gram_step, half_inverse, spectral_step};
     #[pymodule_export]
