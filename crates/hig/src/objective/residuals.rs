@@ -550,7 +550,7 @@ impl Objective for Residuals {
     }
 }
 
-/// What is done with the record of one block's equation: its samples, the places of its jets, the record.
+/// What is done with the record of one block's equation: its samples, the components of the jets that it names, the record.
 type Visit<'a> = dyn FnMut(&[usize], &[usize], &dyn Record) -> Result<()> + 'a;
 
 /// Points linearised at θ.
