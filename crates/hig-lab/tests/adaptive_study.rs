@@ -126,7 +126,10 @@ fn a_contest_is_told_in_tables_figures_and_a_file_that_agree() {
     );
     assert!(table.contains("Goals of adaptive-hig") && table.contains("cores, commit"));
     for (figure, parts) in [
-        ("toy", &["adaptive-hig", "hig κ=1/2, best η", "training time"][..]),
+        (
+            "toy",
+            &["adaptive-hig", "hig κ=1/2, best η", "training time"][..],
+        ),
         (
             "toy-choices",
             &["kappa", "cutoff", "step length", "rank", "updates"],
@@ -179,12 +182,20 @@ fn what_is_returned_is_told_for_every_size_of_the_batch() {
         rows.iter()
             .all(|r| r.method == "adaptive-hig" && r.updates == 2.0)
     );
-    for line in ["toy, 1 ", "toy λ=0.01, 256 ", "poisson, 16 ", "cart-pole, 256 "] {
+    for line in [
+        "toy, 1 ",
+        "toy λ=0.01, 256 ",
+        "poisson, 16 ",
+        "cart-pole, 256 ",
+    ] {
         let row = text.lines().find(|l| l.starts_with(line));
         assert!(row.is_some_and(|row| row.contains("/2")), "{line}: {text}");
     }
     assert!(text.contains(&format!("of {} (95 %", rows.len())), "{text}");
-    assert!(!text.contains("poisson, 64") && !text.contains("Goals"), "{text}");
+    assert!(
+        !text.contains("poisson, 64") && !text.contains("Goals"),
+        "{text}"
+    );
 }
 
 #[test]

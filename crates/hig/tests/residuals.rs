@@ -400,6 +400,9 @@ fn errors_are_those_of_their_definitions() {
     );
 }
 
+/// A number made of derivatives of a field at a point.
+type OfDerivatives<'a> = dyn Fn(&dyn Fn(Derivative) -> f64) -> f64 + 'a;
+
 #[test]
 fn systems_ask_for_their_equations_and_judge_by_the_exact_solution() {
     let small = FieldPoints {
@@ -426,26 +429,23 @@ fn systems_ask_for_their_equations_and_judge_by_the_exact_solution() {
         ..BurgersField::default()
     };
     // The left side of each equation from the jets of the network at the inner points.
-    let left = |name: &str,
-                problem: &Problem,
-                net: &Network,
-                jets: Jets,
-                of: &dyn Fn(&dyn Fn(Derivative) -> f64) -> f64| {
-        let parameters = problem.initial_parameters(1);
-        let y = problem
-            .objective
-            .outputs(&parameters, &problem.train)
-            .unwrap();
-        let found = net
-            .jets(&parameters, problem.train.input.as_ref(), &jets)
-            .unwrap();
-        let b = problem.train.len();
-        for s in (0..b).filter(|s| problem.train.state[(*s, 0)] == 0.0) {
-            let get = |derivative| found[(jets.place(derivative).unwrap() * b + s, 0)];
-            let error = (y[(s, 0)] - of(&get)).abs();
-            assert!(error <= 1e-12, "{name}: {error:e}");
-        }
-    };
+    let left =
+        |name: &str, problem: &Problem, net: &Network, jets: Jets, of: &OfDerivatives<'_>| {
+            let parameters = problem.initial_parameters(1);
+            let y = problem
+                .objective
+                .outputs(&parameters, &problem.train)
+                .unwrap();
+            let found = net
+                .jets(&parameters, problem.train.input.as_ref(), &jets)
+                .unwrap();
+            let b = problem.train.len();
+            for s in (0..b).filter(|s| problem.train.state[(*s, 0)] == 0.0) {
+                let get = |derivative| found[(jets.place(derivative).unwrap() * b + s, 0)];
+                let error = (y[(s, 0)] - of(&get)).abs();
+                assert!(error <= 1e-12, "{name}: {error:e}");
+            }
+        };
     let (problem, net) = (poisson.problem(2), poisson.network().unwrap());
     left(
         "poisson",

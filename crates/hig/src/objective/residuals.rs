@@ -322,7 +322,7 @@ impl Residuals {
         &self,
         samples: &Dataset,
         passed: &Passed,
-        mut visit: Option<&mut dyn FnMut(&[usize], &[usize], &dyn Record) -> Result<()>>,
+        mut visit: Option<&mut Visit<'_>>,
     ) -> Result<Mat<f64>> {
         let (b, outputs) = (samples.len(), self.network.outputs());
         let field = passed.activations.output();
@@ -549,6 +549,9 @@ impl Objective for Residuals {
         ))
     }
 }
+
+/// What is done with the record of one block's equation: its samples, the components of the jets that it names, the record.
+type Visit<'a> = dyn FnMut(&[usize], &[usize], &dyn Record) -> Result<()> + 'a;
 
 /// Points linearised at θ.
 struct Collocated<'a> {

@@ -16,8 +16,8 @@ mod toy;
 
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
-    BurgersField, Exact, FieldPoints, HeatField, HeatSolution, PoissonField, PoissonSolution,
-    relative_errors,
+    BurgersField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution, PoissonField,
+    PoissonSolution, relative_errors,
 };
 pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};

@@ -116,13 +116,16 @@ fn problem(
     Problem::of(train, test, residuals).with_sampler(sampler)
 }
 
+/// ∂u*/∂xᵢ of an exact solution, by a point x and i.
+pub type ExactSlope<'a> = dyn Fn(&[f64], usize) -> f64 + 'a;
+
 /// Errors of a field over samples with the exact solution u* as target: √(Σ (u - u*)² / Σ u*²), and, where
 /// the slopes of u* are known, the same with all first derivatives among the squares (H¹).
 pub fn relative_errors(
     network: &Network,
     parameters: &[f64],
     samples: &Dataset,
-    slope: Option<&dyn Fn(&[f64], usize) -> f64>,
+    slope: Option<&ExactSlope<'_>>,
 ) -> (f64, Option<f64>) {
     let inputs = network.inputs();
     let jets = match slope {
@@ -163,7 +166,7 @@ fn measures(
     network: &Network,
     problem: &Problem,
     parameters: &[f64],
-    slope: Option<&dyn Fn(&[f64], usize) -> f64>,
+    slope: Option<&ExactSlope<'_>>,
 ) -> Vec<(&'static str, f64)> {
     const LOSSES: [(&str, &str); 4] = [
         ("interior", "interior_loss"),
