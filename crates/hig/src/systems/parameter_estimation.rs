@@ -29,7 +29,7 @@ crate::settings! {
         pub first_stiffness: f64 = 1.0, POSITIVE;
         /// Damping at the start of a training.
         pub first_damping: f64 = 0.3, POSITIVE;
-        /// Amplitude A of the true force A·sin(2x) on the first mass; 0 is none.
+        /// Amplitude A of the true force A·sin(2x) on the first mass; 0 is none. One that is to be learned is held over each time step.
         pub force: f64 = 1.0, NON_NEGATIVE;
         /// Whether a network learns the force beside the parameters; without it there is no force to learn.
         pub learned_force: bool = true, crate::settings::FLAG;
@@ -124,13 +124,23 @@ impl ParameterEstimation {
 
     /// The true positions after the chosen ones of so many steps (samples × masses·observed).
     fn true_positions(&self, start: &Mat<f64>, steps: usize, observed: &[usize]) -> Mat<f64> {
-        let physics = RungeKutta4::new(self.truth(), steps, self.dt);
-        let control = Mat::from_fn(start.nrows(), 3, |_, j| {
+        let (truth, physics) = (
+            self.truth(),
+            RungeKutta4::new(self.model(), steps, self.dt),
+        );
+        let mut control = Mat::from_fn(start.nrows(), 3, |_, j| {
             [0.0, self.stiffness, self.damping][j]
         });
         let mut all = Mat::zeros(start.nrows(), observed.len() * self.masses);
         let (mut state, mut place) = (start.clone(), 0);
         for k in 0..steps {
+            if self.learned_force {
+                // Held over the step as the network's answer is: half a step of delay between the two would be
+                // found as damping.
+                for s in 0..start.nrows() {
+                    control[(s, 0)] = truth.known(state[(s, 0)]);
+                }
+            }
             let next = physics.advance(k, state.as_ref(), control.as_ref());
             state = next.expect("equations of motion do not fail");
             if observed.get(place) == Some(&(k + 1)) {
