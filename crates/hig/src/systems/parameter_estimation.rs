@@ -124,10 +124,7 @@ impl ParameterEstimation {
 
     /// The true positions after the chosen ones of so many steps (samples × masses·observed).
     fn true_positions(&self, start: &Mat<f64>, steps: usize, observed: &[usize]) -> Mat<f64> {
-        let (truth, physics) = (
-            self.truth(),
-            RungeKutta4::new(self.model(), steps, self.dt),
-        );
+        let (truth, physics) = (self.truth(), RungeKutta4::new(self.model(), steps, self.dt));
         let mut control = Mat::from_fn(start.nrows(), 3, |_, j| {
             [0.0, self.stiffness, self.damping][j]
         });
