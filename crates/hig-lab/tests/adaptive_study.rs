@@ -199,6 +199,32 @@ fn what_is_returned_is_told_for_every_size_of_the_batch() {
 }
 
 #[test]
+fn steps_mend_their_batch_and_are_drawn_beside_the_next_one() {
+    let folder = TempDir::new().unwrap();
+    let only = ["--only", "interference", "--scale", "0.1", "--quiet"];
+    let text = stdout(&[&["study", "adaptive"], &only[..]].concat(), folder.path());
+    let of = |start: &str| -> Vec<f64> {
+        let line = text.lines().find(|l| l.starts_with(start)).unwrap();
+        let cells = line.split("  ").map(str::trim).filter(|c| !c.is_empty());
+        cells.skip(2).map(|c| c.parse().unwrap()).collect()
+    };
+    for size in [1, 2, 4, 8] {
+        let (own, next) = (
+            of(&format!("{size}       its own")),
+            of(&format!("{size}      the next")),
+        );
+        assert_eq!((own[0], next[0]), (1.0, 1.0));
+        // To first order a part t of the full step leaves (1 - t)² of a sum of squares.
+        assert!((own[1] - 0.81).abs() < 0.02, "{own:?}");
+        assert!(own.last() < next.last(), "{text}");
+    }
+    for kind in ["svg", "png"] {
+        let figure = format!("figures/interference.{kind}");
+        assert!(folder.path().join(figure).is_file());
+    }
+}
+
+#[test]
 fn options_that_a_study_has_no_use_for_are_refused() {
     let folder = TempDir::new().unwrap();
     for (arguments, expected) in [

@@ -636,7 +636,8 @@ fn the_schema_knows_every_setting_that_init_writes() {
                     toml::Value::Array(_) => property["type"] == "array",
                     toml::Value::Boolean(_) => property["type"] == "boolean",
                     toml::Value::String(word) => {
-                        let words = property["enum"].as_array().unwrap();
+                        let words = property.get("enum").or(property.pointer("/anyOf/1/enum"));
+                        let words = words.unwrap().as_array().unwrap();
                         words.iter().any(|w| w == word)
                     }
                     _ => false,

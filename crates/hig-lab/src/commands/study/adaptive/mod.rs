@@ -4,6 +4,7 @@
 mod batches;
 mod contest;
 mod figures;
+mod interference;
 mod report;
 mod score;
 
@@ -22,10 +23,12 @@ use contest::{CONTESTS, Contest, FIRST_SEED};
 const SEEDS: usize = 5;
 
 const BATCHES: &str = "every-batch";
+const INTERFERENCE: &str = "interference";
 
 /// What `--only` can name.
-pub const CASES: [&str; CONTESTS.len() + 1] = {
-    let mut cases = [BATCHES; CONTESTS.len() + 1];
+pub const CASES: [&str; CONTESTS.len() + 2] = {
+    let mut cases = [BATCHES; CONTESTS.len() + 2];
+    cases[CONTESTS.len() + 1] = INTERFERENCE;
     let mut i = 0;
     while i < CONTESTS.len() {
         cases[i] = CONTESTS[i].name;
@@ -74,6 +77,13 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         let trained = batches::measure(&trainings)?;
         tell(batches::section(&trained));
         csv += &batches::csv(&trained);
+    }
+    if chosen(INTERFERENCE) {
+        let along = interference::measure(options.scale)?;
+        tell(interference::section(&along));
+        let drawings = folder.subfolder("figures")?;
+        let panels = interference::panels(&along);
+        figures.extend(chart::save(&drawings, INTERFERENCE, &panels, 2)?);
     }
     folder.write("table.md", &report)?;
     folder.write("summary.csv", &csv)?;
