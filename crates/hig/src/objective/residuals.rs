@@ -17,6 +17,7 @@
 
 use super::equation::{AnyEquation, Equation};
 use super::linearized::check_finite_rows;
+use super::network_jacobian::by_network_jacobian;
 use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -573,18 +574,19 @@ impl Collocated<'_> {
         self.passed.jets.passes()
     }
 
-    fn jacobian(&self) -> NetworkJacobian<'_> {
+    /// Its rows are there already, so that nothing can fail.
+    fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
         let network = &self.residuals.network;
         let (rows, values) = (Cow::Borrowed(&self.rows), &self.passed.activations);
-        NetworkJacobian::new(network, self.parameters, values, rows)
-            .of_passes(self.passes())
-            .with_scratch(&self.residuals.scratch)
+        let jacobian = NetworkJacobian::new(network, self.parameters, values, rows);
+        let jacobian = jacobian.of_passes(self.passes());
+        Ok(jacobian.with_scratch(&self.residuals.scratch))
     }
 }
 
 impl Linearized for Collocated<'_> {
     fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
-        Ok(Some(self.jacobian().layer_moments(probes)))
+        Ok(Some(self.jacobian()?.layer_moments(probes)))
     }
 
     fn parameters(&self) -> &[f64] {
@@ -653,40 +655,5 @@ impl Linearized for Collocated<'_> {
 }
 
 impl Jacobian for Collocated<'_> {
-    fn rows(&self) -> usize {
-        self.cotangent.len()
-    }
-    fn columns(&self) -> usize {
-        self.parameters.len()
-    }
-    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        self.jacobian().vjp_into(w, target, scratch)
-    }
-    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        self.jacobian().jvp_into(v, target, scratch)
-    }
-    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian().vjp(w)
-    }
-    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
-        self.jacobian().jvp(v)
-    }
-    fn gram(&self) -> Result<Symmetric> {
-        self.jacobian().gram()
-    }
-    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
-        self.jacobian().image_gram(w)
-    }
-    fn normal(&self) -> Result<Symmetric> {
-        self.jacobian().normal()
-    }
-    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
-        self.jacobian().normal_image_gram(v)
-    }
-    fn transposed(&self) -> Result<Mat<f64>> {
-        self.jacobian().transposed()
-    }
-    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
-        Ok(Box::new(self.jacobian().with_scaled_rows(factors)))
-    }
+    by_network_jacobian!();
 }
