@@ -249,21 +249,39 @@ impl ClosedLoop {
         }
     }
 
-    /// What was observed, and the roots of its weights where there are some; what was observed is then
-    /// multiplied by them.
-    fn weights(&self, samples: &Dataset) -> Option<(Mat<f64>, Mat<f64>)> {
-        self.weighed.then(|| {
-            let target = samples.target.as_ref();
-            let (observed, weights) = target.split_at_col(target.ncols() / 2);
-            let roots = Mat::from_fn(weights.nrows(), weights.ncols(), |i, j| {
-                weights[(i, j)].sqrt()
-            });
-            (times(observed, &roots), roots)
-        })
+    /// What y is compared with.
+    fn target_of<'a>(&self, samples: &'a Dataset) -> Target<'a> {
+        let target = &samples.target;
+        if !self.weighed {
+            return Target {
+                values: Cow::Borrowed(target),
+                roots: None,
+            };
+        }
+        let (observed, weights) = target.as_ref().split_at_col(target.ncols() / 2);
+        let roots = Mat::from_fn(weights.nrows(), weights.ncols(), |i, j| {
+            weights[(i, j)].sqrt()
+        });
+        Target {
+            values: Cow::Owned(times(observed, &roots)),
+            roots: Some(roots),
+        }
+    }
+
+    /// The mean loss of any number of samples.
+    fn mean_loss(&self, at: &[f64], samples: &Dataset, target: &Target<'_>) -> Result<f64> {
+        let y = self.observe_all(at, samples, target)?;
+        let losses = self.loss.values(y.as_ref(), target.values());
+        Ok(Reduction::Mean.loss(&losses))
     }
 
     /// y of any number of samples, in pieces that do not depend on the number of threads.
-    fn observe_all(&self, parameters: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
+    fn observe_all(
+        &self,
+        parameters: &[f64],
+        samples: &Dataset,
+        target: &Target<'_>,
+    ) -> Result<Mat<f64>> {
         const PIECE: usize = 64;
         let pieces = (0..samples.len().div_ceil(PIECE)).into_par_iter();
         let pieces: Vec<Mat<f64>> = pieces
@@ -280,10 +298,7 @@ impl ClosedLoop {
             let rows = y.as_mut().subrows_mut(piece * PIECE, part.nrows());
             { rows }.copy_from(part);
         }
-        Ok(match self.weights(samples) {
-            Some((_, roots)) => times(y.as_ref(), &roots),
-            None => y,
-        })
+        Ok(target.weigh(y))
     }
 
     /// dim(y).
@@ -314,6 +329,28 @@ impl ClosedLoop {
     fn spare_values(&self) -> Activations {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.pop().unwrap_or_default()
+    }
+}
+
+/// What was observed of samples.
+struct Target<'a> {
+    /// What the loss compares y with.
+    values: Cow<'a, Mat<f64>>,
+    /// The roots of the weights, by which it is multiplied as y must be, where there are some.
+    roots: Option<Mat<f64>>,
+}
+
+impl Target<'_> {
+    fn values(&self) -> MatRef<'_, f64> {
+        self.values.as_ref().as_ref()
+    }
+
+    /// y from what the motion gives.
+    fn weigh(&self, y: Mat<f64>) -> Mat<f64> {
+        match &self.roots {
+            Some(roots) => times(y.as_ref(), roots),
+            None => y,
+        }
     }
 }
 
@@ -435,16 +472,11 @@ impl Objective for ClosedLoop {
     }
 
     fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
-        self.observe_all(at, samples)
+        self.observe_all(at, samples, &self.target_of(samples))
     }
 
     fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
-        let (y, weighed) = (self.observe_all(at, samples)?, self.weights(samples));
-        let target = weighed
-            .as_ref()
-            .map_or(&samples.target, |(target, _)| target);
-        let losses = self.loss.values(y.as_ref(), target.as_ref());
-        Ok(Reduction::Mean.loss(&losses))
+        self.mean_loss(at, samples, &self.target_of(samples))
     }
 
     fn linearize<'a>(
@@ -469,8 +501,7 @@ impl Objective for ClosedLoop {
 struct Unrolled<'a> {
     parts: &'a ClosedLoop,
     batch: &'a Dataset,
-    /// The target and the roots of its weights, where there are weights.
-    weighed: Option<(Mat<f64>, Mat<f64>)>,
+    target: Target<'a>,
     parameters: &'a [f64],
     /// Values inside the network, of all steps.
     activations: Activations,
@@ -528,20 +559,17 @@ impl<'a> Unrolled<'a> {
             Some(observation) => Some(observation.record(batch.state.as_ref(), seen.as_ref())?),
             None => None,
         };
-        let mut y = observation
+        let y = observation
             .as_ref()
             .map_or(seen, |record| record.y().clone());
-        let weighed = parts.weights(batch);
-        if let Some((_, roots)) = &weighed {
-            y = times(y.as_ref(), roots);
-        }
-        let target = weighed.as_ref().map_or(&batch.target, |(target, _)| target);
-        let losses = parts.loss.values(y.as_ref(), target.as_ref());
-        let cotangents = parts.loss.cotangents(y.as_ref(), target.as_ref());
+        let target = parts.target_of(batch);
+        let y = target.weigh(y);
+        let losses = parts.loss.values(y.as_ref(), target.values());
+        let cotangents = parts.loss.cotangents(y.as_ref(), target.values());
         Ok(Self {
             parts,
             batch,
-            weighed,
+            target,
             parameters,
             activations,
             states,
@@ -557,15 +585,10 @@ impl<'a> Unrolled<'a> {
         })
     }
 
-    fn target(&self) -> MatRef<'_, f64> {
-        let target = self.weighed.as_ref().map(|(target, _)| target);
-        target.unwrap_or(&self.batch.target).as_ref()
-    }
-
     /// Rows of cotangents of the observed states (k·samples × observed) from rows of those of y.
     fn of_observed(&self, mut rows: Mat<f64>) -> Result<Mat<f64>> {
         let samples = self.batch.len();
-        if let Some((_, roots)) = &self.weighed {
+        if let Some(roots) = &self.target.roots {
             for j in 0..rows.ncols() {
                 let column = rows.col_as_slice_mut(j).iter_mut().enumerate();
                 column.for_each(|(row, w)| *w *= roots[(row % samples, j)]);
@@ -686,7 +709,7 @@ impl<'a> Unrolled<'a> {
         let unit = |row, j| f64::from(row / samples == j);
         let of_y = || Mat::from_fn(samples * width, width, unit);
         let seed = match &self.observation {
-            Some(record) if self.weighed.is_none() => record.rows()?,
+            Some(record) if self.target.roots.is_none() => record.rows()?,
             _ => self.of_observed(of_y())?,
         };
         let rows = self.adjoint(seed.as_ref())?;
@@ -750,7 +773,7 @@ impl Linearized for Unrolled<'_> {
     }
 
     fn curvature(&self) -> Result<Vec<f64>> {
-        let (y, target) = (self.y.as_ref(), self.target());
+        let (y, target) = (self.y.as_ref(), self.target.values());
         let of_samples = self.parts.loss.curvature(y, target);
         Ok(self.parts.reduction.rows(&of_samples))
     }
@@ -771,7 +794,7 @@ impl Linearized for Unrolled<'_> {
 
     fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
         let _part = part!(FORWARD);
-        let mean = Objective::loss(self.parts, parameters, self.batch)?;
+        let mean = self.parts.mean_loss(parameters, self.batch, &self.target)?;
         Ok(self.parts.reduction.of_mean(mean, self.batch.len()))
     }
 
@@ -781,7 +804,9 @@ impl Linearized for Unrolled<'_> {
 
     fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>> {
         let _part = part!(FORWARD);
-        let y = self.parts.observe_all(parameters, self.batch)?;
+        let y = self
+            .parts
+            .observe_all(parameters, self.batch, &self.target)?;
         Ok(linalg::stack(y.as_ref()))
     }
 
@@ -802,7 +827,7 @@ impl Linearized for Unrolled<'_> {
             linalg::check_finite_samples(&state, self.states[k + 1].as_ref())?;
         }
         linalg::check_finite_samples("observation", self.y.as_ref())?;
-        let losses = (self.parts.loss).values(self.y.as_ref(), self.target());
+        let losses = (self.parts.loss).values(self.y.as_ref(), self.target.values());
         check_finite_losses(&losses, &self.cotangent)?;
         let rows = self.rows.get();
         match rows.and_then(|rows| linalg::first_not_finite(rows.as_ref())) {
