@@ -2,17 +2,20 @@
 
 mod adaptive;
 mod chapter;
+mod over_time;
 mod pinn;
 
 use crate::commands::options::OutputOptions;
 use crate::commands::threads::use_threads;
 use crate::console::interrupt;
-use crate::error::Refused;
-use crate::experiment::trials::MOST_SEEDS;
+use crate::error::{Interrupted, Refused};
+use crate::experiment::trials::{Case, MOST_SEEDS, Plan};
 use crate::run_folder::folder::Folder;
+use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use clap::Args;
 use hig::Error;
+use hig::systems::{self, System};
 
 type Run = fn(&StudyOptions, &Folder) -> Result<()>;
 
@@ -44,6 +47,59 @@ const STUDIES: [(&str, &[&str], Run); 3] = [
     ("chapter", &[], chapter::run),
     ("pinn", &pinn::CASES, pinn::run),
 ];
+
+/// The first of the seeds that methods are judged by. No constant of theirs was chosen with one from it on, nor
+/// may be.
+const FIRST_SEED: u64 = 100;
+
+/// Settings by name.
+type Set = &'static [(&'static str, &'static str)];
+
+/// A system with some settings.
+fn system_with(name: &str, set: Set) -> Result<Box<dyn System>> {
+    let mut system = systems::system(name)?;
+    for (key, value) in set {
+        system.set(key, value)?;
+    }
+    Ok(system)
+}
+
+impl StudyOptions {
+    /// Whether a case is one of those to run.
+    fn chosen(&self, case: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == case)
+    }
+
+    /// The seeds to judge by, so many where their number is not given.
+    fn judged(&self, usual: usize) -> Vec<u64> {
+        let count = self.seeds.unwrap_or(usual) as u64;
+        (FIRST_SEED..FIRST_SEED + count).collect()
+    }
+}
+
+/// How the trainings of a study are run.
+struct Trainings<'a> {
+    options: &'a StudyOptions,
+    folder: &'a Folder,
+}
+
+impl Trainings<'_> {
+    /// All trials of all cases, or an error after an interrupt.
+    fn run(&self, cases: &[Case], seeds: &[u64], parallel: bool) -> Result<Vec<Vec<Trial>>> {
+        let plan = Plan {
+            cases,
+            seeds,
+            parallel,
+            cache: self.folder.trials(),
+            reporting: self.options.output.console.reporting(),
+        };
+        let trials = plan.run()?;
+        if trials.iter().any(|t| t.len() < seeds.len()) {
+            return Err(Interrupted::error(self.folder.path()));
+        }
+        Ok(trials)
+    }
+}
 
 /// The names of the studies.
 pub fn names() -> Vec<&'static str> {

@@ -5,12 +5,12 @@
 //! the numbers.
 
 use crate::commands::statistics::quantile;
-use crate::commands::study::StudyOptions;
+use crate::commands::study::over_time::{band, grid};
+use crate::commands::study::{FIRST_SEED, Set, StudyOptions, Trainings};
 use crate::console::output::say;
 use crate::console::table;
-use crate::error::Interrupted;
-use crate::experiment::trials::{Case, Plan};
-use crate::figures::chart::{self, Axis, Chart, Curve, Marker, Panel};
+use crate::experiment::trials::Case;
+use crate::figures::chart::{self, Axis, Chart, Marker, Panel};
 use crate::figures::styles;
 use crate::method_chain::recommended;
 use crate::run_folder::folder::Folder;
@@ -21,8 +21,6 @@ use hig::systems;
 use hig::trainer::Budget;
 
 const SEEDS: usize = 5;
-/// The first of the seeds that the methods are judged by; none of their constants were chosen with one of these.
-const FIRST_SEED: u64 = 100;
 const METHODS: [&str; 3] = ["lm", "gn-line-search", "adam"];
 /// Relative errors whose times are told.
 const ERRORS: [f64; 4] = [1e-4, 1e-5, 1e-6, 1e-7];
@@ -33,15 +31,13 @@ struct Course {
     name: &'static str,
     system: &'static str,
     /// What differs from the defaults of the system and from what is recommended for every method.
-    set: &'static [(&'static str, &'static str)],
+    set: Set,
     seconds: f64,
     /// Seconds to the errors, of the quickest method at each.
     published: [Option<f64>; ERRORS.len()],
     /// The smallest error at the end, its method and its seconds.
     best: (f64, &'static str, f64),
 }
-
-type Set = &'static [(&'static str, &'static str)];
 
 const MEDIUM: &str = "[64,64,48,48]";
 const POISSON_5D: Set = &[
@@ -143,12 +139,12 @@ pub const CASES: [&str; COURSES.len()] = {
 
 /// Runs the study and writes `table.md`, `summary.csv` and the figures.
 pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
-    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
-    let count = options.seeds.unwrap_or(SEEDS) as u64;
-    let seeds: Vec<u64> = (FIRST_SEED..FIRST_SEED + count).collect();
+    let seeds = options.judged(SEEDS);
+    let trainings = Trainings { options, folder };
     let mut report = format!(
-        "# Fields that obey an equation\n\n{}, {count} seeds from {FIRST_SEED} on, --scale {}. Errors are relative L².\n",
+        "# Fields that obey an equation\n\n{}, {} seeds from {FIRST_SEED} on, --scale {}. Errors are relative L².\n",
         provenance::line(),
+        seeds.len(),
         options.scale
     );
     let mut csv = format!(
@@ -157,24 +153,17 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     );
     let mut figures = Vec::new();
     let drawings = folder.subfolder("figures")?;
-    for course in COURSES.iter().filter(|course| chosen(course.name)) {
+    for course in COURSES.iter().filter(|c| options.chosen(c.name)) {
         let cases = METHODS.map(|method| course.case(method, options.scale));
         let cases = cases.into_iter().collect::<Result<Vec<Case>>>()?;
-        let trials = Plan {
-            cases: &cases,
-            seeds: &seeds,
-            parallel: false,
-            cache: folder.trials(),
-            reporting: options.output.console.reporting(),
-        }
-        .run()?;
-        if trials.iter().any(|of_case| of_case.len() < seeds.len()) {
-            return Err(Interrupted::error(folder.path()));
-        }
-        let of_method = |(case, trials): (&Case, &Vec<Trial>)| {
-            trials.iter().map(|trial| Errors::of(case, trial)).collect()
+        let trials = trainings.run(&cases, &seeds, false)?;
+        let squares: Vec<f64> = seeds.iter().map(|seed| squares(&cases[0], *seed)).collect();
+        let of_method = |trials: &Vec<Trial>| {
+            let each = trials.iter().zip(&squares);
+            each.map(|(trial, square)| Errors::of(trial, *square))
+                .collect()
         };
-        let errors: Vec<Vec<Errors>> = cases.iter().zip(&trials).map(of_method).collect();
+        let errors: Vec<Vec<Errors>> = trials.iter().map(of_method).collect();
         let text = course.section(&errors);
         say!("{text}");
         report += &format!("\n{text}");
@@ -197,6 +186,12 @@ fn name_of(error: f64) -> String {
     format!("{error:e}")
 }
 
+/// The mean of u*² over the test samples of a seed, which are those of every method.
+fn squares(case: &Case, seed: u64) -> f64 {
+    let test = case.system.problem(seed).test;
+    test.target.norm_l2().powi(2) / test.len() as f64
+}
+
 /// Relative errors of a training over its seconds.
 #[derive(Debug)]
 struct Errors {
@@ -209,10 +204,9 @@ struct Errors {
 }
 
 impl Errors {
-    /// The test loss is ½·mean (u - u*)², so that a factor belongs to the samples of a seed.
-    fn of(case: &Case, trial: &Trial) -> Self {
-        let test = case.system.problem(trial.seed).test;
-        let square = test.target.norm_l2().powi(2) / test.len() as f64;
+    /// The test loss is ½·mean (u - u*)², so that a factor belongs to the samples of a seed: with u*² of them,
+    /// in the mean.
+    fn of(trial: &Trial, square: f64) -> Self {
         let relative = |loss: f64| (2.0 * loss / square).sqrt();
         Self {
             seed: trial.seed,
@@ -306,29 +300,11 @@ impl Course {
 
     /// The smallest error so far, median and range of the seeds; the published ones as points.
     fn over_time(&self, errors: &[Vec<Errors>], budget: f64) -> Panel {
-        const POINTS: usize = 120;
-        let all = errors
-            .iter()
-            .flatten()
-            .flat_map(|t| t.seconds.iter().copied());
-        let first = all.filter(|s| *s > 0.0).fold(budget, f64::min);
-        let place = |i: usize| i as f64 / (POINTS - 1) as f64;
-        let grid: Vec<f64> = (0..POINTS)
-            .map(|i| first * (budget / first).powf(place(i)))
-            .collect();
+        let all = errors.iter().flatten();
+        let grid = grid(all.flat_map(|t| t.seconds.iter().copied()), budget);
         let styles = styles::of_labels(&METHODS);
         let curve = |((method, trials), style): ((&&str, &Vec<Errors>), usize)| {
-            let at = |time: f64, q| {
-                quantile(&trials.iter().map(|t| t.until(time)).collect::<Vec<_>>(), q)
-            };
-            let line = |q: f64| grid.iter().map(|time| at(*time, q)).collect();
-            Curve {
-                label: (*method).into(),
-                x: grid.clone(),
-                y: line(0.5),
-                band: Some((line(0.0), line(1.0))),
-                style,
-            }
+            band((method, style), trials, &grid, Errors::until)
         };
         Panel::Chart(Chart {
             title: format!("{}: median and range of the seeds", self.name),

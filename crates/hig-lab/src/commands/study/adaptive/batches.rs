@@ -1,26 +1,24 @@
 //! What `adaptive-hig` returns on every system at batches from one sample on, over many seeds.
 
-use super::contest::{ADAPTIVE, FIRST_SEED, rate_of};
+use super::BATCHES;
+use super::contest::{ADAPTIVE, rate_of};
 use super::report::{csv_row, number};
-use super::{BATCHES, Trainings};
 use crate::commands::statistics::{quantile, share};
+use crate::commands::study::{FIRST_SEED, Set, Trainings, system_with};
 use crate::console::table;
 use crate::experiment::trials::Case;
 use crate::method_chain::recommended;
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
-use hig::systems::{self, System};
 use hig::trainer::Budget;
 
-const SEEDS: u64 = 50;
+const SEEDS: usize = 50;
 const UPDATES: f64 = 100.0;
 const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
 /// Batches of more rows of J are left out: the trainings of one would take hours.
 const MOST_ROWS: usize = 1024;
 /// The returned test loss may be this multiple of the lowest one of the run.
 const ALLOWED: f64 = 2.0;
-
-type Set = &'static [(&'static str, &'static str)];
 
 const SYSTEMS: [(&str, &str, Set); 8] = [
     ("toy", "toy", &[]),
@@ -54,11 +52,8 @@ pub fn measure(trainings: &Trainings<'_>) -> Result<Vec<Trained>> {
     let updates = (UPDATES * trainings.options.scale).ceil() as usize;
     let mut cases = Vec::new();
     for (label, name, set) in SYSTEMS {
-        let mut system = systems::system(name)?;
-        for (key, value) in set {
-            system.set(key, value)?;
-        }
-        let rows = rows_of_a_sample(system.as_ref())?;
+        let system = system_with(name, set)?;
+        let rows = system.problem(FIRST_SEED).objective.rows(1);
         for size in SIZES.into_iter().filter(|size| size * rows <= MOST_ROWS) {
             let mut phase = recommended(system.as_ref(), ADAPTIVE)?;
             phase.set("batch", &size.to_string())?;
@@ -70,8 +65,7 @@ pub fn measure(trainings: &Trainings<'_>) -> Result<Vec<Trained>> {
             });
         }
     }
-    let count = trainings.options.seeds.map_or(SEEDS, |seeds| seeds as u64);
-    let seeds: Vec<u64> = (FIRST_SEED..FIRST_SEED + count).collect();
+    let seeds = trainings.options.judged(SEEDS);
     let trials = trainings.run(&cases, &seeds, true)?;
     let trained = |(case, trials): (&Case, Vec<Trial>)| Trained {
         name: case.name[BATCHES.len() + 1..].into(),
@@ -79,12 +73,6 @@ pub fn measure(trainings: &Trainings<'_>) -> Result<Vec<Trained>> {
         trials,
     };
     Ok(cases.iter().zip(trials).map(trained).collect())
-}
-
-fn rows_of_a_sample(system: &dyn System) -> Result<usize> {
-    let problem = system.problem(FIRST_SEED);
-    let weights = problem.initial_parameters(FIRST_SEED);
-    Ok(problem.objective.outputs(&weights, &problem.test)?.ncols())
 }
 
 /// The result as a table.

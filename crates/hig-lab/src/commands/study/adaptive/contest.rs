@@ -1,17 +1,13 @@
 //! One system on which all methods train for the same time.
 
-use super::Trainings;
 use crate::commands::statistics::quantile;
+use crate::commands::study::{Set, Trainings, system_with};
 use crate::experiment::trials::Case;
 use crate::method_chain::{MethodChain, recommended};
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
-use hig::systems::{self, System};
+use hig::systems::System;
 use hig::trainer::Budget;
-
-/// The first of the seeds that a contest is judged by. The constants of `adaptive-hig`, `spring` and
-/// `gn-line-search` were chosen with seeds below it, and must be.
-pub const FIRST_SEED: u64 = 100;
 
 /// A system with the time that every method has on it.
 #[derive(Debug)]
@@ -19,7 +15,7 @@ pub struct Course {
     /// Name of the case.
     pub name: &'static str,
     system: &'static str,
-    set: &'static [(&'static str, &'static str)],
+    set: Set,
     /// Samples in a batch of every method; without, those that the system's source recommends for each.
     batch: Option<&'static str>,
     seconds: f64,
@@ -81,8 +77,6 @@ pub fn rate_of(chain: &MethodChain) -> String {
     let rate = settings.iter().find(|s| s.name == "learning_rate");
     rate.map_or_else(String::new, |rate| rate.value.to_string())
 }
-
-type Set = &'static [(&'static str, &'static str)];
 
 /// Labels of the methods, each with its registered name and what differs from the settings that the
 /// system's source recommends.
@@ -175,10 +169,7 @@ pub struct Contest {
 impl Contest {
     /// Trains all methods, one after the other.
     pub fn hold(course: &Course, trainings: &Trainings<'_>, seeds: &[u64]) -> Result<Self> {
-        let mut system = systems::system(course.system)?;
-        for (key, value) in course.set {
-            system.set(key, value)?;
-        }
+        let system = system_with(course.system, course.set)?;
         let seconds = course.seconds * trainings.options.scale;
         let stage = Stage {
             course,

@@ -1,17 +1,17 @@
 //! Loss over wall-clock time, and what `adaptive-hig` chose on the way.
 
-use super::contest::{ADAPTIVE, Contest, Entry};
-use crate::commands::statistics::{interpolated, quantile};
+use super::contest::{ADAPTIVE, Contest};
+use crate::commands::statistics::interpolated;
+use crate::commands::study::over_time::{band, grid};
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
 use crate::figures::styles;
 use crate::run_folder::trial::Trial;
 
-/// Points of the common grid of times.
-const POINTS: usize = 120;
-
 /// Test loss over training time of all methods, median and range of the seeds.
 pub fn over_time(contest: &Contest) -> Panel {
-    let grid = grid(contest);
+    let trials = contest.entries.iter().flat_map(|entry| &entry.trials);
+    let times = trials.flat_map(|t| t.history.seconds.iter().copied());
+    let grid = grid(times, contest.seconds);
     let labels: Vec<&str> = contest.entries.iter().map(|e| e.label.as_str()).collect();
     let curves = contest.entries.iter().zip(styles::of_labels(&labels));
     Panel::Chart(Chart {
@@ -19,37 +19,10 @@ pub fn over_time(contest: &Contest) -> Panel {
         x: Axis::log("training time (s)"),
         y: Axis::loss("test loss"),
         curves: curves
-            .map(|(entry, style)| band(entry, &grid, style))
+            .map(|(entry, style)| band((&entry.label, style), &entry.trials, &grid, loss_at))
             .collect(),
         points: Vec::new(),
     })
-}
-
-/// Times from the first evaluation after the start, of any training, to the end of the budget.
-fn grid(contest: &Contest) -> Vec<f64> {
-    let trials = contest.entries.iter().flat_map(|entry| &entry.trials);
-    let times = trials.flat_map(|t| t.history.seconds.iter().copied());
-    let first = times.filter(|s| *s > 0.0).fold(contest.seconds, f64::min);
-    let ratio = contest.seconds / first;
-    let fraction = |i: usize| i as f64 / (POINTS - 1) as f64;
-    (0..POINTS)
-        .map(|i| first * ratio.powf(fraction(i)))
-        .collect()
-}
-
-fn band(entry: &Entry, grid: &[f64], style: usize) -> Curve {
-    let losses: Vec<Vec<f64>> = grid
-        .iter()
-        .map(|time| entry.trials.iter().map(|t| loss_at(t, *time)).collect())
-        .collect();
-    let line = |q: f64| losses.iter().map(|losses| quantile(losses, q)).collect();
-    Curve {
-        label: entry.label.clone(),
-        x: grid.to_vec(),
-        y: line(0.5),
-        band: Some((line(0.0), line(1.0))),
-        style,
-    }
 }
 
 /// A training that ends within its last update stays where it is, one that diverged is lost.

@@ -8,16 +8,13 @@ mod interference;
 mod report;
 mod score;
 
-use crate::commands::study::StudyOptions;
+use crate::commands::study::{FIRST_SEED, StudyOptions, Trainings};
 use crate::console::output::say;
-use crate::error::Interrupted;
-use crate::experiment::trials::{Case, Plan};
 use crate::figures::chart;
 use crate::run_folder::folder::Folder;
 use crate::run_folder::provenance;
-use crate::run_folder::trial::Trial;
 use anyhow::Result;
-use contest::{CONTESTS, Contest, FIRST_SEED};
+use contest::{CONTESTS, Contest};
 
 /// Seeds of every training of a contest.
 const SEEDS: usize = 5;
@@ -39,13 +36,13 @@ pub const CASES: [&str; CONTESTS.len() + 2] = {
 
 /// Runs the study and writes `table.md`, `summary.csv` and the figures.
 pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
-    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
+    let chosen = |name: &str| options.chosen(name);
     let trainings = Trainings { options, folder };
-    let seeds = options.seeds.unwrap_or(SEEDS) as u64;
-    let judged: Vec<u64> = (FIRST_SEED..FIRST_SEED + seeds).collect();
+    let judged = options.judged(SEEDS);
     let mut report = format!(
-        "# adaptive-hig against its competitors\n\n{}, {seeds} seeds from {FIRST_SEED} on, --scale {}.\n",
+        "# adaptive-hig against its competitors\n\n{}, {} seeds from {FIRST_SEED} on, --scale {}.\n",
         provenance::line(),
+        judged.len(),
         options.scale
     );
     let mut csv = report::CSV_HEADER.to_owned();
@@ -91,28 +88,4 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     reporting.drawn(folder.path(), &figures);
     say!("{}", folder.path().join("table.md").display());
     Ok(())
-}
-
-/// How the trainings of this study are run.
-struct Trainings<'a> {
-    options: &'a StudyOptions,
-    folder: &'a Folder,
-}
-
-impl Trainings<'_> {
-    /// All trials of all cases, or an error after an interrupt.
-    fn run(&self, cases: &[Case], seeds: &[u64], parallel: bool) -> Result<Vec<Vec<Trial>>> {
-        let plan = Plan {
-            cases,
-            seeds,
-            parallel,
-            cache: self.folder.trials(),
-            reporting: self.options.output.console.reporting(),
-        };
-        let trials = plan.run()?;
-        if trials.iter().any(|t| t.len() < seeds.len()) {
-            return Err(Interrupted::error(self.folder.path()));
-        }
-        Ok(trials)
-    }
 }
