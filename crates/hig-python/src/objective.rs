@@ -281,34 +281,26 @@ impl<'a> Point<'a> {
         })
     }
 
-    /// Calls with Jᵀ of a piece after the other, of which column j is row `place(j)` of J.
-    fn each_piece(
-        &self,
-        mut visit: impl FnMut(MatRef<'_, f64>, &dyn Fn(usize) -> usize) -> Result<()>,
-    ) -> Result<()> {
-        let (samples, components, p) = (self.batch.len(), self.of.model.components, self.p());
-        for piece in self.pieces() {
-            let first = piece.start;
-            let rows = self.rows_of(piece, None)?;
-            let count = rows.len() / p;
-            let piece = MatRef::from_column_major_slice(&rows, p, count);
-            visit(piece, &|j| {
-                (j % components) * samples + first + j / components
-            })?;
-        }
-        Ok(())
+    /// All rows of some samples, one after the other, with their places among all.
+    fn placed_rows(&self, samples: Range<usize>) -> Result<(Vec<f64>, Vec<usize>)> {
+        let (all, components) = (self.batch.len(), self.of.model.components);
+        let first = samples.start;
+        let rows = self.rows_of(samples, None)?;
+        let places = (0..rows.len() / self.p())
+            .map(|j| j % components * all + first + j / components)
+            .collect();
+        Ok((rows, places))
     }
 
     /// Jᵀ (p × n).
     fn formed(&self) -> Result<Mat<f64>> {
         let mut whole = Mat::zeros(self.p(), self.n());
-        self.each_piece(|rows, place| {
-            for j in 0..rows.ncols() {
-                let into = whole.col_as_slice_mut(place(j));
-                into.copy_from_slice(linalg::column(rows, j));
+        for samples in self.pieces() {
+            let (rows, places) = self.placed_rows(samples)?;
+            for (row, place) in rows.chunks_exact(self.p()).zip(places) {
+                whole.col_as_slice_mut(place).copy_from_slice(row);
             }
-            Ok(())
-        })?;
+        }
         Ok(whole)
     }
 
@@ -581,23 +573,21 @@ impl<'a> Pieces<'a> {
         rows.iter_mut().zip(factors).for_each(|(v, f)| *v *= f);
     }
 
-    /// The rows of some samples, transposed and scaled, with their places among all.
-    fn piece(&self, samples: Range<usize>) -> Result<(Mat<f64>, Vec<usize>)> {
-        let (all, components, p) = (
-            self.of.batch.len(),
-            self.of.of.model.components,
-            self.of.p(),
-        );
-        let first = samples.start;
-        let rows = self.of.rows_of(samples, None)?;
-        let places = (0..rows.len() / p).map(|j| j % components * all + first + j / components);
-        let places: Vec<usize> = places.collect();
-        let mut piece = MatRef::from_column_major_slice(&rows, p, places.len()).to_owned();
-        for (j, place) in places.iter().enumerate() {
-            let factor = self.factor(*place);
-            let column = piece.col_as_slice_mut(j).iter_mut();
+    /// Scales columns, which are the rows of J at some places.
+    fn scale_columns(&self, columns: &mut Mat<f64>, places: impl Iterator<Item = usize>) {
+        for (j, place) in places.enumerate() {
+            let factor = self.factor(place);
+            let column = columns.col_as_slice_mut(j).iter_mut();
             column.for_each(|v| *v *= factor);
         }
+    }
+
+    /// The rows of some samples, transposed and scaled, with their places among all.
+    fn piece(&self, samples: Range<usize>) -> Result<(Mat<f64>, Vec<usize>)> {
+        let (rows, places) = self.of.placed_rows(samples)?;
+        let rows = MatRef::from_column_major_slice(&rows, self.of.p(), places.len());
+        let mut piece = rows.to_owned();
+        self.scale_columns(&mut piece, places.iter().copied());
         Ok((piece, places))
     }
 
@@ -621,6 +611,27 @@ impl<'a> Pieces<'a> {
         }
         Ok(sum)
     }
+}
+
+/// FᵀF (size × size) of columns F that come in pieces, each with their places. Two pieces are held at a time: of
+/// k they are asked for k²/2 times in all.
+fn square_of(
+    size: usize,
+    pieces: &[Range<usize>],
+    piece: impl Fn(Range<usize>) -> Result<(Mat<f64>, Vec<usize>)>,
+) -> Result<Symmetric> {
+    let mut whole = Mat::zeros(size, size);
+    for (i, left) in pieces.iter().enumerate() {
+        let (left, rows) = piece(left.clone())?;
+        let own = product_in_blocks(left.transpose(), left.as_ref());
+        fill(&mut whole, own.as_ref(), &rows, &rows);
+        for right in &pieces[i + 1..] {
+            let (right, columns) = piece(right.clone())?;
+            let block = product_in_blocks(left.transpose(), right.as_ref());
+            fill(&mut whole, block.as_ref(), &rows, &columns);
+        }
+    }
+    Symmetric::from_lower(whole)
 }
 
 /// The lower half of a matrix whose blocks are products of two columns' ranges, from these columns.
@@ -655,21 +666,9 @@ impl Jacobian for Pieces<'_> {
         Ok(())
     }
 
-    /// From pairs of pieces: k of them are asked for k²/2 times in all.
     fn gram(&self) -> Result<Symmetric> {
-        let mut gram = Mat::zeros(self.of.n(), self.of.n());
         let pieces: Vec<_> = self.of.pieces().collect();
-        for (i, left) in pieces.iter().enumerate() {
-            let (left, rows) = self.piece(left.clone())?;
-            let own = product_in_blocks(left.transpose(), left.as_ref());
-            fill(&mut gram, own.as_ref(), &rows, &rows);
-            for right in &pieces[i + 1..] {
-                let (right, columns) = self.piece(right.clone())?;
-                let block = product_in_blocks(left.transpose(), right.as_ref());
-                fill(&mut gram, block.as_ref(), &rows, &columns);
-            }
-        }
-        Symmetric::from_lower(gram)
+        square_of(self.of.n(), &pieces, |samples| self.piece(samples))
     }
 
     /// Images that would be larger than what is held are made again for each of their partners.
@@ -679,20 +678,10 @@ impl Jacobian for Pieces<'_> {
         if parts.len() == 1 {
             return Ok(Symmetric::square(self.image(w)?.transpose()));
         }
-        let mut gram = Mat::zeros(w.ncols(), w.ncols());
-        for (i, left) in parts.iter().enumerate() {
-            let rows: Vec<usize> = left.clone().collect();
-            let images = self.image(w.subcols(left.start, left.len()))?;
-            let own = product_in_blocks(images.transpose(), images.as_ref());
-            fill(&mut gram, own.as_ref(), &rows, &rows);
-            for right in &parts[i + 1..] {
-                let columns: Vec<usize> = right.clone().collect();
-                let others = self.image(w.subcols(right.start, right.len()))?;
-                let block = product_in_blocks(images.transpose(), others.as_ref());
-                fill(&mut gram, block.as_ref(), &rows, &columns);
-            }
-        }
-        Symmetric::from_lower(gram)
+        square_of(w.ncols(), &parts, |part| {
+            let image = self.image(w.subcols(part.start, part.len()))?;
+            Ok((image, part.collect()))
+        })
     }
 
     fn normal(&self) -> Result<Symmetric> {
@@ -705,11 +694,7 @@ impl Jacobian for Pieces<'_> {
 
     fn transposed(&self) -> Result<Mat<f64>> {
         let mut whole = self.of.formed()?;
-        for row in 0..whole.ncols() {
-            let factor = self.factor(row);
-            let column = whole.col_as_slice_mut(row).iter_mut();
-            column.for_each(|v| *v *= factor);
-        }
+        self.scale_columns(&mut whole, 0..self.of.n());
         Ok(whole)
     }
 
