@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._answers import Answers, Indices, digest
+from ._answers import Answers, Indices
 from ._arrays import Array
-from ._objective import Objective, check_curvature, check_forms, samples_of
+from ._objective import Objective, check_curvature, read_samples, samples_of
 from ._optional import jax_double
 
 # Samples of an evaluation that are passed through the model at once.
@@ -206,19 +206,11 @@ class JaxModel:
             self.samples, self._data = (range(1), range(1)), None
             return
         found = self._leaves("train", train)
-        number = samples_of(found, "train")
         judged = found if test is None else self._leaves("test", test)
-        tests = samples_of(judged, "test")
-        if test is not None:
-            check_forms(found, judged)
-        self.samples = range(number), range(tests)
-        self.told = [
-            ("training data", digest(leaf for _, leaf in found)),
-            ("test data", digest(leaf for _, leaf in judged)),
-        ]
+        self.samples, self.told = read_samples(found, judged)
         # One behind the other, so that a sample has one number.
         together = found if test is None else _pairs(found, judged)
-        self._moved = number if test is not None else 0
+        self._moved = len(self.samples[0]) if test is not None else 0
         arrays = [jnp.asarray(_wide(leaf)) for _, leaf in together]
         form = jax.tree_util.tree_structure(train)
         self._data = jax.tree_util.tree_unflatten(form, arrays)

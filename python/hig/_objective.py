@@ -207,6 +207,20 @@ def check_forms(train: list[tuple[str, Any]], test: list[tuple[str, Any]]) -> No
         raise ValueError(f"test has the arrays {told[1]}, expected {told[0]} as train has")
 
 
+def read_samples(
+    train: list[tuple[str, Any]], test: list[tuple[str, Any]]
+) -> tuple[tuple[range, range], list[tuple[str, str]]]:
+    """How many training and test samples there are, and what tells them from others."""
+    samples = range(samples_of(train, "train")), range(samples_of(test, "test"))
+    if test is not train:
+        check_forms(train, test)
+    told = [
+        ("training data", digest(leaf for _, leaf in train)),
+        ("test data", digest(leaf for _, leaf in test)),
+    ]
+    return samples, told
+
+
 class _NumPyModel:
     """A model in NumPy as the compiled half asks it."""
 
@@ -242,15 +256,8 @@ class _NumPyModel:
             self.samples = range(1), range(1)
         else:
             found = leaves(train, "train")
-            number = samples_of(found, "train")
             judged = found if test is None else leaves(test, "test")
-            tests = samples_of(judged, "test")
-            check_forms(found, judged) if test is not None else None
-            self.samples = range(number), range(tests)
-            self.told = [
-                ("training data", digest(leaf for _, leaf in found)),
-                ("test data", digest(leaf for _, leaf in judged)),
-            ]
+            self.samples, self.told = read_samples(found, judged)
         self._loss = self._judge(loss)
         probe = self.batch(np.arange(1))
         y = self._call(self._method, start, probe)
