@@ -11,7 +11,9 @@
 //! quadratic model of the loss along d, known from the spectrum alone. A is decomposed once; each
 //! candidate (κ, λ) costs a backward and a forward pass.
 //!
-//! - λ follows the gain ratio, as in Levenberg-Marquardt, and after two that fail β is shortened too.
+//! - λ follows the gain ratio, as in Levenberg-Marquardt. After three trials that fail, a fifth of the step
+//!   at the first κ is taken whether the loss of the batch falls or not, unless it becomes far worse; then
+//!   β is shortened too.
 //! - κ stays until new batches show that much has been learned, and then follows trials of neighbours on
 //!   the same decomposition ([`Probe`]).
 //! - μ, and below it the longest β, follow what new batches say over many updates ([`Kept`],
@@ -166,13 +168,13 @@ struct Candidate {
     /// 2|a|/|v| of its path.
     bend: f64,
     loss: f64,
-    /// The decrease of the loss over that of the model.
-    gain: f64,
+    /// The decrease of the loss over that of the model; none where it does not fall enough.
+    gain: Option<f64>,
 }
 
 impl Scene<'_> {
-    /// Tries a place; none where the loss does not fall enough, or is not finite.
-    fn candidate(&self, place: Place) -> Result<Option<Candidate>> {
+    /// A place, whatever the loss there.
+    fn candidate(&self, place: Place) -> Result<Candidate> {
         let filter = place.filter(self.parts.largest());
         let (length, decrease) = self.parts.line_minimum(&filter);
         let full = length;
@@ -191,15 +193,14 @@ impl Scene<'_> {
         let (bend, whole) = (path.ratio(), path.change(1.0));
         let loss = self.at.loss_after(&scaled_by(self.rate, &whole))?;
         let promised = decrease * self.rate * (2.0 - self.rate).max(SUFFICIENT_DECREASE);
-        let gain = gain_ratio(self.at.loss() - loss, promised, SUFFICIENT_DECREASE);
-        Ok(gain.map(|gain| Candidate {
+        Ok(Candidate {
             place,
             whole,
             length,
             bend,
             loss,
-            gain,
-        }))
+            gain: gain_ratio(self.at.loss() - loss, promised, SUFFICIENT_DECREASE),
+        })
     }
 }
 
@@ -218,9 +219,19 @@ struct Searching {
     kept: Option<Kept>,
 }
 
-/// Factor of β from the fourth trial on: where the batch has one direction only, λ shortens nothing,
-/// since α* makes up for it.
+/// The last of the trials (from 0) that differ in λ alone.
+const JUDGED: usize = 2;
+
+/// Factor of β after it: where the batch has one direction only, λ shortens nothing, since α* makes up
+/// for it.
 const SHORTENING: f64 = 0.25;
+
+/// After it as well a step is taken that its batch is not asked about: where sensitivities are large,
+/// as behind long simulations, the loss rises and falls within a fraction of every step, λ would grow
+/// until one direction is left, and what many batches agree on would not be followed. This is the part
+/// of the model's best length that is taken, and the rise of the loss that is not.
+const UNJUDGED: f64 = 0.2;
+const WORST: f64 = 4.0;
 
 /// The loss of a new batch, as a multiple of that of the last ones, at which the last update is
 /// doubted; and of that without it, at which the update is taken back.
@@ -243,7 +254,7 @@ impl Searching {
         for trial in 0..self.settings.trials {
             let places: Vec<Place> = [self.place].into_iter().chain(neighbour).collect();
             tried += places.len();
-            let found: Vec<Option<Candidate>> = places
+            let found: Vec<Candidate> = places
                 .into_par_iter()
                 .map(|place| {
                     scene.candidate(Place {
@@ -253,20 +264,39 @@ impl Searching {
                     })
                 })
                 .collect::<Result<_>>()?;
-            let lower = |a: Candidate, b: Candidate| if b.loss < a.loss { b } else { a };
-            if let Some(best) = found.into_iter().flatten().reduce(lower) {
+            let lower = |a: (Candidate, f64), b: (Candidate, f64)| match b.0.loss < a.0.loss {
+                true => b,
+                false => a,
+            };
+            let fallen = found
+                .into_iter()
+                .filter_map(|f| f.gain.map(|gain| (f, gain)));
+            if let Some((best, gain)) = fallen.reduce(lower) {
                 if neighbour.is_some() {
                     self.probe.hear(best.place.exponent != self.place.exponent);
                 }
                 self.place = Place {
-                    damping: damping.accept(best.gain),
+                    damping: damping.accept(gain),
                     reach: 1.0,
                     ..best.place
                 };
                 return Ok((Some(best), tried));
             }
+            if trial >= JUDGED {
+                tried += 1;
+                let place = Place {
+                    exponent: self.settings.exponent,
+                    damping: self.place.damping.min(self.settings.first().damping),
+                    reach: self.length.part() * UNJUDGED,
+                };
+                let unjudged = scene.candidate(place)?;
+                if unjudged.loss <= WORST * scene.at.loss() {
+                    self.place.damping = place.damping;
+                    return Ok((Some(unjudged), tried));
+                }
+            }
             damping.refuse();
-            if trial > 1 {
+            if trial >= JUDGED {
                 reach *= SHORTENING;
             }
         }
@@ -318,7 +348,7 @@ impl Searching {
             diagnostics::CUTOFF.of(place.damping.sqrt()),
             diagnostics::MOMENTUM.of(drift.map_or(0.0, |_| momentum)),
             diagnostics::STEP_LENGTH.of(found.as_ref().map_or(0.0, |f| rate * f.length)),
-            diagnostics::GAIN_RATIO.of(found.as_ref().map_or(0.0, |f| f.gain)),
+            diagnostics::GAIN_RATIO.of(found.as_ref().and_then(|f| f.gain).unwrap_or(0.0)),
             diagnostics::CANDIDATES.of(tried as f64),
             diagnostics::RANK.of(freedom),
             diagnostics::PARTICIPATION.of(participation),
