@@ -52,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType | str:
     # Optional, and slow to import.
-    if name == "jax":
+    if name in ("jax", "torch"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return importlib.metadata.version("hig")

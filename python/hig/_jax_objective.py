@@ -388,7 +388,8 @@ class JaxModel(SampledModel):
                 f"loss returned {value.dtype} of shape {value.shape}, expected one real number"
             )
         random = np.random.default_rng(0)
-        normal, signs = random.normal(size=shape), random.choice([-1.0, 1.0], size=(2, *shape))
+        # Of different numbers: signs could hide a mixture of components.
+        normal, along = random.normal(size=shape), random.uniform(1.0, 2.0, size=(2, *shape))
 
         def answers(theta: Any, batch: Any, normal: Any) -> Any:
             y = self._y(self._parameters.tree(theta), batch)
@@ -411,17 +412,17 @@ class JaxModel(SampledModel):
             double = all(dtype.itemsize >= 8 for dtype in self._types)
             self._check_independent(y, alone[0], double)
         self._read_reduction(float(value), single)
-        self._diagonal = self._curvature is None and self._has_diagonal(moved, batch, signs)
+        self._diagonal = self._curvature is None and self._has_diagonal(moved, batch, along)
 
-    def _has_diagonal(self, y: Any, batch: Any, signs: Any) -> bool:
+    def _has_diagonal(self, y: Any, batch: Any, along: Any) -> bool:
         """Whether the second derivative of the loss mixes no components."""
 
-        def products(y: Any, batch: Any, signs: Any) -> Any:
+        def products(y: Any, batch: Any, along: Any) -> Any:
             slope: Any = jax.grad(self._value)
-            return [s * jax.jvp(lambda y: slope(y, batch), (y,), (s,))[1] for s in signs]
+            return [jax.jvp(lambda y: slope(y, batch), (y,), (v,))[1] / v for v in along]
 
         try:
-            first, second = (np.asarray(p) for p in jax.jit(products)(y, batch, signs))
+            first, second = (np.asarray(p) for p in jax.jit(products)(y, batch, along))
         except TypeError:
             # A loss without a second derivative; methods that need one say so.
             return False
