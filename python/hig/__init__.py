@@ -17,6 +17,7 @@ from types import ModuleType
 
 from . import losses, methods, networks, physics, systems
 from ._data import Dataset
+from ._least_squares import least_squares
 from ._objective import Objective
 from ._problem import Problem
 from ._result import History, Losses, Result
@@ -40,6 +41,7 @@ __all__ = [
     "TrainingWarning",
     "gram_step",
     "half_inverse",
+    "least_squares",
     "losses",
     "methods",
     "networks",
