@@ -1,0 +1,11 @@
+//! The program `hig`, for whom the wheel is all that they install.
+
+use pyo3::prelude::*;
+use std::ffi::OsString;
+
+/// Does what the command line asks for; its exit code. It takes the signals of the process, which should do
+/// nothing else. `program` are the words that start it anew.
+#[pyfunction]
+pub fn program(py: Python<'_>, program: Vec<OsString>, arguments: Vec<OsString>) -> u8 {
+    py.detach(|| hig_lab::start(program, arguments))
+}
