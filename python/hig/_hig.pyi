@@ -17,6 +17,8 @@ __all__ = [
     "gram_step",
     "half_inverse",
     "methods",
+    "program",
+    "reason",
     "recommended",
     "spectral_step",
     "step",
@@ -141,3 +143,4 @@ class Problem:
     def load_parameters(self, path: str | Path) -> _Array: ...
 
 def program(program: list[str], arguments: list[str]) -> int: ...
+def reason(stop: str) -> str: ...

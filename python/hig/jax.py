@@ -278,12 +278,12 @@ def _on_host(function: Callable[..., Any], length: int, *given: Any) -> Any:
     return jax.lax.bitcast_convert_type(answer, jnp.float64)
 
 
-@functools.lru_cache(maxsize=32)
 def _passes(
     predict: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Any], rows: int, per_sample: bool
 ) -> _Passes:
     """The same for transformations that differ in numbers, so that nothing is compiled again."""
-    return _Passes(predict, loss, rows, per_sample)
+    kept: _Passes = _known(predict, loss, rows, per_sample)
+    return kept
 
 
 class _Passes:
@@ -364,6 +364,9 @@ class _Passes:
                         f"{name}{jax.tree_util.keystr(path)} has shape {leaf.shape}, expected {count} samples "
                         "along its first axis; say per_sample=False where a batch has no samples"
                     )
+
+
+_known: Any = functools.lru_cache(maxsize=32)(_Passes)
 
 
 def _derived(function: Callable[[Any], Any], at: Any) -> Any:

@@ -31,7 +31,7 @@ mod extension {
     #[pymodule_export]
     use crate::problem::Problem;
     #[pymodule_export]
-    use crate::program::program;
+    use crate::program::{program, reason};
     #[pymodule_export]
     use crate::settings::{
         canonical, comparison, for_given_samples, methods, recommended, systems, training_settings,

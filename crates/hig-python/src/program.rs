@@ -1,5 +1,6 @@
 //! The program `hig`, for whom the wheel is all that they install.
 
+use hig_lab::run_folder::outcome::Reason;
 use pyo3::prelude::*;
 use std::ffi::OsString;
 
@@ -8,4 +9,10 @@ use std::ffi::OsString;
 #[pyfunction]
 pub fn program(py: Python<'_>, program: Vec<OsString>, arguments: Vec<OsString>) -> u8 {
     py.detach(|| hig_lab::start(program, arguments))
+}
+
+/// Why a training ended, as files of a run name it, by the words that it gave.
+#[pyfunction]
+pub fn reason(stop: &str) -> &'static str {
+    Reason::of_words(stop).name()
 }
