@@ -139,6 +139,7 @@ def half_inverse(
     treatment: str = "truncate",
     *,
     damping: float = 1e-6,
+    accuracy: float = 1e-3,
     matrix: str = "auto",
     rows: int = 64,
     per_sample: bool = True,
@@ -151,7 +152,7 @@ def half_inverse(
         parameters, y an array or a pytree of them
     loss : ``loss(y, batch)``, a number
     learning_rate : a number, or a schedule: a function of the number of updates before this one
-    exponent, cutoff, treatment, damping : as of :func:`hig.spectral_step`
+    exponent, cutoff, treatment, damping, accuracy : as of :func:`hig.spectral_step`
     matrix : "jacobian" forms J (n, p); "gram" builds K = J·Jᵀ (n, n) from products, ``rows`` of it at a
         time, where J is too large (singular values below 6e-8 of the largest are then lost); "auto"
         forms J up to half a gibibyte
@@ -187,7 +188,7 @@ def half_inverse(
         if not (math.isfinite(rate) and rate >= 0):
             expected = "a finite number of at least 0, or a schedule"
             raise ValueError(f"learning_rate = {rate} is not possible: it must be {expected}")
-    numbers = exponent, cutoff, damping
+    numbers = exponent, cutoff, damping, accuracy
     if not any(isinstance(value, jax.core.Tracer) for value in numbers):
         # A setting out of range should be heard of now.
         _spectral(treatment, np.eye(1), np.ones(1), *map(np.asarray, numbers))
@@ -230,8 +231,9 @@ def half_inverse(
 
 
 def _spectral(treatment: str, jacobian: Any, gradient: Any, *numbers: Any) -> Any:
-    exponent, cutoff, damping = map(float, numbers)
-    return spectral_step(jacobian, gradient, exponent, cutoff, treatment, damping=damping)
+    exponent, cutoff, damping, accuracy = map(float, numbers)
+    more = {"damping": damping, "accuracy": accuracy}
+    return spectral_step(jacobian, gradient, exponent, cutoff, treatment, **more)
 
 
 def _jacobian_step(
@@ -249,7 +251,7 @@ def _jacobian_step(
 
 
 def _gram_step(treatment: str, gram: Any, gradient: Any, *numbers: Any) -> Any:
-    exponent, cutoff, damping = map(float, numbers)
+    exponent, cutoff, damping, _ = map(float, numbers)
     return gram_step(gram, gradient, exponent, cutoff, treatment, damping=damping)
 
 
