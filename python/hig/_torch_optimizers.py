@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,50 @@ from .methods import ALL
 _STATE = "hig"
 
 
+class Residuals:
+    """A loss for trainers that call ``backward()`` themselves, such as DeepXDE's and Lightning's.
+
+    It is called like the mean squared error, once for each block (equations, boundary, data), keeps the residual
+    ``output - target`` for the optimizer that was given it, and answers the mean of its squares, which carries
+    no more than the block's weight in the total loss: ``backward()`` then costs nothing.
+
+    >>> residuals = hig.torch.Residuals()
+    >>> optimizer = hig.torch.AdaptiveHIG(net.parameters(), residuals=residuals)
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[Any, Any]] = []
+
+    def __call__(self, output: Any, target: Any = 0.0) -> Any:
+        residual = output - target
+        # A leaf, whose gradient will be the weight of the block.
+        value = (residual.detach() ** 2).mean().requires_grad_(torch.is_grad_enabled())
+        self._blocks.append((residual, value))
+        return value
+
+    def of(self, closure: Callable[[], Any]) -> dict[str, tuple[float, Any]]:
+        """The blocks of a closure with their weights, as the closure of a step answers them."""
+        self._blocks.clear()
+        total = closure()
+        blocks, self._blocks = self._blocks, []
+        found = {}
+        for i, (residual, value) in enumerate(blocks):
+            if value.grad is None and isinstance(total, torch.Tensor) and total.requires_grad:
+                (weight,) = torch.autograd.grad(total, value, retain_graph=True, allow_unused=True)
+            else:
+                weight = value.grad
+            if weight is None or not float(weight):
+                continue
+            rows = len(residual) if residual.ndim else 1
+            found[f"block {i}"] = float(weight) * rows / residual.numel(), residual
+        if not found:
+            raise ValueError(
+                "the closure made no loss of the residuals that the optimizer was given: they are to be the "
+                "loss of the trainer"
+            )
+        return found
+
+
 class _Optimizer(torch.optim.Optimizer):
     """One step of a method for all parameters together.
 
@@ -32,13 +77,20 @@ class _Optimizer(torch.optim.Optimizer):
     - ``(outputs, loss)``: a tensor, or a dictionary, tuple or list of tensors, and a number that was computed
       from them.
 
-    Neither ``backward()`` nor ``zero_grad()`` is called in it, and nothing in it is drawn at random. The
+    Neither ``backward()`` nor ``zero_grad()`` is called in it, and nothing in it is drawn at random. Where a
+    trainer writes the closure, which calls both, ``residuals`` is the :class:`Residuals` that is its loss. The
     answer of ``step`` is the loss before it, ``diagnostics`` what it told.
     """
 
     _method: str
 
-    def __init__(self, params: Iterable[Any], settings: dict[str, Any], seed: int) -> None:
+    def __init__(
+        self, params: Iterable[Any], settings: dict[str, Any], seed: int, residuals: Any
+    ) -> None:
+        if residuals is not None and not isinstance(residuals, Residuals):
+            kind = type(residuals).__name__
+            raise TypeError(f"residuals is a {kind}, expected hig.torch.Residuals()")
+        self._residuals = residuals
         self._settings = settings
         self._seed = count("seed", seed)
         self._asked: Any = None
@@ -94,6 +146,8 @@ class _Optimizer(torch.optim.Optimizer):
             raise TypeError(
                 f"{type(self).__name__}.step needs a closure that answers residuals or (outputs, loss)"
             )
+        if self._residuals is not None:
+            closure = functools.partial(self._residuals.of, closure)
         told = self._told(self.param_groups[0])
         groups = [
             (group.get("lr", 1.0), [p for p in group["params"] if p.requires_grad])
@@ -143,9 +197,15 @@ class HIG(_Optimizer):
     _method = "hig"
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 1.0, *, seed: int = 0, **settings: Any
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        *,
+        residuals: Residuals | None = None,
+        seed: int = 0,
+        **settings: Any,
     ) -> None:
-        super().__init__(params, {"lr": lr, **_all(self._method, settings)}, seed)
+        super().__init__(params, {"lr": lr, **_all(self._method, settings)}, seed, residuals)
 
 
 class LM(_Optimizer):
@@ -154,8 +214,15 @@ class LM(_Optimizer):
 
     _method = "lm"
 
-    def __init__(self, params: Iterable[Any], *, seed: int = 0, **settings: Any) -> None:
-        super().__init__(params, _all(self._method, settings), seed)
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        residuals: Residuals | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(params, _all(self._method, settings), seed, residuals)
 
 
 class AdaptiveHIG(_Optimizer):
@@ -164,8 +231,15 @@ class AdaptiveHIG(_Optimizer):
 
     _method = "adaptive-hig"
 
-    def __init__(self, params: Iterable[Any], *, seed: int = 0, **settings: Any) -> None:
-        super().__init__(params, _all(self._method, settings), seed)
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        residuals: Residuals | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(params, _all(self._method, settings), seed, residuals)
 
 
 def _all(name: str, settings: dict[str, Any]) -> dict[str, Any]:

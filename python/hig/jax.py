@@ -232,7 +232,7 @@ def half_inverse(
 
 def _spectral(treatment: str, jacobian: Any, gradient: Any, *numbers: Any) -> Any:
     exponent, cutoff, damping, accuracy = map(float, numbers)
-    more = {"damping": damping, "accuracy": accuracy}
+    more: Any = {"damping": damping, "accuracy": accuracy}
     return spectral_step(jacobian, gradient, exponent, cutoff, treatment, **more)
 
 

@@ -13,6 +13,6 @@ or, in a loop of one's own,
 from __future__ import annotations
 
 from ._torch_objective import objective
-from ._torch_optimizers import HIG, LM, AdaptiveHIG
+from ._torch_optimizers import HIG, LM, AdaptiveHIG, Residuals
 
-__all__ = ["HIG", "LM", "AdaptiveHIG", "objective"]
+__all__ = ["HIG", "LM", "AdaptiveHIG", "Residuals", "objective"]

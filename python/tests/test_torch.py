@@ -463,6 +463,62 @@ def test_residuals_may_be_derivatives_in_the_input():
     assert np.allclose(module(x).detach().numpy(), np.exp(x.detach().numpy()), atol=1e-3)
 
 
+def test_trainers_that_call_backward_themselves():
+    batch = data()
+
+    def trained(trainer):
+        module = network()
+        residuals = hig.torch.Residuals() if trainer else None
+        optimizer = hig.torch.AdaptiveHIG(module.parameters(), residuals=residuals)
+
+        def closure():
+            out = module(batch["x"])
+            if not trainer:
+                r = out - batch["y"]
+                return {
+                    "a": (3.0, r[:, 0]),
+                    "b": (0.25, r),
+                }  # the mean of all squares, weighted by 1/2
+            optimizer.zero_grad()
+            total = 3.0 * residuals(out[:, 0], batch["y"][:, 0]) + 0.5 * residuals(out, batch["y"])
+            total = total + 0.0 * residuals(out)
+            total.backward()
+            return total
+
+        losses = [float(optimizer.step(closure)) for _ in range(5)]
+        return losses, module[0].weight.detach()
+
+    (losses, weights), (others, same) = trained(True), trained(False)
+    assert np.allclose(losses, others, rtol=1e-9) and torch.allclose(weights, same, rtol=1e-7)
+    optimizer = hig.torch.LM(network().parameters(), residuals=hig.torch.Residuals())
+    with pytest.raises(ValueError, match="made no loss of the residuals"):
+        optimizer.step(lambda: torch.tensor(1.0))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_trainer_of_deepxde(monkeypatch):
+    monkeypatch.setenv("DDE_BACKEND", "pytorch")
+    dde = pytest.importorskip("deepxde")
+    if dde.backend.backend_name != "pytorch":
+        pytest.skip("DeepXDE has another backend")
+    dde.config.set_random_seed(0)
+    geometry = dde.geometry.Interval(-1, 1)
+
+    def equation(x, u):  # u'' = -π²·sin(π·x)
+        return dde.grad.hessian(u, x) + np.pi**2 * torch.sin(np.pi * x)
+
+    walls = dde.icbc.DirichletBC(geometry, lambda x: 0.0, lambda _, on: on)
+    problem = dde.data.PDE(geometry, equation, walls, 30, 2)
+    net = dde.nn.FNN([1, 20, 20, 1], "tanh", "Glorot uniform")
+    model = dde.Model(problem, net)
+    residuals = hig.torch.Residuals()
+    optimizer = hig.torch.AdaptiveHIG(net.parameters(), residuals=residuals)
+    model.compile(optimizer, loss=residuals, loss_weights=[1.0, 10.0])
+    model.train(iterations=60, display_every=30)
+    x = np.linspace(-1, 1, 50)[:, None]
+    assert np.abs(model.predict(x) - np.sin(np.pi * x)).max() < 1e-2
+
+
 @pytest.mark.parametrize(
     ("closure", "exception", "message"),
     [
