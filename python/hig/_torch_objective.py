@@ -21,6 +21,7 @@ from ._objective import (
     take,
 )
 from ._sampled import PROBE, SampledModel
+from ._torch_factors import columns, tried
 from ._torch_tools import (
     Blocks,
     Curvature,
@@ -61,7 +62,8 @@ def objective(
         and all of y belongs to one sample
     test : samples to judge by, of the same form; the training samples without
     per_sample : whether y of a sample depends on no other sample. J is then differentiated sample by
-        sample, by ``torch.func.vmap`` where ``predict`` is open to it and one after the other where not. It
+        sample: by ``torch.func.vmap`` where ``predict`` is open to it, otherwise from the factors of a few
+        passes backwards where all parameters are those of dense layers, or one after the other. It
         is tried on three samples. With False a row of J costs a pass through the whole batch
     curvature : ``curvature(y, batch)``, of the form of y: what stands for the second derivative of the loss
         of a sample in each component of y, above 0. Without, these derivatives themselves
@@ -154,9 +156,13 @@ class _Parameters:
             for part, name, _ in same:
                 part._parameters[name] = value
 
+    def leaves(self, theta: Any) -> list[Any]:
+        """The parameters at θ, to differentiate in each of them."""
+        return [part.detach().requires_grad_() for part in self._shaped(theta)]
+
     def called(self, theta: Any, call: Callable[[torch.nn.Module], Any]) -> Any:
-        """What a function makes of the module at θ, which may be traced."""
-        self._put(self._shaped(theta))
+        """What a function makes of the module at θ, which may be traced, or at :meth:`leaves`."""
+        self._put(theta if isinstance(theta, list) else self._shaped(theta))
         try:
             return call(self.module)
         finally:
@@ -224,6 +230,8 @@ class TorchModel(SampledModel):
         else:
             self._predict, self._loss, self._curvature = predict, loss, curvature
         self._rows_of = Rows()
+        # Whether rows of J are found from the factors of a pass backwards.
+        self._factored: bool | None = None
         with torch_double():
             self._read_samples(train, test)
             self._read_outputs()
@@ -437,6 +445,12 @@ class TorchModel(SampledModel):
         leaves = [leaf for _, leaf in tensors(self._batch(numbers), "")]
         return self._each_combined(theta, weights, *leaves).detach()
 
+    def _combined_by_factors(self, theta: Any, numbers: Any, weights: Any) -> Any:
+        of = self._parameters.leaves(theta)
+        y = self._y(of, self._batch(numbers))
+        made, self._factored = tried(y.reshape(-1), of, columns([tuple(y.shape)]), self._factored)
+        return None if made is None else weights @ made.reshape(*y.shape, -1)
+
     def _combined_by_one(self, theta: Any, numbers: Any, weights: Any) -> Any:
         theta = theta.detach().requires_grad_()
         found = []
@@ -555,7 +569,10 @@ class _TorchPoint:
             if of._mapped:
                 return array(of._combined_at_once(self.theta.detach(), some, given))
             if of._per_sample:
-                return array(of._combined_by_one(self.theta, some, given))
+                made = of._combined_by_factors(self.theta, some, given)
+                if made is None:
+                    made = of._combined_by_one(self.theta, some, given)
+                return array(made)
             k = given.shape[1]
             spread = given.new_zeros(number, k, *self.y.shape)
             for s in range(number):

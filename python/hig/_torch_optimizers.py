@@ -15,6 +15,7 @@ from ._answers import Indices
 from ._arrays import Array
 from ._objective import check_curvature
 from ._settings import Settings, count
+from ._torch_factors import columns, tried
 from ._torch_objective import check_parameter
 from ._torch_tools import Blocks, Curvature, Rows, array, pull, push, side_by_side, tensors
 from .methods import ALL
@@ -94,6 +95,7 @@ class _Optimizer(torch.optim.Optimizer):
         self._settings = settings
         self._seed = count("seed", seed)
         self._asked: Any = None
+        self._factored: bool | None = None
         self.diagnostics: dict[str, float] = {}
         super().__init__(params, dict(settings))
         self._told(self.param_groups[0])
@@ -156,7 +158,7 @@ class _Optimizer(torch.optim.Optimizer):
         trained = [parameter for _, part in groups for parameter in part]
         if not trained:
             raise ValueError("none of the parameters requires a gradient")
-        model = _Closure(closure, trained, self._asked)
+        model = _Closure(closure, trained, self._asked, self._factored)
         memory = self.state[trained[0]].get(_STATE)
         # Bytes as numbers: what is loaded has been given the type of the parameters.
         state = None if memory is None else bytes(memory.to(torch.uint8).tolist())
@@ -178,7 +180,7 @@ class _Optimizer(torch.optim.Optimizer):
             model.restore()
             raise
         model.put(reached)
-        self._asked = model.form
+        self._asked, self._factored = model.form, model.known
         self.diagnostics = dict(diagnostics)
         self.state[trained[0]][_STATE] = torch.tensor(list(left), dtype=torch.uint8)
         for parameter in trained:
@@ -258,7 +260,11 @@ class _Closure:
     summed = False
     name = "closure"
 
-    def __init__(self, closure: Callable[[], Any], trained: list[Any], asked: Any) -> None:
+    def __init__(
+        self, closure: Callable[[], Any], trained: list[Any], asked: Any, known: bool | None
+    ) -> None:
+        # Whether rows of J belong to points of their own.
+        self.known = known
         self._closure, self.trained = closure, trained
         self.views = [(str(i), list(p.shape)) for i, p in enumerate(trained)]
         self._before = [parameter.detach().clone() for parameter in trained]
@@ -334,6 +340,14 @@ class _Closure:
             self._answer = self._asked()
         return self._answer
 
+    def factored(self, theta: Array) -> Any:
+        """J (n, p), where its rows belong to points of their own."""
+        y, _ = self.at(theta)
+        assert self.form is not None
+        blocks = columns(self.form[1].shapes)
+        made, self.known = tried(y[0], self.trained, blocks, self.known)
+        return made
+
     # What the compiled half asks.
 
     def outputs(self, theta: Array, indices: Indices) -> Array:
@@ -369,6 +383,9 @@ class _ClosurePoint:
 
     def rows(self, first: int, number: int) -> Array:
         """∂y/∂θ (1, n, p)."""
+        factored = self._of.factored(self._theta)
+        if factored is not None:
+            return array(factored)[None]
         n, p = self._of.components, len(self._theta)
         if n > p:
             units = np.eye(p)
@@ -377,6 +394,9 @@ class _ClosurePoint:
 
     def combined(self, first: int, number: int, weights: Array) -> Array:
         """Combinations of these rows, with weights (k, n): (1, k, p)."""
+        factored = self._of.factored(self._theta)
+        if factored is not None:
+            return array(torch.as_tensor(weights, device=factored.device) @ factored)[None]
         y, _ = self._of.at(self._theta)
         return array(self._of.rows(y, self._trained, y.new_tensor(weights)[:, None]))[None]
 

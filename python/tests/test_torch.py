@@ -12,6 +12,7 @@ import hig
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+_torch_tools = pytest.importorskip("hig._torch_tools")
 
 
 def network(dtype=torch.float64):
@@ -461,6 +462,75 @@ def test_residuals_may_be_derivatives_in_the_input():
     for _ in range(40):
         optimizer.step(residuals)
     assert np.allclose(module(x).detach().numpy(), np.exp(x.detach().numpy()), atol=1e-3)
+
+
+class Convolved(nn.Module):
+    """A layer whose parameters are used in another way than those of dense layers."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.inner = nn.Conv1d(1, 3, 2)
+        self.outer = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.outer(torch.tanh(self.inner(x[:, None]))[:, :, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_from_factors_are_those_of_single_passes(dtype):
+    from hig import _torch_factors
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 9), nn.Tanh(), nn.Linear(9, 9), nn.Tanh(), nn.Linear(9, 1))
+    net = net.to(dtype)
+    rate = nn.Parameter(torch.tensor(0.3, dtype=dtype))
+    of = [*net.parameters(), rate]
+    x = torch.rand(50, 2, dtype=dtype, requires_grad=True)
+    u = net(x)
+    (slopes,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(slopes[:, 0].sum(), x, create_graph=True)
+    equation = slopes[:, 1:] + u * slopes[:, :1] - rate * second[:, :1]
+    ends = net(x[:20]) - net(x[20:40])  # two points a row
+    blocks = [equation, u[:30], torch.cat([u, u**2], dim=1), ends]
+
+    def compare(blocks):
+        y = torch.cat([block.reshape(-1) for block in blocks])
+        places = _torch_factors.columns([tuple(block.shape) for block in blocks])
+        found = _torch_factors.rows(y, of, places)
+        expected = _torch_tools.Rows()(y, of, torch.eye(len(y), dtype=dtype))
+        error = (found - expected).abs().max() / expected.abs().max()
+        assert error < (1e-12 if dtype == torch.float64 else 1e-5)
+
+    compare(blocks)
+    # Points that belong to several rows of a block are found out.
+    for mixed in (u[1:] - u[:-1], u[2:] + u[:-2], u - u.mean(), u[2:] - 2.0 * u[1:-1] + u[:-2]):
+        with pytest.raises(_torch_factors.NotFactored):
+            compare([mixed])
+    with pytest.raises(_torch_factors.NotFactored):
+        made = Convolved().to(dtype)
+        of = list(made.parameters())
+        compare([made(x)])
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_step_is_the_same_however_its_rows_are_found(monkeypatch, mixed):
+    batch = data()
+
+    def trained(factored):
+        module = network()
+        optimizer = hig.torch.LM(module.parameters())
+        optimizer._factored = factored
+
+        def closure():
+            r = module(batch["x"]) - batch["y"]
+            return r - 0.5 * r.mean(0) if mixed else r
+
+        losses = [float(optimizer.step(closure)) for _ in range(4)]
+        return losses, optimizer._factored
+
+    (found, known), (expected, _) = trained(None), trained(False)
+    assert np.allclose(found, expected, rtol=1e-8) and known is not mixed
 
 
 def test_trainers_that_call_backward_themselves():
