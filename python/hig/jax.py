@@ -284,7 +284,11 @@ def _passes(
     predict: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Any], rows: int, per_sample: bool
 ) -> _Passes:
     """The same for transformations that differ in numbers, so that nothing is compiled again."""
-    kept: _Passes = _known(predict, loss, rows, per_sample)
+    try:
+        kept: _Passes = _known(predict, loss, rows, per_sample)
+    except TypeError:
+        # Functions that are objects without a hash.
+        return _Passes(predict, loss, rows, per_sample)
     return kept
 
 

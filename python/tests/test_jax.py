@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from test_steps import reference
@@ -321,6 +326,21 @@ def test_wrappers_that_compile():
     assert close(jax.tree.map(lambda leaf: leaf[1], found), first, 1e-5)
 
 
+def test_functions_may_be_objects_without_a_hash():
+    class Predict:
+        __hash__ = None
+
+        def __call__(self, parameters, batch):
+            return predict(parameters, batch)
+
+    parameters, batch = start()
+    made = hig.jax.half_inverse(Predict(), loss, cutoff=1e-3)
+    found, _ = made.update(None, made.init(parameters), parameters, batch=batch)
+    plain = optimizer(cutoff=1e-3)
+    expected, _ = plain.update(None, plain.init(parameters), parameters, batch=batch)
+    assert close(found, expected, 1e-6)
+
+
 def test_several_starts_at_once():
     parameters, batch = start()
     made = optimizer(cutoff=1e-3)
@@ -330,3 +350,36 @@ def test_several_starts_at_once():
         one = jax.tree.map(lambda leaf, f=factor: f * leaf, parameters)
         expected, _ = made.update(None, made.init(one), one, batch=batch)
         assert close(jax.tree.map(lambda leaf, i=i: leaf[i], found), expected, 1e-5)
+
+
+def test_a_batch_may_lie_on_several_devices():
+    # Devices are forced before JAX is imported.
+    program = """
+import jax, jax.numpy as jnp, numpy as np, optax, hig.jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from test_jax import loss, predict, start
+from hig._optional import jax_double
+with jax_double():
+    parameters, batch = start(np.float64, 16)
+    mesh = Mesh(np.array(jax.devices()), ("devices",))
+    assert mesh.size == 8
+    spread = jax.device_put(batch, NamedSharding(mesh, PartitionSpec("devices")))
+    everywhere = jax.device_put(parameters, NamedSharding(mesh, PartitionSpec()))
+    for matrix in ("jacobian", "gram"):
+        made, found = hig.jax.half_inverse(predict, loss, cutoff=1e-3, matrix=matrix), []
+        for theta, samples in ((parameters, batch), (everywhere, spread)):
+            state = made.init(theta)
+            for _ in range(4):
+                updates, state = made.update(None, state, theta, batch=samples)
+                theta = optax.apply_updates(theta, updates)
+            found.append(theta)
+        for one, eight in zip(*map(jax.tree.leaves, found)):
+            assert np.allclose(one, eight, rtol=1e-10, atol=1e-10), matrix
+"""
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = {**os.environ, **devices, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
