@@ -44,11 +44,18 @@ class Residuals:
         self._blocks.append((residual, value))
         return value
 
-    def of(self, closure: Callable[[], Any]) -> dict[str, tuple[float, Any]]:
+    def of(self, closure: Callable[[], Any], trained: list[Any]) -> dict[str, tuple[float, Any]]:
         """The blocks of a closure with their weights, as the closure of a step answers them."""
         self._blocks.clear()
+        for parameter in trained:
+            parameter.grad = None
         total = closure()
         blocks, self._blocks = self._blocks, []
+        if any(p.grad is not None and bool(p.grad.any()) for p in trained):
+            raise ValueError(
+                "the loss of the trainer has a part that is no residual, such as a penalty on the parameters: "
+                "a step would not see it"
+            )
         found = {}
         for i, (residual, value) in enumerate(blocks):
             if value.grad is None and isinstance(total, torch.Tensor) and total.requires_grad:
@@ -148,8 +155,6 @@ class _Optimizer(torch.optim.Optimizer):
             raise TypeError(
                 f"{type(self).__name__}.step needs a closure that answers residuals or (outputs, loss)"
             )
-        if self._residuals is not None:
-            closure = functools.partial(self._residuals.of, closure)
         told = self._told(self.param_groups[0])
         groups = [
             (group.get("lr", 1.0), [p for p in group["params"] if p.requires_grad])
@@ -158,6 +163,8 @@ class _Optimizer(torch.optim.Optimizer):
         trained = [parameter for _, part in groups for parameter in part]
         if not trained:
             raise ValueError("none of the parameters requires a gradient")
+        if self._residuals is not None:
+            closure = functools.partial(self._residuals.of, closure, trained)
         model = _Closure(closure, trained, self._asked, self._factored)
         memory = self.state[trained[0]].get(_STATE)
         # Bytes as numbers: what is loaded has been given the type of the parameters.

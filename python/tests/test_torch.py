@@ -563,6 +563,18 @@ def test_trainers_that_call_backward_themselves():
     optimizer = hig.torch.LM(network().parameters(), residuals=hig.torch.Residuals())
     with pytest.raises(ValueError, match="made no loss of the residuals"):
         optimizer.step(lambda: torch.tensor(1.0))
+    module, residuals = network(), hig.torch.Residuals()
+    optimizer = hig.torch.LM(module.parameters(), residuals=residuals)
+
+    def penalised():
+        total = residuals(module(batch["x"]), batch["y"]) + (module[0].weight ** 2).sum()
+        total.backward()
+        return total
+
+    with pytest.raises(ValueError, match="a part that is no residual"):
+        optimizer.step(penalised)
+    with pytest.raises(TypeError, match="residuals is a function, expected"):
+        hig.torch.LM(module.parameters(), residuals=loss)
 
 
 @pytest.mark.filterwarnings("ignore")
