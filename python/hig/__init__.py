@@ -17,6 +17,7 @@ from types import ModuleType
 
 from . import losses, methods, networks, physics, systems
 from ._data import Dataset
+from ._least_squares import least_squares
 from ._objective import Objective
 from ._problem import Problem
 from ._result import History, Losses, Result
@@ -40,6 +41,7 @@ __all__ = [
     "TrainingWarning",
     "gram_step",
     "half_inverse",
+    "least_squares",
     "losses",
     "methods",
     "networks",
@@ -52,7 +54,7 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType | str:
     # Optional, and slow to import.
-    if name == "jax":
+    if name in ("jax", "torch"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return importlib.metadata.version("hig")

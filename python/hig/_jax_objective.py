@@ -9,17 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._answers import Answers, Indices
+from ._answers import Indices
 from ._arrays import Array
 from ._objective import Objective, check_curvature, read_samples, samples_of
 from ._optional import jax_double
-
-# Samples of an evaluation that are passed through the model at once.
-_CHUNK = 4096
-# Samples on which assumptions are tried.
-_PROBE = 3
-# Rows of J by passes through a whole batch that are asked for at once.
-_ROWS = 64
+from ._sampled import PROBE, ROWS, SampledModel
 
 
 def objective(
@@ -153,10 +147,9 @@ def _joined(leaves: list[Any], axis: int) -> Any:
     return jnp.concatenate([leaf.reshape(*leaf.shape[:axis], -1) for leaf in leaves], axis=axis)
 
 
-class JaxModel:
+class JaxModel(SampledModel):
     """JAX functions as the compiled half asks them."""
 
-    held: int | None = None
     _predict: Any
     _loss: Any
     _curvature: Any
@@ -172,25 +165,13 @@ class JaxModel:
         per_sample: bool,
         curvature: Any,
     ) -> None:
-        for name, function in (("predict", predict), ("loss", loss)):
-            if not callable(function):
-                raise TypeError(f"{name} is a {type(function).__name__}, expected a function")
-        if not isinstance(per_sample, (bool, np.bool_)):
-            raise TypeError(
-                f"per_sample = {per_sample!r} is not possible: it must be True or False"
-            )
-        self.name = getattr(predict, "__name__", type(predict).__name__)
-        self.answers = Answers()
-        self._whole = train is None
+        super().__init__(predict, loss, per_sample, curvature, train, test)
         if self._whole:
-            if test is not None:
-                raise ValueError("test samples were given without any to train on")
             self._predict = lambda parameters, _: predict(parameters)
             self._loss = lambda y, _: loss(y)
             self._curvature = None if curvature is None else lambda y, _: curvature(y)
         else:
             self._predict, self._loss, self._curvature = predict, loss, curvature
-        self._per_sample = bool(per_sample) and not self._whole
         self._parameters = _Parameters(parameters)
         self.views, self.start = self._parameters.views, self._parameters.start
         with jax_double():
@@ -200,8 +181,6 @@ class JaxModel:
             self._try()
 
     def _read_samples(self, train: Any, test: Any) -> None:
-        self.data = train, train if test is None else test
-        self.told: list[tuple[str, str]] = []
         if self._whole:
             self.samples, self._data = (range(1), range(1)), None
             return
@@ -238,19 +217,13 @@ class JaxModel:
         self._moved = 0
         return number
 
-    def _numbers(self, indices: Indices) -> Any:
-        """Where samples stand in the arrays."""
-        moved = self.samples[0].stop - (0 if self._whole else self._moved)
-        beyond = indices >= self.samples[0].stop
-        return np.where(beyond, indices - moved, indices)
-
     def _batch(self, numbers: Any) -> Any:
         return None if self._whole else jax.tree.map(lambda leaf: leaf[numbers], self._data)
 
     def _read_outputs(self) -> None:
         """The form of y, for two sizes of a batch."""
         theta = _shape(self.start.shape, jnp.float64)
-        sizes = (1, 1) if self._whole else (2, _PROBE)
+        sizes = (1, 1) if self._whole else (2, PROBE)
 
         def shapes(size: int) -> Any:
             batch = jax.tree.map(
@@ -272,18 +245,7 @@ class JaxModel:
                 self.answers.warn(self.name, leaf.dtype)
             if self._whole:
                 continue
-            for size, shape in zip(sizes, (leaf.shape, other.shape)):
-                if shape[:1] != (size,):
-                    raise ValueError(
-                        f"{place} has shape {shape} for {size} samples, expected ({size}, ...): a row for "
-                        "each sample. Outputs that do not belong to samples are those of an objective "
-                        "without train, predict(parameters) and loss(y)"
-                    )
-            if leaf.shape[1:] != other.shape[1:]:
-                raise ValueError(
-                    f"{place} has shape {leaf.shape} for {sizes[0]} samples and {other.shape} for "
-                    f"{sizes[1]}: a sample must have as many outputs in every batch"
-                )
+            self._check_widths(place, sizes, (leaf.shape, other.shape))
         self._shapes = [leaf.shape[0 if self._whole else 1 :] for _, leaf in found]
         self._types = [leaf.dtype for _, leaf in found]
         widths = [int(np.prod(shape)) for shape in self._shapes]
@@ -370,7 +332,7 @@ class JaxModel:
             batch = gathered(data, numbers)
             _, pull = _vjp(lambda q: self._y(q, batch), tree(theta))
             return jax.lax.map(
-                lambda each: flat_rows(pull(each)[0], 0), w, batch_size=min(_ROWS, len(w))
+                lambda each: flat_rows(pull(each)[0], 0), w, batch_size=min(ROWS, len(w))
             )
 
         def columns(theta: Any, data: Any, numbers: Any) -> Any:
@@ -403,7 +365,7 @@ class JaxModel:
                 units = jnp.broadcast_to(jnp.eye(y.shape[1])[:, None], (y.shape[1], *y.shape))
             else:
                 units = jnp.eye(y.size).reshape(-1, *y.shape)
-            return jax.lax.map(lambda unit: unit * along(unit), units, batch_size=_ROWS).sum(axis=0)
+            return jax.lax.map(lambda unit: unit * along(unit), units, batch_size=ROWS).sum(axis=0)
 
         self._outputs, self._loss_of = jax.jit(outputs), jax.jit(loss)
         self._linearize, self._rows = jax.jit(linearize), jax.jit(rows)
@@ -415,9 +377,8 @@ class JaxModel:
 
     def _try(self) -> None:
         """Finds out how samples make a loss, and holds an assumption against three of them."""
-        self.summed = False
         # Without another sample nothing can depend on one.
-        numbers = np.arange(min(_PROBE, len(self.samples[0])))
+        numbers = np.arange(min(PROBE, len(self.samples[0])))
         batch, shape = self._batch(numbers), (len(numbers), self.components)
         value = jax.eval_shape(self._value, _shape(shape, jnp.float64), batch)
         if not hasattr(value, "shape"):
@@ -427,7 +388,8 @@ class JaxModel:
                 f"loss returned {value.dtype} of shape {value.shape}, expected one real number"
             )
         random = np.random.default_rng(0)
-        normal, signs = random.normal(size=shape), random.choice([-1.0, 1.0], size=(2, *shape))
+        # Of different numbers: signs could hide a mixture of components.
+        normal, along = random.normal(size=shape), random.uniform(1.0, 2.0, size=(2, *shape))
 
         def answers(theta: Any, batch: Any, normal: Any) -> Any:
             y = self._y(self._parameters.tree(theta), batch)
@@ -447,38 +409,24 @@ class JaxModel:
         told = jax.jit(answers)(self.start, batch, normal)
         y, moved, value, single, *alone = (np.asarray(part) for part in told)
         if self._per_sample:
-            self._check_independent(y, alone[0])
-        mean = _near(value, single.mean())
-        self.summed = not mean and _near(value, single.sum())
-        self._separable = mean or self.summed
-        self._diagonal = self._curvature is None and self._has_diagonal(moved, batch, signs)
+            double = all(dtype.itemsize >= 8 for dtype in self._types)
+            self._check_independent(y, alone[0], double)
+        self._read_reduction(float(value), single)
+        self._diagonal = self._curvature is None and self._has_diagonal(moved, batch, along)
 
-    def _has_diagonal(self, y: Any, batch: Any, signs: Any) -> bool:
+    def _has_diagonal(self, y: Any, batch: Any, along: Any) -> bool:
         """Whether the second derivative of the loss mixes no components."""
 
-        def products(y: Any, batch: Any, signs: Any) -> Any:
+        def products(y: Any, batch: Any, along: Any) -> Any:
             slope: Any = jax.grad(self._value)
-            return [s * jax.jvp(lambda y: slope(y, batch), (y,), (s,))[1] for s in signs]
+            return [jax.jvp(lambda y: slope(y, batch), (y,), (v,))[1] / v for v in along]
 
         try:
-            first, second = (np.asarray(p) for p in jax.jit(products)(y, batch, signs))
+            first, second = (np.asarray(p) for p in jax.jit(products)(y, batch, along))
         except TypeError:
             # A loss without a second derivative; methods that need one say so.
             return False
         return bool(np.allclose(first, second, rtol=1e-9, atol=1e-12 * np.abs(first).max()))
-
-    def _check_independent(self, y: Array, alone: Array) -> None:
-        size = np.abs(y).max()
-        rounding = 1e-9 if all(dtype.itemsize >= 8 for dtype in self._types) else 1e-3
-        near = np.isclose(alone, y, rtol=rounding, atol=rounding * size, equal_nan=True)
-        if not near.all():
-            s, i = (int(k) for k in np.argwhere(~near)[0])
-            raise ValueError(
-                f"{self.name} answers {y[s, i]:.6g} for training sample {s}, component {i}, in a batch of "
-                f"{len(y)} and {alone[s, i]:.6g} for it alone: where samples depend on each other, as in "
-                "batch normalisation, say per_sample=False; where an answer is random, give its key with "
-                "the samples"
-            )
 
     # What the compiled half asks.
 
@@ -488,13 +436,6 @@ class JaxModel:
             parts = self._parts(indices, self._per_sample)
             answers = [self._outputs(theta, self._data, part) for part in parts]
             return self._numpy(jnp.concatenate(answers) if len(answers) > 1 else answers[0])
-
-    def _parts(self, indices: Indices, divisible: bool) -> list[Any]:
-        """Numbers of samples, a part at a time where samples are independent."""
-        numbers = self._numbers(indices)
-        if not divisible:
-            return [numbers]
-        return [numbers[first : first + _CHUNK] for first in range(0, len(numbers), _CHUNK)]
 
     def loss(self, theta: Array, indices: Indices) -> float:
         """The mean loss."""
@@ -626,10 +567,6 @@ def _shape(shape: Any, dtype: Any) -> Any:
 
 def _vjp(function: Any, at: Any) -> Any:
     return jax.vjp(function, at)
-
-
-def _near(a: Any, b: Any) -> bool:
-    return bool(abs(a - b) <= 1e-9 * max(abs(a), abs(b)))
 
 
 def _wide(leaf: Any) -> Any:

@@ -140,18 +140,23 @@ class Objective(Problem):
         return theta
 
 
-def take(tree: Any, indices: Any) -> Any:
-    """The samples of an array, or of each array in a dictionary, tuple, list or data set."""
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """A function of each array in a dictionary, tuple, list or data set."""
     if isinstance(tree, Dataset):
-        return Dataset(tree.input[indices], tree.target[indices], tree.state[indices])
+        return Dataset(function(tree.input), function(tree.target), function(tree.state))
     if isinstance(tree, dict):
-        return {name: take(value, indices) for name, value in tree.items()}
+        return {name: mapped(function, value) for name, value in tree.items()}
     if isinstance(tree, tuple):
-        parts = [take(value, indices) for value in tree]
+        parts = [mapped(function, value) for value in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
     if isinstance(tree, list):
-        return [take(value, indices) for value in tree]
-    return tree[indices]
+        return [mapped(function, value) for value in tree]
+    return function(tree)
+
+
+def take(tree: Any, indices: Any) -> Any:
+    """The samples of an array, or of each array in a dictionary, tuple, list or data set."""
+    return mapped(lambda leaf: leaf[indices], tree)
 
 
 def leaves(tree: Any, path: str) -> list[tuple[str, NDArray[Any]]]:

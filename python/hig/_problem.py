@@ -88,6 +88,11 @@ class Problem:
         return Problem, (network, simulator, self.train, self.test, loss)
 
     @property
+    def name(self) -> str:
+        """That of the system, or the class of the simulator or model."""
+        return str(self._parts[0]) if self._adapter is None else str(self._adapter.name)
+
+    @property
     def train(self) -> Dataset:
         """The samples to train on."""
         return self._samples(test=False)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import Array
 from ._html import page
 from ._problem import Problem
+from ._run_folder import write
 from ._warning import TrainingWarning
 from .methods import Method
 from .training import Training
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
 
 
 #: What ``Result.save`` writes, and what else ``hig run`` leaves of a training.
-_SAVED = ("weights.safetensors", "metrics.csv", "settings.json")
+_SAVED = (
+    "weights.safetensors",
+    "metrics.csv",
+    "settings.json",
+    "steps.csv",
+    "warnings.csv",
+    "outcome.toml",
+)
 _FILES_OF_A_TRAINING = (
     "diagnostics.csv",
-    "steps.csv",
     "spectrum.csv",
     "timing.csv",
-    "warnings.csv",
     "pictures.json",
-    "outcome.toml",
     "checkpoint.safetensors",
     "checkpoint.previous.safetensors",
     "checkpoint.new",
@@ -190,10 +195,10 @@ class Result:
         return ax
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Writes ``weights.safetensors``, ``metrics.csv`` and ``settings.json`` and returns where: the
-        method's folder in ``folder``, which thereby is a run as ``hig run`` leaves one, for
-        ``hig compare`` and the like. The weights can be given to ``hig run --weights`` and
-        :meth:`Problem.load_weights`.
+        """Writes weights, evaluations, settings, warnings, how it ended and what the steps told, and returns
+        where: the method's folder in ``folder``, which thereby is a run as ``hig run`` leaves one, for
+        ``hig watch``, ``compare``, ``report`` and ``export``. The weights can be given to ``hig run --weights``
+        and :meth:`Problem.load_weights`.
 
         Other methods' folders beside it stay as they are, so that several results make one run.
 
@@ -208,7 +213,7 @@ class Result:
         path.mkdir(parents=True, exist_ok=True)
         if not overwrite:
             self._check_place(path)
-        for name in _FILES_OF_A_TRAINING:
+        for name in (*_SAVED, *_FILES_OF_A_TRAINING):
             (path / name).unlink(missing_ok=True)
         self.problem.save_weights(self.weights, path / "weights.safetensors")
         names = ("update", "epoch", "seconds", "train_loss", "test_loss")
@@ -217,6 +222,7 @@ class Result:
             writer.writerow(names)
             writer.writerows(zip(*(getattr(self.history, name).tolist() for name in names)))
         (path / "settings.json").write_text(json.dumps(self._settings(), indent=2) + "\n")
+        write(self, path)
         return path
 
     def _check_place(self, path: Path) -> None:

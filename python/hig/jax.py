@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -40,8 +41,8 @@ _LARGEST = 2**26
 class HalfInverseState(NamedTuple):
     """What one update leaves for the user: how many there were, and the loss before the last."""
 
-    updates: int
-    loss: float
+    updates: Any
+    loss: Any
 
 
 class AdaptiveHalfInverseState(NamedTuple):
@@ -132,36 +133,44 @@ def adaptive_half_inverse(
 def half_inverse(
     predict: Callable[[Any, Any], Any],
     loss: Callable[[Any, Any], Any],
-    learning_rate: float = 1.0,
+    learning_rate: float | Callable[[Any], Any] = 1.0,
     exponent: float = 0.5,
     cutoff: float = 1e-6,
     treatment: str = "truncate",
     *,
     damping: float = 1e-6,
+    accuracy: float = 1e-3,
     matrix: str = "auto",
     rows: int = 64,
+    per_sample: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """An optax transformation whose updates are half-inverse gradients.
 
     Parameters
     ----------
     predict : ``predict(parameters, batch) -> y``, network and physics together; any pytree of
-        parameters, any shape of y
+        parameters, y an array or a pytree of them
     loss : ``loss(y, batch)``, a number
-    learning_rate, exponent, cutoff, treatment, damping : as of :func:`hig.spectral_step`
+    learning_rate : a number, or a schedule: a function of the number of updates before this one
+    exponent, cutoff, treatment, damping, accuracy : as of :func:`hig.spectral_step`
     matrix : "jacobian" forms J (n, p); "gram" builds K = J·Jᵀ (n, n) from products, ``rows`` of it at a
         time, where J is too large (singular values below 6e-8 of the largest are then lost); "auto"
         forms J up to half a gibibyte
+    per_sample : whether the arrays of the batch and of y have the samples along their first axis, and y of a
+        sample depends on no other one. J is then differentiated sample by sample, which is by far the
+        fastest; every update compares y with that of the samples alone. With False a row of J costs a pass
+        through the whole batch
 
     ``update(None, state, parameters, batch=batch)`` needs no gradients; ones that are given are not
-    looked at. Everything is computed in float64, whatever the precision of the parameters, which the
-    updates have. The decomposition runs outside of JAX: ``update`` is compiled inside and cannot be
-    compiled from outside.
+    looked at. Everything is computed in float64, whatever the precision of JAX and of the parameters, which
+    the updates have. It may stand in ``jax.jit`` and ``jax.lax.scan``, where the decomposition is a callback to
+    the host, and numbers that are not finite make an update of NaN. The state is a pytree of arrays.
 
     Raises
     ------
     ValueError, TypeError
-        A setting out of range; numbers that are not finite; parameters that are not real.
+        A setting out of range; numbers that are not finite; parameters that are not real; samples that
+        depend on each other.
     """
     if matrix not in ("auto", "jacobian", "gram"):
         raise ValueError(f"matrix = {matrix} is not possible: it must be auto, jacobian or gram")
@@ -170,20 +179,23 @@ def half_inverse(
             kind = type(value).__name__
             raise TypeError(
                 f"{name} is of type {kind}, expected a function; of optax.inject_hyperparams ask for "
-                'static_args=("predict", "loss", "treatment", "matrix")'
+                'static_args=("predict", "loss", "treatment", "matrix", "rows", "per_sample")'
             )
-    _check_no_schedule(learning_rate)
-    rate = number("learning_rate", learning_rate)
-    if not (math.isfinite(rate) and rate >= 0):
-        expected = "a finite number of at least 0"
-        raise ValueError(f"learning_rate = {rate} is not possible: it must be {expected}")
-    spectral = {"exponent": exponent, "cutoff": cutoff, "treatment": treatment, "damping": damping}
-    # A setting out of range should be heard of now.
-    spectral_step(np.eye(1), np.ones(1), **spectral)  # type: ignore[arg-type]
-    passes = _Passes(predict, loss, rows)
+    if not isinstance(per_sample, (bool, np.bool_)):
+        raise TypeError(f"per_sample = {per_sample!r} is not possible: it must be True or False")
+    if not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer):
+        rate = number("learning_rate", learning_rate)
+        if not (math.isfinite(rate) and rate >= 0):
+            expected = "a finite number of at least 0, or a schedule"
+            raise ValueError(f"learning_rate = {rate} is not possible: it must be {expected}")
+    numbers = exponent, cutoff, damping, accuracy
+    if not any(isinstance(value, jax.core.Tracer) for value in numbers):
+        # A setting out of range should be heard of now.
+        _spectral(treatment, np.eye(1), np.ones(1), *map(np.asarray, numbers))
+    passes = _passes(predict, loss, rows, bool(per_sample))
 
     def init(parameters: Any) -> HalfInverseState:
-        return HalfInverseState(0, float("nan"))
+        return HalfInverseState(jnp.zeros([], jnp.int32), jnp.asarray(jnp.nan, float))
 
     def update(
         updates: Any, state: HalfInverseState, params: Any = None, *, batch: Any = None, **_: Any
@@ -193,49 +205,136 @@ def half_inverse(
         _check_whole(params)
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
-            told = passes.output(theta, data)
-            if any(isinstance(part, jax.core.Tracer) for part in told):
-                raise TypeError(
-                    "half_inverse was called from compiled code (jax.jit, or a wrapper of optax that "
-                    "compiles, as MultiSteps and apply_if_finite do), where its decomposition cannot "
-                    "run; call update from plain Python"
-                )
-            value, gradient = map(np.asarray, told)
+            if passes.per_sample:
+                passes.check_shapes(theta, data)
+            value, y, gradient = passes.output(theta, data)
             width = sum(leaf.size for leaf in jax.tree.leaves(theta))
             formed = matrix == "jacobian" or (
                 matrix == "auto" and gradient.size * width <= _LARGEST
             )
             if formed:
-                jacobian = np.asarray(passes.jacobian(theta, data))
-                step = spectral_step(jacobian, gradient, **spectral)  # type: ignore[arg-type]
+                jacobian, alone = passes.jacobian(theta, data)
+                host = functools.partial(_jacobian_step, treatment, passes.rounding(theta, data))
+                given = jacobian, gradient, y, alone, *numbers
+                step = _on_host(host, width, *given)
             else:
-                gram = np.asarray(passes.gram(theta, data))
-                c = gram_step(gram, gradient, **spectral)  # type: ignore[arg-type]
-                step = np.asarray(passes.pulled(theta, data, c))
-            delta = ravel_pytree(theta)[1](jnp.asarray(-learning_rate * step))
+                host = functools.partial(_gram_step, treatment)
+                c = _on_host(host, gradient.size, passes.gram(theta, data), gradient, *numbers)
+                step = passes.pulled(theta, data, c)
+            rate = learning_rate(state.updates) if callable(learning_rate) else learning_rate
+            delta = ravel_pytree(theta)[1](-jnp.asarray(rate, jnp.float64) * step)
             delta = jax.tree.map(lambda d, p: d.astype(jnp.asarray(p).dtype), delta, params)
-        return delta, HalfInverseState(state.updates + 1, float(value))
+            told = jnp.asarray(value).astype(state.loss.dtype)
+        return delta, HalfInverseState(state.updates + 1, told)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _spectral(treatment: str, jacobian: Any, gradient: Any, *numbers: Any) -> Any:
+    exponent, cutoff, damping, accuracy = map(float, numbers)
+    more: Any = {"damping": damping, "accuracy": accuracy}
+    return spectral_step(jacobian, gradient, exponent, cutoff, treatment, **more)
+
+
+def _jacobian_step(
+    treatment: str, rounding: float, jacobian: Any, gradient: Any, y: Any, alone: Any, *numbers: Any
+) -> Any:
+    step = _spectral(treatment, jacobian, gradient, *numbers)
+    near = np.isclose(alone, y, rtol=rounding, atol=rounding * np.abs(y).max())
+    if not near.all():
+        s, i = (int(k) for k in np.argwhere(~near)[0])
+        raise ValueError(
+            f"predict answers {y[s, i]:.6g} for sample {s} of the batch, component {i}, and {alone[s, i]:.6g} "
+            "for it alone: where samples depend on each other, say per_sample=False"
+        )
+    return step
+
+
+def _gram_step(treatment: str, gram: Any, gradient: Any, *numbers: Any) -> Any:
+    exponent, cutoff, damping, _ = map(float, numbers)
+    return gram_step(gram, gradient, exponent, cutoff, treatment, damping=damping)
+
+
+def _on_host(function: Callable[..., Any], length: int, *given: Any) -> Any:
+    """A vector that a function of NumPy arrays answers, from compiled code as well.
+
+    There float64 passes as pairs of words: callbacks are given no wider numbers than JAX is set to.
+    """
+    given = tuple(jnp.asarray(value, jnp.float64) for value in given)
+    if not any(isinstance(value, jax.core.Tracer) for value in given):
+        return jnp.asarray(function(*map(np.asarray, given)))
+
+    def called(*words: Any) -> Any:
+        arrays = [np.ascontiguousarray(word).view(np.float64)[..., 0] for word in words]
+        if all(np.isfinite(array).all() for array in arrays):
+            step = np.ascontiguousarray(function(*arrays), dtype=np.float64)
+        else:
+            step = np.full(length, np.nan)
+        return step.view(np.uint32).reshape(length, 2)
+
+    shape: Any = jax.ShapeDtypeStruct
+    words = [jax.lax.bitcast_convert_type(value, jnp.uint32) for value in given]
+    answer = jax.pure_callback(
+        called, shape((length, 2), jnp.uint32), *words, vmap_method="sequential"
+    )
+    return jax.lax.bitcast_convert_type(answer, jnp.float64)
+
+
+def _passes(
+    predict: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Any], rows: int, per_sample: bool
+) -> _Passes:
+    """The same for transformations that differ in numbers, so that nothing is compiled again."""
+    try:
+        kept: _Passes = _known(predict, loss, rows, per_sample)
+    except TypeError:
+        # Functions that are objects without a hash.
+        return _Passes(predict, loss, rows, per_sample)
+    return kept
 
 
 class _Passes:
     """What is asked of network and physics, compiled."""
 
     def __init__(
-        self, predict: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Any], rows: int
+        self,
+        predict: Callable[[Any, Any], Any],
+        loss: Callable[[Any, Any], Any],
+        rows: int,
+        per_sample: bool,
     ) -> None:
+        self._predict, self.per_sample = predict, per_sample
+
+        def joined(y: Any, samples: bool) -> Any:
+            leaves = jax.tree.leaves(y)
+            count = leaves[0].shape[0] if samples else 1
+            parts = [leaf.reshape(count, -1).astype(jnp.float64) for leaf in leaves]
+            return jnp.concatenate(parts, axis=1)
+
         def flat(parameters: Any, batch: Any) -> tuple[Any, Callable[[Any], Any]]:
             theta, unravel = ravel_pytree(parameters)
-            return theta, lambda t: jnp.ravel(predict(unravel(t), batch))
+            return theta, lambda t: joined(predict(unravel(t), batch), per_sample).ravel()
 
         def output(parameters: Any, batch: Any) -> Any:
-            value, gradient = jax.value_and_grad(loss)(predict(parameters, batch), batch)
-            return value, jnp.ravel(gradient)
+            y = predict(parameters, batch)
+            value, gradient = jax.value_and_grad(loss)(y, batch)
+            return value, joined(y, per_sample), joined(gradient, per_sample).ravel()
 
         def jacobian(parameters: Any, batch: Any) -> Any:
             theta, outputs = flat(parameters, batch)
-            return jax.jacrev(outputs)(theta)
+            if not per_sample:
+                return _derived(outputs, theta), outputs(theta)[None]
+            unravel = ravel_pytree(parameters)[1]
+
+            def of_sample(sample: Any) -> Any:
+                one = jax.tree.map(lambda leaf: leaf[None], sample)
+
+                def outputs(t: Any) -> Any:
+                    return joined(predict(unravel(t), one), True)[0]
+
+                return _derived(outputs, theta), outputs(theta)
+
+            found, alone = jax.vmap(of_sample)(batch)
+            return found.reshape(-1, theta.size), alone
 
         def gram(parameters: Any, batch: Any) -> Any:
             theta, outputs = flat(parameters, batch)
@@ -253,13 +352,38 @@ class _Passes:
         self.gram = jax.jit(gram)
         self.pulled = jax.jit(pulled)
 
+    def rounding(self, parameters: Any, batch: Any) -> float:
+        """How far y of a sample alone may be from y in the batch."""
+        leaves = jax.tree.leaves(jax.eval_shape(self._predict, parameters, batch))
+        return 1e-9 if all(leaf.dtype.itemsize >= 8 for leaf in leaves) else 1e-3
 
-def _check_no_schedule(learning_rate: Any) -> None:
-    if callable(learning_rate):
-        raise TypeError(
-            "learning_rate is a function, expected a number; a schedule is a factor after it: "
-            "optax.chain(half_inverse(...), optax.scale_by_schedule(schedule))"
-        )
+    def check_shapes(self, parameters: Any, batch: Any) -> None:
+        """Refuses arrays without samples along their first axis."""
+        y = jax.eval_shape(self._predict, parameters, batch)
+        samples = None
+        for name, tree in (("batch", batch), ("y", y)):
+            for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+                samples = leaf.shape[:1] if samples is None else samples
+                if leaf.shape[:1] != samples or leaf.ndim == 0:
+                    count = samples[0] if samples else "as many as the others"
+                    raise ValueError(
+                        f"{name}{jax.tree_util.keystr(path)} has shape {leaf.shape}, expected {count} samples "
+                        "along its first axis; say per_sample=False where a batch has no samples"
+                    )
+
+
+_known: Any = functools.lru_cache(maxsize=32)(_Passes)
+
+
+def _derived(function: Callable[[Any], Any], at: Any) -> Any:
+    """Its Jacobian by the direction that takes fewer passes."""
+    if jax.eval_shape(function, at).size > at.size:
+        try:
+            return jax.jacfwd(function)(at)
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+    return jax.jacrev(function)(at)
 
 
 def _check_whole(parameters: Any) -> None:

@@ -15,6 +15,8 @@ FOLDER = Path(__file__).parents[2] / "examples" / "python"
 def test_a_notebook_runs(path):
     if "phi." in path.read_text():
         pytest.importorskip("phi")
+    if "import torch" in path.read_text():
+        pytest.importorskip("torch")
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(
         notebook, timeout=300, resources={"metadata": {"path": FOLDER}}
@@ -24,9 +26,10 @@ def test_a_notebook_runs(path):
     assert all(cell.execution_count for cell in code if cell.source)
 
 
-def test_there_are_three():
+def test_there_are_four():
     assert {path.stem for path in FOLDER.glob("*.ipynb")} == {
         "chapter",
         "own_jax_network",
         "own_simulator",
+        "own_torch_module",
     }

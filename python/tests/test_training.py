@@ -253,20 +253,20 @@ def test_a_saved_result_replaces_no_other_training_unless_asked(tmp_path):
     folder = first.save(tmp_path / "run")
     # The same training once more takes nothing away.
     assert train().save(tmp_path / "run") == folder
-    foreign = {"notes.txt": "mine", "outcome.toml": "updates = 3", "checkpoint.safetensors": "x"}
+    foreign = {"notes.txt": "mine", "pictures.json": "[]", "checkpoint.safetensors": "x"}
     before = (folder / "weights.safetensors").read_bytes()
     with pytest.raises(FileExistsError, match=r"another training .*overwrite=True"):
         other.save(tmp_path / "run")
     assert (folder / "weights.safetensors").read_bytes() == before
     for name, text in foreign.items():
         (folder / name).write_text(text)
-    with pytest.raises(FileExistsError, match=r"outcome\.toml, checkpoint\.safetensors"):
+    with pytest.raises(FileExistsError, match=r"pictures\.json, checkpoint\.safetensors"):
         first.save(tmp_path / "run")
     assert other.save(tmp_path / "run", overwrite=True) == folder
     weights = other.problem.load_weights(folder / "weights.safetensors")
     assert np.array_equal(weights, other.weights)
     assert (folder / "notes.txt").read_text() == "mine"
-    assert not (folder / "outcome.toml").exists()
+    assert not (folder / "pictures.json").exists()
     assert not (folder / "checkpoint.safetensors").exists()
     # A file that only has one of the names is not known to be of the same training.
     alone = tmp_path / "other" / "hig"

@@ -12,8 +12,8 @@
 //! 8. `page`: the page of `hig report` and `hig watch`
 //! 9. `commands`: the command line, and a file or folder for each command
 //!
-//! What is public here is what the program's neighbours in this repository need: [`main`] for the
-//! program itself, the command line for its manual, and whatever reads files for those who try to break
+//! What is public here is what the program's neighbours in this repository need: [`main`] and
+//! [`start`] for the program itself, the command line for its manual, and whatever reads files for those who try to break
 //! it. It is no library for others and promises no stability.
 #![forbid(unsafe_code)]
 
@@ -34,8 +34,13 @@ use commands::{
 };
 use console::{fault, interrupt, output};
 use error::{EndedBadly, Interrupted, Refused};
+use run_folder::provenance;
+use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
+/// All is done.
+const EXIT_SUCCESS: u8 = 0;
 /// Bad input, found before any work.
 const EXIT_INPUT: u8 = 2;
 /// A failure in the middle of work; what was computed is kept.
@@ -45,16 +50,29 @@ const EXIT_ENDED_BADLY: u8 = 3;
 
 /// Does what the command line asks for; the exit code of the program.
 pub fn main() -> ExitCode {
-    fault::explain();
-    interrupt::ignore_size_limit();
-    fault::guarded(work)
+    let program = std::env::current_exe().unwrap_or_else(|_| "hig".into());
+    let arguments = std::env::args_os().skip(1).collect();
+    ExitCode::from(start(vec![program.into()], arguments))
 }
 
-fn work() -> ExitCode {
-    let cli = match Cli::try_parse() {
+/// Does what arguments ask for in a process that does nothing else; its exit code. `program` are the words that
+/// start the program anew.
+pub fn start(program: Vec<OsString>, arguments: Vec<OsString>) -> u8 {
+    provenance::started(program, arguments.clone());
+    fault::explain();
+    interrupt::ignore_size_limit();
+    let code = fault::guarded(|| work(arguments));
+    // A program that is no Rust program flushes nothing at its end; what cannot be written has been told.
+    std::io::stdout().flush().ok();
+    code
+}
+
+fn work(arguments: Vec<OsString>) -> u8 {
+    let words: Vec<_> = std::iter::once("hig".into()).chain(arguments).collect();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(mut told) => {
-            cli::suggest_setting(&mut told, &std::env::args_os().collect::<Vec<_>>());
+            cli::suggest_setting(&mut told, &words);
             return tell(&told);
         }
     };
@@ -78,10 +96,10 @@ fn work() -> ExitCode {
         Command::Man(options) => manual::man(&options, Cli::command()),
     };
     match outcome {
-        Ok(()) if interrupt::asked() => ExitCode::from(interrupt::EXIT_INTERRUPTED),
+        Ok(()) if interrupt::asked() => interrupt::EXIT_INTERRUPTED,
         // What did not reach standard output has been told.
-        Ok(()) if output::failed() => ExitCode::from(EXIT_FAILURE),
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if output::failed() => EXIT_FAILURE,
+        Ok(()) => EXIT_SUCCESS,
         Err(error) => {
             let code = if error.is::<Refused>() {
                 EXIT_INPUT
@@ -93,20 +111,20 @@ fn work() -> ExitCode {
                 EXIT_FAILURE
             };
             console::failure(&error, code);
-            ExitCode::from(code)
+            code
         }
     }
 }
 
 /// Prints help, the version, or what is wrong with the command line.
-fn tell(told: &clap::Error) -> ExitCode {
+fn tell(told: &clap::Error) -> u8 {
     let printed = told.print();
     if told.use_stderr() {
-        return ExitCode::from(EXIT_INPUT);
+        return EXIT_INPUT;
     }
     output::written(printed);
     match output::failed() {
-        true => ExitCode::from(EXIT_FAILURE),
-        false => ExitCode::SUCCESS,
+        true => EXIT_FAILURE,
+        false => EXIT_SUCCESS,
     }
 }

@@ -14,6 +14,7 @@ mod network;
 mod objective;
 mod pools;
 mod problem;
+mod program;
 mod settings;
 mod simulator;
 mod stepper;
@@ -29,6 +30,8 @@ mod extension {
     use crate::network::Network;
     #[pymodule_export]
     use crate::problem::Problem;
+    #[pymodule_export]
+    use crate::program::{program, reason};
     #[pymodule_export]
     use crate::settings::{
         canonical, comparison, for_given_samples, methods, recommended, systems, training_settings,

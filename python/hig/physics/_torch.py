@@ -13,8 +13,8 @@ from .._arrays import Array
 def from_torch(function: Callable[[Any, Any], Any]) -> TorchSimulator:
     """A simulator from ``function(state, control) -> y`` of one sample, written in PyTorch.
 
-    It is mapped over the batch and differentiated by ``torch.func``, on the CPU in float64. What it
-    does must be open to ``torch.func.vmap``: no ``.item()``, no branches on values.
+    It is mapped over the batch and differentiated by ``torch.func`` (``functorch`` before PyTorch 2), on the
+    CPU in float64. What it does must be open to ``torch.func.vmap``: no ``.item()``, no branches on values.
     """
     return TorchSimulator(function)
 
@@ -23,15 +23,17 @@ class TorchSimulator:
     """See :func:`from_torch`."""
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        import torch
+        from .._torch_tools import transforms
+
+        func = transforms()
 
         def pulled(state: Any, control: Any, cotangent: Any) -> Any:
-            return torch.func.vjp(lambda u: function(state, u), control)[1](cotangent)[0]
+            return func.vjp(lambda u: function(state, u), control)[1](cotangent)[0]
 
-        self._simulate = torch.func.vmap(function)
-        self._pulled = torch.func.vmap(pulled)
-        self._reverse = torch.func.vmap(torch.func.jacrev(function, argnums=1))
-        self._forward = torch.func.vmap(torch.func.jacfwd(function, argnums=1))
+        self._simulate = func.vmap(function)
+        self._pulled = func.vmap(pulled)
+        self._reverse = func.vmap(func.jacrev(function, argnums=1))
+        self._forward = func.vmap(func.jacfwd(function, argnums=1))
         self._outputs = 0
 
     def simulate(self, state: Array, control: Array) -> Array:

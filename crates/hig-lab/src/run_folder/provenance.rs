@@ -3,14 +3,33 @@
 use super::bounded_file;
 use anyhow::Result;
 use hig::files::write_whole;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 /// The file in the folder of a run.
 pub const FILE: &str = "run.toml";
 
 /// The version of the files of a run folder.
 const FORMAT: i64 = 1;
+
+/// The words that start the program anew, and its arguments.
+static STARTED: OnceLock<(Vec<OsString>, Vec<OsString>)> = OnceLock::new();
+
+/// Notes how the program was started, once.
+pub fn started(program: Vec<OsString>, arguments: Vec<OsString>) {
+    STARTED.get_or_init(|| (program, arguments));
+}
+
+/// The program anew.
+pub fn program() -> Command {
+    let words = STARTED.get().map_or(&[][..], |(program, _)| program);
+    let mut words = words.iter();
+    let mut command = Command::new(words.next().map_or("hig".as_ref(), |word| word.as_os_str()));
+    command.args(words);
+    command
+}
 
 /// What a run is about.
 #[derive(Debug)]
@@ -25,8 +44,10 @@ pub struct Provenance<'a> {
 
 /// Writes it at the start of a run.
 pub fn write(of: Provenance<'_>, folder: &Path) -> Result<()> {
-    let command = std::env::args_os().skip(1);
-    let command: Vec<String> = command
+    let words = STARTED.get().map(|(_, arguments)| arguments.clone());
+    let words = words.unwrap_or_else(|| std::env::args_os().skip(1).collect());
+    let command: Vec<String> = words
+        .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let table = toml::Table::from_iter([

@@ -4,10 +4,11 @@ use super::{Context, Exhibit};
 use crate::commands::statistics::quantile;
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
 use crate::method_chain::recommended;
+use crate::run_folder::provenance;
 use anyhow::Result;
 use hig::spectral::{Decomposition, Filter, Route};
 use hig::systems::systems;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 /// Median milliseconds of each stage of one HIG update, every system with its own settings.
@@ -162,7 +163,7 @@ pub fn memory(_: &Context<'_>) -> Result<Exhibit> {
 /// Peak resident memory in MiB of a run of this program; none where the system does not tell.
 fn peak_of_run(batch: &str, hidden: &str, route: &str) -> Result<Option<f64>> {
     let folder = std::env::temp_dir().join(format!("hig-memory-{}", std::process::id()));
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = provenance::program()
         .args([
             "run",
             "poisson",
