@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 11] = [
+const SYSTEMS: [&str; 12] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -16,6 +16,7 @@ const SYSTEMS: [&str; 11] = [
     "quantum-dipole",
     "cart-pole",
     "pendulum-swing-up",
+    "burgers-control",
     "parameter-estimation",
     "poisson-pinn",
     "heat-pinn",

@@ -12,7 +12,9 @@ use hig::physics::{
     Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Stepwise, Widths,
 };
 use hig::step::GaussNewtonLineSearch;
-use hig::systems::{CartPoleSwingUp, MlpSettings, ParameterEstimation, PendulumSwingUp, System};
+use hig::systems::{
+    BurgersControl, CartPoleSwingUp, MlpSettings, ParameterEstimation, PendulumSwingUp, System,
+};
 use hig::trainer::{Budget, Training, train};
 use hig::{Error, Problem, Result};
 
@@ -111,7 +113,18 @@ fn loops() -> Vec<(&'static str, Problem)> {
         learned_force: false,
         ..estimation.clone()
     };
+    let burgers = BurgersControl {
+        points: 7,
+        steps: 4,
+        dt: 0.05,
+        effort: 0.3,
+        samples: 9,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![4]),
+        ..BurgersControl::default()
+    };
     vec![
+        ("burgers", burgers.problem(0)),
         ("final state", problem(final_state, 9, 1, 2)),
         ("one step", problem(one_step, 3, 0, 2)),
         (
@@ -274,6 +287,33 @@ fn the_motion_is_that_of_steps_taken_one_by_one() {
     assert!(relative_matrix(&motion.states[5], &y) <= 1e-13);
     let found = steered.outputs(&at, &samples).unwrap();
     assert_eq!(entries(&found), entries(&motion.states[5]));
+}
+
+/// Without a sight of its own the network sees state, input and time in this order.
+#[test]
+fn a_network_that_knows_the_time_sees_it_last() {
+    let timed = [4, 3, 2];
+    let physics = || RungeKutta4::new(Shaken, 5, 0.2);
+    let steered = ClosedLoop::new(mlp(&timed), physics(), SquaredError::half()).knowing_time();
+    let at = normal_vector(mlp(&timed).parameter_count(), 3);
+    let problem = problem(steered, 6, 1, 2);
+    problem.check().unwrap();
+    let again = ClosedLoop::new(mlp(&timed), physics(), SquaredError::half()).knowing_time();
+    let motion = again.motion(&at, &problem.train).unwrap();
+    for k in 0..5 {
+        let seen = Mat::from_fn(6, 4, |s, j| match j {
+            2 => problem.train.input[(s, 0)],
+            3 => 0.2 * k as f64,
+            j => motion.states[k][(s, j)],
+        });
+        let (expected, _) = perceptron(&timed, Activation::Tanh, &at, &seen);
+        assert!(relative_matrix(&motion.controls[k], &expected) <= 1e-13);
+    }
+    let batch = problem.objective.linearize(&problem.train, &at).unwrap();
+    let j = transpose(&batch.transposed().unwrap());
+    let outputs = |at: &[f64]| entries(&problem.objective.outputs(at, &problem.train).unwrap());
+    let expected = difference_jacobian(&at, 1e-5, outputs);
+    assert!(relative_matrix(&j, &expected) <= 1e-7);
 }
 
 /// One component for each step, 1 at that step; or that times each component of the state.
@@ -551,6 +591,10 @@ fn what_does_not_fit_is_refused_by_name() {
     let refused = |steered: ClosedLoop, parts: &[&str]| assert_message(steered.check(), parts);
     refused(steered(&[2, 3]), &["network output", "width 3", "width 2"]);
     refused(steered(&[1, 2]), &["network input", "width 1", "width 2"]);
+    refused(
+        steered(&[2, 2]).knowing_time(),
+        &["network input", "width 2", "width 3", "the time"],
+    );
     refused(
         steered(&[3, 2]).seeing(Differentiated(Sight)),
         &["network input", "width 3", "width 4"],

@@ -75,6 +75,8 @@ pub struct ClosedLoop {
     physics: Box<dyn Stepwise>,
     /// s; none where the network sees the state and then the sample's input.
     sight: Option<Box<dyn Simulator>>,
+    /// Whether it sees the time behind the two.
+    knows_time: bool,
     /// h; none where y is the observed states themselves.
     observation: Option<Box<dyn Simulator>>,
     /// The numbers of steps after which the state is observed, in rising order.
@@ -116,6 +118,7 @@ impl ClosedLoop {
             reduction: Reduction::Mean,
             physics: Box::new(physics),
             sight: None,
+            knows_time: false,
             observation: None,
             observed: vec![steps],
             weighed: false,
@@ -123,6 +126,13 @@ impl ClosedLoop {
             scratch: Scratch::new(),
             spare: Mutex::default(),
         }
+    }
+
+    /// The same where the network sees the time behind the state and the sample's input.
+    #[must_use]
+    pub fn knowing_time(mut self) -> Self {
+        self.knows_time = true;
+        self
     }
 
     /// The same where the network sees s: a function whose control is the state x, and whose state is the
@@ -205,7 +215,7 @@ impl ClosedLoop {
         input: MatRef<'_, f64>,
     ) -> Result<Mat<f64>> {
         let seen = match &self.sight {
-            None => beside(state, input),
+            None => self.beside_state(step, state, input),
             Some(sight) => sight.simulate(self.place(step, input).as_ref(), state)?,
         };
         let mut control = Mat::zeros(seen.nrows(), self.network.outputs());
@@ -215,6 +225,19 @@ impl ClosedLoop {
                 .predict_into(parameters, seen.as_ref(), control, scratch);
         });
         Ok(control)
+    }
+
+    /// The state, the input and the time, as far as the network knows it.
+    fn beside_state(
+        &self,
+        step: usize,
+        state: MatRef<'_, f64>,
+        input: MatRef<'_, f64>,
+    ) -> Mat<f64> {
+        match self.knows_time {
+            true => beside(state, self.place(step, input).as_ref()),
+            false => beside(state, input),
+        }
     }
 
     /// What the sight reads beside the state: the input, and the time.
@@ -317,7 +340,10 @@ impl ClosedLoop {
     /// Width of the sample's input, as the network's has it.
     fn input_len(&self) -> Option<usize> {
         match &self.sight {
-            None => (self.network.inputs()).checked_sub(self.physics.state_len()),
+            None => {
+                let known = self.physics.state_len() + usize::from(self.knows_time);
+                self.network.inputs().checked_sub(known)
+            }
             Some(sight) => sight.widths().state.checked_sub(1),
         }
     }
@@ -433,6 +459,9 @@ impl Objective for ClosedLoop {
                     "the time",
                 )?;
             }
+            None if self.knows_time && inputs < d + 1 => {
+                fits("network input", inputs, d + 1, "the state and the time")?;
+            }
             None if inputs < d => {
                 fits("network input", inputs, d, "the state")?;
             }
@@ -532,7 +561,7 @@ impl<'a> Unrolled<'a> {
         for k in 0..physics.steps() {
             let x = states[k].as_ref();
             let seen = match &parts.sight {
-                None => beside(x, input),
+                None => parts.beside_state(k, x, input),
                 Some(sight) => {
                     let record = sight.record(parts.place(k, input).as_ref(), x)?;
                     let seen = record.y().clone();

@@ -1,5 +1,6 @@
 //! Complete problems: data and objective (network, physics, loss) with the settings of their sources.
 
+mod burgers_control;
 mod cart_pole;
 mod fields;
 mod heat_inversion;
@@ -14,6 +15,7 @@ mod recommended;
 mod size;
 mod toy;
 
+pub use burgers_control::BurgersControl;
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
     BurgersField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution, PoissonField,
@@ -116,6 +118,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(HeatInversion::default()),
         Box::new(CartPoleSwingUp::default()),
         Box::new(PendulumSwingUp::default()),
+        Box::new(BurgersControl::default()),
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),
