@@ -25,6 +25,9 @@ crate::choices! {
 /// Every scheme is allowed.
 pub const ANY_SCHEME: Rule<Scheme> = Rule::any();
 
+/// A factor of a mode with λ·h = z.
+type Factor = fn(f64) -> f64;
+
 /// A point that a step computes: carry·u + Σ_j weights_j·N(point j), each a factor of every mode.
 #[derive(Debug, Clone)]
 pub struct Combination {
@@ -45,8 +48,8 @@ impl Scheme {
     /// The points of a step of length h behind its start, the last of which is its end, for modes with
     /// these rates.
     pub fn combinations(self, rates: &[f64], h: f64) -> Vec<Combination> {
-        let of = |carry: fn(f64) -> f64, weights: &[fn(f64) -> f64]| {
-            let each = |f: fn(f64) -> f64, factor: f64| -> Vec<f64> {
+        let of = |carry: Factor, weights: &[Factor]| {
+            let each = |f: Factor, factor: f64| -> Vec<f64> {
                 rates.iter().map(|rate| factor * f(rate * h)).collect()
             };
             Combination {
@@ -54,10 +57,10 @@ impl Scheme {
                 weights: weights.iter().map(|f| each(*f, h)).collect(),
             }
         };
-        let half: fn(f64) -> f64 = |z| 0.5 * phi(1, 0.5 * z);
-        let nothing: fn(f64) -> f64 = |_| 0.0;
-        let (whole_step, half_step): (fn(f64) -> f64, fn(f64) -> f64) =
-            (f64::exp, |z| (0.5 * z).exp());
+        let half: Factor = |z| 0.5 * phi(1, 0.5 * z);
+        let nothing: Factor = |_| 0.0;
+        let whole_step: Factor = f64::exp;
+        let half_step: Factor = |z| (0.5 * z).exp();
         match self {
             Self::Etd1 => vec![of(whole_step, &[|z| phi(1, z)])],
             Self::Etd2 => vec![

@@ -117,50 +117,51 @@ impl PeriodicField {
         self.fourier.points
     }
 
-    /// The force during a step, and the correction after it.
-    fn acting<'a>(&self, control: &'a [f64]) -> (Option<&'a [f64]>, Option<(f64, &'a [f64])>) {
+    /// The modes of a force that acts during a step.
+    fn write_force(&self, control: &[f64], work: &mut Work<'_>) {
         match self.control {
-            Control::Force => (Some(control), None),
-            Control::Correction(gain) => (None, Some((gain, control))),
+            Control::Force => {
+                work.forward_of(control);
+                work.force.copy_from_slice(&work.modes);
+            }
+            Control::Correction(_) => work.force.fill(ZERO),
         }
     }
 
-    /// Takes a field over a step, and hands the values whose products were formed to `visit`.
-    fn step(&self, field: &mut [f64], control: &[f64], mut visit: impl FnMut(&[f64])) {
-        let (force, correction) = self.acting(control);
-        let mut work = Work::new(&self.fourier);
-        let mut modes = work.modes_of(field);
-        let force = force.map(|force| work.modes_of(force));
-        let mut slopes = vec![work.zero(); self.time.scheme.stages()];
-        for _ in 0..self.time.substeps {
-            let mut point = modes.clone();
-            for (s, combination) in self.combinations.iter().enumerate() {
-                self.project(&point, &mut work);
-                visit(&work.values);
-                work.values.iter_mut().for_each(|v| *v *= 0.5 * *v);
-                self.carry_along(&mut work, &mut slopes[s]);
-                if let Some(force) = &force {
-                    add(&mut slopes[s], force);
-                }
-                combine(combination, &modes, &slopes, &mut point);
-            }
-            modes = point;
-        }
-        work.values_of(&mut modes, field);
-        if let Some((gain, correction)) = correction {
-            for (value, correction) in field.iter_mut().zip(correction) {
+    /// Adds a correction after a step.
+    fn correct(&self, control: &[f64], field: &mut [f64]) {
+        if let Control::Correction(gain) = self.control {
+            for (value, correction) in field.iter_mut().zip(control) {
                 *value += gain * correction;
             }
         }
     }
 
-    /// The values of P·u at the points, from the modes of u.
-    fn project(&self, modes: &[Complex<f64>], work: &mut Work<'_>) {
-        let scale = 1.0 / self.points() as f64;
-        for (k, (target, mode)) in work.modes.iter_mut().zip(modes).enumerate() {
-            *target = if self.keeps(k) { mode * scale } else { ZERO };
+    /// Takes a field over a step. Each stage hands the values of P·u at its point to `form`, which makes the
+    /// product of them.
+    fn step(
+        &self,
+        field: &mut [f64],
+        control: &[f64],
+        work: &mut Work<'_>,
+        mut form: impl FnMut(&mut [f64]),
+    ) {
+        self.write_force(control, work);
+        work.forward_of(field);
+        work.field.copy_from_slice(&work.modes);
+        for _ in 0..self.time.substeps {
+            work.point.copy_from_slice(&work.field);
+            for (s, combination) in self.combinations.iter().enumerate() {
+                self.project(work);
+                form(&mut work.values);
+                self.carry_along(s, work);
+                work.combine(combination);
+            }
+            std::mem::swap(&mut work.field, &mut work.point);
         }
-        work.backward();
+        work.modes.copy_from_slice(&work.field);
+        work.values_to(field);
+        self.correct(control, field);
     }
 
     /// Whether products are formed of a mode.
@@ -168,18 +169,34 @@ impl PeriodicField {
         3 * k < self.points()
     }
 
-    /// The modes of -P·D·v from the values of v.
-    fn carry_along(&self, work: &mut Work<'_>, slope: &mut [Complex<f64>]) {
+    /// The values of P·u of the point at hand.
+    fn project(&self, work: &mut Work<'_>) {
+        let scale = 1.0 / self.points() as f64;
+        for (k, (target, mode)) in work.modes.iter_mut().zip(&work.point).enumerate() {
+            *target = if self.keeps(k) { mode * scale } else { ZERO };
+        }
+        work.backward();
+    }
+
+    /// The slope of a stage: the modes of -P·D·v from the values of v, and the force.
+    fn carry_along(&self, stage: usize, work: &mut Work<'_>) {
         work.forward();
-        for ((slope, mode), wave) in slope.iter_mut().zip(&work.modes).zip(&self.waves) {
-            *slope = Complex::new(wave * mode.im, -wave * mode.re);
+        let slopes = work.slopes[stage].iter_mut().zip(&work.force);
+        for ((mode, wave), (slope, force)) in work.modes.iter().zip(&self.waves).zip(slopes) {
+            *slope = Complex::new(wave * mode.im, -wave * mode.re) + force;
         }
     }
 
     /// Takes a cotangent of the field after a step to that before it, and to that of the control.
-    /// `products` holds the values that [`step`](Self::step) visited.
-    fn step_back(&self, field: &mut [f64], control: &mut [f64], products: &[f64]) {
-        let n = self.points();
+    /// `products` holds P·u of all stages.
+    fn step_back(
+        &self,
+        field: &mut [f64],
+        control: &mut [f64],
+        products: &[f64],
+        work: &mut Work<'_>,
+    ) {
+        let (n, stages) = (self.points(), self.combinations.len());
         let correction = match self.control {
             Control::Force => None,
             Control::Correction(gain) => Some(gain),
@@ -189,28 +206,25 @@ impl PeriodicField {
                 *control = gain * w;
             }
         }
-        let mut work = Work::new(&self.fourier);
-        let mut modes = work.modes_of(field);
-        let mut force = work.zero();
-        let stages = self.time.scheme.stages();
-        let mut slopes = vec![work.zero(); stages];
+        work.forward_of(field);
+        work.point.copy_from_slice(&work.modes);
+        work.force.fill(ZERO);
         let scale = 1.0 / n as f64;
         for products in products.chunks_exact(n * stages).rev() {
-            slopes.iter_mut().for_each(|slope| slope.fill(ZERO));
-            let mut before = work.zero();
+            work.slopes.iter_mut().for_each(|slope| slope.fill(ZERO));
+            work.field.fill(ZERO);
             // What comes back to the point behind each stage, the last of which is the end.
-            let mut point = std::mem::replace(&mut modes, work.zero());
             for s in (0..stages).rev() {
                 let Combination { carry, weights } = &self.combinations[s];
-                add_times(&mut before, carry, &point);
-                for (slope, weights) in slopes.iter_mut().zip(weights) {
-                    add_times(slope, weights, &point);
+                add_times(&mut work.field, carry, &work.point);
+                for (slope, weights) in work.slopes.iter_mut().zip(weights) {
+                    add_times(slope, weights, &work.point);
                 }
-                add(&mut force, &slopes[s]);
-                let waves = work.modes.iter_mut().zip(&slopes[s]).zip(&self.waves);
-                for ((target, slope), wave) in waves {
+                let waves = work.modes.iter_mut().zip(&work.slopes[s]).zip(&self.waves);
+                for (((target, slope), wave), force) in waves.zip(&mut work.force) {
                     let wave = wave * scale;
                     *target = Complex::new(-wave * slope.im, wave * slope.re);
+                    *force += slope;
                 }
                 work.backward();
                 let values = products[s * n..(s + 1) * n].iter();
@@ -219,57 +233,36 @@ impl PeriodicField {
                     .zip(values)
                     .for_each(|(v, p)| *v *= p);
                 work.forward();
-                for (k, (target, mode)) in point.iter_mut().zip(&work.modes).enumerate() {
+                for (k, (target, mode)) in work.point.iter_mut().zip(&work.modes).enumerate() {
                     *target = if self.keeps(k) { *mode } else { ZERO };
                 }
             }
-            add(&mut before, &point);
-            modes = before;
+            for (point, mode) in work.point.iter_mut().zip(&work.field) {
+                *point += mode;
+            }
         }
-        work.values_of(&mut modes, field);
+        work.modes.copy_from_slice(&work.point);
+        work.values_to(field);
         if correction.is_none() {
-            work.values_of(&mut force, control);
+            work.modes.copy_from_slice(&work.force);
+            work.values_to(control);
         }
     }
 
-    /// Takes a change of field and control over a step.
-    fn step_along(&self, field: &mut [f64], control: &[f64], products: &[f64]) {
-        let (force, correction) = self.acting(control);
-        let (n, stages) = (self.points(), self.time.scheme.stages());
-        let mut work = Work::new(&self.fourier);
-        let mut modes = work.modes_of(field);
-        let force = force.map(|force| work.modes_of(force));
-        let mut slopes = vec![work.zero(); stages];
-        for products in products.chunks_exact(n * stages) {
-            let mut point = modes.clone();
-            let stages = self.combinations.iter().zip(products.chunks_exact(n));
-            for (s, (combination, products)) in stages.enumerate() {
-                self.project(&point, &mut work);
-                let values = work.values.iter_mut().zip(products);
-                values.for_each(|(v, p)| *v *= p);
-                self.carry_along(&mut work, &mut slopes[s]);
-                if let Some(force) = &force {
-                    add(&mut slopes[s], force);
-                }
-                combine(combination, &modes, &slopes, &mut point);
-            }
-            modes = point;
-        }
-        work.values_of(&mut modes, field);
-        if let Some((gain, correction)) = correction {
-            for (value, correction) in field.iter_mut().zip(correction) {
-                *value += gain * correction;
-            }
-        }
-    }
-
-    /// The values of a step of one sample whose products are formed.
-    fn products(&self, state: &[f64], control: &[f64]) -> Vec<f64> {
-        let count = self.time.substeps * self.time.scheme.stages();
+    /// P·u of all stages of a step of one sample.
+    fn products(&self, state: &[f64], control: &[f64], work: &mut Work<'_>) -> Vec<f64> {
+        let count = self.time.substeps * self.combinations.len();
         let mut products = Vec::with_capacity(count * self.points());
         let mut field = state.to_vec();
-        self.step(&mut field, control, |values| products.extend(values));
+        self.step(&mut field, control, work, |values| {
+            products.extend_from_slice(values);
+            halve_square(values);
+        });
         products
+    }
+
+    fn work(&self) -> Work<'_> {
+        Work::new(&self.fourier, self.combinations.len())
     }
 
     /// Calls `work` for each sample, on several threads where that pays. Samples are independent, so that
@@ -282,7 +275,7 @@ impl PeriodicField {
     ) -> Vec<Vec<f64>> {
         // Numbers that go through transforms before a second thread has woken up.
         const WORTH_THREADS: usize = 1 << 14;
-        let of_row = self.time.substeps * self.time.scheme.stages() * self.points();
+        let of_row = self.time.substeps * self.combinations.len() * self.points();
         match samples * rows * of_row < WORTH_THREADS {
             true => (0..samples).map(work).collect(),
             false => (0..samples).into_par_iter().map(work).collect(),
@@ -316,7 +309,8 @@ impl Stepwise for PeriodicField {
         let (x, u) = (x.transpose().to_owned(), u.transpose().to_owned());
         let fields = self.over_samples(samples, 1, |s| {
             let mut field = x.col_as_slice(s).to_vec();
-            self.step(&mut field, u.col_as_slice(s), |_| {});
+            let work = &mut self.work();
+            self.step(&mut field, u.col_as_slice(s), work, halve_square);
             field
         });
         Ok(Mat::from_fn(samples, n, |s, i| fields[s][i]))
@@ -333,12 +327,13 @@ impl Stepwise for PeriodicField {
         let (x, u) = (x.transpose().to_owned(), u.transpose().to_owned());
         let rows = rows.transpose().to_owned();
         let pulled = self.over_samples(samples, count, |s| {
-            let products = self.products(x.col_as_slice(s), u.col_as_slice(s));
+            let work = &mut self.work();
+            let products = self.products(x.col_as_slice(s), u.col_as_slice(s), work);
             let mut pulled = vec![0.0; 2 * count * n];
             for (i, pulled) in pulled.chunks_exact_mut(2 * n).enumerate() {
                 let (field, control) = pulled.split_at_mut(n);
                 field.copy_from_slice(rows.col_as_slice(i * samples + s));
-                self.step_back(field, control, &products);
+                self.step_back(field, control, &products, work);
             }
             pulled
         });
@@ -359,9 +354,14 @@ impl Stepwise for PeriodicField {
         let (samples, n) = (x.nrows(), self.points());
         let [x, u, dx, du] = [x, u, dx, du].map(|batch| batch.transpose().to_owned());
         let changes = self.over_samples(samples, 1, |s| {
-            let products = self.products(x.col_as_slice(s), u.col_as_slice(s));
+            let work = &mut self.work();
+            let products = self.products(x.col_as_slice(s), u.col_as_slice(s), work);
+            let mut products = products.chunks_exact(n.max(1));
             let mut change = dx.col_as_slice(s).to_vec();
-            self.step_along(&mut change, du.col_as_slice(s), &products);
+            self.step(&mut change, du.col_as_slice(s), work, |values| {
+                let products = products.next().expect("every stage has its products");
+                values.iter_mut().zip(products).for_each(|(v, p)| *v *= p);
+            });
             change
         });
         Ok(Mat::from_fn(samples, n, |s, i| changes[s][i]))
@@ -370,25 +370,11 @@ impl Stepwise for PeriodicField {
 
 const ZERO: Complex<f64> = Complex::new(0.0, 0.0);
 
-/// point = carry·start + Σ weights·slopes.
-fn combine(
-    combination: &Combination,
-    start: &[Complex<f64>],
-    slopes: &[Vec<Complex<f64>>],
-    point: &mut [Complex<f64>],
-) {
-    point.fill(ZERO);
-    add_times(point, &combination.carry, start);
-    for (weights, slope) in combination.weights.iter().zip(slopes) {
-        add_times(point, weights, slope);
+/// ½u², of which the derivative is u·∂u/∂x.
+fn halve_square(values: &mut [f64]) {
+    for value in values {
+        *value = 0.5 * (*value * *value);
     }
-}
-
-fn add(target: &mut [Complex<f64>], modes: &[Complex<f64>]) {
-    target
-        .iter_mut()
-        .zip(modes)
-        .for_each(|(t, mode)| *t += mode);
 }
 
 /// Adds modes times real factors.
@@ -424,28 +410,44 @@ impl std::fmt::Debug for Fourier {
     }
 }
 
-/// What transforms read, write and need besides.
+/// Memory for the steps of one sample.
 struct Work<'a> {
     fourier: &'a Fourier,
+    /// What transforms read, write and need besides.
     values: Vec<f64>,
     modes: Vec<Complex<f64>>,
     scratch: Vec<Complex<f64>>,
+    /// Modes of the field, of the point of the stage at hand, of the force and of the slopes.
+    field: Vec<Complex<f64>>,
+    point: Vec<Complex<f64>>,
+    force: Vec<Complex<f64>>,
+    slopes: Vec<Vec<Complex<f64>>>,
 }
 
 impl<'a> Work<'a> {
-    fn new(fourier: &'a Fourier) -> Self {
+    fn new(fourier: &'a Fourier, stages: usize) -> Self {
         let (there, back) = (&fourier.forward, &fourier.backward);
         let scratch = there.get_scratch_len().max(back.get_scratch_len());
+        let zero = vec![ZERO; fourier.points / 2 + 1];
         Self {
             fourier,
             values: vec![0.0; fourier.points],
-            modes: vec![ZERO; fourier.points / 2 + 1],
             scratch: vec![ZERO; scratch],
+            field: zero.clone(),
+            point: zero.clone(),
+            force: zero.clone(),
+            slopes: vec![zero.clone(); stages],
+            modes: zero,
         }
     }
 
-    fn zero(&self) -> Vec<Complex<f64>> {
-        vec![ZERO; self.modes.len()]
+    /// The point of the next stage: carry·field + Σ weights·slopes.
+    fn combine(&mut self, combination: &Combination) {
+        self.point.fill(ZERO);
+        add_times(&mut self.point, &combination.carry, &self.field);
+        for (weights, slope) in combination.weights.iter().zip(&self.slopes) {
+            add_times(&mut self.point, weights, slope);
+        }
     }
 
     /// Modes from values, which it spoils.
@@ -467,15 +469,13 @@ impl<'a> Work<'a> {
         done.expect("the lengths are those of the plan");
     }
 
-    fn modes_of(&mut self, values: &[f64]) -> Vec<Complex<f64>> {
+    fn forward_of(&mut self, values: &[f64]) {
         self.values.copy_from_slice(values);
         self.forward();
-        self.modes.clone()
     }
 
-    /// Writes the values of modes.
-    fn values_of(&mut self, modes: &mut [Complex<f64>], target: &mut [f64]) {
-        self.modes.copy_from_slice(modes);
+    /// The values of modes, which it spoils.
+    fn values_to(&mut self, target: &mut [f64]) {
         self.backward();
         let scale = 1.0 / self.fourier.points as f64;
         for (target, value) in target.iter_mut().zip(&self.values) {

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::linalg::matrix::Mat;
 use crate::loss::SquaredError;
 use crate::network::Network;
-use crate::objective::{ClosedLoop, ThroughPhysics};
+use crate::objective::{ClosedLoop, Motion, ThroughPhysics};
 use crate::physics::{CountedEffort, OpenLoop, PeriodicField, Scheme, Stepwise, TimeSteps};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, FLAG, GROUP, NON_NEGATIVE, POSITIVE, Settings};
@@ -160,22 +160,19 @@ impl BurgersControl {
         }
     }
 
-    /// Fields at all times and the forces of all steps, for samples of the problem.
-    fn motion(
-        &self,
-        parameters: &[f64],
-        samples: &Dataset,
-    ) -> Result<(Vec<Mat<f64>>, Vec<Mat<f64>>)> {
+    /// Fields at all times and the forces of all steps.
+    fn motion(&self, parameters: &[f64], samples: &Dataset) -> Result<Motion> {
         if self.closed {
-            let motion = self.closed_loop().motion(parameters, samples)?;
-            return Ok((motion.states, motion.controls));
+            return self.closed_loop().motion(parameters, samples);
         }
         let forces = self.open_loop().control(parameters, samples);
         let n = self.points;
         let start = samples.state.as_ref().subcols(0, n);
-        let states = OpenLoop::new(self.field()).states(start, forces.as_ref())?;
         let of_step = |k: usize| forces.as_ref().subcols(k * n, n).to_owned();
-        Ok((states, (0..self.steps).map(of_step).collect()))
+        Ok(Motion {
+            states: OpenLoop::new(self.field()).states(start, forces.as_ref())?,
+            controls: (0..self.steps).map(of_step).collect(),
+        })
     }
 }
 
@@ -226,19 +223,19 @@ impl System for BurgersControl {
     fn check_together(&self) -> Result<()> {
         self.check()?;
         size::check_calls(self.steps)?;
-        size::check_substeps(self.steps, self.substeps)
+        size::check_multiple("substeps", self.substeps, self.steps)
     }
 
     /// The distance from the target over that at the start, and the mean square of the forces, summed over
     /// time.
     fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
         let (n, test) = (self.points, &problem.test);
-        let Ok((states, forces)) = self.motion(parameters, test) else {
+        let Ok(Motion { states, controls }) = self.motion(parameters, test) else {
             return Vec::new();
         };
         let target = test.target.as_ref().subcols(0, n);
         let distance = |state: &Mat<f64>| (state.as_ref().subcols(0, n) - target).norm_l1();
-        let squares: f64 = forces.iter().map(|force| force.squared_norm_l2()).sum();
+        let squares: f64 = controls.iter().map(|force| force.squared_norm_l2()).sum();
         vec![
             (
                 "distance",
@@ -250,7 +247,7 @@ impl System for BurgersControl {
 
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let chosen = problem.test.select(&[sample]);
-        let Ok((states, forces)) = self.motion(parameters, &chosen) else {
+        let Ok(Motion { states, controls }) = self.motion(parameters, &chosen) else {
             return Vec::new();
         };
         let (n, end) = (self.points, self.steps as f64 * self.dt);
@@ -281,7 +278,7 @@ impl System for BurgersControl {
                 points: Vec::new(),
             }),
             over_time("field", "u", &states),
-            over_time("forces", "force", &forces),
+            over_time("forces", "force", &controls),
         ]
     }
 

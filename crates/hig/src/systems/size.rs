@@ -35,17 +35,20 @@ pub(super) fn check_calls(steps: usize) -> Result<()> {
     Err(Error::setting("steps", steps, expected))
 }
 
-/// Refuses more steps of a solver than one simulation ever takes.
+/// Refuses a count that so many times over is more steps than one simulation ever takes.
 ///
 /// # Errors
-/// Their number in one time step.
-pub(super) fn check_substeps(steps: usize, substeps: usize) -> Result<()> {
-    let most = MOST_STEPS / steps.max(1);
-    if substeps <= most {
+/// The setting of that name.
+pub(super) fn check_multiple(name: &str, count: usize, times: usize) -> Result<()> {
+    let most = MOST_STEPS / times.max(1);
+    if count <= most {
         return Ok(());
     }
-    let expected = format_args!("at most {most} with steps = {steps}");
-    Err(Error::setting("substeps", substeps, expected))
+    let expected = match times {
+        1 => format!("at most {most}"),
+        _ => format!("at most {most}, as one simulation has {times} time steps"),
+    };
+    Err(Error::setting(name, count, expected))
 }
 
 /// Refuses settings with which samples and parameters would not fit into memory.
