@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 12] = [
+const SYSTEMS: [&str; 13] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -17,6 +17,7 @@ const SYSTEMS: [&str; 12] = [
     "cart-pole",
     "pendulum-swing-up",
     "burgers-control",
+    "ks-correction",
     "parameter-estimation",
     "poisson-pinn",
     "heat-pinn",

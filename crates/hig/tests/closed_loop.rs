@@ -13,7 +13,8 @@ use hig::physics::{
 };
 use hig::step::GaussNewtonLineSearch;
 use hig::systems::{
-    BurgersControl, CartPoleSwingUp, MlpSettings, ParameterEstimation, PendulumSwingUp, System,
+    BurgersControl, CartPoleSwingUp, KsCorrection, MlpSettings, ParameterEstimation,
+    PendulumSwingUp, System,
 };
 use hig::trainer::{Budget, Training, train};
 use hig::{Error, Problem, Result};
@@ -123,8 +124,20 @@ fn loops() -> Vec<(&'static str, Problem)> {
         network: MlpSettings::tanh(vec![4]),
         ..BurgersControl::default()
     };
+    let corrected = KsCorrection {
+        points: 8,
+        length: 6.0,
+        finer: 2,
+        steps: 3,
+        samples: 9,
+        test_samples: 2,
+        channels: vec![2],
+        kernel: 3,
+        ..KsCorrection::default()
+    };
     vec![
         ("burgers", burgers.problem(0)),
+        ("corrected", corrected.problem(0)),
         ("final state", problem(final_state, 9, 1, 2)),
         ("one step", problem(one_step, 3, 0, 2)),
         (

@@ -14,8 +14,8 @@ use hig::step::{
     GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant, Spectral, methods,
 };
 use hig::systems::{
-    BurgersControl, CartPoleSwingUp, FieldPoints, HeatField, MlpSettings, ParameterEstimation,
-    PendulumSwingUp, System,
+    BurgersControl, CartPoleSwingUp, FieldPoints, HeatField, KsCorrection, MlpSettings,
+    ParameterEstimation, PendulumSwingUp, System,
 };
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Stop, Training, train};
 use hig::{Error, Problem, Result};
@@ -145,7 +145,19 @@ fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
         network: MlpSettings::tanh(vec![3]),
         ..BurgersControl::default()
     };
+    let corrected = KsCorrection {
+        points: 6,
+        length: 6.0,
+        finer: 1,
+        steps: 2,
+        samples: 4,
+        test_samples: 2,
+        channels: vec![2],
+        kernel: 3,
+        ..KsCorrection::default()
+    };
     for problem in [
+        corrected.problem(0),
         cart_pole.problem(0),
         pendulum.problem(0),
         burgers.problem(0),

@@ -37,6 +37,8 @@ fn sizes_are_those_of_what_is_made() {
         ("parameter-estimation", "learned_force", "false"),
         ("burgers-control", "effort", "0.1"),
         ("burgers-control", "closed", "false"),
+        ("ks-correction", "channels", "3"),
+        ("ks-correction", "kernel", "3"),
     ] {
         cases.push(with(name, &[few[0], few[1], (setting, value)]));
     }
@@ -68,11 +70,12 @@ fn sizes_are_those_of_what_is_made() {
 }
 
 /// Systems whose steps take no memory of their samples and parameters.
-const CALLED_AT_EVERY_STEP: [&str; 4] = [
+const CALLED_AT_EVERY_STEP: [&str; 5] = [
     "cart-pole",
     "pendulum-swing-up",
     "parameter-estimation",
     "burgers-control",
+    "ks-correction",
 ];
 
 #[test]

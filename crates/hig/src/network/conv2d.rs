@@ -87,7 +87,7 @@ impl Conv2d {
     /// The grid of the output.
     pub fn output(&self) -> Grid {
         let extent = |points: usize, side: usize| {
-            let padded = points + 2 * self.padding[side];
+            let padded = points.saturating_add(2 * self.padding[side]);
             let room = padded.checked_sub(self.kernel[side]);
             room.map_or(0, |room| room / self.stride.max(1) + 1)
         };

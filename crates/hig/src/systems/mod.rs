@@ -4,6 +4,7 @@ mod burgers_control;
 mod cart_pole;
 mod fields;
 mod heat_inversion;
+mod ks_correction;
 mod network;
 mod oscillators;
 mod parameter_estimation;
@@ -22,6 +23,7 @@ pub use fields::{
     PoissonSolution, relative_errors,
 };
 pub use heat_inversion::HeatInversion;
+pub use ks_correction::KsCorrection;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use parameter_estimation::ParameterEstimation;
@@ -119,6 +121,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(CartPoleSwingUp::default()),
         Box::new(PendulumSwingUp::default()),
         Box::new(BurgersControl::default()),
+        Box::new(KsCorrection::default()),
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),

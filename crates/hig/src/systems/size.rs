@@ -44,10 +44,7 @@ pub(super) fn check_multiple(name: &str, count: usize, times: usize) -> Result<(
     if count <= most {
         return Ok(());
     }
-    let expected = match times {
-        1 => format!("at most {most}"),
-        _ => format!("at most {most}, as one simulation has {times} time steps"),
-    };
+    let expected = format_args!("at most {most}, as one simulation has {times} time steps");
     Err(Error::setting(name, count, expected))
 }
 
