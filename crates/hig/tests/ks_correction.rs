@@ -5,7 +5,6 @@ mod common;
 use common::{assert_message, relative_matrix};
 use hig::linalg::Mat;
 use hig::physics::Stepwise;
-use hig::settings::Settings;
 use hig::systems::{KsCorrection, Picture, System};
 use hig::trainer::{Budget, Training, train};
 
