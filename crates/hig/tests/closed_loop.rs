@@ -453,6 +453,99 @@ impl Stepwise for Linear {
     }
 }
 
+/// x' = factor·x + u.
+struct Growth {
+    steps: usize,
+    factor: f64,
+}
+
+impl Stepwise for Growth {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+    fn state_len(&self) -> usize {
+        1
+    }
+    fn control_len(&self) -> usize {
+        1
+    }
+    fn advance(&self, _: usize, x: MatRef<'_, f64>, u: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(Mat::from_fn(x.nrows(), 1, |s, _| {
+            self.factor * x[(s, 0)] + u[(s, 0)]
+        }))
+    }
+    fn pull_back(
+        &self,
+        _: usize,
+        _: (MatRef<'_, f64>, MatRef<'_, f64>),
+        rows: MatRef<'_, f64>,
+    ) -> Result<(Mat<f64>, Mat<f64>)> {
+        let before = Mat::from_fn(rows.nrows(), 1, |r, _| self.factor * rows[(r, 0)]);
+        Ok((before, rows.to_owned()))
+    }
+}
+
+#[test]
+fn sensitivities_grow_with_the_steps_that_are_left() {
+    let steps = 7;
+    let growth = Growth { steps, factor: 2.0 };
+    let steered = ClosedLoop::new(mlp(&[1, 1]), growth, SquaredError::half());
+    let samples = Dataset {
+        input: Mat::zeros(3, 0),
+        state: normal(3, 1, 1),
+        target: Mat::zeros(3, 1),
+    };
+    // u = w·x: a step multiplies by 2 + w, and the state by what the network makes of it.
+    for weight in [0.0, -0.5] {
+        let found = steered
+            .sensitivities(&[weight, 0.3], &samples)
+            .unwrap()
+            .unwrap();
+        let expected: Vec<f64> = (1..steps)
+            .map(|k| (2.0_f64 + weight).powi((steps - k) as i32))
+            .collect();
+        assert!(relative(&found, &expected) <= 1e-13, "{found:?}");
+    }
+    let none = steered.stopping_gradients();
+    assert!(none.sensitivities(&[0.0, 0.0], &samples).unwrap().is_none());
+}
+
+/// With stopped gradients the rows are those of a network that goes on seeing what it saw.
+#[test]
+fn stopped_gradients_go_through_the_physics_alone() {
+    let widths = [3, 4, 2];
+    let physics = || RungeKutta4::new(Shaken, 5, 0.2);
+    let steered = || ClosedLoop::new(mlp(&widths), physics(), SquaredError::half());
+    let problem = problem(steered().stopping_gradients(), 6, 1, 2);
+    let at = place(&problem);
+    let motion = steered().motion(&at, &problem.train).unwrap();
+    let frozen = |at: &[f64]| {
+        let mut controls = Mat::zeros(6, 10);
+        for k in 0..5 {
+            let seen = Mat::from_fn(6, 3, |s, j| match j {
+                2 => problem.train.input[(s, 0)],
+                j => motion.states[k][(s, j)],
+            });
+            let u = mlp(&widths).predict(at, seen.as_ref());
+            controls.as_mut().subcols_mut(2 * k, 2).copy_from(&u);
+        }
+        let start = problem.train.state.as_ref();
+        entries(&physics().simulate(start, controls.as_ref()).unwrap())
+    };
+    let expected = difference_jacobian(&at, 1e-5, frozen);
+    let batch = problem.objective.linearize(&problem.train, &at).unwrap();
+    let j = transpose(&batch.transposed().unwrap());
+    assert!(relative_matrix(&j, &expected) <= 1e-7);
+    let by_rows = batch.vjp(batch.cotangent()).unwrap();
+    assert!(relative(&batch.gradient().unwrap(), &by_rows) <= 1e-13);
+    // The motion is the same, its derivative is not.
+    let whole = steered();
+    let full = whole.linearize(&problem.train, &at).unwrap();
+    assert_eq!(bits(&full.outputs()), bits(&batch.outputs()));
+    let full = transpose(&full.transposed().unwrap());
+    assert!(relative_matrix(&j, &full) > 1e-2);
+}
+
 type Square = [[f64; 2]; 2];
 
 fn product(a: &Square, b: &Square) -> Square {

@@ -38,6 +38,23 @@ fn the_reference_has_converged() {
     assert!(relative_matrix(&y, &one.test.target) > 30.0 * error);
 }
 
+/// The fewest points and the longest steps that are allowed.
+#[test]
+fn what_is_allowed_stays_finite() {
+    for (points, length) in [(25, 32.0), (7, 6.0), (49, 64.0)] {
+        let system = KsCorrection {
+            points,
+            length,
+            dt: 1.0,
+            ..small()
+        };
+        system.check_together().unwrap();
+        let problem = system.problem(3);
+        let largest = problem.train.target.norm_max();
+        assert!(largest < 20.0, "{points} {length}: {largest}");
+    }
+}
+
 #[test]
 fn starts_are_on_the_attractor_and_their_mean_is_kept() {
     let system = small();
@@ -114,6 +131,11 @@ fn settings_that_do_not_fit_are_refused_by_name() {
         assert_message(system.check_together(), parts);
     };
     refused(|s| s.kernel = 4, &["kernel = 4", "odd"]);
+    refused(
+        |s| s.points = 24,
+        &["points = 24", "at least 25", "length = 32"],
+    );
+    refused(|s| s.dt = 1.1, &["dt = 1.1", "at most 1 with finer = 4"]);
     refused(|s| s.finer = 65, &["finer = 65", "at most 64"]);
     refused(
         |s| s.horizon = 10_001,

@@ -35,6 +35,8 @@ crate::settings! {
         pub substeps: usize = 4, AT_LEAST_ONE;
         /// Whether the network is asked for the force at every time step, with the state of then; otherwise it answers the forces of all steps at once.
         pub closed: bool = true, FLAG;
+        /// Whether derivatives go backwards through the physics alone, not through what the network sees (the gradient stopping of arXiv 2405.02041). With closed = true.
+        pub stop_gradients: bool = false, FLAG;
         /// Weight of the squared forces in the loss; the source's reward has 1/32.
         pub effort: f64 = 0.0, NON_NEGATIVE;
         /// Training samples.
@@ -80,7 +82,11 @@ impl BurgersControl {
             true => ClosedLoop::new(network, self.counted(), self.loss()),
             false => ClosedLoop::new(network, self.field(), self.loss()),
         };
-        steered.knowing_time()
+        let steered = steered.knowing_time();
+        match self.stop_gradients {
+            true => steered.stopping_gradients(),
+            false => steered,
+        }
     }
 
     /// The network before the simulation: it sees state and target.

@@ -57,6 +57,10 @@ const SPIN_UP_STEP: f64 = 0.5;
 /// Bounds of what is held beside the samples: the fields of the reference, and all states of a rollout.
 const MOST_FINER: usize = 64;
 const MOST_HORIZON: usize = 10_000;
+/// A wave number that fades fast.
+const FADING: f64 = 1.5;
+/// The longest step in which the reference is still accurate.
+const LONGEST_STEP: f64 = 0.25;
 /// Samples of which pictures and measures over the horizon are made, at most.
 const JUDGED: usize = 32;
 
@@ -243,6 +247,18 @@ impl System for KsCorrection {
             return Err(Error::setting("kernel", self.kernel, "an odd number"));
         }
         size::check_calls(self.steps)?;
+        // Waves of a number below 1 grow: the grid must have products of some that fade fast.
+        let fading = (FADING * self.length / TAU).ceil() as usize;
+        if self.points <= 3 * fading {
+            let (least, length) = (3 * fading + 1, self.length);
+            let expected = format_args!("at least {least} with length = {length}");
+            return Err(Error::setting("points", self.points, expected));
+        }
+        let longest = LONGEST_STEP * self.finer as f64;
+        if self.dt > longest {
+            let expected = format_args!("at most {longest} with finer = {}", self.finer);
+            return Err(Error::setting("dt", self.dt, expected));
+        }
         let bounded = [
             ("finer", self.finer, MOST_FINER),
             ("horizon", self.horizon, MOST_HORIZON),
