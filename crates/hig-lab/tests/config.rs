@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 11] = [
+const SYSTEMS: [&str; 13] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -16,6 +16,8 @@ const SYSTEMS: [&str; 11] = [
     "quantum-dipole",
     "cart-pole",
     "pendulum-swing-up",
+    "burgers-control",
+    "ks-correction",
     "parameter-estimation",
     "poisson-pinn",
     "heat-pinn",

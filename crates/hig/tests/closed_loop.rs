@@ -12,7 +12,10 @@ use hig::physics::{
     Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Stepwise, Widths,
 };
 use hig::step::GaussNewtonLineSearch;
-use hig::systems::{CartPoleSwingUp, MlpSettings, ParameterEstimation, PendulumSwingUp, System};
+use hig::systems::{
+    BurgersControl, CartPoleSwingUp, KsCorrection, MlpSettings, ParameterEstimation,
+    PendulumSwingUp, System,
+};
 use hig::trainer::{Budget, Training, train};
 use hig::{Error, Problem, Result};
 
@@ -111,7 +114,30 @@ fn loops() -> Vec<(&'static str, Problem)> {
         learned_force: false,
         ..estimation.clone()
     };
+    let burgers = BurgersControl {
+        points: 7,
+        steps: 4,
+        dt: 0.05,
+        effort: 0.3,
+        samples: 9,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![4]),
+        ..BurgersControl::default()
+    };
+    let corrected = KsCorrection {
+        points: 8,
+        length: 6.0,
+        finer: 2,
+        steps: 3,
+        samples: 9,
+        test_samples: 2,
+        channels: vec![2],
+        kernel: 3,
+        ..KsCorrection::default()
+    };
     vec![
+        ("burgers", burgers.problem(0)),
+        ("corrected", corrected.problem(0)),
         ("final state", problem(final_state, 9, 1, 2)),
         ("one step", problem(one_step, 3, 0, 2)),
         (
@@ -276,6 +302,33 @@ fn the_motion_is_that_of_steps_taken_one_by_one() {
     assert_eq!(entries(&found), entries(&motion.states[5]));
 }
 
+/// Without a sight of its own the network sees state, input and time in this order.
+#[test]
+fn a_network_that_knows_the_time_sees_it_last() {
+    let timed = [4, 3, 2];
+    let physics = || RungeKutta4::new(Shaken, 5, 0.2);
+    let steered = ClosedLoop::new(mlp(&timed), physics(), SquaredError::half()).knowing_time();
+    let at = normal_vector(mlp(&timed).parameter_count(), 3);
+    let problem = problem(steered, 6, 1, 2);
+    problem.check().unwrap();
+    let again = ClosedLoop::new(mlp(&timed), physics(), SquaredError::half()).knowing_time();
+    let motion = again.motion(&at, &problem.train).unwrap();
+    for k in 0..5 {
+        let seen = Mat::from_fn(6, 4, |s, j| match j {
+            2 => problem.train.input[(s, 0)],
+            3 => 0.2 * k as f64,
+            j => motion.states[k][(s, j)],
+        });
+        let (expected, _) = perceptron(&timed, Activation::Tanh, &at, &seen);
+        assert!(relative_matrix(&motion.controls[k], &expected) <= 1e-13);
+    }
+    let batch = problem.objective.linearize(&problem.train, &at).unwrap();
+    let j = transpose(&batch.transposed().unwrap());
+    let outputs = |at: &[f64]| entries(&problem.objective.outputs(at, &problem.train).unwrap());
+    let expected = difference_jacobian(&at, 1e-5, outputs);
+    assert!(relative_matrix(&j, &expected) <= 1e-7);
+}
+
 /// One component for each step, 1 at that step; or that times each component of the state.
 #[derive(Clone)]
 struct Clock {
@@ -398,6 +451,99 @@ impl Stepwise for Linear {
         });
         Ok((before, during))
     }
+}
+
+/// x' = factor·x + u.
+struct Growth {
+    steps: usize,
+    factor: f64,
+}
+
+impl Stepwise for Growth {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+    fn state_len(&self) -> usize {
+        1
+    }
+    fn control_len(&self) -> usize {
+        1
+    }
+    fn advance(&self, _: usize, x: MatRef<'_, f64>, u: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(Mat::from_fn(x.nrows(), 1, |s, _| {
+            self.factor * x[(s, 0)] + u[(s, 0)]
+        }))
+    }
+    fn pull_back(
+        &self,
+        _: usize,
+        _: (MatRef<'_, f64>, MatRef<'_, f64>),
+        rows: MatRef<'_, f64>,
+    ) -> Result<(Mat<f64>, Mat<f64>)> {
+        let before = Mat::from_fn(rows.nrows(), 1, |r, _| self.factor * rows[(r, 0)]);
+        Ok((before, rows.to_owned()))
+    }
+}
+
+#[test]
+fn sensitivities_grow_with_the_steps_that_are_left() {
+    let steps = 7;
+    let growth = Growth { steps, factor: 2.0 };
+    let steered = ClosedLoop::new(mlp(&[1, 1]), growth, SquaredError::half());
+    let samples = Dataset {
+        input: Mat::zeros(3, 0),
+        state: normal(3, 1, 1),
+        target: Mat::zeros(3, 1),
+    };
+    // u = w·x: a step multiplies by 2 + w, and the state by what the network makes of it.
+    for weight in [0.0, -0.5] {
+        let found = steered
+            .sensitivities(&[weight, 0.3], &samples)
+            .unwrap()
+            .unwrap();
+        let expected: Vec<f64> = (1..steps)
+            .map(|k| (2.0_f64 + weight).powi((steps - k) as i32))
+            .collect();
+        assert!(relative(&found, &expected) <= 1e-13, "{found:?}");
+    }
+    let none = steered.stopping_gradients();
+    assert!(none.sensitivities(&[0.0, 0.0], &samples).unwrap().is_none());
+}
+
+/// With stopped gradients the rows are those of a network that goes on seeing what it saw.
+#[test]
+fn stopped_gradients_go_through_the_physics_alone() {
+    let widths = [3, 4, 2];
+    let physics = || RungeKutta4::new(Shaken, 5, 0.2);
+    let steered = || ClosedLoop::new(mlp(&widths), physics(), SquaredError::half());
+    let problem = problem(steered().stopping_gradients(), 6, 1, 2);
+    let at = place(&problem);
+    let motion = steered().motion(&at, &problem.train).unwrap();
+    let frozen = |at: &[f64]| {
+        let mut controls = Mat::zeros(6, 10);
+        for k in 0..5 {
+            let seen = Mat::from_fn(6, 3, |s, j| match j {
+                2 => problem.train.input[(s, 0)],
+                j => motion.states[k][(s, j)],
+            });
+            let u = mlp(&widths).predict(at, seen.as_ref());
+            controls.as_mut().subcols_mut(2 * k, 2).copy_from(&u);
+        }
+        let start = problem.train.state.as_ref();
+        entries(&physics().simulate(start, controls.as_ref()).unwrap())
+    };
+    let expected = difference_jacobian(&at, 1e-5, frozen);
+    let batch = problem.objective.linearize(&problem.train, &at).unwrap();
+    let j = transpose(&batch.transposed().unwrap());
+    assert!(relative_matrix(&j, &expected) <= 1e-7);
+    let by_rows = batch.vjp(batch.cotangent()).unwrap();
+    assert!(relative(&batch.gradient().unwrap(), &by_rows) <= 1e-13);
+    // The motion is the same, its derivative is not.
+    let whole = steered();
+    let full = whole.linearize(&problem.train, &at).unwrap();
+    assert_eq!(bits(&full.outputs()), bits(&batch.outputs()));
+    let full = transpose(&full.transposed().unwrap());
+    assert!(relative_matrix(&j, &full) > 1e-2);
 }
 
 type Square = [[f64; 2]; 2];
@@ -551,6 +697,10 @@ fn what_does_not_fit_is_refused_by_name() {
     let refused = |steered: ClosedLoop, parts: &[&str]| assert_message(steered.check(), parts);
     refused(steered(&[2, 3]), &["network output", "width 3", "width 2"]);
     refused(steered(&[1, 2]), &["network input", "width 1", "width 2"]);
+    refused(
+        steered(&[2, 2]).knowing_time(),
+        &["network input", "width 2", "width 3", "the time"],
+    );
     refused(
         steered(&[3, 2]).seeing(Differentiated(Sight)),
         &["network input", "width 3", "width 4"],

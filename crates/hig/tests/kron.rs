@@ -175,7 +175,7 @@ fn the_factors_of_a_convolution_are_sums_over_positions() {
         outputs: 2,
         kernel: [2, 1],
         stride: 2,
-        padding: 1,
+        padding: [1, 1],
         boundary: Boundary::Zero,
     };
     for conv in [same, around, wide] {

@@ -99,11 +99,11 @@ fn networks() -> Vec<(&'static str, Network)> {
         outputs: 3,
         kernel: [3, 2],
         stride: 2,
-        padding: 1,
+        padding: [1, 1],
         boundary: Boundary::Zero,
     };
     let around = Conv2d {
-        padding: 2,
+        padding: [2, 1],
         stride: 1,
         boundary: Boundary::Periodic,
         ..wide
@@ -129,7 +129,15 @@ fn networks() -> Vec<(&'static str, Network)> {
         .residual(inner)
         .skip(Chain::new().then(dense(5, 2)))
         .then(dense(7, 4));
+    let line = |channels, outputs| {
+        let grid = grid(channels, 1, 7);
+        Conv2d::along(grid, outputs, 5, Boundary::Periodic)
+    };
     vec![
+        (
+            "conv on a line",
+            network(7, Chain::new().then(line(1, 2)).then(TANH).then(line(2, 1))),
+        ),
         (
             "conv",
             network(24, Chain::new().then(wide).then(TANH).then(dense(12, 3))),
@@ -440,9 +448,9 @@ fn naive(conv: &Conv2d, parameters: &[f64], input: &Mat<f64>) -> Mat<f64> {
         width,
     } = conv.grid;
     let [rows, columns] = conv.kernel;
-    let (pad, step) = (conv.padding as i64, conv.stride as i64);
-    let tall = (height as i64 + 2 * pad - rows as i64) / step + 1;
-    let long = (width as i64 + 2 * pad - columns as i64) / step + 1;
+    let ([down, across], step) = (conv.padding.map(|p| p as i64), conv.stride as i64);
+    let tall = (height as i64 + 2 * down - rows as i64) / step + 1;
+    let long = (width as i64 + 2 * across - columns as i64) / step + 1;
     let read = |s: usize, c: usize, y: i64, x: i64| {
         let (h, w) = (height as i64, width as i64);
         let inside = (0..h).contains(&y) && (0..w).contains(&x);
@@ -463,7 +471,8 @@ fn naive(conv: &Conv2d, parameters: &[f64], input: &Mat<f64>) -> Mat<f64> {
             for ky in 0..rows {
                 for kx in 0..columns {
                     let weight = parameters[((o * channels + c) * rows + ky) * columns + kx];
-                    let (from, along) = (y * step + ky as i64 - pad, x * step + kx as i64 - pad);
+                    let (from, along) =
+                        (y * step + ky as i64 - down, x * step + kx as i64 - across);
                     sum += weight * read(s, c, from, along);
                 }
             }
@@ -478,7 +487,7 @@ fn any_convolution() -> impl Strategy<Value = Conv2d> {
         1_usize..5,
         1_usize..5,
         1_usize..4,
-        0_usize..4,
+        [0_usize..4, 0_usize..4],
         any::<bool>(),
     );
     (sizes, kernel).prop_filter_map("the kernel fits", |(sizes, kernel)| {
@@ -628,6 +637,39 @@ fn initial_weights_follow_the_fan_of_a_convolution_and_gains_their_layer() {
     assert_eq!(&start[count + 90..count + 360], &[1.0; 270]);
 }
 
+/// A network of convolutions around a circle answers a turned field with a turned answer.
+#[test]
+fn convolutions_around_a_circle_do_not_know_where_it_begins() {
+    let network = Network::around_circle(9, &[3, 4], 5, TANH, GLOROT).unwrap();
+    assert_eq!((network.inputs(), network.outputs()), (9, 9));
+    assert_eq!(network.parameter_count(), 5 * (3 + 12 + 4) + 3 + 4 + 1);
+    let at = somewhere(&network);
+    let field = normal(4, 9, 1);
+    let turned = |field: &Mat<f64>| Mat::from_fn(4, 9, |s, i| field[(s, (i + 2) % 9)]);
+    let answer = network.predict(&at, field.as_ref());
+    let of_turned = network.predict(&at, turned(&field).as_ref());
+    assert!((&of_turned - &turned(&answer)).norm_max() < 1e-14);
+    // A point is seen by those around it, and by no others.
+    let mut other = field.clone();
+    other[(0, 0)] += 1.0;
+    let change = network.predict(&at, other.as_ref()) - &answer;
+    let seen = |layers: &[usize]| {
+        let network = Network::around_circle(9, layers, 3, TANH, GLOROT).unwrap();
+        let at = somewhere(&network);
+        let change = network.predict(&at, other.as_ref()) - network.predict(&at, field.as_ref());
+        (0..9).map(|i| change[(0, i)] != 0.0).collect::<Vec<_>>()
+    };
+    assert!((0..9).all(|i| change[(0, i)] != 0.0));
+    assert_eq!(
+        seen(&[2]),
+        [true, true, true, false, false, false, false, true, true]
+    );
+    assert_message(
+        Network::around_circle(9, &[3], 4, TANH, GLOROT),
+        &["kernel = 4", "odd"],
+    );
+}
+
 #[test]
 fn wrong_shapes_are_found_when_the_network_is_made() {
     let refuse = |inputs: usize, chain: Chain, parts: &[&str]| {
@@ -661,7 +703,7 @@ fn wrong_shapes_are_found_when_the_network_is_made() {
     refuse(
         3,
         start().then(large),
-        &["kernel 5 x 5", "2 x 2 with padding 1"],
+        &["kernel 5 x 5", "2 x 2 with padding 1 x 1"],
     );
     refuse(
         3,

@@ -14,8 +14,8 @@ use hig::step::{
     GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant, Spectral, methods,
 };
 use hig::systems::{
-    CartPoleSwingUp, FieldPoints, HeatField, MlpSettings, ParameterEstimation, PendulumSwingUp,
-    System,
+    BurgersControl, CartPoleSwingUp, FieldPoints, HeatField, KsCorrection, MlpSettings,
+    ParameterEstimation, PendulumSwingUp, System,
 };
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Stop, Training, train};
 use hig::{Error, Problem, Result};
@@ -135,9 +135,32 @@ fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
         network: MlpSettings::tanh(vec![3]),
         ..ParameterEstimation::default()
     };
+    let burgers = BurgersControl {
+        points: 6,
+        steps: 3,
+        substeps: 1,
+        effort: 0.1,
+        samples: 4,
+        test_samples: 2,
+        network: MlpSettings::tanh(vec![3]),
+        ..BurgersControl::default()
+    };
+    let corrected = KsCorrection {
+        points: 6,
+        length: 6.0,
+        finer: 1,
+        steps: 2,
+        samples: 4,
+        test_samples: 2,
+        channels: vec![2],
+        kernel: 3,
+        ..KsCorrection::default()
+    };
     for problem in [
+        corrected.problem(0),
         cart_pole.problem(0),
         pendulum.problem(0),
+        burgers.problem(0),
         estimation.problem(0),
         heat.problem(0),
     ] {

@@ -307,7 +307,10 @@ fn a_system_recommends_the_settings_of_its_comparison() {
             assert_eq!((training.batch, training.order), (like.batch, like.order));
         }
         let names = compared(system.as_ref());
-        assert_eq!(names.len(), comparison.len() + 1);
+        let others = comparison
+            .iter()
+            .filter(|(name, _)| *name != "adaptive-hig");
+        assert_eq!(names.len(), others.count() + 1);
         assert_eq!(names.last(), Some(&"adaptive-hig"));
         assert_message(
             recommended(system.as_ref(), "adm").map(|(method, _)| method.name()),

@@ -35,6 +35,10 @@ fn sizes_are_those_of_what_is_made() {
         ("cart-pole", "rest", "0.1"),
         ("parameter-estimation", "every", "7"),
         ("parameter-estimation", "learned_force", "false"),
+        ("burgers-control", "effort", "0.1"),
+        ("burgers-control", "closed", "false"),
+        ("ks-correction", "channels", "3"),
+        ("ks-correction", "kernel", "3"),
     ] {
         cases.push(with(name, &[few[0], few[1], (setting, value)]));
     }
@@ -66,7 +70,13 @@ fn sizes_are_those_of_what_is_made() {
 }
 
 /// Systems whose steps take no memory of their samples and parameters.
-const CALLED_AT_EVERY_STEP: [&str; 3] = ["cart-pole", "pendulum-swing-up", "parameter-estimation"];
+const CALLED_AT_EVERY_STEP: [&str; 5] = [
+    "cart-pole",
+    "pendulum-swing-up",
+    "parameter-estimation",
+    "burgers-control",
+    "ks-correction",
+];
 
 #[test]
 fn absurd_sizes_are_refused_by_name_before_anything_is_made() {

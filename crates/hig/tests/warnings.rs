@@ -1,9 +1,11 @@
 //! Real trainings that go wrong in one way each, and others that do not.
 
+use hig::data::Dataset;
+use hig::linalg::{Mat, MatRef};
 use hig::loss::SquaredError;
 use hig::network::{Activation, Initializer, Network};
-use hig::objective::Saturation;
-use hig::physics::{Differentiated, Real, SampleFunction, Widths};
+use hig::objective::{ClosedLoop, Saturation};
+use hig::physics::{Differentiated, Real, SampleFunction, Stepwise, Widths};
 use hig::settings::{Setting, Settings};
 use hig::step::Method;
 use hig::systems::{recommended, system};
@@ -126,8 +128,17 @@ fn trainings_as_their_sources_recommend_raise_nothing() {
         ),
         ("poisson", 4, "adam sip hig adaptive-hig"),
         ("quantum-dipole", 8, "adam gn hig adaptive-hig"),
+        ("cart-pole", 4, "adam hig adaptive-hig"),
+        ("burgers-control", 2, "adam hig adaptive-hig"),
+        ("ks-correction", 2, "adam hig adaptive-hig"),
     ] {
-        let small = if system == "toy" { "" } else { small };
+        let small = match system {
+            "toy" => "",
+            "cart-pole" | "burgers-control" | "ks-correction" => {
+                "--set samples=64 --set test_samples=16"
+            }
+            _ => small,
+        };
         for method in methods.split(' ') {
             let arguments = format!("{system} --method {method} --updates {budget} {small}");
             let told = warnings(&experiment(arguments.trim_end()));
@@ -163,6 +174,70 @@ fn huge_steps_along_rounding_explode_and_saturate() {
     assert!(explosion.advice.contains("a larger cutoff (now 1e-12)"));
     // This filter truncates: its damping has no say.
     assert!(!explosion.advice.contains("damping"));
+}
+
+/// x' = factor·x + u.
+struct Growth(f64);
+
+impl Stepwise for Growth {
+    fn steps(&self) -> usize {
+        40
+    }
+    fn state_len(&self) -> usize {
+        1
+    }
+    fn control_len(&self) -> usize {
+        1
+    }
+    fn advance(&self, _: usize, x: MatRef<'_, f64>, u: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(faer::Scale(self.0) * x + u)
+    }
+    fn pull_back(
+        &self,
+        _: usize,
+        _: (MatRef<'_, f64>, MatRef<'_, f64>),
+        rows: MatRef<'_, f64>,
+    ) -> Result<(Mat<f64>, Mat<f64>)> {
+        Ok((faer::Scale(self.0) * rows, rows.to_owned()))
+    }
+}
+
+#[test]
+fn a_long_unstable_simulation_is_told_with_its_horizon() {
+    let samples = || Dataset {
+        input: Mat::zeros(4, 0),
+        state: Mat::from_fn(4, 1, |s, _| 1e-6 * (s as f64 - 1.5)),
+        target: Mat::zeros(4, 1),
+    };
+    let told = |factor: f64, stopped: bool| {
+        let network = Network::mlp(&[1, 1], Activation::Tanh, Initializer::Glorot);
+        let steered = ClosedLoop::new(network, Growth(factor), SquaredError::half());
+        let steered = if stopped {
+            steered.stopping_gradients()
+        } else {
+            steered
+        };
+        warnings(&Experiment {
+            problem: Problem::of(samples(), samples(), steered),
+            weights: vec![0.0, 0.0],
+            method: hig::step::method("sgd").unwrap(),
+            training: Training {
+                batch: 4,
+                ..Training::default()
+            },
+            // The weights stay where they are.
+            budget: Budget::updates(0),
+        })
+    };
+    let found = told(2.0, false);
+    assert_eq!(names(&found), ["sensitivity"]);
+    // 2 to the power of 38, and ten after log2 10 steps.
+    for part in ["3e11 times", "of 40 time steps", "every 3.3 steps"] {
+        assert!(found[0].message.contains(part), "{}", found[0].message);
+    }
+    assert!(found[0].advice.contains("stop_gradients"));
+    assert_eq!(names(&told(2.0, true)), Vec::<String>::new());
+    assert_eq!(names(&told(1.2, false)), Vec::<String>::new());
 }
 
 #[test]

@@ -37,9 +37,16 @@ fn of_system(system: &dyn System) -> String {
             vec![code(method), settings.collect::<Vec<_>>().join(", ")]
         })
         .collect();
+    let named = system
+        .comparison()
+        .iter()
+        .any(|(method, _)| *method == ALSO_COMPARED);
+    let beside = match named {
+        true => String::new(),
+        false => format!(", and `{ALSO_COMPARED}` with its own"),
+    };
     format!(
-        "### {}\n\n{}\n\n{}\nCompared by default, for {}, with the settings of the source, and \
-         `{ALSO_COMPARED}` with its own:\n\n{}\n",
+        "### {}\n\n{}\n\n{}\nCompared by default, for {}, with the settings of the source{beside}:\n\n{}\n",
         system.name(),
         sentence(system.about()),
         of(system),

@@ -4,7 +4,7 @@ use super::{
     Activation, AveragePool2d, Boundary, Chain, Conv2d, Dense, Grid, Initializer, Network, Scale,
     Upsample2d,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Network {
     /// A multilayer perceptron: dense layers of the given widths (input first, output last) with
@@ -83,6 +83,43 @@ impl Network {
         }
         let chain = chain.then(activation).then(conv(now, outputs));
         Self::new(grid.features(), chain, initializer)
+    }
+
+    /// Convolutions along a circle of so many points: one for each entry of `channels` with `activation`
+    /// behind it, and a last one to a single channel; the kernels have `kernel` points.
+    ///
+    /// ```
+    /// use hig::network::{Activation, Initializer, Network};
+    /// let network =
+    ///     Network::around_circle(48, &[8, 8], 5, Activation::Tanh, Initializer::Glorot)?;
+    /// assert_eq!((network.inputs(), network.outputs()), (48, 48));
+    /// # Ok::<(), hig::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A number of points or channels that is 0; a kernel of even width.
+    pub fn around_circle(
+        points: usize,
+        channels: &[usize],
+        kernel: usize,
+        activation: Activation,
+        initializer: Initializer,
+    ) -> Result<Self> {
+        if kernel.is_multiple_of(2) {
+            return Err(Error::setting("kernel", kernel, "an odd number"));
+        }
+        let line = |channels| Grid {
+            channels,
+            height: 1,
+            width: points,
+        };
+        let conv = |from, to| Conv2d::along(line(from), to, kernel, Boundary::Periodic);
+        let (mut chain, mut now) = (Chain::new(), 1);
+        for &width in channels {
+            chain = chain.then(conv(now, width)).then(activation);
+            now = width;
+        }
+        Self::new(points, chain.then(conv(now, 1)), initializer)
     }
 
     /// A U-Net that keeps the grid (Ronneberger, Fischer and Brox 2015, arXiv 1505.04597, with one

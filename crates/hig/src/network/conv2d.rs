@@ -15,7 +15,7 @@ use std::ops::Range;
 /// (outputs × channels × kernel height × kernel width, row-major) and `bias` (outputs).
 ///
 /// Its output has `outputs` channels on a grid of (extent + 2·padding - kernel) / stride + 1 points
-/// a side, rounded down.
+/// a side, rounded down. On a line, a grid of height 1, [`along`](Self::along) is a convolution in one dimension.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2d {
     /// The grid of the input.
@@ -26,8 +26,8 @@ pub struct Conv2d {
     pub kernel: [usize; 2],
     /// Grid points from one output to the next, along both sides.
     pub stride: usize,
-    /// Points added at each of the four edges.
-    pub padding: usize,
+    /// Points added at the upper and at the lower edge, and those added at the left and at the right.
+    pub padding: [usize; 2],
     /// What the added points hold.
     pub boundary: Boundary,
 }
@@ -70,21 +70,31 @@ impl Conv2d {
             outputs,
             kernel: [kernel, kernel],
             stride: 1,
-            padding: kernel / 2,
+            padding: [kernel / 2; 2],
             boundary,
+        }
+    }
+
+    /// A kernel of one row and odd width whose output has the extents of its input.
+    pub fn along(grid: Grid, outputs: usize, kernel: usize, boundary: Boundary) -> Self {
+        Self {
+            kernel: [1, kernel],
+            padding: [0, kernel / 2],
+            ..Self::same(grid, outputs, kernel, boundary)
         }
     }
 
     /// The grid of the output.
     pub fn output(&self) -> Grid {
-        let extent = |points: usize, kernel: usize| {
-            let room = (points + 2 * self.padding).checked_sub(kernel);
+        let extent = |points: usize, side: usize| {
+            let padded = points.saturating_add(2 * self.padding[side]);
+            let room = padded.checked_sub(self.kernel[side]);
             room.map_or(0, |room| room / self.stride.max(1) + 1)
         };
         Grid {
             channels: self.outputs,
-            height: extent(self.grid.height, self.kernel[0]),
-            width: extent(self.grid.width, self.kernel[1]),
+            height: extent(self.grid.height, 0),
+            width: extent(self.grid.width, 1),
         }
     }
 
@@ -104,12 +114,14 @@ impl Conv2d {
         MatRef::from_column_major_slice(weights, self.patch(), self.outputs)
     }
 
-    /// The input coordinate that output coordinate `out` reads through entry `k` of the kernel.
-    fn source(&self, out: usize, k: usize, extent: usize) -> Option<usize> {
-        let place = out * self.stride + k;
+    /// The input coordinate along a side (0 down, 1 across) that output coordinate `out` reads through
+    /// entry `k` of the kernel.
+    fn source(&self, out: usize, k: usize, side: usize) -> Option<usize> {
+        let (place, padding) = (out * self.stride + k, self.padding[side]);
+        let extent = [self.grid.height, self.grid.width][side];
         match self.boundary {
-            Boundary::Zero => place.checked_sub(self.padding).filter(|i| *i < extent),
-            Boundary::Periodic => Some((place + extent * self.padding - self.padding) % extent),
+            Boundary::Zero => place.checked_sub(padding).filter(|i| *i < extent),
+            Boundary::Periodic => Some((place + extent * padding - padding) % extent),
         }
     }
 
@@ -120,8 +132,8 @@ impl Conv2d {
         for k in 0..rows * columns {
             for y in 0..output.height {
                 for x in 0..output.width {
-                    let from = self.source(y, k / columns, self.grid.height);
-                    let along = self.source(x, k % columns, self.grid.width);
+                    let from = self.source(y, k / columns, 0);
+                    let along = self.source(x, k % columns, 1);
                     if let (Some(from), Some(along)) = (from, along) {
                         pairs.push(y * output.width + x);
                         pairs.push(from * self.grid.width + along);
@@ -207,9 +219,9 @@ impl Layer for Conv2d {
         }
         let output = self.output();
         if output.features() == 0 {
-            let (height, width, padding) = (self.grid.height, self.grid.width, self.padding);
+            let (height, width, [down, across]) = (self.grid.height, self.grid.width, self.padding);
             return Err(format!(
-                "its kernel {rows} x {columns} must fit into {height} x {width} with padding {padding}"
+                "its kernel {rows} x {columns} must fit into {height} x {width} with padding {down} x {across}"
             ));
         }
         Ok(output.features())

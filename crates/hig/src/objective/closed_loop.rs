@@ -75,6 +75,10 @@ pub struct ClosedLoop {
     physics: Box<dyn Stepwise>,
     /// s; none where the network sees the state and then the sample's input.
     sight: Option<Box<dyn Simulator>>,
+    /// Whether it sees the time behind the two.
+    knows_time: bool,
+    /// Whether derivatives go backwards through the physics alone.
+    stopped: bool,
     /// h; none where y is the observed states themselves.
     observation: Option<Box<dyn Simulator>>,
     /// The numbers of steps after which the state is observed, in rising order.
@@ -116,6 +120,8 @@ impl ClosedLoop {
             reduction: Reduction::Mean,
             physics: Box::new(physics),
             sight: None,
+            knows_time: false,
+            stopped: false,
             observation: None,
             observed: vec![steps],
             weighed: false,
@@ -123,6 +129,23 @@ impl ClosedLoop {
             scratch: Scratch::new(),
             spare: Mutex::default(),
         }
+    }
+
+    /// The same where the network sees the time behind the state and the sample's input.
+    #[must_use]
+    pub fn knowing_time(mut self) -> Self {
+        self.knows_time = true;
+        self
+    }
+
+    /// The same with derivatives that go backwards through the physics alone, as if what the network sees
+    /// did not depend on its answers before (the gradient stopping of Schnell and Thuerey 2024,
+    /// arXiv 2405.02041): a remedy against networks that make derivatives explode, to compare with. J and
+    /// the gradient are then no derivatives of y and the loss, but vanish where y meets its target.
+    #[must_use]
+    pub fn stopping_gradients(mut self) -> Self {
+        self.stopped = true;
+        self
     }
 
     /// The same where the network sees s: a function whose control is the state x, and whose state is the
@@ -205,7 +228,7 @@ impl ClosedLoop {
         input: MatRef<'_, f64>,
     ) -> Result<Mat<f64>> {
         let seen = match &self.sight {
-            None => beside(state, input),
+            None => self.beside_state(step, state, input),
             Some(sight) => sight.simulate(self.place(step, input).as_ref(), state)?,
         };
         let mut control = Mat::zeros(seen.nrows(), self.network.outputs());
@@ -215,6 +238,19 @@ impl ClosedLoop {
                 .predict_into(parameters, seen.as_ref(), control, scratch);
         });
         Ok(control)
+    }
+
+    /// The state, the input and the time, as far as the network knows it.
+    fn beside_state(
+        &self,
+        step: usize,
+        state: MatRef<'_, f64>,
+        input: MatRef<'_, f64>,
+    ) -> Mat<f64> {
+        match self.knows_time {
+            true => beside(state, self.place(step, input).as_ref()),
+            false => beside(state, input),
+        }
     }
 
     /// What the sight reads beside the state: the input, and the time.
@@ -317,7 +353,10 @@ impl ClosedLoop {
     /// Width of the sample's input, as the network's has it.
     fn input_len(&self) -> Option<usize> {
         match &self.sight {
-            None => (self.network.inputs()).checked_sub(self.physics.state_len()),
+            None => {
+                let known = self.physics.state_len() + usize::from(self.knows_time);
+                self.network.inputs().checked_sub(known)
+            }
             Some(sight) => sight.widths().state.checked_sub(1),
         }
     }
@@ -433,6 +472,9 @@ impl Objective for ClosedLoop {
                     "the time",
                 )?;
             }
+            None if self.knows_time && inputs < d + 1 => {
+                fits("network input", inputs, d + 1, "the state and the time")?;
+            }
             None if inputs < d => {
                 fits("network input", inputs, d, "the state")?;
             }
@@ -487,6 +529,30 @@ impl Objective for ClosedLoop {
         Ok(Box::new(Unrolled::new(self, batch, at)?))
     }
 
+    fn sensitivities(&self, at: &[f64], samples: &Dataset) -> Result<Option<Vec<f64>>> {
+        const PROBES: usize = 8;
+        if self.stopped || self.physics.steps() < 2 || samples.is_empty() {
+            return Ok(None);
+        }
+        let (unrolled, count) = (Unrolled::new(self, samples, at)?, samples.len());
+        let probes = PROBES.min(unrolled.y.ncols());
+        // Signs of rows of a Hadamard matrix, which are orthogonal.
+        let sign = |i: usize, j: usize| f64::from((i & j).count_ones() % 2 * 2) - 1.0;
+        let size = 1.0 / (probes as f64).sqrt();
+        let signs = Mat::from_fn(probes * count, unrolled.y.ncols(), |row, j| {
+            size * sign(row / count, j)
+        });
+        let mut norms = vec![0.0_f64; self.physics.steps() - 1];
+        unrolled.adjoint_seen(unrolled.of_observed(signs)?.as_ref(), |k, cotangents| {
+            for s in 0..count {
+                let of_sample = (0..probes).map(|i| cotangents.row(i * count + s));
+                let squares: f64 = of_sample.map(|row| row.squared_norm_l2()).sum();
+                norms[k - 1] = norms[k - 1].max(squares.sqrt());
+            }
+        })?;
+        Ok(Some(norms))
+    }
+
     /// Of the tanh and sine neurons, at all steps.
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
         let unrolled = Unrolled::new(self, samples, at)?;
@@ -532,7 +598,7 @@ impl<'a> Unrolled<'a> {
         for k in 0..physics.steps() {
             let x = states[k].as_ref();
             let seen = match &parts.sight {
-                None => beside(x, input),
+                None => parts.beside_state(k, x, input),
                 Some(sight) => {
                     let record = sight.record(parts.place(k, input).as_ref(), x)?;
                     let seen = record.y().clone();
@@ -609,6 +675,16 @@ impl<'a> Unrolled<'a> {
     /// Carries rows of cotangents of the observed states (k·samples × observed) back through time:
     /// those of the controls at all steps, row `component · (steps·samples) + step · samples + sample`.
     fn adjoint(&self, seed: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        self.adjoint_seen(seed, |_, _| {})
+    }
+
+    /// The same, where `see` is told the number of each step but the first with the cotangents of the state
+    /// before it.
+    fn adjoint_seen(
+        &self,
+        seed: MatRef<'_, f64>,
+        mut see: impl FnMut(usize, &Mat<f64>),
+    ) -> Result<Mat<f64>> {
         let (physics, samples) = (&*self.parts.physics, self.batch.len());
         let (steps, d, c) = (physics.steps(), physics.state_len(), physics.control_len());
         let count = seed.nrows() / samples.max(1);
@@ -628,7 +704,10 @@ impl<'a> Unrolled<'a> {
                 { to }.copy_from(from);
             }
             if k > 0 {
-                self.add_through_network(k, during.as_ref(), &mut before)?;
+                if !self.parts.stopped {
+                    self.add_through_network(k, during.as_ref(), &mut before)?;
+                }
+                see(k, &before);
             }
             carried = before;
         }

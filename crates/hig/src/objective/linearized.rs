@@ -89,6 +89,16 @@ pub trait Objective: Send + Sync {
         Ok(None)
     }
 
+    /// How strongly y reacts to the state before each time step, where a network is called inside a simulation:
+    /// for each step but the first the largest norm of ∂y/∂x among the samples, estimated by a few
+    /// combinations of y.
+    ///
+    /// # Errors
+    /// A pass that fails.
+    fn sensitivities(&self, _at: &[f64], _samples: &Dataset) -> Result<Option<Vec<f64>>> {
+        Ok(None)
+    }
+
     /// Network, physics and loss, where a network is called once and a simulator once behind it.
     fn through_physics(&self) -> Option<&ThroughPhysics> {
         None

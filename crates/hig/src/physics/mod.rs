@@ -8,23 +8,29 @@
 //!   [`RungeKutta4`];
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
 //!
-//! A simulation that a network steers at every time step is [`Stepwise`], as [`RungeKutta4`] is.
+//! A simulation that a network steers at every time step is [`Stepwise`], as [`RungeKutta4`] is;
+//! [`OpenLoop`] makes a simulator of any.
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`] and [`DampedChain`].
+//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`]
+//! and [`PeriodicField`].
 
 mod cart_pole;
 pub mod check;
 mod damped_chain;
 mod diffusion;
 mod dual;
+mod effort;
 mod equations;
+mod exponential;
 mod function;
 mod lanes;
 mod laplacian;
 mod linear_record;
+mod open_loop;
 mod oscillator_chain;
 mod pendulum;
+mod periodic_field;
 mod real;
 mod runge_kutta;
 mod scaling;
@@ -35,13 +41,17 @@ pub use cart_pole::{CartPole, Pole, Upright};
 pub use damped_chain::{Chosen, DampedChain};
 pub use diffusion::Diffusion;
 pub use dual::Dual;
+pub use effort::CountedEffort;
 pub use equations::{Cotangent, Cotangents, Equations};
+pub use exponential::{ANY_SCHEME, Scheme};
 pub use function::{Differentiated, SampleFunction};
 pub use lanes::Lanes;
 pub use laplacian::Laplacian;
 use linear_record::LinearRecord;
+pub use open_loop::OpenLoop;
 pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
 pub use pendulum::{Direction, Pendulum};
+pub use periodic_field::{PeriodicField, TimeSteps};
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;

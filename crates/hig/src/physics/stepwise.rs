@@ -1,5 +1,6 @@
 //! Simulations that are advanced one time step at a time.
 
+use super::rows_times;
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
 
@@ -76,4 +77,22 @@ pub trait Stepwise: Send + Sync {
         at: (MatRef<'_, f64>, MatRef<'_, f64>),
         rows: MatRef<'_, f64>,
     ) -> Result<(Mat<f64>, Mat<f64>)>;
+
+    /// The change of x' (samples × state) with changes of x and of u.
+    ///
+    /// The default makes it of one [`pull_back`](Self::pull_back) of all components.
+    ///
+    /// # Errors
+    /// A derivative that cannot be told.
+    fn push_forward(
+        &self,
+        step: usize,
+        at: (MatRef<'_, f64>, MatRef<'_, f64>),
+        (state, control): (MatRef<'_, f64>, MatRef<'_, f64>),
+    ) -> Result<Mat<f64>> {
+        let (samples, d) = (state.nrows(), self.state_len());
+        let units = Mat::from_fn(d * samples, d, |row, j| f64::from(row / samples == j));
+        let (of_state, of_control) = self.pull_back(step, at, units.as_ref())?;
+        Ok(rows_times(&of_state, state) + rows_times(&of_control, control))
+    }
 }

@@ -1,10 +1,10 @@
 //! Adadelta (Zeiler 2012, arXiv 1212.5701, algorithm 1).
 
-use super::{Method, Step, Update, check_squares, finite_gradient};
+use super::{Method, Step, Update, check_squares, clipped_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized};
-use crate::settings::{FRACTION, POSITIVE, Settings};
+use crate::settings::{FRACTION, NON_NEGATIVE, POSITIVE, Settings};
 
 crate::settings! {
     /// Adadelta: Δθ = -η·g·RMS(Δ)/RMS(g), with RMS(v) = √(mean of v² + ε) over decaying means and Δ the steps before η.
@@ -15,6 +15,8 @@ crate::settings! {
         pub rho: f64 = 0.95, FRACTION;
         /// ε inside both roots; it sets the size of the first steps.
         pub epsilon: f64 = 1e-6, POSITIVE;
+        /// The largest norm of a gradient; a longer one is shortened to it. 0 is any.
+        pub clip: f64 = 0.0, NON_NEGATIVE;
     }
 }
 
@@ -64,7 +66,7 @@ impl Step for Means {
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let Adadelta { rho, epsilon, .. } = self.settings;
-        let gradient = finite_gradient(at)?;
+        let gradient = clipped_gradient(at, self.settings.clip)?;
         self.gradients.resize(gradient.len(), 0.0);
         self.steps.resize(gradient.len(), 0.0);
         let means = self.gradients.iter_mut().zip(&mut self.steps);

@@ -1,11 +1,11 @@
 //! AdaGrad (Duchi, Hazan and Singer 2011, Journal of Machine Learning Research 12, 2121-2159,
 //! figure 1, diagonal matrices).
 
-use super::{Method, Step, Update, check_squares, finite_gradient};
+use super::{Method, Step, Update, check_squares, clipped_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized};
-use crate::settings::{POSITIVE, Settings};
+use crate::settings::{NON_NEGATIVE, POSITIVE, Settings};
 
 crate::settings! {
     /// AdaGrad: s ← s + g²; Δθ = -η·g / (√s + δ), component by component.
@@ -16,6 +16,8 @@ crate::settings! {
         pub learning_rate: f64 = 1e-2, POSITIVE;
         /// δ, added to the root of the sum of squared gradients.
         pub epsilon: f64 = 1e-10, POSITIVE;
+        /// The largest norm of a gradient; a longer one is shortened to it. 0 is any.
+        pub clip: f64 = 0.0, NON_NEGATIVE;
     }
 }
 
@@ -40,6 +42,7 @@ impl Method for AdaGrad {
         self.check()?;
         Ok(Box::new(Sums {
             epsilon: self.epsilon,
+            clip: self.clip,
             squares: Vec::new(),
         }))
     }
@@ -51,6 +54,7 @@ impl Method for AdaGrad {
 
 struct Sums {
     epsilon: f64,
+    clip: f64,
     squares: Vec<f64>,
 }
 
@@ -60,7 +64,7 @@ impl Step for Sums {
     }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
-        let gradient = finite_gradient(at)?;
+        let gradient = clipped_gradient(at, self.clip)?;
         self.squares.resize(gradient.len(), 0.0);
         let pairs = gradient.iter().zip(&mut self.squares);
         let delta = pairs.map(|(g, sum)| {

@@ -1,10 +1,10 @@
 //! Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
 
-use super::{Method, Step, Update, check_squares, finite_gradient};
+use super::{Method, Step, Update, check_squares, clipped_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized};
-use crate::settings::{FRACTION, POSITIVE, Settings};
+use crate::settings::{FRACTION, NON_NEGATIVE, POSITIVE, Settings};
 
 crate::settings! {
     /// Adam: gradient descent with bias-corrected moments.
@@ -17,6 +17,8 @@ crate::settings! {
         pub beta2: f64 = 0.999, FRACTION;
         /// Added to the root of the second moment.
         pub epsilon: f64 = 1e-8, POSITIVE;
+        /// The largest norm of a gradient; a longer one is shortened to it. 0 is any.
+        pub clip: f64 = 0.0, NON_NEGATIVE;
     }
 }
 
@@ -108,7 +110,7 @@ impl Step for Moments {
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         Ok(Update {
-            delta: self.apply(&finite_gradient(at)?, learning_rate)?,
+            delta: self.apply(&clipped_gradient(at, self.settings.clip)?, learning_rate)?,
             ..Update::default()
         })
     }

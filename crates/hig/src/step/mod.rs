@@ -81,6 +81,19 @@ fn finite_gradient(at: &dyn Linearized) -> Result<Vec<f64>> {
     Ok(gradient)
 }
 
+/// The gradient of the batch, shortened to a norm of `most` where it is longer and `most` is not 0
+/// (Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063, algorithm 1).
+fn clipped_gradient(at: &dyn Linearized, most: f64) -> Result<Vec<f64>> {
+    let mut gradient = finite_gradient(at)?;
+    if most > 0.0 {
+        let norm = matrix::norm(&gradient);
+        if norm > most {
+            gradient.iter_mut().for_each(|g| *g *= most / norm);
+        }
+    }
+    Ok(gradient)
+}
+
 /// Refuses sums of squared gradients that have overflowed: divided by their root every step to come
 /// would be 0.
 fn check_squares(squares: &[f64]) -> Result<()> {

@@ -1,10 +1,10 @@
 //! RMSProp (Tieleman and Hinton 2012, Neural Networks for Machine Learning, lecture 6e).
 
-use super::{Method, Step, Update, check_squares, finite_gradient};
+use super::{Method, Step, Update, check_squares, clipped_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized};
-use crate::settings::{FRACTION, POSITIVE, Settings};
+use crate::settings::{FRACTION, NON_NEGATIVE, POSITIVE, Settings};
 
 crate::settings! {
     /// RMSProp: s ← ρ·s + (1 - ρ)·g²; Δθ = -η·g / (√s + ε), component by component.
@@ -17,6 +17,8 @@ crate::settings! {
         pub decay: f64 = 0.9, FRACTION;
         /// ε, added to the root of the mean.
         pub epsilon: f64 = 1e-8, POSITIVE;
+        /// The largest norm of a gradient; a longer one is shortened to it. 0 is any.
+        pub clip: f64 = 0.0, NON_NEGATIVE;
     }
 }
 
@@ -62,7 +64,7 @@ impl Step for Mean {
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let RmsProp { decay, epsilon, .. } = self.settings;
-        let gradient = finite_gradient(at)?;
+        let gradient = clipped_gradient(at, self.settings.clip)?;
         self.squares.resize(gradient.len(), 0.0);
         let pairs = gradient.iter().zip(&mut self.squares);
         let delta = pairs.map(|(g, mean)| {

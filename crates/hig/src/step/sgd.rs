@@ -1,11 +1,11 @@
 //! Stochastic gradient descent, with heavy-ball momentum where asked
 //! (Polyak 1964, doi 10.1016/0041-5553(64)90137-5; in the form of Sutskever et al. 2013, equation 1).
 
-use super::{Method, Registered, Step, Update, finite_gradient};
+use super::{Method, Registered, Step, Update, clipped_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized};
-use crate::settings::{FRACTION, NO_SETTING, POSITIVE, Settings};
+use crate::settings::{FRACTION, NO_SETTING, NON_NEGATIVE, POSITIVE, Settings};
 
 crate::settings! {
     /// Stochastic gradient descent: velocity ← μ·velocity - η·gradient; Δθ = velocity.
@@ -16,6 +16,8 @@ crate::settings! {
         pub learning_rate: f64 = 1e-2, POSITIVE;
         /// Momentum μ; 0 is plain gradient descent.
         pub momentum: f64 = 0.0, FRACTION;
+        /// The largest norm of a gradient; a longer one is shortened to it. 0 is any.
+        pub clip: f64 = 0.0, NON_NEGATIVE;
     }
 }
 
@@ -61,6 +63,7 @@ impl Method for Sgd {
         self.check()?;
         Ok(Box::new(Descent {
             momentum: self.momentum,
+            clip: self.clip,
             velocity: Vec::new(),
         }))
     }
@@ -72,6 +75,7 @@ impl Method for Sgd {
 
 struct Descent {
     momentum: f64,
+    clip: f64,
     velocity: Vec<f64>,
 }
 
@@ -81,7 +85,7 @@ impl Step for Descent {
     }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
-        let gradient = finite_gradient(at)?;
+        let gradient = clipped_gradient(at, self.clip)?;
         self.velocity.resize(gradient.len(), 0.0);
         for (v, g) in self.velocity.iter_mut().zip(&gradient) {
             *v = self.momentum * *v - learning_rate * g;

@@ -13,13 +13,13 @@
 //! factor each; a vector has none, and Adam. As in the source the first batch sets the bases and changes no
 //! parameter.
 
-use super::{Method, Step, Update, check_squares, finite_gradient};
+use super::{Method, Step, Update, check_squares, clipped_gradient};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::symmetric::{eigen, orthonormal};
 use crate::linalg::{Mat, MatMut, MatRef, matrix};
 use crate::objective::{Consumes, Linearized, ParameterView};
-use crate::settings::{AT_LEAST_ONE, FRACTION, POSITIVE, Settings};
+use crate::settings::{AT_LEAST_ONE, FRACTION, NON_NEGATIVE, POSITIVE, Settings};
 use faer::Accum;
 
 crate::settings! {
@@ -33,6 +33,8 @@ crate::settings! {
         pub beta2: f64 = 0.95, FRACTION;
         /// Added to the root of the second moment.
         pub epsilon: f64 = 1e-8, POSITIVE;
+        /// The largest norm of a gradient; a longer one is shortened to it. 0 is any.
+        pub clip: f64 = 0.0, NON_NEGATIVE;
         /// Updates from one renewal of the bases to the next.
         pub frequency: usize = 10, AT_LEAST_ONE;
         /// The longest axis of an array that has a factor; longer ones keep their own basis.
@@ -297,7 +299,7 @@ impl Step for Running {
     }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
-        let gradient = finite_gradient(at)?;
+        let gradient = clipped_gradient(at, self.settings.clip)?;
         if self.arrays.is_empty() {
             let whole = ParameterView {
                 name: "parameters".into(),

@@ -15,7 +15,7 @@ use crate::network::Network;
 use crate::objective::ClosedLoop;
 use crate::physics::{CartPole, Differentiated, Pole, RungeKutta4, Upright};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, POSITIVE, Settings};
+use crate::settings::{AT_LEAST_ONE, FLAG, GROUP, NON_NEGATIVE, POSITIVE, Settings};
 use crate::trainer::Budget;
 use rand::RngExt;
 use std::f64::consts::PI;
@@ -42,6 +42,8 @@ crate::settings! {
         pub steps: usize = 100, AT_LEAST_ONE;
         /// Length of a time step.
         pub dt: f64 = 0.01, POSITIVE;
+        /// Whether derivatives go backwards through the physics alone, not through what the network sees (the gradient stopping of arXiv 2405.02041).
+        pub stop_gradients: bool = false, FLAG;
         /// Weight of the squared speeds at the end, beside 1 for 1 - cos of the angles.
         pub rest: f64 = 0.0, NON_NEGATIVE;
         /// Training samples: cart within 1, angles within 30 degrees of hanging, all speeds within 1.
@@ -86,7 +88,12 @@ impl CartPoleSwingUp {
         };
         let network = self.network.between(d, 1);
         let physics = RungeKutta4::new(self.equations(), self.steps, self.dt);
-        ClosedLoop::new(network, physics, SquaredError::half()).observing(Differentiated(upright))
+        let steered = ClosedLoop::new(network, physics, SquaredError::half());
+        let steered = steered.observing(Differentiated(upright));
+        match self.stop_gradients {
+            true => steered.stopping_gradients(),
+            false => steered,
+        }
     }
 
     fn state_len(&self) -> usize {

@@ -1,8 +1,10 @@
 //! Complete problems: data and objective (network, physics, loss) with the settings of their sources.
 
+mod burgers_control;
 mod cart_pole;
 mod fields;
 mod heat_inversion;
+mod ks_correction;
 mod network;
 mod oscillators;
 mod parameter_estimation;
@@ -14,12 +16,14 @@ mod recommended;
 mod size;
 mod toy;
 
+pub use burgers_control::BurgersControl;
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
     BurgersField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution, PoissonField,
     PoissonSolution, relative_errors,
 };
 pub use heat_inversion::HeatInversion;
+pub use ks_correction::KsCorrection;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
 pub use parameter_estimation::ParameterEstimation;
@@ -116,6 +120,8 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(HeatInversion::default()),
         Box::new(CartPoleSwingUp::default()),
         Box::new(PendulumSwingUp::default()),
+        Box::new(BurgersControl::default()),
+        Box::new(KsCorrection::default()),
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),

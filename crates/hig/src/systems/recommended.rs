@@ -7,15 +7,14 @@ use crate::settings::Settings;
 use crate::step::{self, Method};
 use crate::trainer::Training;
 
-/// The method that is compared on every system, with its own settings, beside those that the system's
-/// source names.
+/// The method that is compared on every system, beside those that the system's source names.
 pub const ALSO_COMPARED: &str = "adaptive-hig";
 
 /// The methods that are compared on a system by default.
 pub fn compared(system: &dyn System) -> Vec<&'static str> {
-    let source = system.comparison().into_iter();
+    let source = system.comparison().into_iter().map(|(name, _)| name);
     source
-        .map(|(name, _)| name)
+        .filter(|name| *name != ALSO_COMPARED)
         .chain([ALSO_COMPARED])
         .collect()
 }

@@ -20,17 +20,32 @@ pub(super) fn of_samples(train: usize, test: usize, width: f64) -> f64 {
     (train as f64 + test as f64) * width
 }
 
+/// The most time steps of one simulation.
+const MOST_STEPS: usize = 1_000_000;
+
 /// Refuses more time steps than a network is ever called in one simulation.
 ///
 /// # Errors
 /// The number of steps.
 pub(super) fn check_calls(steps: usize) -> Result<()> {
-    const MOST: usize = 1_000_000;
-    if steps <= MOST {
+    if steps <= MOST_STEPS {
         return Ok(());
     }
-    let expected = format_args!("at most {MOST}: the network is called at every step");
+    let expected = format_args!("at most {MOST_STEPS}: the network is called at every step");
     Err(Error::setting("steps", steps, expected))
+}
+
+/// Refuses a count that so many times over is more steps than one simulation ever takes.
+///
+/// # Errors
+/// The setting of that name.
+pub(super) fn check_multiple(name: &str, count: usize, times: usize) -> Result<()> {
+    let most = MOST_STEPS / times.max(1);
+    if count <= most {
+        return Ok(());
+    }
+    let expected = format_args!("at most {most}, as one simulation has {times} time steps");
+    Err(Error::setting(name, count, expected))
 }
 
 /// Refuses settings with which samples and parameters would not fit into memory.

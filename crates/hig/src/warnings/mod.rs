@@ -16,6 +16,7 @@ mod overfitting;
 mod plateau;
 mod rank;
 mod saturation;
+mod sensitive;
 mod setup;
 mod still;
 mod warner;
@@ -38,6 +39,7 @@ fn causes() -> Vec<Box<dyn Cause>> {
         Box::new(wrong_rate::WrongRate),
         Box::new(explosion::Explosion::default()),
         Box::new(saturation::Saturated::default()),
+        Box::new(sensitive::Sensitive),
         Box::new(rank::Collapse::default()),
         Box::new(deficient::Deficient::default()),
         Box::new(duplicates::Duplicates::default()),
