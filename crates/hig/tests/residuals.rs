@@ -6,7 +6,7 @@ use common::*;
 use hig::data::{Purpose, random};
 use hig::linalg::{Mat, stack};
 use hig::network::{Activation, Derivative, Initializer, Jets, Network};
-use hig::objective::{Block, Cuboid, Equation, Field, Given, Objective, Residuals};
+use hig::objective::{Block, Cuboid, Equation, Field, Given, Objective, Residuals, Spread};
 use hig::physics::{Dual, Real};
 use hig::step::{LevenbergMarquardt, methods};
 use hig::systems::{
@@ -228,23 +228,62 @@ fn points_come_in_the_shares_of_their_blocks() {
 }
 
 #[test]
+fn even_points_leave_no_gaps() {
+    // Steinhaus: n multiples of a number leave gaps of at most three lengths on a circle; of the golden ratio
+    // the longest is less than φ² + φ times the shortest.
+    let line = Cuboid::unit(1).spread(Spread::Even);
+    let points = line.inside(500, &mut random(4, Purpose::Train));
+    let mut places = points.col_as_slice(0).to_vec();
+    places.sort_by(f64::total_cmp);
+    places.push(places[0] + 1.0);
+    let mut gaps: Vec<f64> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps.sort_by(f64::total_cmp);
+    assert!(gaps[499] / gaps[0] < 4.3);
+    gaps.dedup_by(|a, b| (*a - *b).abs() < 1e-12);
+    assert!(gaps.len() <= 3, "{gaps:?}");
+    // The mean of exp(x + y + z) over the unit cube is (e - 1)³.
+    let error = |spread: Spread, seed: u64| {
+        let cube = Cuboid::unit(3).spread(spread);
+        let points = cube.inside(2000, &mut random(seed, Purpose::Train));
+        let each = (0..2000).map(|s| points.row(s).iter().sum::<f64>().exp());
+        let mean = each.sum::<f64>() / 2000.0;
+        (mean - (std::f64::consts::E - 1.0).powi(3)).powi(2)
+    };
+    let squares = |spread| (0..20).map(|seed| error(spread, seed)).sum::<f64>();
+    let ratio = (squares(Spread::Uniform) / squares(Spread::Even)).sqrt();
+    assert!(ratio > 4.0, "{ratio}");
+    // Another seed begins elsewhere; the same one does not.
+    let draw = |seed| line.inside(3, &mut random(seed, Purpose::Train));
+    assert!(draw(4) == draw(4) && draw(4) != draw(5));
+}
+
+#[test]
 fn boundary_points_are_as_dense_on_every_face() {
     // Faces of the areas 3, 3, 1, 1.
     let long = Cuboid::new(&[(0.0, 1.0), (0.0, 3.0)]).unwrap();
-    let points = long.boundary(8000, &mut random(3, Purpose::Train));
-    let on = |j: usize, end: f64| (0..8000).filter(|s| points[(*s, j)] == end).count() as f64;
-    for (found, expected) in [
-        (on(0, 0.0), 3000.0),
-        (on(0, 1.0), 3000.0),
-        (on(1, 0.0), 1000.0),
-        (on(1, 3.0), 1000.0),
-    ] {
-        // Five standard deviations of a binomial count.
-        let deviation = (expected * (1.0 - expected / 8000.0_f64)).sqrt();
-        assert!(
-            (found - expected).abs() <= 5.0 * deviation,
-            "{found} {expected}"
-        );
+    for spread in [Spread::Uniform, Spread::Even] {
+        let domain = long.clone().spread(spread);
+        let points = domain.boundary(8000, &mut random(3, Purpose::Train));
+        let on = |j: usize, end: f64| (0..8000).filter(|s| points[(*s, j)] == end).count() as f64;
+        for (found, expected) in [
+            (on(0, 0.0), 3000.0),
+            (on(0, 1.0), 3000.0),
+            (on(1, 0.0), 1000.0),
+            (on(1, 3.0), 1000.0),
+        ] {
+            // Five standard deviations of a binomial count; even ones miss it by a few points.
+            let allowed = match spread {
+                Spread::Uniform => 5.0 * (expected * (1.0 - expected / 8000.0_f64)).sqrt(),
+                Spread::Even => 4.0,
+            };
+            assert!(
+                (found - expected).abs() <= allowed,
+                "{spread:?}: {found} {expected}"
+            );
+        }
+        // Where on a face they are: half of those on the long ones are in either half of it.
+        let low = (0..8000).filter(|s| points[(*s, 1)] > 0.0 && points[(*s, 1)] < 1.5);
+        assert!((low.count() as f64 - 3000.0).abs() < 200.0, "{spread:?}");
     }
     let sides = long.boundary_of(1..2, 50, &mut random(3, Purpose::Train));
     assert!((0..50).all(|s| sides[(s, 1)] == 0.0 || sides[(s, 1)] == 3.0));
@@ -409,6 +448,7 @@ fn systems_ask_for_their_equations_and_judge_by_the_exact_solution() {
         samples: 60,
         boundary: 0.2,
         test_samples: 30,
+        ..FieldPoints::default()
     };
     let network = MlpSettings::tanh(vec![6]);
     let poisson = PoissonField {
@@ -619,6 +659,7 @@ fn field() -> PoissonField {
             samples: 120,
             boundary: 0.2,
             test_samples: 200,
+            ..FieldPoints::default()
         },
         network: MlpSettings {
             hidden: vec![16],

@@ -18,9 +18,9 @@ crate::settings! {
         /// ν; the smaller, the steeper the front that forms at x = 0.
         pub viscosity: f64 = 0.003_183_098_861_837_907, POSITIVE;
         /// Where the equation is asked for; of the points on the boundary half are at the start.
-        pub points: FieldPoints = FieldPoints { samples: 2500, boundary: 0.2, ..FieldPoints::default() }, GROUP;
+        pub points: FieldPoints = FieldPoints { samples: 2500, boundary: 0.12, ..FieldPoints::default() }, GROUP;
         /// The network.
-        pub network: MlpSettings = perceptron(&[20, 20, 20]), GROUP;
+        pub network: MlpSettings = perceptron(&[16, 16, 16, 16]), GROUP;
     }
 }
 
@@ -107,8 +107,7 @@ impl System for BurgersField {
     fn problem(&self, seed: u64) -> Problem {
         let (inside, boundary) = self.points.counts();
         let start = boundary / 2;
-        let domains = [Self::domain(), Self::domain(), Self::domain()];
-        let [first, second, third] = domains;
+        let [first, second, third] = self.points.across(&Self::domain());
         let given = Given { coordinates: 2 };
         let equation = Burgers(self.viscosity);
         let blocks = vec![

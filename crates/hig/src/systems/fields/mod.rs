@@ -1,8 +1,9 @@
 //! Fields that obey an equation: the network is the solution, trained on its residuals
 //! (physics-informed networks; Raissi, Perdikaris and Karniadakis 2019, doi 10.1016/j.jcp.2018.10.045).
 //!
-//! Points are uniform, every block has the weight 1, and the test samples are points inside the domain with
-//! the exact solution there, so that the test loss is ½·mean (u - u*)².
+//! Points are spread evenly, every block has the weight 1, and the test samples are points inside the domain, each
+//! drawn by itself, with the exact solution there, so that the test loss is ½·mean (u - u*)². The sources draw
+//! points to train on each by itself too (`spread = uniform`) and weights narrower (`initializer = uniform`).
 
 mod burgers;
 mod heat;
@@ -18,7 +19,7 @@ use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::Mat;
 use crate::network::{Activation, Initializer, Jets, Network};
-use crate::objective::{Block, Cuboid, Given, Residuals};
+use crate::objective::{ANY_SPREAD, Block, Cuboid, Given, Residuals, Spread};
 use crate::physics::{Dual, Real};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, FRACTION};
@@ -30,6 +31,8 @@ crate::settings! {
         pub samples: usize = 1020, AT_LEAST_ONE;
         /// Fraction of them that lie on the boundary, and where time begins.
         pub boundary: f64 = 0.1176, FRACTION;
+        /// How they are drawn: uniform or even.
+        pub spread: Spread = Spread::Even, ANY_SPREAD;
         /// Points inside by which the error against the exact solution is told.
         pub test_samples: usize = 9000, AT_LEAST_ONE;
     }
@@ -42,19 +45,24 @@ impl FieldPoints {
         (self.samples - boundary, boundary)
     }
 
+    /// A domain with points drawn so, once for each of N blocks.
+    fn across<const N: usize>(&self, domain: &Cuboid) -> [Cuboid; N] {
+        std::array::from_fn(|_| domain.clone().spread(self.spread))
+    }
+
     /// The numbers of all samples with so many coordinates.
     fn data_size(&self, coordinates: f64) -> f64 {
         super::size::of_samples(self.samples, self.test_samples, coordinates + 2.0)
     }
 }
 
-/// A tanh network with the initial weights of the sources.
+/// A tanh network.
 fn perceptron(hidden: &[usize]) -> MlpSettings {
     MlpSettings {
         hidden: hidden.to_vec(),
         layers: LayerSettings {
             activation: Activation::Tanh,
-            initializer: Initializer::Uniform,
+            initializer: Initializer::Wide,
         },
     }
 }
