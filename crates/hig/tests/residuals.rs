@@ -694,7 +694,7 @@ fn fresh_points_are_drawn_from_the_seed_and_every_method_trains_on_them() {
     let draw = |seed| {
         let mut random = random(seed, Purpose::Order);
         let sampler = problem.sampler.as_ref().unwrap();
-        [sampler(30, &mut random), sampler(30, &mut random)]
+        [(); 2].map(|()| sampler(&[], 30, &mut random))
     };
     let [first, second] = draw(1);
     assert_eq!(
@@ -731,4 +731,37 @@ fn fresh_points_are_drawn_from_the_seed_and_every_method_trains_on_them() {
             outcome.stop
         );
     }
+}
+
+#[test]
+fn candidates_gather_where_the_residual_is_large() {
+    let system = PoissonField {
+        points: FieldPoints {
+            samples: 400,
+            candidates: 6,
+            ..field().points
+        },
+        ..field()
+    };
+    let problem = system.problem(1);
+    let parameters = problem.initial_parameters(1);
+    let size = |candidates: &Problem| {
+        let draw = candidates.sampler.as_ref().unwrap();
+        let points = draw(&parameters, 400, &mut random(5, Purpose::Order));
+        let shares = (0..400).filter(|s| points.state[(*s, 0)] == 0.0).count();
+        assert_eq!((points.len(), shares), (400, 320));
+        let y = problem.objective.outputs(&parameters, &points).unwrap();
+        let sizes = (0..shares).map(|s| (y[(s, 0)] - points.target[(s, 0)]).abs());
+        let sizes: Vec<f64> = sizes.collect();
+        let mean = sizes.iter().sum::<f64>() / 320.0;
+        let square = sizes.iter().map(|r| r * r).sum::<f64>() / 320.0;
+        (mean, square)
+    };
+    // With probabilities in proportion to 1 + |r|/m, where m is the mean of |r| over the domain, the mean over what is
+    // chosen is (m + (mean of r²)/m)/2; none is certain here.
+    let (mean, square) = size(&field().problem(1));
+    let (found, _) = size(&problem);
+    let expected = 0.5 * (mean + square / mean);
+    assert!(expected > 1.1 * mean);
+    assert!((found / expected - 1.0).abs() < 0.05, "{found} {expected}");
 }
