@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 11] = [
+const SYSTEMS: [&str; 14] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -20,6 +20,9 @@ const SYSTEMS: [&str; 11] = [
     "poisson-pinn",
     "heat-pinn",
     "burgers-pinn",
+    "convection-pinn",
+    "helmholtz-pinn",
+    "navier-stokes-pinn",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

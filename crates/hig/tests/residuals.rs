@@ -10,8 +10,9 @@ use hig::objective::{Block, Cuboid, Equation, Field, Given, Objective, Residuals
 use hig::physics::{Dual, Real};
 use hig::step::{LevenbergMarquardt, methods};
 use hig::systems::{
-    BurgersField, Exact, FieldPoints, HeatField, HeatSolution, MlpSettings, Picture, PoissonField,
-    PoissonSolution, System, relative_errors,
+    BurgersField, ConvectionField, Exact, FieldPoints, HeatField, HeatSolution, HelmholtzField,
+    MlpSettings, NavierStokesField, Picture, PoissonField, PoissonSolution, System,
+    relative_errors,
 };
 use hig::trainer::{Budget, Order, Stop, Training, train};
 use hig::{Dataset, Problem};
@@ -352,6 +353,103 @@ fn exact_solutions_obey_their_equations() {
     }
 }
 
+/// u, v or p of Kovasznay's flow.
+struct Part(NavierStokesField, usize);
+
+impl Exact for Part {
+    fn value<T: Real>(&self, x: &[T]) -> T {
+        self.0.exact(x)[self.1]
+    }
+}
+
+#[test]
+fn waves_and_the_flow_obey_their_equations() {
+    let points = normal(20, 2, 2);
+    for s in 0..20 {
+        let x = [points[(s, 0)], points[(s, 1)]];
+        let wave = ConvectionField::default();
+        let [rate, slope] = [0, 1].map(|i| second(&wave, &x, i)[1]);
+        assert!((rate + 40.0 * slope).abs() <= 1e-12 * 40.0);
+        let helmholtz = HelmholtzField {
+            wave_number: 3.0,
+            waves: 2,
+            ..HelmholtzField::default()
+        };
+        let laplacian: f64 = (0..2).map(|i| second(&helmholtz, &x, i)[2]).sum();
+        let left = laplacian + 9.0 * helmholtz.value(&x);
+        assert!((left - helmholtz.right_side(&x)).abs() <= 1e-12 * 60.0);
+        for reynolds in [40.0, 3.0] {
+            let flow = NavierStokesField {
+                reynolds,
+                ..NavierStokesField::default()
+            };
+            let part = |k: usize| [0, 1].map(|i| second(&Part(flow.clone(), k), &x, i));
+            let [u, v, p] = [part(0), part(1), part(2)];
+            for (i, w) in [u, v].iter().enumerate() {
+                let terms = [
+                    u[0][0] * w[0][1],
+                    v[0][0] * w[1][1],
+                    p[i][1],
+                    -(w[0][2] + w[1][2]) / reynolds,
+                ];
+                let size: f64 = terms.iter().map(|t| t.abs()).sum();
+                assert!(terms.iter().sum::<f64>().abs() <= 1e-12 * size.max(1.0));
+            }
+            assert!((u[0][1] + v[1][1]).abs() <= 1e-12 * u[0][1].abs().max(1.0));
+        }
+    }
+}
+
+#[test]
+fn a_flow_is_asked_for_its_equations_and_judged_by_its_velocity() {
+    let flow = NavierStokesField {
+        points: FieldPoints {
+            samples: 40,
+            test_samples: 30,
+            ..NavierStokesField::default().points
+        },
+        network: MlpSettings::tanh(vec![5]),
+        reynolds: 7.0,
+    };
+    let (problem, network) = (flow.problem(3), flow.network().unwrap());
+    let parameters = problem.initial_parameters(2);
+    let (train, test) = (&problem.train, &problem.test);
+    let y = problem.objective.outputs(&parameters, train).unwrap();
+    let jets = Jets::of(2).with_gradient().with_laplacian(0..2);
+    let found = network
+        .jets(&parameters, train.input.as_ref(), &jets)
+        .unwrap();
+    for s in 0..40 {
+        let get = |d, k| found[(jets.place(d).unwrap() * 40 + s, k)];
+        let [u, v] = [0, 1].map(|k| get(Derivative::Value, k));
+        let slope = |k, i| get(Derivative::First(i), k);
+        let momentum = |k: usize| {
+            u * slope(k, 0) + v * slope(k, 1) + slope(2, k)
+                - get(Derivative::Laplacian(0, 2), k) / 7.0
+        };
+        let expected = match train.state[(s, 0)] {
+            0.0 => [momentum(0), momentum(1), slope(0, 0) + slope(1, 1)],
+            _ => [u, v, 0.0],
+        };
+        for (k, expected) in expected.into_iter().enumerate() {
+            assert!((y[(s, k)] - expected).abs() <= 1e-12, "{s} {k}");
+        }
+    }
+    let found = network.predict(&parameters, test.input.as_ref());
+    let (mut error, mut size) = (0.0, 0.0);
+    for s in 0..30 {
+        let exact = flow.exact(&[test.input[(s, 0)], test.input[(s, 1)]]);
+        for k in 0..2 {
+            error += (found[(s, k)] - exact[k]).powi(2);
+            size += exact[k].powi(2);
+        }
+    }
+    let told = flow.measures(&problem, &parameters);
+    assert!((told[0].1 / (error / size).sqrt() - 1.0).abs() <= 1e-12);
+    let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["relative_l2", "interior_loss", "boundary_loss"]);
+}
+
 #[test]
 fn the_cole_hopf_integral_obeys_the_equation_of_burgers() {
     // Derivatives by sixth-order differences of a step that the front is wide for.
@@ -603,6 +701,16 @@ fn settings_that_no_equation_can_be_asked_of_are_refused_by_name() {
         ..BurgersField::default()
     };
     assert_message(thin.check_together(), &["viscosity", "at least 0.0001"]);
+    let quick = ConvectionField {
+        speed: 1e5,
+        ..ConvectionField::default()
+    };
+    assert_message(quick.check_together(), &["speed", "at most 10000"]);
+    let slow = NavierStokesField {
+        reynolds: 1e-3,
+        ..NavierStokesField::default()
+    };
+    assert_message(slow.check_together(), &["reynolds", "at least 0.1"]);
     let network = || Network::mlp(&[2, 3, 1], Activation::Tanh, Initializer::Uniform);
     let block = || Block::of("start", Slope, 3, |count, _| Mat::zeros(count, 2));
     assert_message(

@@ -16,8 +16,8 @@ mod toy;
 
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
-    BurgersField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution, PoissonField,
-    PoissonSolution, relative_errors,
+    BurgersField, ConvectionField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution,
+    HelmholtzField, NavierStokesField, PoissonField, PoissonSolution, relative_errors,
 };
 pub use heat_inversion::HeatInversion;
 pub use network::{LayerSettings, MlpSettings};
@@ -119,6 +119,9 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),
+        Box::new(ConvectionField::default()),
+        Box::new(HelmholtzField::default()),
+        Box::new(NavierStokesField::default()),
         Box::new(ParameterEstimation::default()),
     ]
 }

@@ -6,11 +6,17 @@
 //! points to train on each by itself too (`spread = uniform`) and weights narrower (`initializer = uniform`).
 
 mod burgers;
+mod convection;
 mod heat;
+mod helmholtz;
+mod navier_stokes;
 mod poisson;
 
 pub use burgers::BurgersField;
+pub use convection::ConvectionField;
 pub use heat::{HeatField, HeatSolution};
+pub use helmholtz::HelmholtzField;
+pub use navier_stokes::NavierStokesField;
 pub use poisson::{PoissonField, PoissonSolution};
 
 use super::picture::{Field as FieldPicture, Lines};
@@ -19,7 +25,7 @@ use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::Mat;
 use crate::network::{Activation, Initializer, Jets, Network};
-use crate::objective::{ANY_SPREAD, Block, Cuboid, Given, Residuals, Spread};
+use crate::objective::{ANY_SPREAD, Block, Cuboid, Equation, Given, Residuals, Spread};
 use crate::physics::{Dual, Real};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, FRACTION};
@@ -108,17 +114,36 @@ const EXACT: &str = "exact";
 /// The problem of a field that is known at any point: its blocks, and the samples by which it is judged.
 fn problem(
     network: Network,
-    mut blocks: Vec<Block>,
+    blocks: Vec<Block>,
     domain: &Cuboid,
     exact: impl Fn(&[f64]) -> f64 + Send + Sync + 'static,
     points: &FieldPoints,
     seed: u64,
 ) -> Problem {
-    let (coordinates, inside) = (domain.coordinates(), domain.clone());
-    let judged = Block::of(EXACT, Given { coordinates }, 0, move |count, random| {
+    let coordinates = domain.coordinates();
+    let judged = (Given { coordinates }, move |x: &[f64], u: &mut [f64]| {
+        u[0] = exact(x);
+    });
+    problem_judged_by(judged, network, blocks, domain, points, seed)
+}
+
+/// The same, judged by what an equation makes of the field and what that is of the exact one.
+fn problem_judged_by(
+    (equation, exact): (
+        impl Equation + 'static,
+        impl Fn(&[f64], &mut [f64]) + Send + Sync + 'static,
+    ),
+    network: Network,
+    mut blocks: Vec<Block>,
+    domain: &Cuboid,
+    points: &FieldPoints,
+    seed: u64,
+) -> Problem {
+    let inside = domain.clone();
+    let judged = Block::of(EXACT, equation, 0, move |count, random| {
         inside.inside(count, random)
     });
-    blocks.push(judged.with_target(move |x, target| target[0] = exact(x)));
+    blocks.push(judged.with_target(exact));
     let residuals = Residuals::new(network, blocks).expect("the settings were checked");
     let train = residuals.draw(points.samples, &mut random(seed, Purpose::Train));
     let (count, random) = (points.test_samples, &mut random(seed, Purpose::Test));
@@ -179,21 +204,28 @@ fn measures(
     parameters: &[f64],
     slope: Option<&ExactSlope<'_>>,
 ) -> Vec<(&'static str, f64)> {
+    let (l2, h1) = relative_errors(network, parameters, &problem.test, slope);
+    let mut told = vec![("relative_l2", l2)];
+    told.extend(h1.map(|h1| ("relative_h1", h1)));
+    told.extend(losses(problem, parameters));
+    told
+}
+
+/// The loss of every block of the training samples.
+fn losses(problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
     const LOSSES: [(&str, &str); 4] = [
         ("interior", "interior_loss"),
         ("boundary", "boundary_loss"),
         ("sides", "sides_loss"),
         ("initial", "initial_loss"),
     ];
-    let (l2, h1) = relative_errors(network, parameters, &problem.test, slope);
-    let mut told = vec![("relative_l2", l2)];
-    told.extend(h1.map(|h1| ("relative_h1", h1)));
     let blocks = problem.objective.blocks(parameters, &problem.train);
-    for (block, loss) in blocks.unwrap_or_default() {
+    let named = |(block, loss)| {
         let found = LOSSES.iter().find(|(name, _)| *name == block);
-        told.extend(found.map(|(_, name)| (*name, loss)));
-    }
-    told
+        found.map(|(_, name)| (*name, loss))
+    };
+    let blocks = blocks.unwrap_or_default().into_iter();
+    blocks.filter_map(named).collect()
 }
 
 /// The field, the exact one, their difference and the residual of the first block, whose right side is
