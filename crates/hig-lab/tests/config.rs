@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 13] = [
+const SYSTEMS: [&str; 16] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -22,6 +22,9 @@ const SYSTEMS: [&str; 13] = [
     "poisson-pinn",
     "heat-pinn",
     "burgers-pinn",
+    "convection-pinn",
+    "helmholtz-pinn",
+    "navier-stokes-pinn",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

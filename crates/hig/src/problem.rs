@@ -10,8 +10,8 @@ use crate::physics::Simulator;
 use rand_pcg::Pcg64;
 use std::path::Path;
 
-/// Draws any number of new samples.
-pub type Sampler = Box<dyn Fn(usize, &mut Pcg64) -> Dataset + Send + Sync>;
+/// Draws any number of new samples at parameters θ, from which they may follow.
+pub type Sampler = Box<dyn Fn(&[f64], usize, &mut Pcg64) -> Dataset + Send + Sync>;
 
 /// Everything that a training needs besides a method.
 pub struct Problem {
@@ -59,8 +59,16 @@ impl Problem {
 
     /// The same with a source of new samples.
     pub fn with_sampler(
-        mut self,
+        self,
         sampler: impl Fn(usize, &mut Pcg64) -> Dataset + Send + Sync + 'static,
+    ) -> Self {
+        self.with_adaptive_sampler(move |_, count, random| sampler(count, random))
+    }
+
+    /// The same with a source of new samples that looks at θ.
+    pub fn with_adaptive_sampler(
+        mut self,
+        sampler: impl Fn(&[f64], usize, &mut Pcg64) -> Dataset + Send + Sync + 'static,
     ) -> Self {
         self.sampler = Some(Box::new(sampler));
         self

@@ -618,6 +618,8 @@ fn initial_weights_follow_the_fan_of_a_convolution_and_gains_their_layer() {
         (Initializer::Glorot, 2.0 / (500.0 + 750.0)),
         (Initializer::He, 2.0 / 500.0),
         (Initializer::Lecun, 1.0 / 500.0),
+        (Initializer::Uniform, 1.0 / 3.0 / 500.0),
+        (Initializer::Wide, 1.0 / 500.0),
     ] {
         let network = Network::new(180, Chain::new().then(conv), initializer).unwrap();
         let start = network.initial_parameters(1);
@@ -629,7 +631,9 @@ fn initial_weights_follow_the_fan_of_a_convolution_and_gains_their_layer() {
             (found / variance - 1.0).abs() < 5.0 * scatter,
             "{initializer:?}"
         );
-        assert!(bias.iter().all(|b| *b == 0.0));
+        let with_biases = matches!(initializer, Initializer::Uniform | Initializer::Wide);
+        assert!(bias.iter().all(|b| (*b != 0.0) == with_biases));
+        assert!(bias.iter().all(|b| b * b <= 3.0 * variance));
     }
     let start = network(180, chain).initial_parameters(1);
     assert_eq!(&start[count + 30..count + 60], &[0.25; 30]);

@@ -123,6 +123,7 @@ fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
             samples: 9,
             boundary: 0.4,
             test_samples: 2,
+            ..FieldPoints::default()
         },
         network: MlpSettings::tanh(vec![4, 3]),
         ..HeatField::default()

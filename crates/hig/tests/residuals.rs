@@ -6,12 +6,13 @@ use common::*;
 use hig::data::{Purpose, random};
 use hig::linalg::{Mat, stack};
 use hig::network::{Activation, Derivative, Initializer, Jets, Network};
-use hig::objective::{Block, Cuboid, Equation, Field, Given, Objective, Residuals};
+use hig::objective::{Block, Cuboid, Equation, Field, Given, Objective, Residuals, Spread};
 use hig::physics::{Dual, Real};
 use hig::step::{LevenbergMarquardt, methods};
 use hig::systems::{
-    BurgersField, Exact, FieldPoints, HeatField, HeatSolution, MlpSettings, Picture, PoissonField,
-    PoissonSolution, System, relative_errors,
+    BurgersField, ConvectionField, Exact, FieldPoints, HeatField, HeatSolution, HelmholtzField,
+    MlpSettings, NavierStokesField, Picture, PoissonField, PoissonSolution, System,
+    relative_errors,
 };
 use hig::trainer::{Budget, Order, Stop, Training, train};
 use hig::{Dataset, Problem};
@@ -228,23 +229,62 @@ fn points_come_in_the_shares_of_their_blocks() {
 }
 
 #[test]
+fn even_points_leave_no_gaps() {
+    // Steinhaus: n multiples of a number leave gaps of at most three lengths on a circle; of the golden ratio
+    // the longest is less than φ² + φ times the shortest.
+    let line = Cuboid::unit(1).spread(Spread::Even);
+    let points = line.inside(500, &mut random(4, Purpose::Train));
+    let mut places = points.col_as_slice(0).to_vec();
+    places.sort_by(f64::total_cmp);
+    places.push(places[0] + 1.0);
+    let mut gaps: Vec<f64> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps.sort_by(f64::total_cmp);
+    assert!(gaps[499] / gaps[0] < 4.3);
+    gaps.dedup_by(|a, b| (*a - *b).abs() < 1e-12);
+    assert!(gaps.len() <= 3, "{gaps:?}");
+    // The mean of exp(x + y + z) over the unit cube is (e - 1)³.
+    let error = |spread: Spread, seed: u64| {
+        let cube = Cuboid::unit(3).spread(spread);
+        let points = cube.inside(2000, &mut random(seed, Purpose::Train));
+        let each = (0..2000).map(|s| points.row(s).iter().sum::<f64>().exp());
+        let mean = each.sum::<f64>() / 2000.0;
+        (mean - (std::f64::consts::E - 1.0).powi(3)).powi(2)
+    };
+    let squares = |spread| (0..20).map(|seed| error(spread, seed)).sum::<f64>();
+    let ratio = (squares(Spread::Uniform) / squares(Spread::Even)).sqrt();
+    assert!(ratio > 4.0, "{ratio}");
+    // Another seed begins elsewhere; the same one does not.
+    let draw = |seed| line.inside(3, &mut random(seed, Purpose::Train));
+    assert!(draw(4) == draw(4) && draw(4) != draw(5));
+}
+
+#[test]
 fn boundary_points_are_as_dense_on_every_face() {
     // Faces of the areas 3, 3, 1, 1.
     let long = Cuboid::new(&[(0.0, 1.0), (0.0, 3.0)]).unwrap();
-    let points = long.boundary(8000, &mut random(3, Purpose::Train));
-    let on = |j: usize, end: f64| (0..8000).filter(|s| points[(*s, j)] == end).count() as f64;
-    for (found, expected) in [
-        (on(0, 0.0), 3000.0),
-        (on(0, 1.0), 3000.0),
-        (on(1, 0.0), 1000.0),
-        (on(1, 3.0), 1000.0),
-    ] {
-        // Five standard deviations of a binomial count.
-        let deviation = (expected * (1.0 - expected / 8000.0_f64)).sqrt();
-        assert!(
-            (found - expected).abs() <= 5.0 * deviation,
-            "{found} {expected}"
-        );
+    for spread in [Spread::Uniform, Spread::Even] {
+        let domain = long.clone().spread(spread);
+        let points = domain.boundary(8000, &mut random(3, Purpose::Train));
+        let on = |j: usize, end: f64| (0..8000).filter(|s| points[(*s, j)] == end).count() as f64;
+        for (found, expected) in [
+            (on(0, 0.0), 3000.0),
+            (on(0, 1.0), 3000.0),
+            (on(1, 0.0), 1000.0),
+            (on(1, 3.0), 1000.0),
+        ] {
+            // Five standard deviations of a binomial count; even ones miss it by a few points.
+            let allowed = match spread {
+                Spread::Uniform => 5.0 * (expected * (1.0 - expected / 8000.0_f64)).sqrt(),
+                Spread::Even => 4.0,
+            };
+            assert!(
+                (found - expected).abs() <= allowed,
+                "{spread:?}: {found} {expected}"
+            );
+        }
+        // Where on a face they are: half of those on the long ones are in either half of it.
+        let low = (0..8000).filter(|s| points[(*s, 1)] > 0.0 && points[(*s, 1)] < 1.5);
+        assert!((low.count() as f64 - 3000.0).abs() < 200.0, "{spread:?}");
     }
     let sides = long.boundary_of(1..2, 50, &mut random(3, Purpose::Train));
     assert!((0..50).all(|s| sides[(s, 1)] == 0.0 || sides[(s, 1)] == 3.0));
@@ -311,6 +351,103 @@ fn exact_solutions_obey_their_equations() {
             }
         }
     }
+}
+
+/// u, v or p of Kovasznay's flow.
+struct Part(NavierStokesField, usize);
+
+impl Exact for Part {
+    fn value<T: Real>(&self, x: &[T]) -> T {
+        self.0.exact(x)[self.1]
+    }
+}
+
+#[test]
+fn waves_and_the_flow_obey_their_equations() {
+    let points = normal(20, 2, 2);
+    for s in 0..20 {
+        let x = [points[(s, 0)], points[(s, 1)]];
+        let wave = ConvectionField::default();
+        let [rate, slope] = [0, 1].map(|i| second(&wave, &x, i)[1]);
+        assert!((rate + 40.0 * slope).abs() <= 1e-12 * 40.0);
+        let helmholtz = HelmholtzField {
+            wave_number: 3.0,
+            waves: 2,
+            ..HelmholtzField::default()
+        };
+        let laplacian: f64 = (0..2).map(|i| second(&helmholtz, &x, i)[2]).sum();
+        let left = laplacian + 9.0 * helmholtz.value(&x);
+        assert!((left - helmholtz.right_side(&x)).abs() <= 1e-12 * 60.0);
+        for reynolds in [40.0, 3.0] {
+            let flow = NavierStokesField {
+                reynolds,
+                ..NavierStokesField::default()
+            };
+            let part = |k: usize| [0, 1].map(|i| second(&Part(flow.clone(), k), &x, i));
+            let [u, v, p] = [part(0), part(1), part(2)];
+            for (i, w) in [u, v].iter().enumerate() {
+                let terms = [
+                    u[0][0] * w[0][1],
+                    v[0][0] * w[1][1],
+                    p[i][1],
+                    -(w[0][2] + w[1][2]) / reynolds,
+                ];
+                let size: f64 = terms.iter().map(|t| t.abs()).sum();
+                assert!(terms.iter().sum::<f64>().abs() <= 1e-12 * size.max(1.0));
+            }
+            assert!((u[0][1] + v[1][1]).abs() <= 1e-12 * u[0][1].abs().max(1.0));
+        }
+    }
+}
+
+#[test]
+fn a_flow_is_asked_for_its_equations_and_judged_by_its_velocity() {
+    let flow = NavierStokesField {
+        points: FieldPoints {
+            samples: 40,
+            test_samples: 30,
+            ..NavierStokesField::default().points
+        },
+        network: MlpSettings::tanh(vec![5]),
+        reynolds: 7.0,
+    };
+    let (problem, network) = (flow.problem(3), flow.network().unwrap());
+    let parameters = problem.initial_parameters(2);
+    let (train, test) = (&problem.train, &problem.test);
+    let y = problem.objective.outputs(&parameters, train).unwrap();
+    let jets = Jets::of(2).with_gradient().with_laplacian(0..2);
+    let found = network
+        .jets(&parameters, train.input.as_ref(), &jets)
+        .unwrap();
+    for s in 0..40 {
+        let get = |d, k| found[(jets.place(d).unwrap() * 40 + s, k)];
+        let [u, v] = [0, 1].map(|k| get(Derivative::Value, k));
+        let slope = |k, i| get(Derivative::First(i), k);
+        let momentum = |k: usize| {
+            u * slope(k, 0) + v * slope(k, 1) + slope(2, k)
+                - get(Derivative::Laplacian(0, 2), k) / 7.0
+        };
+        let expected = match train.state[(s, 0)] {
+            0.0 => [momentum(0), momentum(1), slope(0, 0) + slope(1, 1)],
+            _ => [u, v, 0.0],
+        };
+        for (k, expected) in expected.into_iter().enumerate() {
+            assert!((y[(s, k)] - expected).abs() <= 1e-12, "{s} {k}");
+        }
+    }
+    let found = network.predict(&parameters, test.input.as_ref());
+    let (mut error, mut size) = (0.0, 0.0);
+    for s in 0..30 {
+        let exact = flow.exact(&[test.input[(s, 0)], test.input[(s, 1)]]);
+        for k in 0..2 {
+            error += (found[(s, k)] - exact[k]).powi(2);
+            size += exact[k].powi(2);
+        }
+    }
+    let told = flow.measures(&problem, &parameters);
+    assert!((told[0].1 / (error / size).sqrt() - 1.0).abs() <= 1e-12);
+    let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["relative_l2", "interior_loss", "boundary_loss"]);
 }
 
 #[test]
@@ -409,6 +546,7 @@ fn systems_ask_for_their_equations_and_judge_by_the_exact_solution() {
         samples: 60,
         boundary: 0.2,
         test_samples: 30,
+        ..FieldPoints::default()
     };
     let network = MlpSettings::tanh(vec![6]);
     let poisson = PoissonField {
@@ -563,6 +701,16 @@ fn settings_that_no_equation_can_be_asked_of_are_refused_by_name() {
         ..BurgersField::default()
     };
     assert_message(thin.check_together(), &["viscosity", "at least 0.0001"]);
+    let quick = ConvectionField {
+        speed: 1e5,
+        ..ConvectionField::default()
+    };
+    assert_message(quick.check_together(), &["speed", "at most 10000"]);
+    let slow = NavierStokesField {
+        reynolds: 1e-3,
+        ..NavierStokesField::default()
+    };
+    assert_message(slow.check_together(), &["reynolds", "at least 0.1"]);
     let network = || Network::mlp(&[2, 3, 1], Activation::Tanh, Initializer::Uniform);
     let block = || Block::of("start", Slope, 3, |count, _| Mat::zeros(count, 2));
     assert_message(
@@ -619,6 +767,7 @@ fn field() -> PoissonField {
             samples: 120,
             boundary: 0.2,
             test_samples: 200,
+            ..FieldPoints::default()
         },
         network: MlpSettings {
             hidden: vec![16],
@@ -653,7 +802,7 @@ fn fresh_points_are_drawn_from_the_seed_and_every_method_trains_on_them() {
     let draw = |seed| {
         let mut random = random(seed, Purpose::Order);
         let sampler = problem.sampler.as_ref().unwrap();
-        [sampler(30, &mut random), sampler(30, &mut random)]
+        [(); 2].map(|()| sampler(&[], 30, &mut random))
     };
     let [first, second] = draw(1);
     assert_eq!(
@@ -690,4 +839,37 @@ fn fresh_points_are_drawn_from_the_seed_and_every_method_trains_on_them() {
             outcome.stop
         );
     }
+}
+
+#[test]
+fn candidates_gather_where_the_residual_is_large() {
+    let system = PoissonField {
+        points: FieldPoints {
+            samples: 400,
+            candidates: 6,
+            ..field().points
+        },
+        ..field()
+    };
+    let problem = system.problem(1);
+    let parameters = problem.initial_parameters(1);
+    let size = |candidates: &Problem| {
+        let draw = candidates.sampler.as_ref().unwrap();
+        let points = draw(&parameters, 400, &mut random(5, Purpose::Order));
+        let shares = (0..400).filter(|s| points.state[(*s, 0)] == 0.0).count();
+        assert_eq!((points.len(), shares), (400, 320));
+        let y = problem.objective.outputs(&parameters, &points).unwrap();
+        let sizes = (0..shares).map(|s| (y[(s, 0)] - points.target[(s, 0)]).abs());
+        let sizes: Vec<f64> = sizes.collect();
+        let mean = sizes.iter().sum::<f64>() / 320.0;
+        let square = sizes.iter().map(|r| r * r).sum::<f64>() / 320.0;
+        (mean, square)
+    };
+    // With probabilities in proportion to 1 + |r|/m, where m is the mean of |r| over the domain, the mean over what is
+    // chosen is (m + (mean of r²)/m)/2; none is certain here.
+    let (mean, square) = size(&field().problem(1));
+    let (found, _) = size(&problem);
+    let expected = 0.5 * (mean + square / mean);
+    assert!(expected > 1.1 * mean);
+    assert!((found / expected - 1.0).abs() < 0.05, "{found} {expected}");
 }

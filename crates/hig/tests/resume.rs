@@ -12,8 +12,8 @@ use hig::physics::{Differentiated, Scaling};
 use hig::step::{LearningRate, Method, Spectral, methods};
 use hig::systems::{FieldPoints, HeatField, LinearOscillators, MlpSettings, Poisson, System, Toy};
 use hig::trainer::{
-    Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Losses, Observer,
-    Order, Outcome, ScheduleKind, Start, Training, recover, set_aside, train,
+    Batches, Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Losses,
+    Observer, Order, Outcome, ScheduleKind, Start, Training, recover, set_aside, train,
 };
 use hig::{Dataset, Problem, Result};
 use proptest::prelude::*;
@@ -221,6 +221,38 @@ fn new_points_of_a_field_go_on_with_the_same_numbers() {
             assert_same_bits(&setup, method.as_ref(), at);
         }
     }
+}
+
+#[test]
+fn points_that_are_kept_for_some_updates_go_on_too() {
+    let system = HeatField {
+        points: FieldPoints {
+            samples: 50,
+            candidates: 3,
+            test_samples: 4,
+            ..FieldPoints::default()
+        },
+        network: MlpSettings::tanh(vec![6]),
+        ..HeatField::default()
+    };
+    let mut setup = Setup {
+        problem: system.problem(7),
+        ..oscillators(Order::Fresh, ScheduleKind::Constant)
+    };
+    setup.training.renew = 3;
+    let lm = hig::step::method("lm").unwrap();
+    for at in [2, 3] {
+        assert_same_bits(&setup, lm.as_ref(), at);
+    }
+    // They are what is asked for: each for three updates.
+    let mut batches = Batches::new(&setup.problem, &setup.training, 1);
+    let first = setup.problem.initial_parameters(1);
+    let last: Vec<f64> = first.iter().map(|v| 2.0 * v).collect();
+    let drawn: Vec<_> = (0..7)
+        .map(|i| batches.next_batch([&first, &last][usize::from(i >= 6)]))
+        .collect();
+    let same: Vec<bool> = drawn.windows(2).map(|p| p[0].input == p[1].input).collect();
+    assert_eq!(same, [true, true, false, true, true, false]);
 }
 
 proptest! {

@@ -300,6 +300,9 @@ fn a_system_recommends_the_settings_of_its_comparison() {
         }
         // Without a recommendation: defaults, with batch and order of a method that asks for as much.
         for (name, alike) in [("rmsprop", "adam"), ("momentum", "adam"), ("lm", "hig")] {
+            if comparison.iter().any(|(known, _)| *known == name) {
+                continue;
+            }
             let (method, training) = of(name);
             let defaults = hig::step::method(name).unwrap();
             assert_eq!(method.settings(), defaults.settings());

@@ -18,6 +18,10 @@ pub enum Initializer {
     /// Uniform in ±1 / √inputs, and so are the biases of such layers (the default of PyTorch's linear and
     /// convolutional layers).
     Uniform,
+    /// Uniform in ±√(3 / inputs), of variance 1 / inputs, and so are the biases: √3 times as wide as
+    /// [`Uniform`](Self::Uniform), so that the kinks of a tanh network's first layers lie all over a domain of
+    /// size 1. For fields that obey an equation.
+    Wide,
 }
 
 impl Initializer {
@@ -34,9 +38,15 @@ impl Initializer {
         match self {
             Self::Glorot => within((6.0 / (inputs + outputs) as f64).sqrt(), random),
             Self::Uniform => within(1.0 / (inputs as f64).sqrt(), random),
+            Self::Wide => within((3.0 / inputs as f64).sqrt(), random),
             Self::He => normal(2.0 / inputs as f64, random),
             Self::Lecun => normal(1.0 / inputs as f64, random),
         }
+    }
+
+    /// Whether biases are drawn as the weights before them are.
+    pub(super) fn draws_biases(self) -> bool {
+        matches!(self, Self::Uniform | Self::Wide)
     }
 }
 
@@ -46,6 +56,7 @@ crate::choices! {
         He = "he", "normal with variance 2 / inputs";
         Lecun = "lecun", "normal with variance 1 / inputs";
         Uniform = "uniform", "uniform in ±1 / √inputs, biases too";
+        Wide = "wide", "uniform in ±√(3 / inputs), biases too";
     }
 }
 

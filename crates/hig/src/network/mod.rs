@@ -193,7 +193,7 @@ impl Network {
             let values = &mut parameters[view.range];
             match (initial, fans.take()) {
                 (Initial::Constant(_), Some((inputs, outputs)))
-                    if self.initializer == Initializer::Uniform =>
+                    if self.initializer.draws_biases() =>
                 {
                     let count = values.len();
                     let biases = self.initializer.draw(count, inputs, outputs, &mut random);

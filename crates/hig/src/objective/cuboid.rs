@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::Mat;
+use crate::settings::Rule;
 use rand::RngExt;
 use rand_pcg::Pcg64;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// A box: the product of an interval for each coordinate. A time slab is one too, with time as one of the
@@ -20,6 +22,59 @@ use std::ops::Range;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cuboid {
     sides: Vec<(f64, f64)>,
+    spread: Spread,
+}
+
+/// How points are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// Each by itself.
+    Uniform,
+    /// Evenly: an additive recurrence that begins at a random place. Point i is the fractional part of
+    /// s + i·(g⁻¹, g⁻², …), where g is the root of g^(d+1) = g + 1 for d numbers (1.618… for one): a mean over
+    /// them errs nearly like 1/N where the function is smooth, that of independent points like 1/√N (Niederreiter
+    /// 1992, "Random number generation and quasi-Monte Carlo methods", section 3.1).
+    Even,
+}
+
+crate::choices! {
+    Spread, "spread" {
+        Uniform = "uniform", "each point by itself";
+        Even = "even", "an additive recurrence from a random place on, which leaves no gaps";
+    }
+}
+
+/// Any way to draw points, as a setting.
+pub const ANY_SPREAD: Rule<Spread> = Rule::any();
+
+impl Spread {
+    /// So many points of [0, 1)^d (count × d).
+    fn draw(self, count: usize, numbers: usize, random: &mut Pcg64) -> Mat<f64> {
+        let mut points = Mat::zeros(count, numbers);
+        match self {
+            Self::Uniform => {
+                for s in 0..count {
+                    (0..numbers).for_each(|j| points[(s, j)] = random.random());
+                }
+            }
+            Self::Even => {
+                let root = root(numbers);
+                for j in 0..numbers {
+                    let (start, step) = (random.random::<f64>(), root.powi(-(j as i32 + 1)));
+                    let column = points.col_as_slice_mut(j).iter_mut().enumerate();
+                    column.for_each(|(i, x)| *x = (start + step * i as f64).fract());
+                }
+            }
+        }
+        points
+    }
+}
+
+/// The root above 1 of g^(d+1) = g + 1.
+fn root(numbers: usize) -> f64 {
+    let power = 1.0 / (numbers as f64 + 1.0);
+    // A contraction: its slope is below 1/(d+1).
+    (0..64).fold(1.5_f64, |g, _| (1.0 + g).powf(power))
 }
 
 impl Cuboid {
@@ -40,6 +95,7 @@ impl Cuboid {
         }
         Ok(Self {
             sides: sides.to_vec(),
+            spread: Spread::Uniform,
         })
     }
 
@@ -61,15 +117,27 @@ impl Cuboid {
         &self.sides
     }
 
+    /// The same whose points are drawn in another way than each by itself.
+    #[must_use]
+    pub fn spread(self, spread: Spread) -> Self {
+        Self { spread, ..self }
+    }
+
     /// Points uniform inside (count × coordinates).
     pub fn inside(&self, count: usize, random: &mut Pcg64) -> Mat<f64> {
-        let mut points = Mat::zeros(count, self.sides.len());
-        for s in 0..count {
-            for (j, (lower, upper)) in self.sides.iter().enumerate() {
-                points[(s, j)] = random.random_range(*lower..*upper);
-            }
+        let mut points = self.spread.draw(count, self.sides.len(), random);
+        for j in 0..self.sides.len() {
+            self.stretch(j, points.col_as_slice_mut(j));
         }
         points
+    }
+
+    /// Takes numbers from [0, 1) to the interval of a coordinate.
+    fn stretch(&self, j: usize, numbers: &mut [f64]) {
+        let (lower, upper) = self.sides[j];
+        numbers
+            .iter_mut()
+            .for_each(|x| *x = (1.0 - *x) * lower + *x * upper);
     }
 
     /// Points uniform on the whole boundary.
@@ -88,20 +156,25 @@ impl Cuboid {
         let shares: Vec<f64> = self.sides[of].iter().map(|(a, b)| 1.0 / (b - a)).collect();
         let total: f64 = shares.iter().sum();
         assert!(!shares.is_empty(), "a boundary of no coordinate");
-        let mut points = self.inside(count, random);
+        // A face takes the place of one coordinate: as many numbers say which and where.
+        let numbers = self.spread.draw(count, self.sides.len(), random);
+        let mut points = Mat::zeros(count, self.sides.len());
         for s in 0..count {
-            let mut left = random.random_range(0.0..total);
-            let found = shares.iter().position(|share| {
-                left -= share;
-                left < 0.0
-            });
-            let j = first + found.unwrap_or(shares.len() - 1);
-            let (lower, upper) = self.sides[j];
-            points[(s, j)] = if random.random::<bool>() {
-                upper
-            } else {
-                lower
-            };
+            let mut left = numbers[(s, 0)] * total;
+            let mut face = 0;
+            while face + 1 < shares.len() && left >= shares[face] {
+                left -= shares[face];
+                face += 1;
+            }
+            let (upper, face) = (left >= 0.5 * shares[face], first + face);
+            let others = (0..self.sides.len()).filter(|j| *j != face);
+            for (place, j) in others.enumerate() {
+                points[(s, j)] = numbers[(s, place + 1)];
+            }
+            points[(s, face)] = f64::from(upper);
+        }
+        for j in 0..self.sides.len() {
+            self.stretch(j, points.col_as_slice_mut(j));
         }
         points
     }
@@ -114,11 +187,15 @@ impl Cuboid {
         count: usize,
         random: &mut Pcg64,
     ) -> Mat<f64> {
-        let mut points = self.inside(count, random);
-        let (lower, end) = self.sides[coordinate];
-        points
-            .col_as_slice_mut(coordinate)
-            .fill(if upper { end } else { lower });
+        let numbers = self.spread.draw(count, self.sides.len() - 1, random);
+        let mut points = Mat::from_fn(count, self.sides.len(), |s, j| match j.cmp(&coordinate) {
+            Ordering::Less => numbers[(s, j)],
+            Ordering::Equal => f64::from(upper),
+            Ordering::Greater => numbers[(s, j - 1)],
+        });
+        for j in 0..self.sides.len() {
+            self.stretch(j, points.col_as_slice_mut(j));
+        }
         points
     }
 

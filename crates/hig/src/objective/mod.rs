@@ -30,7 +30,7 @@ mod whitened;
 
 pub use crate::network::{LayerMoments, Moments, ParameterView};
 pub use closed_loop::{ClosedLoop, Motion};
-pub use cuboid::Cuboid;
+pub use cuboid::{ANY_SPREAD, Cuboid, Spread};
 pub use equation::{Equation, Field, Given};
 pub use estimates::{Estimate, estimates, values};
 pub use explicit::ExplicitJacobian;

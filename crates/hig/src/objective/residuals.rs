@@ -25,6 +25,7 @@ use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes};
 use crate::physics::Record;
 use crate::timing::part;
+use rand::RngExt;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -226,7 +227,7 @@ impl Layout {
 #[derive(Debug)]
 pub struct Residuals {
     /// The field.
-    network: Network,
+    network: Arc<Network>,
     layout: Arc<Layout>,
     /// What the passes of one update leave to those of the next.
     scratch: Scratch,
@@ -241,7 +242,7 @@ impl Residuals {
     pub fn new(network: Network, blocks: Vec<Block>) -> Result<Self> {
         let rows = blocks.iter().map(|block| block.equation.rows()).max();
         let residuals = Self {
-            network,
+            network: Arc::new(network),
             layout: Arc::new(Layout {
                 blocks,
                 rows: rows.unwrap_or(0),
@@ -276,6 +277,48 @@ impl Residuals {
     pub fn sampler(&self) -> impl Fn(usize, &mut Pcg64) -> Dataset + Send + Sync + use<> {
         let layout = Arc::clone(&self.layout);
         move |count, random| layout.draw(count, random)
+    }
+
+    /// The same, where each is chosen among so many candidates on the average, with a probability in proportion
+    /// to 1 + |r|/(mean of |r| in its block) for the residuals r there are (Wu, Zhu, Tan, Kartha and Lu 2023, arXiv
+    /// 2207.10289, equation 2 with k = c = 1): points gather where the equation is met worst, such as at a front.
+    /// They do not count less there.
+    pub fn adaptive_sampler(
+        &self,
+        candidates: usize,
+    ) -> impl Fn(&[f64], usize, &mut Pcg64) -> Dataset + Send + Sync + use<> {
+        let own = Self {
+            network: Arc::clone(&self.network),
+            layout: Arc::clone(&self.layout),
+            scratch: Scratch::new(),
+        };
+        move |at, count, random| match candidates {
+            0 | 1 => own.draw(count, random),
+            _ => own.draw_by_residual(at, count, count.saturating_mul(candidates), random),
+        }
+    }
+
+    /// So many points of more candidates, by their residuals.
+    fn draw_by_residual(
+        &self,
+        at: &[f64],
+        count: usize,
+        candidates: usize,
+        random: &mut Pcg64,
+    ) -> Dataset {
+        let drawn = self.draw(candidates, random);
+        let counts = self.layout.counts(count);
+        let Ok(halves) = self.all_halves(at, &drawn) else {
+            // What failed is told where the batch is linearised.
+            return drawn.select(&(0..count).collect::<Vec<_>>());
+        };
+        let mut chosen = Vec::with_capacity(count);
+        for (k, places) in self.groups(&drawn) {
+            let sizes: Vec<f64> = places.iter().map(|s| halves[*s].sqrt()).collect();
+            let found = chosen_by_size(&sizes, counts[k], random.random());
+            chosen.extend(found.into_iter().map(|i| places[i]));
+        }
+        drawn.select(&chosen)
     }
 
     /// Number of points in a whole set.
@@ -394,6 +437,35 @@ impl Residuals {
             .collect::<Result<_>>()?;
         Ok(pieces.concat())
     }
+}
+
+/// `count` places, each at most once, with probabilities in proportion to 1 + size/(mean size): those at which
+/// the sum of the probabilities passes `start`, `start` + 1, … for a start in [0, 1).
+fn chosen_by_size(sizes: &[f64], count: usize, start: f64) -> Vec<usize> {
+    let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
+    let weight = |size: &f64| match (size / mean).is_finite() {
+        true => 1.0 + size / mean,
+        false => 1.0,
+    };
+    let mut weights: Vec<f64> = sizes.iter().map(weight).collect();
+    // None is more than certain: what is above is shared by the others.
+    for _ in 0..8 {
+        let sum: f64 = weights.iter().sum();
+        let scale = count as f64 / sum;
+        weights.iter_mut().for_each(|w| *w = (*w * scale).min(1.0));
+    }
+    let mut chosen = Vec::with_capacity(count);
+    let mut sum = start;
+    for (place, weight) in weights.iter().enumerate() {
+        // The last ones are taken where rounding, or what was above, has left too few.
+        let left = weights.len() - place;
+        sum += weight;
+        if chosen.len() < count && (sum >= 1.0 || left <= count - chosen.len()) {
+            chosen.push(place);
+            sum = (sum - 1.0).max(0.0);
+        }
+    }
+    chosen
 }
 
 fn mean(halves: &[f64], factors: &[f64]) -> f64 {
@@ -656,4 +728,43 @@ impl Linearized for Collocated<'_> {
 
 impl Jacobian for Collocated<'_> {
     by_network_jacobian!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen_by_size;
+
+    #[test]
+    fn points_are_chosen_in_proportion_to_one_and_their_size() {
+        // Probabilities in the ratio 1 + 1/2 to 1 + 3/2 where half are three times as large.
+        let sizes: Vec<f64> = (0..400).map(|i| [2.0, 6.0][i % 2]).collect();
+        let mut found = [0.0; 2];
+        for start in 0..100 {
+            let chosen = chosen_by_size(&sizes, 80, f64::from(start) / 100.0);
+            assert_eq!(chosen.len(), 80);
+            assert!(chosen.is_sorted_by(|a, b| a < b));
+            chosen.iter().for_each(|i| found[i % 2] += 1.0);
+        }
+        let ratio: f64 = found[1] / found[0];
+        assert!((ratio / (2.5 / 1.5) - 1.0).abs() < 0.02, "{ratio}");
+    }
+
+    #[test]
+    fn as_many_are_chosen_as_are_asked_for() {
+        let mut sizes = vec![0.0; 50];
+        let cases = |sizes: &[f64]| {
+            for count in [0, 1, 7, 49, 50] {
+                let chosen = chosen_by_size(sizes, count, 0.3);
+                assert_eq!(chosen.len(), count, "{sizes:?}");
+                assert!(chosen.is_sorted_by(|a, b| a < b));
+            }
+        };
+        cases(&sizes);
+        sizes[3] = 1e300;
+        cases(&sizes);
+        assert!(chosen_by_size(&sizes, 7, 0.3).contains(&3));
+        sizes[4] = f64::NAN;
+        cases(&sizes);
+        assert!(chosen_by_size(&[], 0, 0.5).is_empty());
+    }
 }

@@ -19,8 +19,8 @@ mod toy;
 pub use burgers_control::BurgersControl;
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
-    BurgersField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution, PoissonField,
-    PoissonSolution, relative_errors,
+    BurgersField, ConvectionField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution,
+    HelmholtzField, NavierStokesField, PoissonField, PoissonSolution, relative_errors,
 };
 pub use heat_inversion::HeatInversion;
 pub use ks_correction::KsCorrection;
@@ -125,6 +125,9 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),
+        Box::new(ConvectionField::default()),
+        Box::new(HelmholtzField::default()),
+        Box::new(NavierStokesField::default()),
         Box::new(ParameterEstimation::default()),
     ]
 }

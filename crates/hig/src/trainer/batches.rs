@@ -65,6 +65,10 @@ pub struct Batches<'a> {
     indices: Vec<usize>,
     place: usize,
     random: Pcg64,
+    /// Updates for which fresh samples are kept, those that are, and what they are drawn from.
+    renew: usize,
+    fresh: Option<Fresh>,
+    fresh_samples: Option<Dataset>,
     before: Option<Before>,
     /// The samples of the last batch; none where they were drawn for it.
     chosen: Vec<usize>,
@@ -76,6 +80,17 @@ struct Before {
     random: Pcg64,
     /// The order, where that batch began a new one.
     indices: Option<Vec<usize>>,
+    fresh: Option<Fresh>,
+}
+
+/// What fresh samples are drawn from.
+#[derive(Clone)]
+struct Fresh {
+    /// θ at that time.
+    at: Vec<f64>,
+    random: Pcg64,
+    /// Batches that they have been.
+    age: usize,
 }
 
 impl<'a> Batches<'a> {
@@ -97,6 +112,9 @@ impl<'a> Batches<'a> {
             sampler: problem.sampler.as_ref(),
             size: training.batch,
             order: training.order,
+            renew: training.renew,
+            fresh: None,
+            fresh_samples: None,
             last: training.last_batch,
             indices: (0..data.len()).collect(),
             place: data.len(),
@@ -109,6 +127,8 @@ impl<'a> Batches<'a> {
     /// Goes back to where it stood before the last batch, once.
     pub fn take_back(&mut self) {
         if let Some(before) = self.before.take() {
+            self.fresh = before.fresh;
+            self.fresh_samples = None;
             self.place = before.place;
             self.random = before.random;
             self.indices = before.indices.unwrap_or(std::mem::take(&mut self.indices));
@@ -125,6 +145,21 @@ impl<'a> Batches<'a> {
         state.counts("indices", &mut self.indices);
         state.count("place", &mut self.place);
         state.serial("random", &mut self.random);
+        if self.order == Order::Fresh && self.renew > 1 {
+            state.part("fresh", |state| {
+                let now = self.fresh.take();
+                let mut fresh = now.unwrap_or_else(|| Fresh {
+                    at: Vec::new(),
+                    random: self.random.clone(),
+                    age: 0,
+                });
+                state.vector("at", &mut fresh.at);
+                state.serial("random", &mut fresh.random);
+                state.count("age", &mut fresh.age);
+                self.fresh = (fresh.age > 0).then_some(fresh);
+                self.fresh_samples = None;
+            });
+        }
     }
 
     /// Checks a place that came from elsewhere against the data.
@@ -155,17 +190,31 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// The next batch.
-    pub fn next_batch(&mut self) -> Dataset {
+    /// The next batch, for θ.
+    pub fn next_batch(&mut self, at: &[f64]) -> Dataset {
         let mut before = Before {
             place: self.place,
             random: self.random.clone(),
             indices: None,
+            fresh: self.fresh.clone(),
         };
         if let (Order::Fresh, Some(draw)) = (self.order, self.sampler) {
             self.before = Some(before);
             self.chosen.clear();
-            return draw(self.size, &mut self.random);
+            if self.renew <= 1 {
+                return draw(at, self.size, &mut self.random);
+            }
+            if self.fresh.as_ref().is_none_or(|f| f.age >= self.renew) {
+                let (at, random) = (at.to_vec(), self.random.clone());
+                let samples = draw(&at, self.size, &mut self.random);
+                self.fresh = Some(Fresh { at, random, age: 0 });
+                self.fresh_samples = Some(samples);
+            }
+            let fresh = self.fresh.as_mut().expect("there are some now");
+            fresh.age += 1;
+            // After a checkpoint they are drawn once more, the same.
+            let again = || draw(&fresh.at, self.size, &mut fresh.random.clone());
+            return self.fresh_samples.get_or_insert_with(again).clone();
         }
         let size = self.size.min(self.indices.len());
         let left = &self.indices[self.place..];

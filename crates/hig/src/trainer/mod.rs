@@ -39,6 +39,8 @@ crate::settings! {
         pub batch: usize = 32, AT_LEAST_ONE;
         /// Order of the samples: shuffled anew each epoch from the seed, fixed, or fresh samples for every update.
         pub order: Order = Order::Shuffled, ANY_ORDER;
+        /// Updates for which samples drawn with order = fresh are kept.
+        pub renew: usize = 1, AT_LEAST_ONE;
         /// What becomes of the last samples of an order where they are too few for a batch: filled from the next order, dropped, or a short batch, whose step is too long for a learning rate that belongs to the whole batch.
         pub last_batch: LastBatch = LastBatch::Filled, ANY_LAST_BATCH;
         /// Updates between two evaluations of train and test loss; 0 spaces them geometrically, 2 % apart.
@@ -373,7 +375,7 @@ pub fn train(
         }
         let before = run.before(step.as_mut());
         let clock = Instant::now();
-        let batch = batches.next_batch();
+        let batch = batches.next_batch(&run.now.parameters);
         let learning_rate = method.learning_rate() * schedule.factor(used);
         let computed = compute(
             problem.objective.as_ref(),

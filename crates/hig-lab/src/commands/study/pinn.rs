@@ -142,9 +142,12 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     let seeds = options.judged(SEEDS);
     let trainings = Trainings { options, folder };
     let mut report = format!(
-        "# Fields that obey an equation\n\n{}, {} seeds from {FIRST_SEED} on, --scale {}. Errors are relative L².\n",
+        "# Fields that obey an equation\n\n{}, {} from {FIRST_SEED} on, --scale {}. Errors are relative L².\n",
         provenance::line(),
-        seeds.len(),
+        match seeds.len() {
+            1 => "1 seed".into(),
+            count => format!("{count} seeds"),
+        },
         options.scale
     );
     let mut csv = format!(

@@ -1,7 +1,7 @@
 //! The viscous Burgers equation with the sine start of Raissi, Perdikaris and Karniadakis 2019
 //! (doi 10.1016/j.jcp.2018.10.045, section 2.1.1), and its solution by the Cole-Hopf transform.
 
-use super::{FieldPoints, comparison, measures, perceptron, pictures, problem};
+use super::{FieldPoints, comparison_at_front, measures, perceptron, pictures, problem};
 use crate::error::{Error, Result};
 use crate::network::{Jets, Network};
 use crate::objective::{Block, Cuboid, Equation, Field, Given};
@@ -18,9 +18,9 @@ crate::settings! {
         /// ν; the smaller, the steeper the front that forms at x = 0.
         pub viscosity: f64 = 0.003_183_098_861_837_907, POSITIVE;
         /// Where the equation is asked for; of the points on the boundary half are at the start.
-        pub points: FieldPoints = FieldPoints { samples: 2500, boundary: 0.2, ..FieldPoints::default() }, GROUP;
+        pub points: FieldPoints = FieldPoints { samples: 2500, boundary: 0.12, candidates: 5, ..FieldPoints::default() }, GROUP;
         /// The network.
-        pub network: MlpSettings = perceptron(&[20, 20, 20]), GROUP;
+        pub network: MlpSettings = perceptron(&[16, 16, 16, 16]), GROUP;
     }
 }
 
@@ -107,8 +107,7 @@ impl System for BurgersField {
     fn problem(&self, seed: u64) -> Problem {
         let (inside, boundary) = self.points.counts();
         let start = boundary / 2;
-        let domains = [Self::domain(), Self::domain(), Self::domain()];
-        let [first, second, third] = domains;
+        let [first, second, third] = self.points.across(&Self::domain());
         let given = Given { coordinates: 2 };
         let equation = Burgers(self.viscosity);
         let blocks = vec![
@@ -129,7 +128,7 @@ impl System for BurgersField {
     }
 
     fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-        comparison("2500")
+        comparison_at_front("2500")
     }
 
     fn budget(&self) -> Budget {

@@ -116,7 +116,7 @@ impl System for HeatField {
         let (d, solution) = (self.dimension, self.solution);
         let (inside, boundary) = self.points.counts();
         let start = boundary / 2;
-        let [first, second, third] = [self.domain(), self.domain(), self.domain()];
+        let [first, second, third] = self.points.across(&self.domain());
         let given = Given { coordinates: d + 1 };
         let blocks = vec![
             Block::of("interior", Heat(d), inside, move |count, random| {

@@ -132,7 +132,7 @@ impl System for PoissonField {
     fn problem(&self, seed: u64) -> Problem {
         let (d, solution) = (self.dimension, self.solution);
         let (inside, boundary) = self.points.counts();
-        let [first, second] = [self.domain(), self.domain()];
+        let [first, second] = self.points.across(&self.domain());
         let blocks = vec![
             Block::of("interior", Laplace(d), inside, move |count, random| {
                 first.inside(count, random)

@@ -55,7 +55,7 @@ pub fn measure(scale: f64) -> Result<Vec<Along>> {
         let count = (if size > 8 { BATCHES / 8.0 } else { BATCHES } * scale).ceil() as usize;
         let mut sums = [[0.0; PARTS.len()]; 2];
         for _ in 0..count {
-            let (own, next) = (batches.next_batch(), batches.next_batch());
+            let [own, next] = [(); 2].map(|()| batches.next_batch(&outcome.parameters));
             let step = full_step(objective, &own, &outcome.parameters)?;
             for (sums, data) in sums.iter_mut().zip([&own, &next]) {
                 let before = objective.loss(&outcome.parameters, data)?;
