@@ -34,14 +34,14 @@ fn main() -> hig::Result<()> {
             let rate = method.learning_rate();
             let mut running = method.start()?;
             for _ in 0..BEFORE {
-                let batch = batches.next_batch();
+                let batch = batches.next_batch(&parameters);
                 let computed = compute(objective, &batch, &parameters, running.as_mut(), rate)?;
                 let delta = computed.change.unwrap_or_default().delta;
                 parameters.iter_mut().zip(delta).for_each(|(p, d)| *p += d);
             }
             let mut ratios = Vec::with_capacity(PAIRS);
             for _ in 0..PAIRS {
-                let batch = batches.next_batch();
+                let batch = batches.next_batch(&parameters);
                 let mut seconds = |geodesic: &str| -> hig::Result<f64> {
                     method.set("geodesic", geodesic)?;
                     let mut step = method.start()?;

@@ -72,7 +72,7 @@ impl Peer {
         let problem = system.problem(SEED);
         let weights = problem.initial_parameters(SEED);
         training.order = Order::Fixed;
-        let batch = Batches::new(&problem, &training, SEED).next_batch();
+        let batch = Batches::new(&problem, &training, SEED).next_batch(&weights);
         Ok(Self {
             system,
             problem,
@@ -207,7 +207,7 @@ impl Peer {
             }
             let clock = Instant::now();
             for _ in 0..every {
-                let batch = batches.next_batch();
+                let batch = batches.next_batch(&weights);
                 let delta = delta(objective, &batch, &weights, step.as_mut(), &self.method)?;
                 for (weight, d) in weights.iter_mut().zip(delta) {
                     *weight += d;

@@ -81,7 +81,7 @@ fn a_rate_that_is_found_is_a_part_of_the_full_step_on_other_samples() {
         let (mut lengths, mut sums) = (Vec::new(), (0.0, 0.0));
         let mut last: Option<Vec<f64>> = None;
         for update in 0..12 {
-            let batch = batches.next_batch();
+            let batch = batches.next_batch(&at);
             let here = problem.objective.linearize(&batch, &at).unwrap();
             let found = step.step(here.as_ref(), 0.5).unwrap();
             let direction = fixed

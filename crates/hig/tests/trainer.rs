@@ -290,7 +290,7 @@ fn numbered(count: usize) -> Dataset {
 fn epoch(batches: &mut Batches<'_>, count: usize) -> (Vec<usize>, Vec<usize>) {
     let (mut order, mut sizes) = (Vec::new(), Vec::new());
     while order.len() < count {
-        let batch = batches.next_batch();
+        let batch = batches.next_batch(&[]);
         sizes.push(batch.len());
         for s in 0..batch.len() {
             let i = batch.input[(s, 0)];
@@ -460,7 +460,7 @@ fn fresh_batches_are_drawn_anew_for_every_update() {
             seed,
         );
         let inputs = (0..20).flat_map(|_| {
-            let batch = batches.next_batch();
+            let batch = batches.next_batch(&[]);
             assert_eq!(batch.len(), 3);
             entries(&batch.input)
         });
