@@ -4,7 +4,7 @@ use super::{Cause, Finding, View};
 use crate::files::Exchange;
 
 /// How much more y reacts to the second state than to the last. With numbers of 16 digits a derivative along
-/// the other directions of the state has half of them left; the systems of the library stay below 1e3 with
+/// the other directions of the state has half of them left; the systems of the library stay below 100 with
 /// the settings of their sources.
 const TIMES: f64 = 1e8;
 
