@@ -3,8 +3,7 @@ from dataclasses import dataclass
 
 from ._system import System
 
-__all__ = ['ALL', 'System', 'Toy', 'LinearOscillators', 'NonlinearOscillators', 'Poisson', 'QuantumDipole', 'HeatInversion', 'CartPole', 'PendulumSwingUp', 'PoissonPinn', 'HeatPinn', 'BurgersPinn', 'ConvectionPinn', 'HelmholtzPinn', 'NavierStokesPinn', 'ParameterEstimation']
-__all__ = ['ALL', 'System', 'Toy', 'LinearOscillators', 'NonlinearOscillators', 'Poisson', 'QuantumDipole', 'HeatInversion', 'CartPole', 'PendulumSwingUp', 'BurgersControl', 'KsCorrection', 'PoissonPinn', 'HeatPinn', 'BurgersPinn', 'ParameterEstimation']
+__all__ = ['ALL', 'System', 'Toy', 'LinearOscillators', 'NonlinearOscillators', 'Poisson', 'QuantumDipole', 'HeatInversion', 'CartPole', 'PendulumSwingUp', 'BurgersControl', 'KsCorrection', 'PoissonPinn', 'HeatPinn', 'BurgersPinn', 'ConvectionPinn', 'HelmholtzPinn', 'NavierStokesPinn', 'ParameterEstimation']
 
 ALL: dict[str, type[System]]
 
