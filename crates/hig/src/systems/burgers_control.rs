@@ -6,7 +6,8 @@
 //! the default viscosity is one at which the grid resolves the fronts.
 
 use super::picture::{Field, Lines};
-use super::{MlpSettings, Picture, System, size};
+use super::recommended::sketched;
+use super::{Compared, MlpSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::linalg::matrix::Mat;
@@ -211,15 +212,8 @@ impl System for BurgersControl {
         }
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-        let sketched = [("batch", "32"), ("sketch", "8")];
-        let with_rate = || [&sketched[..], &[("learning_rate", "auto")]].concat();
-        vec![
-            ("adam", vec![("batch", "32"), ("learning_rate", "1e-3")]),
-            ("gn", with_rate()),
-            ("hig", with_rate()),
-            ("adaptive-hig", sketched.to_vec()),
-        ]
+    fn comparison(&self) -> Compared {
+        sketched("32", "8")
     }
 
     fn budget(&self) -> Budget {

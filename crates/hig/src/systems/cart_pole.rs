@@ -6,7 +6,7 @@
 //! poles leaves out what they do to each other through the cart.
 
 use super::picture::{self, Lines};
-use super::{MlpSettings, Picture, System, size};
+use super::{Compared, MlpSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::linalg::matrix::Mat;
@@ -151,7 +151,7 @@ impl System for CartPoleSwingUp {
         )
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         let spectral = |rate| vec![("batch", "32"), ("learning_rate", rate), ("cutoff", "1e-4")];
         vec![
             ("adam", vec![("batch", "8"), ("learning_rate", "1e-3")]),

@@ -1,7 +1,7 @@
 //! Inversion of heat conduction: which temperature was it that diffused to the one that is seen?
 
 use super::picture::Lines;
-use super::{MlpSettings, Picture, System, size};
+use super::{Compared, MlpSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::linalg::matrix::Mat;
@@ -95,7 +95,7 @@ impl System for HeatInversion {
         )
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         vec![
             ("adam", vec![("batch", "32"), ("learning_rate", "1e-3")]),
             (

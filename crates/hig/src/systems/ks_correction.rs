@@ -6,7 +6,8 @@
 //! function.
 
 use super::picture::{Field, Lines};
-use super::{LayerSettings, Picture, System, size};
+use super::recommended::sketched;
+use super::{Compared, LayerSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::matrix::Mat;
@@ -226,15 +227,8 @@ impl System for KsCorrection {
         )
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
-        let sketched = [("batch", "32"), ("sketch", "16")];
-        let with_rate = || [&sketched[..], &[("learning_rate", "auto")]].concat();
-        vec![
-            ("adam", vec![("batch", "32"), ("learning_rate", "1e-3")]),
-            ("gn", with_rate()),
-            ("hig", with_rate()),
-            ("adaptive-hig", sketched.to_vec()),
-        ]
+    fn comparison(&self) -> Compared {
+        sketched("32", "16")
     }
 
     fn budget(&self) -> Budget {

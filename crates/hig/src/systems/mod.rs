@@ -41,6 +41,9 @@ use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::trainer::Budget;
 
+/// The settings of methods by their names: `(method, [(setting, value)])`.
+pub type Compared = Vec<(&'static str, Vec<(&'static str, &'static str)>)>;
+
 /// A complete problem with settings.
 pub trait System: Settings + Send + Sync {
     /// The name under which it is registered.
@@ -68,9 +71,9 @@ pub trait System: Settings + Send + Sync {
     /// With settings that [`check_together`](Self::check_together) refuses.
     fn problem(&self, seed: u64) -> Problem;
 
-    /// The settings with which methods are compared on this system: `(method, [(setting, value)])`
-    /// in the order of the comparison. Settings are those of the method and of the training.
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)>;
+    /// The settings with which methods are compared on this system, in the order of the comparison.
+    /// Settings are those of the method and of the training.
+    fn comparison(&self) -> Compared;
 
     /// The budget of a comparison that takes a minute or less.
     fn budget(&self) -> Budget;

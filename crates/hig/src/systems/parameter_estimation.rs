@@ -1,7 +1,7 @@
 //! Stiffness and damping of a chain of masses, with an unknown force that a network learns beside them.
 
 use super::picture::{Lines, Picture};
-use super::{MlpSettings, System, size};
+use super::{Compared, MlpSettings, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::linalg::matrix::Mat;
@@ -205,7 +205,7 @@ impl System for ParameterEstimation {
         )
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         vec![
             ("adam", vec![("batch", "16"), ("learning_rate", "1e-2")]),
             ("gn", vec![("batch", "64"), ("learning_rate", "0.3")]),

@@ -4,7 +4,7 @@
 //! (arXiv 2407.17032); the torque is bounded smoothly, by tanh.
 
 use super::picture::{self, Lines};
-use super::{MlpSettings, Picture, System, size};
+use super::{Compared, MlpSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::linalg::matrix::Mat;
@@ -112,7 +112,7 @@ impl System for PendulumSwingUp {
         )
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         let spectral = vec![
             ("batch", "32"),
             ("learning_rate", "0.3"),

@@ -2,7 +2,7 @@
 //! side and answers the field whose Laplacian it is.
 
 use super::picture::Field;
-use super::{LayerSettings, MlpSettings, Picture, System, size};
+use super::{Compared, LayerSettings, MlpSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::matrix::Mat;
@@ -171,7 +171,7 @@ impl System for Poisson {
         .with_sampler(move |samples, random| settings.draw(&source, samples, random))
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         let (large, small) = (("batch", "64"), ("batch", "16"));
         let fresh = ("order", "fresh");
         let rate = ("learning_rate", "0.01");

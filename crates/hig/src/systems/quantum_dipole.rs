@@ -3,7 +3,7 @@
 //! A particle starts in the ground state of an infinite well; the network reads the state that is
 //! wanted at the end and answers the strength over time of a uniform field that should lead there.
 
-use super::{MlpSettings, Picture, System, picture, size};
+use super::{Compared, MlpSettings, Picture, System, picture, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::linalg::matrix::Mat;
@@ -152,7 +152,7 @@ impl System for QuantumDipole {
         )
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         let spectral = vec![
             ("batch", "16"),
             ("learning_rate", "0.5"),

@@ -1,6 +1,6 @@
 //! What the source of a system recommends for a method.
 
-use super::System;
+use super::{Compared, System};
 use crate::error::Result;
 use crate::objective::Consumes;
 use crate::settings::Settings;
@@ -17,6 +17,18 @@ pub fn compared(system: &dyn System) -> Vec<&'static str> {
         .filter(|name| *name != ALSO_COMPARED)
         .chain([ALSO_COMPARED])
         .collect()
+}
+
+/// How methods are compared where a sample has many rows, and the physics between costs most.
+pub(super) fn sketched(batch: &'static str, sketch: &'static str) -> Compared {
+    let sketched = [("batch", batch), ("sketch", sketch)];
+    let with_rate = || [&sketched[..], &[("learning_rate", "auto")]].concat();
+    vec![
+        ("adam", vec![("batch", batch), ("learning_rate", "1e-3")]),
+        ("gn", with_rate()),
+        ("hig", with_rate()),
+        (ALSO_COMPARED, sketched.to_vec()),
+    ]
 }
 
 /// A method and how to train with it, with the settings that the system's source recommends. One

@@ -3,7 +3,7 @@
 //! A network learns (sin 6x, cos 9x); the physics scales its second output by λ, so that λ = 0.01
 //! makes the two outputs differ in sensitivity by a factor of a hundred.
 
-use super::{MlpSettings, System, size};
+use super::{Compared, MlpSettings, System, size};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::Result;
 use crate::linalg::matrix::Mat;
@@ -76,7 +76,7 @@ impl System for Toy {
         )
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         let batch = ("batch", "256");
         // The spectrum goes on across the cut-off, and with 30 parameters accuracy costs nothing.
         let accuracy = ("accuracy", "1e-9");

@@ -8,7 +8,7 @@ use crate::objective::{Block, Cuboid, Equation, Field, Given};
 use crate::physics::Real;
 use crate::problem::Problem;
 use crate::settings::{GROUP, POSITIVE, Settings};
-use crate::systems::{MlpSettings, Picture, System};
+use crate::systems::{Compared, MlpSettings, Picture, System};
 use crate::trainer::Budget;
 use std::f64::consts::PI;
 
@@ -127,7 +127,7 @@ impl System for BurgersField {
         problem(network, blocks, &Self::domain(), exact, &self.points, seed)
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         comparison_at_front("2500")
     }
 

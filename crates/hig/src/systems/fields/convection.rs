@@ -9,7 +9,7 @@ use crate::objective::{Block, Cuboid, Equation, Field, Given};
 use crate::physics::Real;
 use crate::problem::Problem;
 use crate::settings::{GROUP, POSITIVE, Settings};
-use crate::systems::{MlpSettings, Picture, System};
+use crate::systems::{Compared, MlpSettings, Picture, System};
 use crate::trainer::Budget;
 use std::f64::consts::TAU;
 
@@ -108,7 +108,7 @@ impl System for ConvectionField {
         problem(network, blocks, &Self::domain(), exact, &self.points, seed)
     }
 
-    fn comparison(&self) -> super::Compared {
+    fn comparison(&self) -> Compared {
         comparison("2000")
     }
 

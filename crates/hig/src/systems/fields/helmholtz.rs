@@ -7,7 +7,7 @@ use crate::objective::{Block, Cuboid, Equation, Field, Given};
 use crate::physics::Real;
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, Settings};
-use crate::systems::{MlpSettings, Picture, System};
+use crate::systems::{Compared, MlpSettings, Picture, System};
 use crate::trainer::Budget;
 use std::f64::consts::PI;
 
@@ -97,7 +97,7 @@ impl System for HelmholtzField {
         problem(network, blocks, &Self::domain(), exact, &self.points, seed)
     }
 
-    fn comparison(&self) -> super::Compared {
+    fn comparison(&self) -> Compared {
         comparison("2000")
     }
 

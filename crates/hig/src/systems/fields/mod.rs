@@ -20,7 +20,7 @@ pub use navier_stokes::NavierStokesField;
 pub use poisson::{PoissonField, PoissonSolution};
 
 use super::picture::{Field as FieldPicture, Lines};
-use super::{LayerSettings, MlpSettings, Picture};
+use super::{Compared, LayerSettings, MlpSettings, Picture};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::Mat;
@@ -298,9 +298,6 @@ fn pictures(
     }
     fields
 }
-
-/// What methods are compared with: settings for each by name.
-type Compared = Vec<(&'static str, Vec<(&'static str, &'static str)>)>;
 
 /// The settings with which methods are compared on fields with so many fixed points in a batch.
 fn comparison(batch: &'static str) -> Compared {

@@ -8,7 +8,7 @@ use crate::objective::{Block, Cuboid, Equation, Field};
 use crate::physics::Real;
 use crate::problem::Problem;
 use crate::settings::{GROUP, POSITIVE, Settings};
-use crate::systems::{MlpSettings, Picture, System};
+use crate::systems::{Compared, MlpSettings, Picture, System};
 use crate::trainer::Budget;
 use std::f64::consts::PI;
 
@@ -139,7 +139,7 @@ impl System for NavierStokesField {
         problem_judged_by(judged, network, blocks, &Self::domain(), &self.points, seed)
     }
 
-    fn comparison(&self) -> super::Compared {
+    fn comparison(&self) -> Compared {
         comparison("1500")
     }
 

@@ -9,7 +9,7 @@ use crate::objective::{Block, Cuboid, Equation, Field, Given};
 use crate::physics::Real;
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, GROUP, Rule, Settings};
-use crate::systems::{MlpSettings, Picture, System};
+use crate::systems::{Compared, MlpSettings, Picture, System};
 use crate::trainer::Budget;
 use std::f64::consts::PI;
 
@@ -151,7 +151,7 @@ impl System for PoissonField {
         problem(network, blocks, &self.domain(), exact, &self.points, seed)
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         comparison("1020")
     }
 

@@ -1,7 +1,7 @@
 //! Control of coupled linear oscillators (arXiv 2203.10131, section 4.1 and appendix, and the
 //! Physics-based Deep Learning book).
 
-use super::super::{MlpSettings, Picture, System, size};
+use super::super::{Compared, MlpSettings, Picture, System, size};
 use super::{motion, steering};
 use crate::error::Result;
 use crate::network::Network;
@@ -67,7 +67,7 @@ impl System for LinearOscillators {
         steering(self.equations(), time, samples, network, seed)
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         let large = ("batch", "256");
         let small = ("batch", "32");
         vec![

@@ -1,7 +1,7 @@
 //! Control of coupled nonlinear oscillators (arXiv 2203.10131, section 4.1 and appendix), with the
 //! force (Δx)³ of the authors' program, without the factor 4 that their quartic Hamiltonian implies.
 
-use super::super::{MlpSettings, Picture, System, size};
+use super::super::{Compared, MlpSettings, Picture, System, size};
 use super::{motion, steering};
 use crate::error::Result;
 use crate::network::{Activation, Network};
@@ -65,7 +65,7 @@ impl System for NonlinearOscillators {
         steering(self.equations(), time, samples, network, seed)
     }
 
-    fn comparison(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    fn comparison(&self) -> Compared {
         let batch = ("batch", "128");
         let adam = vec![("batch", "512"), ("learning_rate", "3e-4")];
         vec![
