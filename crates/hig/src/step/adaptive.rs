@@ -242,6 +242,16 @@ const WORSE: f64 = 4.0;
 const DISTRUST: f64 = 64.0;
 
 impl Searching {
+    /// The step that is taken whether the loss of its batch falls or not.
+    fn unjudged(&self, scene: &Scene<'_>) -> Result<Candidate> {
+        let first = self.settings.first();
+        scene.candidate(Place {
+            exponent: first.exponent,
+            damping: self.place.damping.min(first.damping),
+            reach: self.length.part() * UNJUDGED,
+        })
+    }
+
     /// The best candidate, with the number tried; leaves λ where the next batch begins.
     fn search(&mut self, scene: &Scene<'_>) -> Result<(Option<Candidate>, usize)> {
         let least = self.settings.least_damping;
@@ -282,16 +292,11 @@ impl Searching {
                 };
                 return Ok((Some(best), tried));
             }
-            if trial >= JUDGED {
+            if trial == JUDGED {
                 tried += 1;
-                let place = Place {
-                    exponent: self.settings.exponent,
-                    damping: self.place.damping.min(self.settings.first().damping),
-                    reach: self.length.part() * UNJUDGED,
-                };
-                let unjudged = scene.candidate(place)?;
+                let unjudged = self.unjudged(scene)?;
                 if unjudged.loss <= WORST * scene.at.loss() {
-                    self.place.damping = place.damping;
+                    self.place.damping = unjudged.place.damping;
                     return Ok((Some(unjudged), tried));
                 }
             }
