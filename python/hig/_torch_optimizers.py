@@ -217,38 +217,32 @@ class HIG(_Optimizer):
         super().__init__(params, {"lr": lr, **_all(self._method, settings)}, seed, residuals)
 
 
-class LM(_Optimizer):
+class _WithoutRate(_Optimizer):
+    """An optimizer that finds the length of its steps itself."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        residuals: Residuals | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(params, _all(self._method, settings), seed, residuals)
+
+
+class LM(_WithoutRate):
     """Levenberg-Marquardt with damping by gain ratio, as :class:`hig.methods.LevenbergMarquardt`: for batches
     that stay the same, or are large. ``settings`` are those of that class."""
 
     _method = "lm"
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        residuals: Residuals | None = None,
-        seed: int = 0,
-        **settings: Any,
-    ) -> None:
-        super().__init__(params, _all(self._method, settings), seed, residuals)
 
-
-class AdaptiveHIG(_Optimizer):
+class AdaptiveHIG(_WithoutRate):
     """The method ``adaptive-hig``, which searches damping, exponent and length itself and has no learning
     rate to choose. ``settings`` are those of :class:`hig.methods.AdaptiveHalfInverse`."""
 
     _method = "adaptive-hig"
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        residuals: Residuals | None = None,
-        seed: int = 0,
-        **settings: Any,
-    ) -> None:
-        super().__init__(params, _all(self._method, settings), seed, residuals)
 
 
 def _all(name: str, settings: dict[str, Any]) -> dict[str, Any]:
