@@ -21,6 +21,7 @@
 
 mod factor;
 mod layers;
+mod leading;
 mod length;
 mod ward;
 
@@ -164,7 +165,7 @@ impl Factored {
         let moments = at.layer_moments(probes.as_ref())?;
         let moments = moments.ok_or_else(|| no_layers(NAME))?;
         self.since_renewal = 0;
-        self.layers.learn(moments, SPAN);
+        self.layers.learn(moments, SPAN)?;
         self.layers.renew(self.damping(), self.settings.change)
     }
 
@@ -206,9 +207,14 @@ impl Factored {
     }
 }
 
-/// The sum of parameters after a change.
-fn sum_after(parameters: &[f64], delta: &[f64]) -> f64 {
-    parameters.iter().zip(delta).map(|(p, d)| p + d).sum()
+/// A sum in lanes: one after the other each addition would wait for the last.
+fn sum(values: impl Iterator<Item = f64>) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    for (place, value) in values.enumerate() {
+        sums[place % LANES] += value;
+    }
+    sums.iter().sum()
 }
 
 impl Step for Factored {
@@ -236,16 +242,16 @@ impl Step for Factored {
     fn step(&mut self, given: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let due = self.is_due();
-        if parameters.iter().sum::<f64>().to_bits() != self.led_to.to_bits() {
+        if sum(parameters.iter().copied()).to_bits() != self.led_to.to_bits() {
             self.buffer = None;
             self.ward = None;
         }
         let back = self.judge(given, due)?;
-        let from = match &self.ward {
-            Some(ward) if back => ward.kept.clone(),
-            _ => parameters.to_vec(),
+        let kept = match &self.ward {
+            Some(ward) if back => Some(ward.kept.clone()),
+            _ => None,
         };
-        let moved = back.then(|| given.moved(&from)).transpose()?;
+        let moved = kept.as_ref().map(|kept| given.moved(kept)).transpose()?;
         let at = moved.as_deref().unwrap_or(given);
         let gradient = finite_gradient(at)?;
         if let Some(ward) = &mut self.ward {
@@ -256,7 +262,7 @@ impl Step for Factored {
         self.since_renewal += 1;
         self.updates += 1;
         let momentum = self.settings.momentum;
-        let mut direction = self.layers.direction(&gradient, self.power());
+        let direction = self.layers.direction(&gradient, self.power());
         if due {
             let (_, curvature) = quadratic_model(at, &at.tangent(&direction)?)?;
             let slope = dot(&gradient, &direction);
@@ -264,13 +270,22 @@ impl Step for Factored {
                 .hear_own(slope, curvature, 1.0 / (1.0 - momentum));
         }
         let began_with = self.buffer.as_ref().map_or(0.0, |_| momentum);
-        if let Some(last) = &self.buffer {
-            let pairs = direction.iter_mut().zip(last);
-            pairs.for_each(|(d, last)| *d += momentum * last);
-        }
+        let direction = match self.buffer.take() {
+            Some(mut followed) => {
+                let pairs = followed.iter_mut().zip(&direction);
+                pairs.for_each(|(m, d)| *m = momentum * *m + d);
+                followed
+            }
+            None => direction,
+        };
         let length = learning_rate * self.length.now().unwrap_or(0.0);
-        let targets = from.iter().zip(parameters).zip(&direction);
-        let delta: Vec<f64> = targets.map(|((f, p), m)| (f - p) - length * m).collect();
+        let delta: Vec<f64> = match &kept {
+            Some(kept) => {
+                let targets = kept.iter().zip(parameters).zip(&direction);
+                targets.map(|((k, p), m)| (k - p) - length * m).collect()
+            }
+            None => direction.iter().map(|m| -length * m).collect(),
+        };
         let asked = !back && learning_rate > 0.0;
         if asked && delta.iter().all(|d| *d == 0.0) && gradient.iter().any(|g| *g != 0.0) {
             return Err(Error::Decomposition {
@@ -279,7 +294,7 @@ impl Step for Factored {
                 reason: "squares of inputs and derivatives are beyond the range of numbers".into(),
             });
         }
-        self.led_to = sum_after(parameters, &delta);
+        self.led_to = sum(parameters.iter().zip(&delta).map(|(p, d)| p + d));
         self.buffer = Some(direction);
         let mut told = vec![
             diagnostics::KAPPA.of(self.settings.exponent),
