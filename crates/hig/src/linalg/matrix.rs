@@ -196,19 +196,9 @@ pub(crate) fn power_of_two(value: f64) -> f64 {
     }
 }
 
-/// Inner product of two vectors of one length, summed in lanes: one after the other each addition would
-/// wait for the last.
+/// Inner product of two vectors of one length.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let ((left, of_a), (right, of_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0.0; LANES];
-    for (left, right) in left.iter().zip(right) {
-        for ((sum, a), b) in sums.iter_mut().zip(left).zip(right) {
-            *sum += a * b;
-        }
-    }
-    let rest: f64 = of_a.iter().zip(of_b).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f64>() + rest
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Euclidean norm, safe from overflow; NaN or infinite where a number is.

@@ -31,7 +31,7 @@ use crate::data::{Purpose, random};
 use crate::diagnostics;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::linalg::{Mat, dot};
+use crate::linalg::Mat;
 use crate::objective::{Consumes, Linearized, ParameterView, residual};
 use crate::settings::{AT_LEAST_ONE, End, FRACTION, POSITIVE, Rule, Settings};
 use layers::{Layers, Power};
@@ -48,7 +48,7 @@ crate::settings! {
         /// κ of the filter on each layer's eigenvalues.
         pub exponent: f64 = 0.5, FAMILY;
         /// First damping λ as a fraction of the largest eigenvalue of a layer; it falls with the loss.
-        pub damping: f64 = 1e-2, DAMPING;
+        pub damping: f64 = 3e-3, DAMPING;
         /// μ: the part of the last direction that is followed again.
         pub momentum: f64 = 0.9, FRACTION;
         /// The most updates from one renewal of the factors to the next.
@@ -207,14 +207,24 @@ impl Factored {
     }
 }
 
-/// A sum in lanes: one after the other each addition would wait for the last.
-fn sum(values: impl Iterator<Item = f64>) -> f64 {
+/// The sum of f(a, b) over two vectors of one length, in lanes: one after the other each addition would wait
+/// for the last.
+#[inline(always)]
+fn sum_of(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> f64 {
     const LANES: usize = 8;
+    let ((left, of_a), (right, of_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sums = [0.0; LANES];
-    for (place, value) in values.enumerate() {
-        sums[place % LANES] += value;
+    for (left, right) in left.iter().zip(right) {
+        for ((sum, a), b) in sums.iter_mut().zip(left).zip(right) {
+            *sum += f(*a, *b);
+        }
     }
-    sums.iter().sum()
+    let rest = of_a.iter().zip(of_b).map(|(a, b)| f(*a, *b));
+    sums.iter().sum::<f64>() + rest.sum::<f64>()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    sum_of(a, b, |a, b| a * b)
 }
 
 impl Step for Factored {
@@ -242,7 +252,7 @@ impl Step for Factored {
     fn step(&mut self, given: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let due = self.is_due();
-        if sum(parameters.iter().copied()).to_bits() != self.led_to.to_bits() {
+        if sum_of(parameters, parameters, |p, _| p).to_bits() != self.led_to.to_bits() {
             self.buffer = None;
             self.ward = None;
         }
@@ -294,7 +304,7 @@ impl Step for Factored {
                 reason: "squares of inputs and derivatives are beyond the range of numbers".into(),
             });
         }
-        self.led_to = sum(parameters.iter().zip(&delta).map(|(p, d)| p + d));
+        self.led_to = sum_of(parameters, &delta, |p, d| p + d);
         self.buffer = Some(direction);
         let mut told = vec![
             diagnostics::KAPPA.of(self.settings.exponent),

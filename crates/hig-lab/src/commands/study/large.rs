@@ -224,11 +224,12 @@ impl Course {
         };
         let problem = case.system.problem(FIRST_SEED);
         let weights = problem.initial_parameters(FIRST_SEED);
-        match case.chain.check(&problem, &weights, &case.budget) {
-            Err((_, Error::Memory { .. })) => Ok(None),
-            checked => checked
-                .map(|_| Some(case))
-                .map_err(|(_, error)| error.into()),
+        let checked = case.chain.check(&problem, &weights, &case.budget);
+        let refused = checked.err().map(|(_, error)| error);
+        match refused {
+            None => Ok(Some(case)),
+            Some(Error::Memory { .. }) => Ok(None),
+            Some(error) => Err(error.into()),
         }
     }
 
