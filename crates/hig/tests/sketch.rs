@@ -418,7 +418,10 @@ fn auto_keeps_few_rows_and_combines_many() {
         assert_eq!(rows, told);
         rows
     };
-    assert_eq!([seen(4, "auto"), seen(5, "auto"), seen(64, "auto")], [256, 80, 1024]);
+    assert_eq!(
+        [seen(4, "auto"), seen(5, "auto"), seen(64, "auto")],
+        [256, 80, 1024]
+    );
     assert_eq!([seen(5, "16"), seen(5, "0")], [80, 320]);
 }
 
