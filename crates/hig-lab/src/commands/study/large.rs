@@ -461,13 +461,20 @@ mod tests {
 
     #[test]
     fn every_case_is_one_that_can_be_trained() {
+        let with_rate = &ENTRANTS[6];
+        assert_eq!(with_rate.label, BASELINE);
         for course in &COURSES {
-            for entrant in &ENTRANTS {
-                let factor = entrant.factors.first().copied();
-                if let Some(case) = course.case(entrant, factor, 1.0).unwrap() {
-                    case.check(0).unwrap();
-                }
-            }
+            let case = course.case(with_rate, Some(3.0), 1.0).unwrap().unwrap();
+            assert!(course.found(with_rate, &case).starts_with("learning_rate="));
+        }
+        // What is sketched, and what asks for all rows of a large field.
+        for entrant in &ENTRANTS[3..6] {
+            let trained = |name: &str| {
+                let course = COURSES.iter().find(|course| course.name == name);
+                course.unwrap().case(entrant, None, 1.0).unwrap().is_some()
+            };
+            assert!(trained("poisson"));
+            assert_eq!(trained("toy"), !entrant.sketched);
         }
     }
 
