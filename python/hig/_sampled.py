@@ -25,6 +25,8 @@ class SampledModel:
 
     #: Numbers of J held at once; none for the default.
     held: int | None = None
+    #: How rows of J factor, where that is known.
+    factors: Any = None
     #: Whether the loss of a batch is the sum of its samples' losses, instead of their mean.
     summed = False
     name: str

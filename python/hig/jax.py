@@ -20,9 +20,11 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from . import _hig
+from ._jax_compiled_step import NAMES, CompiledStep, packed, samples_in, unpacked, words_of
+from ._jax_factors import Factors
 from ._jax_objective import JaxModel, objective
 from ._optional import jax_double
-from ._settings import count, number
+from ._settings import count, number, text
 from ._steps import gram_step, spectral_step
 from .methods import ALL
 
@@ -46,13 +48,13 @@ class HalfInverseState(NamedTuple):
 
 
 class AdaptiveHalfInverseState(NamedTuple):
-    """What one update leaves to the next: how many there were, the loss before the last, what it told
-    by name, and all that the method remembers."""
+    """What one update leaves to the next, in arrays: how many there were, the loss before the last, what it
+    told by name (NaN where it does not tell it), and all that the method remembers."""
 
-    updates: int
-    loss: float
-    diagnostics: dict[str, float]
-    memory: bytes | None
+    updates: Any
+    loss: Any
+    diagnostics: dict[str, Any]
+    memory: Any
 
 
 def adaptive_half_inverse(
@@ -75,8 +77,10 @@ def adaptive_half_inverse(
     **settings : of :class:`hig.methods.AdaptiveHalfInverse`
 
     ``update(None, state, parameters, batch=batch)`` needs no gradients; ones that are given are not
-    looked at. Its state is a value: updating twice from one state gives the same answer. The search runs
-    outside of JAX, so that ``update`` cannot stand inside a ``jax.jit``.
+    looked at. Its state is a pytree of arrays: updating twice from one state gives the same answer. It may
+    stand in ``jax.jit`` and ``jax.lax.scan``. There the search runs beside the compiled code, which answers what
+    it asks; the loss is that of the batch, and where it or an update is not finite, the update is NaN and what
+    the method remembers stays as it was.
 
     Raises
     ------
@@ -85,13 +89,19 @@ def adaptive_half_inverse(
     FloatingPointError
         A loss or an update that is not finite.
     """
+    if not isinstance(per_sample, (bool, np.bool_)):
+        raise TypeError(f"per_sample = {per_sample!r} is not possible: it must be True or False")
     method = ALL["adaptive-hig"](**settings)
     told = method.name, method._assignments()
     seed = count("seed", seed)
     models: dict[Any, Any] = {}
+    how = bool(per_sample), curvature
 
     def init(parameters: Any) -> AdaptiveHalfInverseState:
-        return AdaptiveHalfInverseState(0, float("nan"), {}, None)
+        width = sum(jnp.size(leaf) for leaf in jax.tree.leaves(parameters))
+        nothing = {name: jnp.asarray(jnp.nan, float) for name in NAMES}
+        memory = jnp.asarray(packed(None, words_of(width)))
+        return AdaptiveHalfInverseState(jnp.zeros([], jnp.int32), nothing["rank"], nothing, memory)
 
     def update(
         updates: Any,
@@ -106,26 +116,56 @@ def adaptive_half_inverse(
                 "adaptive_half_inverse needs update(gradients, state, params, batch=batch)"
             )
         _check_whole(params)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, batch))):
-            raise TypeError(
-                "adaptive_half_inverse was called from compiled code (jax.jit, or a wrapper of optax "
-                "that compiles, as MultiSteps and apply_if_finite do), where its search cannot run; call "
-                "update from plain Python"
-            )
+        traced = jax.tree.leaves((params, batch, state))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in traced):
+            return compiled(state, params, batch)
         form = str(jax.tree.structure((params, batch)))
         if form not in models:
-            how: dict[str, Any] = {"per_sample": per_sample, "curvature": curvature}
-            models[form] = JaxModel(predict, loss, params, batch, None, **how)
+            models[form] = JaxModel(
+                predict, loss, params, batch, None, per_sample=how[0], curvature=curvature
+            )
         model = models[form]
         samples = model.put(batch)
         theta = model.flat(params)
         delta, value, memory, diagnostics = _hig.step(
-            model, told, None, seed, theta, samples, state.memory
+            model, told, None, seed, theta, samples, unpacked(state.memory)
         )
-        changes = model.parameters(delta)
-        return changes, AdaptiveHalfInverseState(
-            state.updates + 1, value, dict(diagnostics), bytes(memory)
+        words = packed(memory, words_of(len(theta)))
+        return model.parameters(delta), left(state, value, dict(diagnostics), words)
+
+    def left(
+        state: AdaptiveHalfInverseState, value: Any, named: dict[str, Any], memory: Any
+    ) -> AdaptiveHalfInverseState:
+        dtype = state.loss.dtype
+        diagnostics = {name: jnp.asarray(named.get(name, np.nan), dtype) for name in NAMES}
+        value = jnp.asarray(value, dtype)
+        return AdaptiveHalfInverseState(
+            state.updates + 1, value, diagnostics, jnp.asarray(memory, jnp.uint32)
         )
+
+    def compiled(
+        state: AdaptiveHalfInverseState, params: Any, batch: Any
+    ) -> tuple[Any, AdaptiveHalfInverseState]:
+        with jax_double():
+            theta, data = _double(params, "parameters"), _double(batch, "batch")
+            leaves, form = jax.tree.flatten((theta, data))
+            key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+            if key not in models:
+                likewise = jax.tree.map(lambda leaf: np.zeros(leaf.shape), theta)
+                shapes: Any = jax.tree.map(
+                    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data
+                )
+                samples = samples_in(jax.tree_util.tree_flatten_with_path(shapes)[0])
+                model = JaxModel.of_shapes(predict, loss, likewise, shapes, *how)
+                words = state.memory.size
+                models[key] = CompiledStep(model, told, seed, samples, words)
+            flat, unravel = ravel_pytree(theta)
+            delta, value, numbers, memory = models[key](flat, data, state.memory)
+            changes = jax.tree.map(
+                lambda d, p: d.astype(jnp.asarray(p).dtype), unravel(delta), params
+            )
+            named = dict(zip(NAMES, numbers, strict=True))
+            return changes, left(state, value, named, memory)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -153,9 +193,12 @@ def half_inverse(
     loss : ``loss(y, batch)``, a number
     learning_rate : a number, or a schedule: a function of the number of updates before this one
     exponent, cutoff, treatment, damping, accuracy : as of :func:`hig.spectral_step`
-    matrix : "jacobian" forms J (n, p); "gram" builds K = J·Jᵀ (n, n) from products, ``rows`` of it at a
-        time, where J is too large (singular values below 6e-8 of the largest are then lost); "auto"
-        forms J up to half a gibibyte
+    matrix : "auto" and "gram" build K = J·Jᵀ (n, n) of what goes into and comes back to the arrays of
+        parameters that values are multiplied by (matrix products and convolutions; in a scan, or used several
+        times, as well), which are far fewer numbers than J. Where the samples are not independent, or too little
+        of J factors, "auto" forms J (n, p) up to half a gibibyte, and beyond it, as "gram" always, builds K from
+        products, ``rows`` of it at a time (singular values below 6e-8 of the largest are then lost). "jacobian"
+        forms J
     per_sample : whether the arrays of the batch and of y have the samples along their first axis, and y of a
         sample depends on no other one. J is then differentiated sample by sample, which is by far the
         fastest; every update compares y with that of the samples alone. With False a row of J costs a pass
@@ -209,10 +252,18 @@ def half_inverse(
                 passes.check_shapes(theta, data)
             value, y, gradient = passes.output(theta, data)
             width = sum(leaf.size for leaf in jax.tree.leaves(theta))
+            factors = None if matrix == "jacobian" else passes.factors(theta, data)
             formed = matrix == "jacobian" or (
                 matrix == "auto" and gradient.size * width <= _LARGEST
             )
-            if formed:
+            if factors is not None:
+                parts, rest, alone = passes.factored(theta, data)
+                host = functools.partial(
+                    _factored_step, factors.compiled(), treatment, passes.rounding(theta, data)
+                )
+                flat = [array for pair in parts for array in pair]
+                step = _on_host(host, width, gradient, y, alone, *numbers, rest, *flat)
+            elif formed:
                 jacobian, alone = passes.jacobian(theta, data)
                 host = functools.partial(_jacobian_step, treatment, passes.rounding(theta, data))
                 given = jacobian, gradient, y, alone, *numbers
@@ -240,6 +291,41 @@ def _jacobian_step(
     treatment: str, rounding: float, jacobian: Any, gradient: Any, y: Any, alone: Any, *numbers: Any
 ) -> Any:
     step = _spectral(treatment, jacobian, gradient, *numbers)
+    _check_alone(rounding, y, alone)
+    return step
+
+
+def _factored_step(
+    layout: Any,
+    treatment: str,
+    rounding: float,
+    gradient: Any,
+    y: Any,
+    alone: Any,
+    exponent: Any,
+    cutoff: Any,
+    damping: Any,
+    accuracy: Any,
+    rest: Any,
+    *parts: Any,
+) -> Any:
+    settings = {
+        "exponent": float(exponent),
+        "cutoff": float(cutoff),
+        "treatment": treatment,
+        "damping": float(damping),
+        "accuracy": float(accuracy),
+    }
+    told = [(name, text(value)) for name, value in settings.items()]
+    samples = len(y)
+    # The compiled half has the samples of a component side by side.
+    g = np.ascontiguousarray(gradient.reshape(samples, -1).T).ravel()
+    step = layout.step((list(zip(parts[::2], parts[1::2])), rest), samples, g, told)
+    _check_alone(rounding, y, alone)
+    return step
+
+
+def _check_alone(rounding: float, y: Any, alone: Any) -> None:
     near = np.isclose(alone, y, rtol=rounding, atol=rounding * np.abs(y).max())
     if not near.all():
         s, i = (int(k) for k in np.argwhere(~near)[0])
@@ -247,7 +333,6 @@ def _jacobian_step(
             f"predict answers {y[s, i]:.6g} for sample {s} of the batch, component {i}, and {alone[s, i]:.6g} "
             "for it alone: where samples depend on each other, say per_sample=False"
         )
-    return step
 
 
 def _gram_step(treatment: str, gram: Any, gradient: Any, *numbers: Any) -> Any:
@@ -347,10 +432,39 @@ class _Passes:
             theta, outputs = flat(parameters, batch)
             return jax.vjp(outputs, theta)[1](c)[0]
 
+        def one(parameters: Any, sample: Any) -> Any:
+            batch = jax.tree.map(lambda leaf: leaf[None], sample)
+            return joined(predict(parameters, batch), True)[0]
+
+        def factored(parameters: Any, batch: Any) -> Any:
+            found = self.factors(parameters, batch)
+            y, parts, rest = found.of_batch(one, parameters, batch)
+            return parts, rest, y
+
+        self._one = one
+        self._found: dict[Any, Factors] = {}
+        self.factored = jax.jit(factored)
         self.output = jax.jit(output)
         self.jacobian = jax.jit(jacobian)
         self.gram = jax.jit(gram)
         self.pulled = jax.jit(pulled)
+
+    def factors(self, parameters: Any, batch: Any) -> Factors | None:
+        """How the rows of J factor, where that takes fewer numbers than J, and no more than are held."""
+        if not self.per_sample:
+            return None
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), parameters)
+        sample = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), batch
+        )
+        leaves, form = jax.tree.flatten((shapes, sample))
+        key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        if key not in self._found:
+            self._found[key] = Factors(self._one, shapes, sample)
+        found = self._found[key]
+        samples = len(jax.tree.leaves(batch)[0])
+        few = found.numbers < found.components * found.width
+        return found if few and samples * found.numbers <= _LARGEST else None
 
     def rounding(self, parameters: Any, batch: Any) -> float:
         """How far y of a sample alone may be from y in the batch."""
