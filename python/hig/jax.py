@@ -318,6 +318,15 @@ def _factored_step(
     }
     told = [(name, text(value)) for name, value in settings.items()]
     samples = len(y)
+    for array in (gradient.reshape(samples, -1).T, rest.T, *parts):
+        finite = np.isfinite(array)
+        if not finite.all():
+            # Samples run fastest along the last axis.
+            row, column = (int(k) for k in np.argwhere(~finite)[0])
+            raise ValueError(
+                f"the derivative of y, or the gradient of the loss in it, is {array[row, column]} for sample "
+                f"{column % samples} of the batch: every number must be finite"
+            )
     # The compiled half has the samples of a component side by side.
     g = np.ascontiguousarray(gradient.reshape(samples, -1).T).ravel()
     step = layout.step((list(zip(parts[::2], parts[1::2])), rest), samples, g, told)

@@ -11,6 +11,7 @@ import hig
 from hig._optional import jax_double
 
 jax = pytest.importorskip("jax")
+optax = pytest.importorskip("optax")
 from jax_systems import written_again  # noqa: E402
 
 jnp = jax.numpy
@@ -342,7 +343,6 @@ def test_predict_answers_for_samples_of_any_origin():
 
 
 def test_adaptive_updates_in_a_loop_are_those_of_a_training():
-    optax = pytest.importorskip("optax")
     parameters, train = regression()
     batches = {"batch": 24, "order": "fixed", "returned": "last"}
     whole = hig.train(make(), "adaptive-hig", updates=6, **batches)
@@ -425,11 +425,13 @@ def test_adaptive_updates_stand_in_compiled_code(model, judged, settings):
         optimizer = hig.jax.adaptive_half_inverse(model, judged, **settings)
         found = [adaptive_steps(optimizer, parameters, train, 5, way) for way in (False, True)]
         ((plain, state), losses), ((other, after), found_losses) = found
-    assert np.allclose(losses, found_losses, rtol=1e-9)
+    # Lanczos magnifies the rounding in which the two differ.
+    rounding = 1e-6 if "route" in settings else 1e-9
+    assert np.allclose(losses, found_losses, rtol=rounding)
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
-        assert np.allclose(a, b, rtol=1e-7, atol=1e-10)
+        assert np.allclose(a, b, rtol=100 * rounding, atol=rounding)
     assert int(after.updates) == 5 and after.diagnostics.keys() == state.diagnostics.keys()
-    assert np.allclose(after.diagnostics["rank"], state.diagnostics["rank"], rtol=1e-6)
+    assert np.allclose(after.diagnostics["rank"], state.diagnostics["rank"], rtol=1e3 * rounding)
 
 
 def test_adaptive_updates_in_compiled_code_in_single_precision_and_side_by_side():

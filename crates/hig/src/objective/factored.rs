@@ -219,8 +219,8 @@ impl<'a> FactoredJacobian<'a> {
             part.each_chunk(passes, &mut scratch, |range, columns| {
                 for (j, place) in weight.places[range].iter().enumerate() {
                     let Some(place) = place else { continue };
-                    for (i, value) in matrix::column(columns, j).iter().enumerate() {
-                        formed[(*place, i)] = *value;
+                    for i in 0..n {
+                        formed[(*place, i)] = columns[(i, j)];
                     }
                 }
             });
