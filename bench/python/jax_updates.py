@@ -30,12 +30,13 @@ class Compared:
     """One system, its update by the library, by `hig.jax` and by every way of the peers."""
 
     def __init__(self, name: str) -> None:
-        import hig.jax
         import jax
         import jax.numpy as jnp
         import numpy as np
         import systems
         import ways
+
+        import hig.jax
 
         self.system = getattr(hig.systems, SYSTEMS[name])()
         self.method, training = self.system.method("hig"), self.system.training("hig")
@@ -47,7 +48,9 @@ class Compared:
         tensors = {f"layers.{i}.weight": w for i, (w, _) in enumerate(layers)}
         tensors |= {f"layers.{i}.bias": b for i, (_, b) in enumerate(layers)}
         tensors |= {"train.input": given.train.input, "train.target": given.train.target}
-        settings = {field: getattr(self.system, field) for field in self.system.__dataclass_fields__}
+        settings = {
+            field: getattr(self.system, field) for field in self.system.__dataclass_fields__
+        }
         method = {
             "learning_rate": float(self.method.learning_rate),
             "exponent": self.method.exponent,
@@ -156,7 +159,9 @@ def main() -> None:
         numbers = [middle["library"], middle["simulator"], middle["hig.jax"], best]
         cells = [f"{number:18.3f}" for number in numbers]
         cells += [f"{middle['hig.jax'] / goal:18.2f}", f"{best / middle['hig.jax']:18.2f}"]
-        print(f"{name:>22} {compared.n:5d} {len(compared.weights):6d} " + " ".join(cells), flush=True)
+        print(
+            f"{name:>22} {compared.n:5d} {len(compared.weights):6d} " + " ".join(cells), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -198,7 +198,8 @@ class CompiledStep:
         self._piece = min(max(held // (m * p), 1), samples)
         #: Numbers that go with θ.
         self._more = max(p, m * samples)
-        self._update = jax.custom_batching.sequential_vmap(self._unbatched)
+        one_by_one: Any = jax.custom_batching.sequential_vmap
+        self._update = one_by_one(self._unbatched)
 
     def __call__(self, theta: Any, data: Any, memory: Any) -> Any:
         """Δθ (p,), the loss before it, what it told, and what the method remembers."""

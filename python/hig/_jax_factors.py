@@ -108,9 +108,12 @@ class _Walk:
             return products.get(atom) if alone else None
 
         for number, eqn in enumerate(jaxpr.eqns):
-            operands, place = [read(atom) for atom in eqn.invars], (*within, number)
+            operands: list[Any] = [read(atom) for atom in eqn.invars]
+            place = (*within, number)
             is_weight = [isinstance(operand, _Weight) for operand in operands]
-            name, found = eqn.primitive.name, None
+            name = eqn.primitive.name
+            found: Any = None
+            told: Any = None
             if not any(is_weight):
                 answers = _bound(eqn, operands)
                 product = product_of(eqn.invars[0]) if len(operands) == 1 else None
@@ -138,8 +141,8 @@ class _Walk:
                         found = [found[0] + changes[place].astype(found[0].dtype)]
             elif name == "add" and sum(is_weight) == 1:
                 which = is_weight.index(True)
-                product = product_of(eqn.invars[1 - which])
-                if product is not None and self._is_bias(*product, operands[which]):
+                bare: Any = product_of(eqn.invars[1 - which])
+                if bare is not None and self._is_bias(bare[0], bare[1], operands[which]):
                     found = _bound(eqn, [_value(operand) for operand in operands])
             if found is None and name in _CALLS and _CALLS[name] in eqn.params:
                 inner, consts = _opened(eqn.params[_CALLS[name]])
@@ -197,7 +200,10 @@ class _Walk:
         carried = [self._plain(operand) for operand in operands[first:last]]
         # An axis for this scan: that of the array, or one of length 1.
         places = [
-            *(np.expand_dims(w.places, len(scans)) if isinstance(w, _Weight) else None for w in fixed),
+            *(
+                np.expand_dims(w.places, len(scans)) if isinstance(w, _Weight) else None
+                for w in fixed
+            ),
             *(None for _ in carried),
             *(w.places if isinstance(w, _Weight) else None for w in over),
         ]
@@ -254,7 +260,11 @@ def _moved(eqn: Any, array: Any, lead: int) -> list[Any] | None:
     if name == "copy":
         return [array]
     if name in ("reshape", "squeeze", "expand_dims"):
-        return [array.reshape(*front, *after)] if params.get("dimensions") is None or name != "reshape" else None
+        return (
+            [array.reshape(*front, *after)]
+            if params.get("dimensions") is None or name != "reshape"
+            else None
+        )
     if name == "transpose":
         return [array.transpose([*range(lead), *(lead + a for a in params["permutation"])])]
     if name == "broadcast_in_dim":
@@ -267,7 +277,7 @@ def _moved(eqn: Any, array: Any, lead: int) -> list[Any] | None:
         bounds = zip(params["start_indices"], params["limit_indices"], strides)
         return [array[(..., *(slice(*bound) for bound in bounds))]] if shape else [array]
     if name == "rev":
-        return [np.flip(array, [lead + axis for axis in params["dimensions"]])]
+        return [np.flip(array, tuple(lead + axis for axis in params["dimensions"]))]
     if name == "split":
         ends = np.cumsum(params["sizes"])[:-1]
         return list(np.split(array, ends, axis=lead + params["axis"]))
@@ -479,7 +489,7 @@ class Factors:
         """y (samples, m), and the arrays that :class:`hig._hig.Factors` reads: what went into each part
         (inputs, passes · samples), what came back (outputs, m · passes · samples), and what is left (m · samples,
         rest)."""
-        each = jax.vmap(lambda sample: self.of_sample(function, parameters, sample))
+        each: Any = jax.vmap(lambda sample: self.of_sample(function, parameters, sample))
         y, factors, rest = each(batch)
         arrays = []
         for a, d in factors:
@@ -532,7 +542,7 @@ def _passes(use: _Use) -> int:
 
 
 def _repeated(places: Any) -> bool:
-    return len(np.unique(places)) != places.size
+    return bool(len(np.unique(places)) != places.size)
 
 
 def _sorted_inputs(use: _Use, given: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.multihost_utils import broadcast_one_to_all
 
 from ._answers import Indices
 from ._arrays import Array
@@ -49,7 +51,8 @@ def objective(
     sharding : a ``jax.sharding.NamedSharding`` that divides the first axis, as in
         ``NamedSharding(mesh, PartitionSpec("devices"))``: batches whose samples it divides evenly lie on all devices,
         each of which passes its own samples, and rows, products and gradients are gathered everywhere. The devices
-        may belong to several processes (``jax.distributed``), which all run the same program
+        may belong to several processes (``jax.distributed``), which all run the same program; a training then ends
+        after updates or epochs, the first process writes the checkpoint, and all go on from it
 
     Everything is computed in float64, whatever the precision of the parameters and of JAX;
     ``objective.parameters(result.weights)``, which is ``result.parameters``, has the form and the types of
@@ -63,7 +66,7 @@ def objective(
     """
     arguments = predict, loss, parameters, train, test
     settings = {"per_sample": per_sample, "curvature": curvature, "sharding": sharding}
-    adapter = JaxModel(*arguments, **settings)  # type: ignore[arg-type]
+    adapter = JaxModel(*arguments, **settings)
     return Objective._of(adapter, _again, (arguments, settings))
 
 
@@ -265,6 +268,24 @@ class JaxModel(SampledModel):
                 raise TypeError(f"{place} has dtype {leaf.dtype}, expected arrays of numbers")
         return leaves
 
+    def agree(self, checkpoint: str | None, seconds: float | None) -> str | None:
+        """Where this process keeps the checkpoint, for processes that train together: all go on from that of
+        the first one."""
+        if self._sharding is None or jax.process_count() == 1:
+            return checkpoint
+        if seconds is not None:
+            raise ValueError(
+                f"seconds = {seconds} is not possible: processes that train together end after the same update; "
+                "give updates or epochs"
+            )
+        if checkpoint is None:
+            return None
+        number, given = jax.process_index(), Path(checkpoint)
+        own = given.with_suffix(f".process{number}{given.suffix}") if number else given
+        for suffix in (given.suffix, f".previous{given.suffix}"):
+            _copied_from_first(given.with_suffix(suffix), own.with_suffix(suffix))
+        return str(own)
+
     def put(self, batch: Any) -> int:
         """Makes a batch of any size all of the samples; answers how many there are."""
         found = self._leaves("batch", batch)
@@ -360,7 +381,8 @@ class JaxModel(SampledModel):
         batch = jax.tree.map(lambda leaf: leaf[numbers], data)
         if self._sharding is None:
             return batch
-        return jax.lax.with_sharding_constraint(batch, self._lying(len(numbers)))
+        lie: Any = jax.lax.with_sharding_constraint
+        return lie(batch, self._lying(len(numbers)))
 
     def _functions(self) -> None:
         tree, gathered = self._parameters.tree, self._gathered
@@ -705,6 +727,24 @@ def _shape(shape: Any, dtype: Any) -> Any:
     return make(shape, dtype)
 
 
+def _copied_from_first(place: Path, own: Path) -> None:
+    """Has the contents of a file of the first process, or no file, on all."""
+    first = jax.process_index() == 0
+    found = place.read_bytes() if first and place.is_file() else None
+    told = np.array(-1 if found is None else len(found), np.int32)
+    length = int(broadcast_one_to_all(told, is_source=first))
+    if length < 0:
+        if not first:
+            own.unlink(missing_ok=True)
+        return
+    given = np.zeros(length, np.uint8) if found is None else np.frombuffer(found, np.uint8)
+    contents = broadcast_one_to_all(given, is_source=first)
+    if not first:
+        draft = own.with_suffix(".part")
+        draft.write_bytes(np.asarray(contents, np.uint8).tobytes())
+        draft.replace(own)
+
+
 def _checked(sharding: Any) -> Any:
     if sharding is None:
         return None
@@ -725,7 +765,8 @@ def _parts_of(sharding: Any) -> int:
 
 
 def _everywhere(sharding: Any) -> Any:
-    return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    nowhere: Any = jax.sharding.PartitionSpec
+    return jax.sharding.NamedSharding(sharding.mesh, nowhere())
 
 
 def _vjp(function: Any, at: Any) -> Any:

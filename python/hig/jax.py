@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,12 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental.multihost_utils import process_allgather
 from jax.flatten_util import ravel_pytree
 
 from . import _hig
 from ._jax_compiled_step import NAMES, CompiledStep, packed, samples_in, unpacked, words_of
 from ._jax_factors import Factors
-from ._jax_objective import JaxModel, objective
+from ._jax_objective import JaxModel, _shape, objective
 from ._optional import jax_double
 from ._settings import count, number, text
 from ._steps import gram_step, spectral_step
@@ -33,6 +35,7 @@ __all__ = [
     "HalfInverseState",
     "adaptive_half_inverse",
     "half_inverse",
+    "linear_solver",
     "objective",
 ]
 
@@ -152,9 +155,7 @@ def adaptive_half_inverse(
             key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
             if key not in models:
                 likewise = jax.tree.map(lambda leaf: np.zeros(leaf.shape), theta)
-                shapes: Any = jax.tree.map(
-                    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data
-                )
+                shapes = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), data)
                 samples = samples_in(jax.tree_util.tree_flatten_with_path(shapes)[0])
                 model = JaxModel.of_shapes(predict, loss, likewise, shapes, *how)
                 words = state.memory.size
@@ -270,15 +271,55 @@ def half_inverse(
                 step = _on_host(host, width, *given)
             else:
                 host = functools.partial(_gram_step, treatment)
+                _check_products(gradient)
                 c = _on_host(host, gradient.size, passes.gram(theta, data), gradient, *numbers)
                 step = passes.pulled(theta, data, c)
+                step = _local(step) if isinstance(c, np.ndarray) else step
             rate = learning_rate(state.updates) if callable(learning_rate) else learning_rate
-            delta = ravel_pytree(theta)[1](-jnp.asarray(rate, jnp.float64) * step)
-            delta = jax.tree.map(lambda d, p: d.astype(jnp.asarray(p).dtype), delta, params)
-            told = jnp.asarray(value).astype(state.loss.dtype)
+            if isinstance(step, np.ndarray) and not isinstance(rate, jax.core.Tracer):
+                # Outside of compiled code, for parameters that may lie on devices of other processes.
+                delta = _like(params, -float(rate) * step)
+                told = jnp.asarray(_local(value), state.loss.dtype)
+            else:
+                delta = ravel_pytree(theta)[1](-jnp.asarray(rate, jnp.float64) * step)
+                delta = jax.tree.map(lambda d, p: d.astype(jnp.asarray(p).dtype), delta, params)
+                told = jnp.asarray(value).astype(state.loss.dtype)
         return delta, HalfInverseState(state.updates + 1, told)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def linear_solver(
+    A: Any, b: Any, *, exponent: float = 0.5, cutoff: float = 1e-6, x0: Any = None
+) -> tuple[Any, dict[str, Any]]:
+    """A^(-(1+κ)/2)·b of a Hermitian A = JᴴJ, and the rank: with b = Jᴴ·g the half-inverse direction V·f(Σ)·Uᴴ·g,
+    f(σ) = σ^(-κ), for those who have A and b, such as NetKet's drivers (``SR(solver=hig.jax.linear_solver)``).
+
+    Parameters
+    ----------
+    A : (p, p), or what has ``to_dense()``, such as NetKet's quantum geometric tensors
+    b : (p,), or a pytree of p numbers
+    exponent : κ: -1 gradient descent, 1/2 half-inverse gradients, 1 the pseudo-inverse of A
+    cutoff : σ = √λ(A) up to this part of the largest counts as 0. What is below 3e-8 (in single precision 7e-4)
+        times √p of it is rounding in A, and does as well
+    x0 : not looked at
+
+    Computed by JAX's eigendecomposition in the precision of A, on its device; may stand in compiled code.
+    """
+    matrix = A.to_dense() if hasattr(A, "to_dense") else jnp.asarray(A)
+    flat, unravel = ravel_pytree(b)
+    if matrix.shape != (flat.size, flat.size):
+        raise ValueError(
+            f"A has shape {matrix.shape}, expected {(flat.size, flat.size)} for this b"
+        )
+    values, vectors = jnp.linalg.eigh(matrix)
+    about: Any = jnp.finfo
+    rounding = 4 * flat.size * about(matrix.dtype).eps
+    kept = values > jnp.maximum(jnp.asarray(cutoff) ** 2, rounding) * values[-1]
+    scale = jnp.where(kept, jnp.where(kept, values, 1.0) ** (-0.5 * (1.0 + exponent)), 0.0)
+    x = vectors @ (scale * (vectors.conj().T @ flat))
+    x = x if jnp.iscomplexobj(flat) else x.real
+    return unravel(x.astype(flat.dtype)), {"rank": jnp.sum(kept)}
 
 
 def _spectral(treatment: str, jacobian: Any, gradient: Any, *numbers: Any) -> Any:
@@ -349,6 +390,38 @@ def _gram_step(treatment: str, gram: Any, gradient: Any, *numbers: Any) -> Any:
     return gram_step(gram, gradient, exponent, cutoff, treatment, damping=damping)
 
 
+def _local(value: Any) -> Any:
+    """All of an array, whose parts may lie on devices of several processes."""
+    if getattr(value, "is_fully_addressable", True):
+        return np.asarray(value)
+    return np.asarray(process_allgather(value, tiled=True))
+
+
+def _like(parameters: Any, vector: Any) -> Any:
+    """A vector as a pytree like the parameters, in their types and where they lie."""
+    leaves, form = jax.tree.flatten(parameters)
+    ends = np.cumsum([np.size(leaf) for leaf in leaves])[:-1]
+    made = []
+    for leaf, part in zip(leaves, np.split(vector, ends)):
+        array = part.reshape(np.shape(leaf)).astype(jnp.result_type(leaf))
+        if getattr(leaf, "is_fully_addressable", True):
+            made.append(jnp.asarray(array))
+        else:
+            part_of: Any = functools.partial(operator.getitem, array)
+            made.append(jax.make_array_from_callback(array.shape, leaf.sharding, part_of))
+    return jax.tree.unflatten(form, made)
+
+
+def _check_products(gradient: Any) -> None:
+    """Refuses what XLA's CPU runtime never ends: callbacks behind loops of collectives."""
+    devices = jax.local_device_count() if jax.default_backend() == "cpu" else 1
+    if isinstance(gradient, jax.core.Tracer) and devices > 1:
+        raise RuntimeError(
+            f"K from products was asked for in compiled code, in a process with {devices} CPU devices, which can "
+            'wait for each other for ever; call update from plain Python, or say matrix="jacobian"'
+        )
+
+
 def _on_host(function: Callable[..., Any], length: int, *given: Any) -> Any:
     """A vector that a function of NumPy arrays answers, from compiled code as well.
 
@@ -356,7 +429,7 @@ def _on_host(function: Callable[..., Any], length: int, *given: Any) -> Any:
     """
     given = tuple(jnp.asarray(value, jnp.float64) for value in given)
     if not any(isinstance(value, jax.core.Tracer) for value in given):
-        return jnp.asarray(function(*map(np.asarray, given)))
+        return np.asarray(function(*map(_local, given)))
 
     def called(*words: Any) -> Any:
         arrays = [np.ascontiguousarray(word).view(np.float64)[..., 0] for word in words]
@@ -446,7 +519,7 @@ class _Passes:
             return joined(predict(parameters, batch), True)[0]
 
         def factored(parameters: Any, batch: Any) -> Any:
-            found = self.factors(parameters, batch)
+            found: Any = self.factors(parameters, batch)
             y, parts, rest = found.of_batch(one, parameters, batch)
             return parts, rest, y
 
@@ -462,10 +535,8 @@ class _Passes:
         """How the rows of J factor, where that takes fewer numbers than J, and no more than are held."""
         if not self.per_sample:
             return None
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), parameters)
-        sample = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), batch
-        )
+        shapes = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), parameters)
+        sample = jax.tree.map(lambda leaf: _shape(leaf.shape[1:], leaf.dtype), batch)
         leaves, form = jax.tree.flatten((shapes, sample))
         key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in self._found:
@@ -523,17 +594,21 @@ def _check_whole(parameters: Any) -> None:
 def _double(tree: Any, name: str) -> Any:
     """Real leaves in float64; of a batch the others stay."""
 
-    def leaf(value: Any) -> Any:
+    def leaf(path: Any, value: Any) -> Any:
+        place = name + jax.tree_util.keystr(path)
         if name == "parameters" and callable(value):
             raise TypeError(
-                f"parameters have a leaf of type {type(value).__name__}, expected arrays; "
+                f"{place} is a {type(value).__name__}, expected an array; "
                 "equinox.partition(model, equinox.is_inexact_array) takes functions out of a model"
             )
         array = jnp.asarray(value)
         if jnp.issubdtype(array.dtype, jnp.floating):
             return array.astype(jnp.float64)
         if name == "parameters":
-            raise TypeError(f"{name} have a leaf of dtype {array.dtype}, expected real numbers")
+            raise TypeError(
+                f"{place} has dtype {array.dtype}, expected real numbers; leave it out of the parameters and let "
+                "predict close over it"
+            )
         return array
 
-    return jax.tree.map(leaf, tree)
+    return jax.tree_util.tree_map_with_path(leaf, tree)

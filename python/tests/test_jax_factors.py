@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def draw(*shape):
 
 
 def layers(*widths):
-    return [{"w": draw(a, b), "b": draw(b)} for a, b in zip(widths[:-1], widths[1:])]
+    return [{"w": draw(a, b), "b": draw(b)} for a, b in itertools.pairwise(widths)]
 
 
 def network(parameters, x):
@@ -81,9 +83,19 @@ def by_position(q, x):
 CASES = {
     "dense": (network, layers(3, 5, 4), draw(3), 0),
     "positions": (lambda q, x: network(q, x).ravel(), layers(3, 5, 4), draw(2, 3), 0),
-    "weight on the left": (by_position, {"w": draw(5, 3), "b": draw(5), "v": draw(2, 5)}, draw(2, 3), 0),
+    "weight on the left": (
+        by_position,
+        {"w": draw(5, 3), "b": draw(5), "v": draw(2, 5)},
+        draw(2, 3),
+        0,
+    ),
     "einsum": (lambda q, x: jnp.einsum("i,io->o", x, q["w"]) + q["b"], layers(3, 4)[0], draw(3), 0),
-    "called twice": (lambda q, x: network(q, jnp.tanh(network(q, x))[:3]), layers(3, 5, 4), draw(3), 0),
+    "called twice": (
+        lambda q, x: network(q, jnp.tanh(network(q, x))[:3]),
+        layers(3, 5, 4),
+        draw(3),
+        0,
+    ),
     "with and without bias": (
         lambda q, x: jnp.tanh(x @ q["w"] + q["b"]) + (x**2) @ q["w"],
         layers(4, 4)[0],
@@ -110,7 +122,12 @@ CASES = {
         draw(3),
         0,
     ),
-    "convolution": (convolution, {"k": draw(3, 3, 2, 5), "b": draw(5), "v": draw(5, 2)}, draw(2, 2, 2), 10),
+    "convolution": (
+        convolution,
+        {"k": draw(3, 3, 2, 5), "b": draw(5), "v": draw(5, 2)},
+        draw(2, 2, 2),
+        10,
+    ),
     "strides and dilation": (strided, draw(5, 2, 2, 3), draw(2, 3, 2), 0),
     "many passes": (lambda q, x: network(q, x).sum(0), layers(3, 5, 4), draw(9, 3), 44),
     # What is used in another way as well is left as it is.
@@ -121,7 +138,12 @@ CASES = {
         draw(3),
         4,
     ),
-    "scaled": (lambda q, x: jnp.tanh(x @ (q["w"] * 2.0)) @ q["v"], {"w": draw(3, 4), "v": draw(4, 2)}, draw(3), 12),
+    "scaled": (
+        lambda q, x: jnp.tanh(x @ (q["w"] * 2.0)) @ q["v"],
+        {"w": draw(3, 4), "v": draw(4, 2)},
+        draw(3),
+        12,
+    ),
     "a part of an array": (
         lambda q, x: jnp.tanh(x @ q[:3]) @ q[1:],
         draw(4, 3),
@@ -178,7 +200,9 @@ def loss(y, batch):
     return jnp.mean(jnp.sum((y - batch["y"]) ** 2, axis=1))
 
 
-@pytest.mark.parametrize("name", ["dense", "recurrent", "repeated stack", "convolution", "one bias for two"])
+@pytest.mark.parametrize(
+    "name", ["dense", "recurrent", "repeated stack", "convolution", "one bias for two"]
+)
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_step_is_that_of_the_dense_jacobian(name, compiled):
     with jax_double():

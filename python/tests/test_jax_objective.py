@@ -403,7 +403,10 @@ def coupled(parameters, batch):
 def mixed(y, batch):
     """A loss whose second derivative mixes components, and samples."""
     away = y[:, :2] - batch["y"]
-    return jnp.mean(jnp.sum(away**2, axis=1) + 0.2 * jnp.prod(away, axis=1)) + 0.01 * jnp.mean(away) ** 2
+    return (
+        jnp.mean(jnp.sum(away**2, axis=1) + 0.2 * jnp.prod(away, axis=1))
+        + 0.01 * jnp.mean(away) ** 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -412,7 +415,11 @@ def mixed(y, batch):
         (predict, loss, {}),
         (predict, mixed, {}),
         (coupled, loss, {"per_sample": False}),
-        (wide, lambda y, batch: loss(y[:, :2], batch), {"curvature": lambda y, _: jnp.ones_like(y)}),
+        (
+            wide,
+            lambda y, batch: loss(y[:, :2], batch),
+            {"curvature": lambda y, _: jnp.ones_like(y)},
+        ),
         (predict, loss, {"sketch": 1}),
         (predict, loss, {"route": "lanczos"}),
         (predict, loss, {"geodesic": True}),
