@@ -55,9 +55,11 @@ def agree(folder, names):
     methods = ("hig", "lanczos", "adaptive-hig", "optimizer-auto", "optimizer-jacobian")
     for method in methods:
         expected = np.load(folder / f"{method}-1-0.npy")
+        # What is below the tolerance of Lanczos depends on rounding.
+        close = 1e-7 if method == "lanczos" else 1e-10
         for name in names:
             found = np.load(folder / f"{method}-{name}.npy")
-            assert np.allclose(found, expected, rtol=1e-10, atol=1e-10), (method, name)
+            assert np.allclose(found, expected, rtol=close, atol=close), (method, name)
 
 
 def test_eight_devices_of_one_process(tmp_path):

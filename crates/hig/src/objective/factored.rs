@@ -60,7 +60,7 @@ impl FactoredLayout {
         let places = weights.iter().flat_map(|w| w.places.iter().flatten());
         for place in places.chain(&rest) {
             let told = seen.get_mut(*place);
-            if !told.is_some_and(|seen| !std::mem::replace(seen, true)) {
+            if told.is_none_or(|seen| std::mem::replace(seen, true)) {
                 return Err(Error::Shape {
                     what: "parameters".into(),
                     found: format!("place {place}"),
@@ -333,7 +333,7 @@ impl Jacobian for FactoredJacobian<'_> {
         let mut scratch = Scratch::new();
         self.each(|_, part, passes| {
             part.images(w, passes, &mut scratch, |images| {
-                sum.add(images.transpose())
+                sum.add(images.transpose());
             });
         });
         sum.add(product_in_blocks(self.rest.as_ref(), w).transpose());
