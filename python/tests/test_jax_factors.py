@@ -171,9 +171,14 @@ def test_rows_are_those_of_the_dense_jacobian(name):
     function, parameters, sample, left = CASES[name]
     with jax_double():
         factors = Factors(function, parameters, sample)
-        _, given, rest = jax.jit(lambda q, x: factors.of_sample(function, q, x))(parameters, sample)
         theta, unravel = flatten_util.ravel_pytree(parameters)
-        expected = np.asarray(jax.jacrev(lambda t: function(unravel(t), sample))(theta))
+
+        def both(theta, sample):
+            rows = jax.jacrev(lambda t: function(unravel(t), sample))(theta)
+            return factors.of_sample(function, unravel(theta), sample), rows
+
+        (_, given, rest), expected = jax.jit(both)(theta, sample)
+    expected = np.asarray(expected)
     found = np.zeros_like(expected)
     found[:, factors.rest] = rest
     for part, (a, d) in zip(factors.parts, given, strict=True):
