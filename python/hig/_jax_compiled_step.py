@@ -116,6 +116,8 @@ class _Asked:
     """The model as the compiled half asks it; the compiled code answers."""
 
     summed = False
+    # How many there are is not known where the code is compiled.
+    combines = False
 
     def __init__(self, model: JaxModel, ask: Any) -> None:
         self._model, self.ask = model, ask

@@ -259,6 +259,7 @@ class _Closure:
 
     held: int | None = None
     factors = None
+    combines = True
     summed = False
     name = "closure"
 

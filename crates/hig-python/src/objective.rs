@@ -46,6 +46,8 @@ pub struct Model {
     pub reduction: Reduction,
     /// Numbers of J that are held at once.
     pub held: usize,
+    /// Whether combinations of rows cost the adapter less than the rows.
+    pub combines: bool,
     /// How rows of J factor, where the adapter knows.
     pub layout: Option<Arc<FactoredLayout>>,
 }
@@ -82,6 +84,7 @@ impl Model {
                 Reduction::Mean
             },
             held: held.unwrap_or(HELD),
+            combines: adapter.getattr("combines")?.extract()?,
             layout: factors.map(|factors| factors.layout()),
         })
     }
@@ -572,6 +575,11 @@ impl Jacobian for Point<'_> {
     }
 
     fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        if !self.of.model.combines
+            && let Some(whole) = self.whole()?
+        {
+            return whole.combined_rows(sketch);
+        }
         let combined = self.combined(sketch)?;
         Ok(Box::new(ExplicitJacobian::from_transposed(combined)))
     }
