@@ -26,10 +26,10 @@ fn methods_stand_beside_tuned_adam_in_equal_seconds() {
     // Ten methods, each on both seeds that nothing was tuned on.
     let table = fs::read_to_string(out.join("table.md")).unwrap();
     for method in [
-        "kron-hig ",
+        "kron-hig  ",
         "kron-hig κ=1 (KFAC)",
         "kron-hig κ=0 (Shampoo's)",
-        "adaptive-hig ",
+        "adaptive-hig  ",
         "adaptive-hig, sketched",
         "hig, sketched",
         "adam, best η",
