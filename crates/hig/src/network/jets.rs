@@ -494,7 +494,7 @@ impl Network {
     ///
     /// # Errors
     /// Another number of coordinates than the network has inputs; a layer that is neither affine nor an
-    /// activation; an activation without the second derivatives that are asked for, by name.
+    /// activation nor made for them; an activation without the second derivatives that are asked for, by name.
     pub fn check_jets(&self, jets: &Jets) -> Result<()> {
         if jets.inputs != self.inputs() {
             return Err(Error::Shape {
@@ -512,6 +512,7 @@ impl Network {
                 }
                 Some(_) => continue,
                 None if layer.is_affine() || jets.count() == 1 => continue,
+                None if layer.through_jets().is_some() => continue,
                 None => "a layer through which derivatives in the input can be carried",
             };
             return Err(Error::setting(
@@ -570,6 +571,10 @@ impl Network {
             };
             if let Some(activation) = layer.activation() {
                 jets.forward(activation, here, output, scratch);
+                continue;
+            }
+            if let Some(layer) = layer.through_jets() {
+                layer.forward(jets, here, output);
                 continue;
             }
             let one = jets.count() == 1;

@@ -264,9 +264,13 @@ impl Network {
                     let parameters = &parameters[self.ranges[i].clone()];
                     let mut next = scratch.take(rows.nrows(), self.widths[i]);
                     let (at, target) = (values.around(i), next.as_mut());
-                    match (&values.jets, layer.activation()) {
-                        (Some(jets), Some(activation)) => {
+                    let through = (layer.activation(), layer.through_jets());
+                    match (&values.jets, through) {
+                        (Some(jets), (Some(activation), _)) => {
                             jets.backward(activation, at, rows, target, scratch);
+                        }
+                        (Some(jets), (_, Some(layer))) => {
+                            layer.backward(jets, at.input, rows, target);
                         }
                         _ => layer.backward(parameters, at, rows, target, scratch),
                     }
@@ -415,10 +419,15 @@ impl Network {
                         }
                         if let Some(here) = here {
                             let accumulate = if moves { Accum::Add } else { Accum::Replace };
-                            let target = next.as_mut();
-                            match (&values.jets, layer.activation()) {
-                                (Some(jets), Some(activation)) => {
+                            let mut target = next.as_mut();
+                            let through = (layer.activation(), layer.through_jets());
+                            match (&values.jets, through) {
+                                (Some(jets), (Some(activation), _)) => {
                                     jets.tangent(activation, at, here, target, accumulate, scratch);
+                                }
+                                (Some(jets), (_, Some(layer))) => {
+                                    target.fill(0.0);
+                                    layer.add_tangent(jets, at.input, here, target);
                                 }
                                 _ => layer
                                     .jvp_input(parameters, at, here, target, accumulate, scratch),
@@ -516,14 +525,7 @@ fn write_own_tangents(
     }
     let mut without_bias = scratch.take_numbers(direction.len());
     without_bias.copy_from_slice(direction);
-    let mut first = 0;
-    for parameter in layer.parameters() {
-        let count = parameter.count();
-        if parameter.name == "bias" {
-            without_bias[first..first + count].fill(0.0);
-        }
-        first += count;
-    }
+    without_bias[layer.biases()].fill(0.0);
     let samples = passes.samples(target.nrows());
     for (pass, biased) in passes.biased().iter().enumerate() {
         let first = pass * samples;

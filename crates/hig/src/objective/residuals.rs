@@ -22,7 +22,7 @@ use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
-use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes};
+use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes, Unknown};
 use crate::physics::Record;
 use crate::timing::part;
 use rand::RngExt;
@@ -99,6 +99,11 @@ impl Block {
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The derivatives that its equation names.
+    pub fn derivatives(&self) -> &Jets {
+        &self.jets
     }
 }
 
@@ -502,6 +507,10 @@ impl Objective for Residuals {
 
     fn initial(&self, seed: u64) -> Vec<f64> {
         self.network.initial_parameters(seed)
+    }
+
+    fn unknowns(&self) -> Vec<(Unknown, Option<usize>)> {
+        self.network.unknowns()
     }
 
     fn rows(&self, samples: usize) -> usize {

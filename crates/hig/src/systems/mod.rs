@@ -19,8 +19,9 @@ mod toy;
 pub use burgers_control::BurgersControl;
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
-    BurgersField, ConvectionField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution,
-    HelmholtzField, NavierStokesField, PoissonField, PoissonSolution, relative_errors,
+    AllenCahnField, BurgersField, ConvectionField, Exact, ExactField, ExactSlope, FieldPoints,
+    FieldSystem, FokkerPlanckField, HeatField, HeatSolution, HelmholtzField, NavierStokesField,
+    PoissonField, PoissonSolution, relative_errors,
 };
 pub use heat_inversion::HeatInversion;
 pub use ks_correction::KsCorrection;
@@ -131,6 +132,8 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(ConvectionField::default()),
         Box::new(HelmholtzField::default()),
         Box::new(NavierStokesField::default()),
+        Box::new(AllenCahnField::default()),
+        Box::new(FokkerPlanckField::default()),
         Box::new(ParameterEstimation::default()),
     ]
 }
