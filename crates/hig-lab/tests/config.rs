@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 16] = [
+const SYSTEMS: [&str; 19] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -25,6 +25,9 @@ const SYSTEMS: [&str; 16] = [
     "convection-pinn",
     "helmholtz-pinn",
     "navier-stokes-pinn",
+    "allen-cahn-pinn",
+    "fokker-planck-pinn",
+    "burgers-inverse-pinn",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

@@ -10,6 +10,7 @@
 
 mod arrays;
 mod errors;
+mod field;
 mod network;
 mod objective;
 mod pools;

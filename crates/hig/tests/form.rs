@@ -165,6 +165,66 @@ fn rows_of_a_formed_field_with_an_unknown_are_finite_differences() {
     assert_eq!(place, Some(parameters.len() - 1));
 }
 
+/// u_xy·v - Δu + e^v·u_x.
+struct Curved;
+
+impl Equation for Curved {
+    fn derivatives(&self) -> Jets {
+        Jets::of(2).with_laplacian(0..2).with_second(0, 1)
+    }
+
+    fn residuals<T: Real>(&self, _: &[f64], u: &Field<'_, T>, residuals: &mut [T]) {
+        let v = u.of(1).value();
+        residuals[0] = u.second(0, 1) * v - u.laplacian(0..2) + v.exp() * u.first(1);
+    }
+}
+
+#[test]
+fn second_derivatives_along_a_line_are_those_of_the_tangents() {
+    for activation in [Activation::Tanh, Activation::Sine, Activation::Gelu] {
+        let network = Network::mlp(&[4, 6, 5, 2], activation, Initializer::Uniform);
+        let network = formed(reading(Features, network).unwrap(), Form).unwrap();
+        let domain = Cuboid::new(&[(0.0, 1.0), (-1.0, 1.0)]).unwrap();
+        let [inside, sides] = [domain.clone(), domain];
+        let blocks = vec![
+            Block::of("interior", Curved, 8, move |count, random| {
+                inside.inside(count, random)
+            }),
+            Block::of(
+                "boundary",
+                Given { coordinates: 2 },
+                5,
+                move |count, random| sides.boundary(count, random),
+            ),
+        ];
+        let residuals = Residuals::new(network, blocks).unwrap();
+        let batch = residuals.draw(13, &mut random(1, Purpose::Train));
+        let parameters = normal_vector(residuals.network().parameter_count(), 3);
+        let v = normal_vector(parameters.len(), 4);
+        let slopes = |t: f64| {
+            let moved: Vec<f64> = parameters.iter().zip(&v).map(|(p, v)| p + t * v).collect();
+            let at = residuals.linearize(&batch, &moved).unwrap();
+            at.jvp(&v).unwrap()
+        };
+        let h = 1e-4;
+        let (ahead, behind) = (slopes(h), slopes(-h));
+        let (far, near) = (slopes(2.0 * h), slopes(-2.0 * h));
+        let expected: Vec<f64> = (0..ahead.len())
+            .map(|i| (8.0 * (ahead[i] - behind[i]) - far[i] + near[i]) / (12.0 * h))
+            .collect();
+        let at = residuals.linearize(&batch, &parameters).unwrap();
+        let found = at.second_along(&v).unwrap().unwrap();
+        let error = relative(&found, &expected);
+        assert!(error <= 1e-8, "{activation:?}: {error:e}");
+    }
+    // Values of unknowns are no affine function of what is trained.
+    let residuals = with_unknown();
+    let batch = residuals.draw(13, &mut random(1, Purpose::Train));
+    let parameters = normal_vector(residuals.network().parameter_count(), 3);
+    let at = residuals.linearize(&batch, &parameters).unwrap();
+    assert!(at.second_along(&parameters).unwrap().is_none());
+}
+
 #[test]
 fn what_is_built_in_holds_whatever_the_parameters() {
     let network = field();

@@ -194,7 +194,8 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
 }
 
 /// A layer without parameters that takes the values of a network with their derivatives, component by
-/// component of the jets (C·b × width; see [`Jets`](super::Jets)).
+/// component of the jets (C·b × width; see [`Jets`](super::Jets)). Its output is affine in what has passed layers
+/// with parameters.
 pub trait ThroughJets {
     /// Writes the jets of the output.
     fn forward(&self, jets: &Jets, input: MatRef<'_, f64>, output: MatMut<'_, f64>);

@@ -122,7 +122,7 @@ impl Network {
     ///
     /// # Errors
     /// A layer of another output than the network reads.
-    pub fn behind(self, inputs: usize, layer: impl Layer + 'static) -> Result<Self> {
+    pub(crate) fn behind(self, inputs: usize, layer: impl Layer + 'static) -> Result<Self> {
         let chain = Chain::new().then(layer).append(Chain(self.nodes));
         Self::new(inputs, chain, self.initializer)
     }
@@ -132,7 +132,7 @@ impl Network {
     ///
     /// # Errors
     /// A layer that reads another width.
-    pub fn beside_input(self, layer: impl Layer + 'static) -> Result<Self> {
+    pub(crate) fn beside_input(self, layer: impl Layer + 'static) -> Result<Self> {
         let inputs = self.inputs();
         let chain = Chain::new().skip(Chain(self.nodes)).then(layer);
         Self::new(inputs, chain, self.initializer)

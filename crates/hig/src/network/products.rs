@@ -461,6 +461,81 @@ impl Network {
         scratch.give_list(kept);
     }
 
+    /// The output's velocity and acceleration (C·b × outputs each) for values that carry jets, as the parameters
+    /// move along a line: d/dt and d²/dt² at θ + t·direction, by Taylor mode.
+    ///
+    /// None where a layer has more than the first derivatives that this needs: one that is neither affine
+    /// nor an activation, and unknowns of the physics.
+    pub fn second_along(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        direction: &[f64],
+        scratch: &mut Scratch,
+    ) -> Option<(Mat<f64>, Mat<f64>)> {
+        let jets = values.jets.as_ref()?;
+        let (passes, all) = (jets.passes(), values.output().nrows());
+        let mut curves: Vec<(Mat<f64>, Mat<f64>)> = Vec::with_capacity(self.nodes.len() + 1);
+        let still = |width: usize| (Mat::zeros(all, width), Mat::zeros(all, width));
+        curves.push(still(self.inputs()));
+        for (i, node) in self.nodes.iter().enumerate() {
+            let mut next = still(self.widths[i + 1]);
+            let (velocity, acceleration) = &curves[i];
+            match node {
+                Node::Join(join, back) => {
+                    let (earlier, width) = (&curves[i - back], self.widths[i - back]);
+                    let pairs = [
+                        (&earlier.0, velocity, &mut next.0),
+                        (&earlier.1, acceleration, &mut next.1),
+                    ];
+                    for (earlier, here, target) in pairs {
+                        let (earlier, here) = (Some(earlier.as_ref()), Some(here.as_ref()));
+                        join.write(earlier, here, width, target.as_mut());
+                    }
+                }
+                Node::Layer(layer) => {
+                    let (range, at) = (self.ranges[i].clone(), values.around(i));
+                    let (parameters, direction) = (&parameters[range.clone()], &direction[range]);
+                    if let Some(activation) = layer.activation() {
+                        let (v, target) = (velocity.as_ref(), next.0.as_mut());
+                        jets.tangent(activation, at, v, target, Accum::Replace, scratch);
+                        let curve = (v, acceleration.as_ref());
+                        jets.second_along(activation, at, curve, next.1.as_mut());
+                    } else if let Some(layer) = layer.through_jets() {
+                        layer.add_tangent(jets, at.input, velocity.as_ref(), next.0.as_mut());
+                        layer.add_tangent(jets, at.input, acceleration.as_ref(), next.1.as_mut());
+                    } else if layer.is_affine() && layer.unknowns().is_empty() {
+                        if !direction.is_empty() {
+                            let part = (layer.as_ref(), parameters, direction);
+                            write_own_tangents(part, at, passes, next.0.as_mut(), scratch);
+                            // The weights move while their input does; nothing else is multiplied.
+                            let mut weights = scratch.take_numbers(direction.len());
+                            for (twice, of) in weights.iter_mut().zip(direction) {
+                                *twice = 2.0 * of;
+                            }
+                            weights[layer.biases()].fill(0.0);
+                            let moving = Values {
+                                input: velocity.as_ref(),
+                                output: at.output,
+                            };
+                            let target = next.1.as_mut();
+                            layer.jvp_parameters(parameters, &weights, moving, target, scratch);
+                            scratch.give_numbers(weights);
+                        }
+                        for (of, target) in [(velocity, &mut next.0), (acceleration, &mut next.1)] {
+                            let (of, target) = (of.as_ref(), target.as_mut());
+                            layer.jvp_input(parameters, at, of, target, Accum::Add, scratch);
+                        }
+                    } else {
+                        return None;
+                    }
+                }
+            }
+            curves.push(next);
+        }
+        curves.pop()
+    }
+
     /// J (k·b × parameters) for rows of output cotangents (k·C·b × outputs): row r is the gradient of
     /// row r, summed over its passes.
     pub fn jacobian(

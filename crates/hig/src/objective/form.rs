@@ -300,13 +300,18 @@ impl<E: Embedding> ThroughJets for Embedded<E> {
         }
     }
 
-    fn backward(&self, _: &Jets, _: MatRef<'_, f64>, _: MatRef<'_, f64>, _: MatMut<'_, f64>) {
-        unreachable!("no layer with parameters is in front of an embedding");
+    fn backward(
+        &self,
+        _: &Jets,
+        _: MatRef<'_, f64>,
+        _: MatRef<'_, f64>,
+        mut target: MatMut<'_, f64>,
+    ) {
+        target.fill(0.0);
     }
 
-    fn add_tangent(&self, _: &Jets, _: MatRef<'_, f64>, _: MatRef<'_, f64>, _: MatMut<'_, f64>) {
-        unreachable!("no layer with parameters is in front of an embedding");
-    }
+    /// No layer with parameters is in front of it, so that what it reads rests.
+    fn add_tangent(&self, _: &Jets, _: MatRef<'_, f64>, _: MatRef<'_, f64>, _: MatMut<'_, f64>) {}
 }
 
 /// The layer of an [`Ansatz`], which reads a point and what the network answers there.

@@ -19,9 +19,9 @@ mod toy;
 pub use burgers_control::BurgersControl;
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
-    AllenCahnField, BurgersField, ConvectionField, Exact, ExactField, ExactSlope, FieldPoints,
-    FieldSystem, FokkerPlanckField, HeatField, HeatSolution, HelmholtzField, NavierStokesField,
-    PoissonField, PoissonSolution, relative_errors,
+    AllenCahnField, BurgersField, BurgersInverse, ConvectionField, Exact, ExactField, ExactSlope,
+    FieldPoints, FieldSystem, FokkerPlanckField, HeatField, HeatSolution, HelmholtzField,
+    NavierStokesField, PoissonField, PoissonSolution, relative_errors,
 };
 pub use heat_inversion::HeatInversion;
 pub use ks_correction::KsCorrection;
@@ -134,6 +134,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(NavierStokesField::default()),
         Box::new(AllenCahnField::default()),
         Box::new(FokkerPlanckField::default()),
+        Box::new(BurgersInverse::default()),
         Box::new(ParameterEstimation::default()),
     ]
 }

@@ -89,7 +89,7 @@ impl FieldSystem for BurgersField {
         Cuboid::new(&[(0.0, 1.0), (-1.0, 1.0)]).expect("two intervals")
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         vec![
             self.inside(Burgers(self.viscosity)),
             self.sides(1..2),

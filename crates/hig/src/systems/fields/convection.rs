@@ -63,7 +63,7 @@ impl FieldSystem for ConvectionField {
         Cuboid::new(&[(0.0, 1.0), (0.0, TAU)]).expect("two intervals")
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         vec![
             self.inside(Convection(self.speed)),
             self.inflow(1).with_target(self.exact()),

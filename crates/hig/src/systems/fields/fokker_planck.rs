@@ -78,7 +78,7 @@ impl FieldSystem for FokkerPlanckField {
         Cuboid::new(&sides).expect("intervals")
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         vec![
             self.inside(LogFokkerPlanck(self.dimension)),
             self.start().with_target(self.exact()),

@@ -98,7 +98,7 @@ impl FieldSystem for HeatField {
         Cuboid::unit(self.coordinates())
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         vec![
             self.inside(Heat(self.dimension)),
             self.sides(1..self.coordinates()).with_target(self.exact()),

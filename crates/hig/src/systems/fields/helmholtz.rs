@@ -67,7 +67,7 @@ impl FieldSystem for HelmholtzField {
         Cuboid::new(&[(-1.0, 1.0), (-1.0, 1.0)]).expect("two intervals")
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         let own = self.clone();
         vec![
             self.inside(Helmholtz(self.wave_number))

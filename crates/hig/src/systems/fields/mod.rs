@@ -7,6 +7,7 @@
 
 mod allen_cahn;
 mod burgers;
+mod burgers_inverse;
 mod convection;
 mod fokker_planck;
 mod heat;
@@ -17,6 +18,7 @@ mod system;
 
 pub use allen_cahn::AllenCahnField;
 pub use burgers::BurgersField;
+pub use burgers_inverse::BurgersInverse;
 pub use convection::ConvectionField;
 pub use fokker_planck::FokkerPlanckField;
 pub use heat::{HeatField, HeatSolution};
@@ -59,10 +61,10 @@ impl FieldPoints {
         (self.samples - boundary, boundary)
     }
 
-    /// The numbers of all samples with so many coordinates, the number of a block and what is given for so
-    /// many residuals.
-    fn data_size(&self, coordinates: usize, residuals: usize) -> f64 {
-        let drawn = self.samples.saturating_mul(self.candidates);
+    /// The numbers of so many samples and those by which a field is judged, with so many coordinates, the number
+    /// of a block and what is given for so many residuals.
+    fn data_size(&self, samples: usize, (coordinates, residuals): (usize, usize)) -> f64 {
+        let drawn = samples.saturating_mul(self.candidates);
         let width = coordinates as f64 + 1.0 + residuals as f64;
         super::size::of_samples(drawn, self.test_samples, width)
     }
@@ -146,10 +148,10 @@ fn problem<F: FieldSystem>(system: &F, seed: u64) -> Problem {
     let judged = Block::of(EXACT, values, 0, move |count, random| {
         inside.inside(count, random)
     });
-    let mut blocks = system.blocks();
+    let mut blocks = system.blocks(seed);
     blocks.push(judged.with_target(system.exact()));
     let residuals = Residuals::new(system.field(), blocks).expect("the settings were checked");
-    let train = residuals.draw(points.samples, &mut random(seed, Purpose::Train));
+    let train = residuals.draw(system.samples(), &mut random(seed, Purpose::Train));
     let (count, random) = (points.test_samples, &mut random(seed, Purpose::Test));
     let test = residuals.draw_block(EXACT, count, random);
     let sampler = residuals.adaptive_sampler(points.candidates);
@@ -239,11 +241,12 @@ fn measures<F: FieldSystem>(
 
 /// The loss of every block of the training samples.
 fn losses(problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-    const LOSSES: [(&str, &str); 4] = [
+    const LOSSES: [(&str, &str); 5] = [
         ("interior", "interior_loss"),
         ("boundary", "boundary_loss"),
         ("sides", "sides_loss"),
         ("initial", "initial_loss"),
+        ("data", "data_loss"),
     ];
     let blocks = problem.objective.blocks(parameters, &problem.train);
     let named = |(block, loss)| {

@@ -88,7 +88,7 @@ impl FieldSystem for NavierStokesField {
         Cuboid::new(&[(-0.5, 1.0), (-0.5, 1.5)]).expect("two intervals")
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         let velocity = Values {
             coordinates: 2,
             count: 2,

@@ -115,7 +115,7 @@ impl FieldSystem for PoissonField {
         Cuboid::unit(self.dimension)
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         let solution = self.solution;
         vec![
             self.inside(Laplace(self.dimension))

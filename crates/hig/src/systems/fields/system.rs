@@ -29,6 +29,9 @@ pub trait FieldSystem: Settings + Clone + Send + Sync + 'static {
     /// The most residuals at a point.
     const RESIDUALS: usize = 1;
 
+    /// Whether the loss of a point is its negative log-likelihood (see [`System::tells_estimates`]).
+    const ESTIMATES: bool = false;
+
     /// How many points there are, and how they are drawn.
     fn points(&self) -> &FieldPoints;
 
@@ -46,8 +49,13 @@ pub trait FieldSystem: Settings + Clone + Send + Sync + 'static {
     /// With settings that [`System::check_together`] refuses; so do the others below.
     fn domain(&self) -> Cuboid;
 
-    /// The equation inside, and what is given at the ends of the domain.
-    fn blocks(&self) -> Vec<Block>;
+    /// The equation inside, what is given at the ends of the domain, and what was measured, of a seed.
+    fn blocks(&self, seed: u64) -> Vec<Block>;
+
+    /// Number of points in all blocks.
+    fn samples(&self) -> usize {
+        self.points().samples
+    }
 
     /// The exact solution: writes [`KNOWN`](Self::KNOWN) numbers at a point.
     fn exact(&self) -> ExactField;
@@ -152,7 +160,7 @@ impl<F: FieldSystem> System for F {
     fn check_together(&self) -> Result<()> {
         self.check()?;
         self.check_own()?;
-        let (network, blocks) = (self.field(), self.blocks());
+        let (network, blocks) = (self.field(), self.blocks(0));
         let mut jets = blocks.iter().map(Block::derivatives);
         jets.try_for_each(|jets| network.check_jets(jets))
     }
@@ -162,7 +170,8 @@ impl<F: FieldSystem> System for F {
     }
 
     fn data_size(&self) -> f64 {
-        self.points().data_size(self.coordinates(), F::RESIDUALS)
+        let numbers = (self.coordinates(), F::RESIDUALS);
+        self.points().data_size(self.samples(), numbers)
     }
 
     fn problem(&self, seed: u64) -> Problem {
@@ -175,6 +184,10 @@ impl<F: FieldSystem> System for F {
 
     fn budget(&self) -> Budget {
         Budget::seconds(self.seconds())
+    }
+
+    fn tells_estimates(&self) -> bool {
+        F::ESTIMATES
     }
 
     fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {

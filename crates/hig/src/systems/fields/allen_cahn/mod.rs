@@ -112,7 +112,7 @@ impl FieldSystem for AllenCahnField {
         }
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    fn blocks(&self, _: u64) -> Vec<Block> {
         let equation = AllenCahn {
             diffusivity: self.diffusivity,
             rate: self.rate,

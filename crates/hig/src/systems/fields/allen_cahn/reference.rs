@@ -21,6 +21,9 @@ const STEPS: usize = 1000;
 /// Modes below this are not kept.
 const LEAST_MODE: f64 = 1e-15;
 
+/// Coefficients with their solution.
+type Kept = ((f64, f64), Arc<Reference>);
+
 /// u is even, so that it is Σ aₖ·cos kπx with modes aₖ(t).
 #[derive(Debug)]
 pub(super) struct Reference {
@@ -31,7 +34,7 @@ pub(super) struct Reference {
 impl Reference {
     /// That of given coefficients; the last one asked for is kept.
     pub(super) fn of(diffusivity: f64, rate: f64) -> Arc<Self> {
-        static LAST: Mutex<Option<((f64, f64), Arc<Reference>)>> = Mutex::new(None);
+        static LAST: Mutex<Option<Kept>> = Mutex::new(None);
         let mut last = LAST
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -54,7 +57,8 @@ impl Reference {
         let modes = points / 2 + 1;
         let decay = |k: usize| -diffusivity * (k as f64 * PI).powi(2);
         let half: Vec<f64> = (0..modes).map(|k| (0.5 * h * decay(k)).exp()).collect();
-        let mut at = cosines.forward(&mut (0..points).map(|j| start(cosines.place(j))).collect());
+        let mut values: Vec<f64> = (0..points).map(|j| start(cosines.place(j))).collect();
+        let mut at = cosines.forward(&mut values);
         let reaction = |modes: &[f64]| {
             let mut values = cosines.backward(modes);
             values.iter_mut().for_each(|u| *u = rate * (*u - u.powi(3)));
@@ -140,7 +144,7 @@ impl Cosines {
     }
 
     /// aₖ of values at the grid points, which are used up.
-    fn forward(&self, values: &mut Vec<f64>) -> Vec<f64> {
+    fn forward(&self, values: &mut [f64]) -> Vec<f64> {
         let mut modes = self.forward.make_output_vec();
         self.forward
             .process(values, &mut modes)
