@@ -74,7 +74,7 @@ class Expression:
     ``cos``, ``tanh``, ``exp``, ``log``, ``sqrt``, ``abs``, ``sign``, ``square``, ``hypot``, ``arctan2``,
     ``maximum`` and ``minimum``."""
 
-    __slots__ = ("_tape", "_at")
+    __slots__ = ("_at", "_tape")
 
     def __init__(self, tape: _Tape, at: int) -> None:
         self._tape, self._at = tape, at
@@ -124,13 +124,13 @@ class Expression:
         return self._made("divide", other, self)
 
     def __neg__(self) -> Expression:
-        return self._made("negative", self)
+        return Expression(self._tape, self._tape.add("negative", [self._place()]))
 
     def __pos__(self) -> Expression:
         return self
 
     def __abs__(self) -> Expression:
-        return self._made("abs", self)
+        return Expression(self._tape, self._tape.add("abs", [self._place()]))
 
     def __pow__(self, exponent: object) -> Any:
         if isinstance(exponent, Expression):
@@ -155,10 +155,12 @@ class Expression:
     def __eq__(self, other: object) -> Any:
         bool(self)
 
-    __lt__ = __le__ = __gt__ = __ge__ = __ne__ = __eq__  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = __ne__ = __eq__
 
     def __float__(self) -> float:
-        raise TypeError("an expression has no value: functions of NumPy take it, those of math do not")
+        raise TypeError(
+            "an expression has no value: functions of NumPy take it, those of math do not"
+        )
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         name = _SAME.get(ufunc.__name__, ufunc.__name__)
@@ -342,10 +344,16 @@ class Unknowns:
     """The unknowns of an equation by name, as attributes."""
 
     def __init__(self, values: dict[str, Expression]) -> None:
-        self.__dict__.update(values)
+        self._values = values
+
+    def __getattr__(self, name: str) -> Expression:
+        if name.startswith("_") or name not in self._values:
+            known = ", ".join(self._values) if not name.startswith("_") else ""
+            raise AttributeError(f"no unknown is called {name}; there are {known}")
+        return self._values[name]
 
     def __getitem__(self, name: str) -> Expression:
-        return self.__dict__[name]
+        return self._values[name]
 
 
 def _traced(
@@ -371,7 +379,9 @@ def _traced(
         place = x[0]._of(part)
         if place is None:
             kind = type(part).__name__
-            raise TypeError(f"{name} returns a {kind}, expected an expression of x and u or a tuple of them")
+            raise TypeError(
+                f"{name} returns a {kind}, expected an expression of x and u or a tuple of them"
+            )
         places.append(place)
     return tape.operations, places
 
@@ -409,7 +419,7 @@ class Problem(_Problem):
         candidates: int = 1,
         seed: int = 0,
     ) -> None:
-        self._adapter = None
+        self._adapter = None  # type: ignore[assignment]
         self._given = network, dict(blocks), exact, judged, test_points, unknowns, candidates, seed
         self._parts = ("field",)
         self._exact = exact
@@ -419,7 +429,9 @@ class Problem(_Problem):
         self._count = 0
         for name, block in blocks.items():
             if not isinstance(block, Block):
-                raise TypeError(f"block {name} is a {type(block).__name__}, expected a hig.fields.Block")
+                raise TypeError(
+                    f"block {name} is a {type(block).__name__}, expected a hig.fields.Block"
+                )
             if isinstance(block.points, _Rows):
                 if block.count not in (None, len(block.points.points)):
                     raise ValueError(f"count of block {name} is that of its rows, leave it out")
@@ -449,7 +461,9 @@ class Problem(_Problem):
             if judged is None:
                 drawn = [b.points for b in blocks.values() if isinstance(b.points, Points)]
                 if not drawn:
-                    raise ValueError("judged is missing: say where the field is judged, box.inside()")
+                    raise ValueError(
+                        "judged is missing: say where the field is judged, box.inside()"
+                    )
                 judged = drawn[0]
             solution = _traced("exact", exact, network.inputs, 0, [])
             judge = solution, judged._told(), whole("test_points", test_points)

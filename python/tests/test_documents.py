@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/python.md", "docs/pytorch.md", "docs/residuals.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/python.md", "docs/pytorch.md", "docs/residuals.md"]
+)
 def test_the_programs_run(name, tmp_path, monkeypatch):
     needed = {"docs/pytorch.md": "torch", "docs/residuals.md": "numpy"}
     pytest.importorskip(needed.get(name, "jax"))

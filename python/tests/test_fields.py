@@ -87,7 +87,7 @@ def test_derivatives_and_residuals_are_those_of_the_field():
 
 def test_a_field_is_found():
     own = problem()
-    result = hig.train(own, "lm", updates=60, progress=False)
+    result = hig.train(own, "lm", updates=150, progress=False)
     assert result.training.batch == len(own) == 280 and result.training.order == "fixed"
     assert own.relative_l2(result.weights) < 2e-3
     # The same problem by its registered system has the same equation: so it has nearly the same loss there.
@@ -147,9 +147,7 @@ def test_several_fields_and_an_unknown():
     own = fields.Problem(
         hig.networks.mlp([1, 10, 2], initializer="wide"),
         {
-            "motion": fields.Block(
-                oscillation, time.inside(), 60, weight=60 / (total * 1e-3**2)
-            ),
+            "motion": fields.Block(oscillation, time.inside(), 60, weight=60 / (total * 1e-3**2)),
             "seen": fields.Block(
                 lambda t, u, c: u, fields.rows(times, seen), weight=80 / (total * sigma**2)
             ),
@@ -200,7 +198,7 @@ def test_parts_that_do_not_fit_are_told():
         made(weight=-1.0)
     with pytest.raises(ValueError, match=r"expected \(3,\) or \(3, residuals\)"):
         fields.rows(np.zeros((3, 2)), np.zeros(4))
-    with pytest.raises(ValueError, match="relu|smooth"):
+    with pytest.raises(ValueError, match="smooth"):
         fields.Problem(
             hig.networks.mlp([2, 4, 1], activation="relu"),
             {"interior": fields.Block(heat, SLAB.inside(), 5)},

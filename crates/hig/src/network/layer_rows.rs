@@ -155,7 +155,7 @@ impl ByPass<'_> {
     }
 
     /// The layer's input in a pass (b × inputs).
-    fn input(&self, pass: usize) -> MatRef<'_, f64> {
+    pub(super) fn input(&self, pass: usize) -> MatRef<'_, f64> {
         let range = self.passes.range(pass, self.samples);
         self.part.input.subrows(range.start, range.len())
     }
