@@ -36,6 +36,9 @@ pub type UnknownParts = (String, f64, String, f64, f64);
 /// What a field is judged by: its exact solution, where, at how many points.
 pub type Judged = (Told, Drawn, usize);
 
+/// A problem, the network that predicts, and what both are, by name.
+pub type Made = (hig::Problem, Layers, Vec<(String, String)>);
+
 /// A name for as long as the program runs, as those of blocks and unknowns are.
 fn kept(name: String) -> &'static str {
     Box::leak(name.into_boxed_str())
@@ -95,7 +98,7 @@ pub fn problem(
     judged: Option<Judged>,
     candidates: usize,
     seed: u64,
-) -> PyResult<(hig::Problem, Layers, Vec<(String, String)>)> {
+) -> PyResult<Made> {
     let mut told: Vec<(String, String)> = network
         .told()
         .into_iter()

@@ -98,6 +98,12 @@ pub trait System: Settings + Send + Sync {
         false
     }
 
+    /// What the negative log-likelihood has been multiplied by to be the loss; the squares of standard errors are to
+    /// be multiplied by it.
+    fn estimates_variance(&self) -> f64 {
+        1.0
+    }
+
     /// Pictures of one test sample under trained parameters.
     fn pictures(&self, _problem: &Problem, _parameters: &[f64], _sample: usize) -> Vec<Picture> {
         Vec::new()

@@ -24,7 +24,7 @@ crate::settings! {
         /// Standard deviation of the normal noise in a measurement.
         pub noise: f64 = 0.01, POSITIVE;
         /// Standard deviation that residuals may have: they count as measurements of 0 with such noise.
-        pub tolerance: f64 = 1e-3, POSITIVE;
+        pub tolerance: f64 = 0.01, POSITIVE;
         /// Where the equation is asked for, the measurements not among the points.
         pub points: FieldPoints = FieldPoints { samples: 2000, boundary: 0.1, ..FieldPoints::default() }, GROUP;
         /// The network.
@@ -57,11 +57,12 @@ impl BurgersInverse {
         }
     }
 
-    /// A block whose N points count as measurements with noise of that deviation: then N·L is the negative
-    /// log-likelihood, with N points in all.
+    /// A block whose N_k points count as measurements with noise of that deviation: then N·L/σ² is the negative
+    /// log-likelihood, with N points in all and the noise σ of measurements.
     fn weighted(&self, block: Block, count: usize, deviation: f64) -> Block {
         let all = (self.points.samples + self.measurements) as f64;
-        block.with_weight(count.max(1) as f64 / (all * deviation * deviation))
+        let precision = (self.noise / deviation).powi(2);
+        block.with_weight(count.max(1) as f64 / all * precision)
     }
 
     /// The measurements of a seed.
@@ -112,6 +113,10 @@ impl FieldSystem for BurgersInverse {
             self.weighted(initial, start, self.tolerance),
             self.measured(seed),
         ]
+    }
+
+    fn variance(&self) -> f64 {
+        self.noise * self.noise
     }
 
     fn samples(&self) -> usize {

@@ -29,7 +29,7 @@ pub trait FieldSystem: Settings + Clone + Send + Sync + 'static {
     /// The most residuals at a point.
     const RESIDUALS: usize = 1;
 
-    /// Whether the loss of a point is its negative log-likelihood (see [`System::tells_estimates`]).
+    /// Whether the loss of a point is its negative log-likelihood up to a factor (see [`System::tells_estimates`]).
     const ESTIMATES: bool = false;
 
     /// How many points there are, and how they are drawn.
@@ -51,6 +51,11 @@ pub trait FieldSystem: Settings + Clone + Send + Sync + 'static {
 
     /// The equation inside, what is given at the ends of the domain, and what was measured, of a seed.
     fn blocks(&self, seed: u64) -> Vec<Block>;
+
+    /// The factor (see [`System::estimates_variance`]).
+    fn variance(&self) -> f64 {
+        1.0
+    }
 
     /// Number of points in all blocks.
     fn samples(&self) -> usize {
@@ -188,6 +193,10 @@ impl<F: FieldSystem> System for F {
 
     fn tells_estimates(&self) -> bool {
         F::ESTIMATES
+    }
+
+    fn estimates_variance(&self) -> f64 {
+        self.variance()
     }
 
     fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
