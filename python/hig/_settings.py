@@ -112,7 +112,11 @@ def annotation(value: object, allowed: str, words: list[str]) -> str:
 def make(base: type[Settings], module: str, name: str, about: str, told: list[Told]) -> type:
     """A class with a field for each setting."""
     fields = [
-        (field_name(setting), annotation(default, allowed, words), dataclasses.field(default=default))
+        (
+            field_name(setting),
+            annotation(default, allowed, words),
+            dataclasses.field(default=default),
+        )
         for setting, default, allowed, _, words in told
     ]
     made = dataclasses.make_dataclass(
@@ -131,7 +135,9 @@ def document(about: str, told: list[Told]) -> str:
     """What the class is, and each setting."""
     lines = [about[:1].upper() + about[1:] + ".", "", "Settings", "--------"]
     for name, default, allowed, meaning, words in told:
-        lines.append(f"{field_name(name)} : {annotation(default, allowed, words)}, default {default!r}")
+        lines.append(
+            f"{field_name(name)} : {annotation(default, allowed, words)}, default {default!r}"
+        )
         lines += textwrap.wrap(
             f"{meaning} It is {allowed}.", 90, initial_indent="    ", subsequent_indent="    "
         )

@@ -42,7 +42,9 @@ def _classes(listed: list[tuple[str, str, list[Told]]], base: str, imports: str,
 
 
 def _class(name: str, base: str, told: list[Told]) -> str:
-    fields = "".join(f"    {field_name(s)}: {annotation(d, a, w)} = ...\n" for s, d, a, _, w in told)
+    fields = "".join(
+        f"    {field_name(s)}: {annotation(d, a, w)} = ...\n" for s, d, a, _, w in told
+    )
     return f"\n@dataclass(frozen=True, kw_only=True)\nclass {name}({base}):\n{fields}"
 
 
