@@ -740,6 +740,11 @@ impl<'a> Unrolled<'a> {
             *state += seen.as_ref().subcols(0, d);
             return Ok(());
         };
+        let by_products = self.parts.sight.as_ref().is_some_and(|s| s.has_products());
+        if by_products {
+            *state += sight.vjps(seen.as_ref())?;
+            return Ok(());
+        }
         let rows = sight.rows()?;
         for i in 0..count {
             let part = seen.as_ref().subrows(i * samples, samples);

@@ -12,8 +12,8 @@
 //! [`OpenLoop`] makes a simulator of any.
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`]
-//! and [`PeriodicField`].
+//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`],
+//! [`PeriodicField`] and [`PeriodicFlow`].
 
 mod cart_pole;
 pub mod check;
@@ -23,6 +23,8 @@ mod dual;
 mod effort;
 mod equations;
 mod exponential;
+mod field_steps;
+mod fourier;
 mod function;
 mod lanes;
 mod laplacian;
@@ -31,6 +33,8 @@ mod open_loop;
 mod oscillator_chain;
 mod pendulum;
 mod periodic_field;
+mod periodic_flow;
+mod picked;
 mod real;
 mod runge_kutta;
 mod scaling;
@@ -44,6 +48,7 @@ pub use dual::Dual;
 pub use effort::CountedEffort;
 pub use equations::{Cotangent, Cotangents, Equations};
 pub use exponential::{ANY_SCHEME, Scheme};
+pub use field_steps::TimeSteps;
 pub use function::{Differentiated, SampleFunction};
 pub use lanes::Lanes;
 pub use laplacian::Laplacian;
@@ -51,7 +56,9 @@ use linear_record::LinearRecord;
 pub use open_loop::OpenLoop;
 pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
 pub use pendulum::{Direction, Pendulum};
-pub use periodic_field::{PeriodicField, TimeSteps};
+pub use periodic_field::PeriodicField;
+pub use periodic_flow::PeriodicFlow;
+pub use picked::{Picked, Source};
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;

@@ -3,6 +3,7 @@
 mod burgers_control;
 mod cart_pole;
 mod fields;
+mod fluid_control;
 mod heat_inversion;
 mod ks_correction;
 mod network;
@@ -22,6 +23,7 @@ pub use fields::{
     BurgersField, ConvectionField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution,
     HelmholtzField, NavierStokesField, PoissonField, PoissonSolution, relative_errors,
 };
+pub use fluid_control::{FluidControl, SmoothedDensity};
 pub use heat_inversion::HeatInversion;
 pub use ks_correction::KsCorrection;
 pub use network::{LayerSettings, MlpSettings};
@@ -125,6 +127,7 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(PendulumSwingUp::default()),
         Box::new(BurgersControl::default()),
         Box::new(KsCorrection::default()),
+        Box::new(FluidControl::default()),
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),
