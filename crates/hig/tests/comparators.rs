@@ -829,10 +829,7 @@ fn comparators_lower_the_loss_of_every_system() {
         for name in ["samples", "test_samples"] {
             system.set(name, "8").unwrap();
         }
-        if ["burgers-control", "ks-correction"].contains(&system.name()) {
-            // Steps of a field take their time.
-            system.set("steps", "2").unwrap();
-        }
+        common::quick_fields(system.as_mut());
         let problem = system.problem(1);
         for name in NAMES {
             let mut method = method(name).unwrap();

@@ -463,9 +463,9 @@ fn every_method_decreases_the_loss_of_every_system() {
                 system.set(name, value).unwrap();
             }
         }
-        if system.name() == "ks-correction" {
-            // All of its states are rows.
-            system.set("steps", "2").unwrap();
+        if ["ks-correction", "fluid-control", "wake-flow-correction"].contains(&system.name()) {
+            // All states or all cells are rows.
+            common::quick_fields(system.as_mut());
             system.set("channels", "2").unwrap();
         }
         let problem = system.problem(1);

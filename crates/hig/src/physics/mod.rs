@@ -13,9 +13,11 @@
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
 //! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`],
-//! [`PeriodicField`] and [`PeriodicFlow`].
+//! [`PeriodicField`], [`PeriodicFlow`] and [`ChannelFlow`].
 
+mod banded;
 mod cart_pole;
+mod channel_flow;
 pub mod check;
 mod damped_chain;
 mod diffusion;
@@ -42,6 +44,7 @@ mod schroedinger;
 mod stepwise;
 
 pub use cart_pole::{CartPole, Pole, Upright};
+pub use channel_flow::ChannelFlow;
 pub use damped_chain::{Chosen, DampedChain};
 pub use diffusion::Diffusion;
 pub use dual::Dual;
@@ -54,6 +57,7 @@ pub use lanes::Lanes;
 pub use laplacian::Laplacian;
 use linear_record::LinearRecord;
 pub use open_loop::OpenLoop;
+pub(crate) use open_loop::check_observed;
 pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
 pub use pendulum::{Direction, Pendulum};
 pub use periodic_field::PeriodicField;

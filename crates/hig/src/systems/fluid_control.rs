@@ -51,7 +51,9 @@ crate::settings! {
         pub samples: usize = 256, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 32, AT_LEAST_ONE;
-        /// Channels of each level of the U-Net, from the full grid down.
+        /// Cells along a side over which the network reads means, and which have one force.
+        pub patch: usize = 2, AT_LEAST_ONE;
+        /// Channels of each level of the U-Net, from the grid of the patches down.
         pub channels: Vec<usize> = vec![4, 8, 8], WIDTHS;
         /// Activation and initial weights.
         pub layers: LayerSettings = LayerSettings::default(), GROUP;
@@ -315,8 +317,9 @@ impl System for FluidControl {
             height: self.grid,
             width: self.grid,
         };
-        Network::unet(
+        Network::unet_of_means(
             grid,
+            self.patch,
             &self.channels,
             2,
             Boundary::Periodic,
@@ -352,10 +355,13 @@ impl System for FluidControl {
             let expected = format_args!("at most {MOST_CELLS}");
             return Err(Error::setting("grid", self.grid, expected));
         }
-        let coarsest = 1 << self.channels.len().saturating_sub(1).min(30);
+        let halvings = 1 << self.channels.len().saturating_sub(1).min(30);
+        let coarsest = self.patch.saturating_mul(halvings);
         if !self.grid.is_multiple_of(coarsest) {
-            let levels = self.channels.len();
-            let expected = format!("a multiple of {coarsest} for {levels} levels of channels");
+            let (levels, patch) = (self.channels.len(), self.patch);
+            let expected = format!(
+                "a multiple of {coarsest} for {levels} levels of channels with patch = {patch}"
+            );
             return Err(Error::setting("grid", self.grid, expected));
         }
         size::check_calls(self.steps)?;
