@@ -481,7 +481,7 @@ fn every_method_decreases_the_loss_of_every_system() {
                 method.set("cutoff", "1e-2").unwrap();
             }
             let training = Training {
-                batch: 24,
+                batch: problem.train.len(),
                 ..Training::default()
             };
             let start = problem.initial_parameters(1);

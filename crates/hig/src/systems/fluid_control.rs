@@ -48,7 +48,7 @@ crate::settings! {
         /// Whether derivatives go backwards through the physics alone, not through what the network sees (the gradient stopping of arXiv 2405.02041).
         pub stop_gradients: bool = false, FLAG;
         /// Training samples.
-        pub samples: usize = 256, AT_LEAST_ONE;
+        pub samples: usize = 128, AT_LEAST_ONE;
         /// Test samples.
         pub test_samples: usize = 32, AT_LEAST_ONE;
         /// Cells along a side over which the network reads means, and which have one force.

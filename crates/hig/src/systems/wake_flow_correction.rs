@@ -45,14 +45,14 @@ crate::settings! {
         pub steps: usize = 4, AT_LEAST_ONE;
         /// Velocity that an output 1 of the network corrects by.
         pub correction: f64 = 0.03, POSITIVE;
-        /// Simulations for training, and half as many others for the test, at Reynolds numbers between theirs.
+        /// Simulations for training, and a quarter as many others for the test, at Reynolds numbers between theirs.
         pub simulations: usize = 4, AT_LEAST_ONE;
         /// Training samples: as many successive steps of each simulation as make them.
-        pub samples: usize = 400, AT_LEAST_ONE;
+        pub samples: usize = 200, AT_LEAST_ONE;
         /// Test samples; the steps of a test simulation are those over which a trained network is judged.
-        pub test_samples: usize = 200, AT_LEAST_ONE;
+        pub test_samples: usize = 100, AT_LEAST_ONE;
         /// Channels of each residual block.
-        pub channels: Vec<usize> = vec![8, 8], WIDTHS;
+        pub channels: Vec<usize> = vec![8], WIDTHS;
         /// Activation and initial weights.
         pub layers: LayerSettings = LayerSettings::default(), GROUP;
     }
@@ -135,7 +135,7 @@ impl WakeFlowCorrection {
     /// Simulations for training or the test.
     fn simulations(&self, purpose: Purpose) -> usize {
         match purpose {
-            Purpose::Test => self.simulations.div_ceil(2),
+            Purpose::Test => self.simulations.div_ceil(4),
             _ => self.simulations,
         }
     }

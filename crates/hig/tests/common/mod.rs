@@ -21,13 +21,19 @@ use rand_distr::{Distribution, StandardNormal};
 pub fn quick_fields(system: &mut dyn System) {
     let settings: &[(&str, &str)] = match system.name() {
         "burgers-control" | "ks-correction" => &[("steps", "2")],
-        "fluid-control" => &[("grid", "8"), ("steps", "2"), ("channels", "2,2")],
+        "fluid-control" => &[
+            ("grid", "8"),
+            ("steps", "2"),
+            ("channels", "2,2"),
+            ("samples", "8"),
+        ],
         "wake-flow-correction" => &[
             ("grid", "8"),
             ("dt", "5"),
             ("finer", "2"),
             ("spin_up", "4"),
-            ("simulations", "2"),
+            ("simulations", "1"),
+            ("samples", "2"),
             ("steps", "1"),
             ("channels", "2"),
         ],
