@@ -31,7 +31,7 @@ fn losses(folder: &Path) -> Vec<String> {
 #[test]
 fn it_is_one_of_the_systems_everywhere() {
     let folder = TempDir::new().unwrap();
-    let (text, errors, code) = crane(folder.path(), "list systems");
+    let (text, errors, code) = crane(folder.path(), "list");
     assert_eq!(code, 0, "{errors}");
     for name in ["crane", "a crane that brings its load to rest", "cart-pole"] {
         assert!(text.contains(name), "{text}");
