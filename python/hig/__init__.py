@@ -54,7 +54,7 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType | str:
     # Optional, and slow to import.
-    if name in ("jax", "torch"):
+    if name in ("jax", "optimistix", "torch"):
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         return importlib.metadata.version("hig")

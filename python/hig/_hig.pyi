@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Factors",
     "Network",
     "Problem",
     "canonical",
     "check_simulator",
     "comparison",
+    "diagnostics",
     "for_given_samples",
     "gram_step",
     "half_inverse",
@@ -60,6 +62,7 @@ def step(
     samples: int,
     state: bytes | None,
 ) -> tuple[_Array, float, bytes, list[tuple[str, float]]]: ...
+def diagnostics() -> list[str]: ...
 def try_checkpoint(path: str) -> None: ...
 def train(
     problem: Problem,
@@ -73,6 +76,22 @@ def train(
     tick: Callable[..., None] | None,
     checkpoint: tuple[str, float, bool] | None,
 ) -> tuple[dict[str, Any], BaseException | None]: ...
+
+@final
+class Factors:
+    def __new__(
+        cls,
+        weights: list[tuple[int, int, list[bool], NDArray[np.int64]]],
+        rest: NDArray[np.int64],
+        columns: int,
+    ) -> Factors: ...
+    def step(
+        self,
+        given: tuple[list[tuple[_Array, _Array]], _Array],
+        samples: int,
+        gradient: _Array,
+        settings: _Assignments,
+    ) -> _Array: ...
 
 @final
 class Network:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.multihost_utils import broadcast_one_to_all
 
 from ._answers import Indices
 from ._arrays import Array
+from ._jax_factors import Factors
 from ._objective import Objective, check_curvature, read_samples, samples_of
 from ._optional import jax_double
 from ._sampled import PROBE, ROWS, SampledModel
@@ -25,6 +28,7 @@ def objective(
     *,
     per_sample: bool = True,
     curvature: Callable[..., Any] | None = None,
+    sharding: Any = None,
 ) -> Objective:
     """An objective from JAX functions that every method of the library trains, see :func:`hig.train`.
 
@@ -44,6 +48,12 @@ def objective(
     curvature : ``curvature(y, batch)``, of the form of y: what stands for the second derivative of the loss
         of a sample in each component of y, above 0. Without, these derivatives themselves
 
+    sharding : a ``jax.sharding.NamedSharding`` that divides the first axis, as in
+        ``NamedSharding(mesh, PartitionSpec("devices"))``: batches whose samples it divides evenly lie on all devices,
+        each of which passes its own samples, and rows, products and gradients are gathered everywhere. The devices
+        may belong to several processes (``jax.distributed``), which all run the same program; a training then ends
+        after updates or epochs, the first process writes the checkpoint, and all go on from it
+
     Everything is computed in float64, whatever the precision of the parameters and of JAX;
     ``objective.parameters(result.weights)``, which is ``result.parameters``, has the form and the types of
     the given ones. Functions are compiled once for each size of a batch. Integer arrays may stand in
@@ -55,8 +65,8 @@ def objective(
         Leaves, shapes and types that do not fit, by their paths.
     """
     arguments = predict, loss, parameters, train, test
-    settings = {"per_sample": per_sample, "curvature": curvature}
-    adapter = JaxModel(*arguments, **settings)  # type: ignore[arg-type]
+    settings = {"per_sample": per_sample, "curvature": curvature, "sharding": sharding}
+    adapter = JaxModel(*arguments, **settings)
     return Objective._of(adapter, _again, (arguments, settings))
 
 
@@ -153,6 +163,12 @@ class JaxModel(SampledModel):
     _predict: Any
     _loss: Any
     _curvature: Any
+    #: Why the loss has no second derivative in y, where that is so.
+    no_curvature: TypeError | None = None
+    #: Whether predict has a reverse derivative alone.
+    reverse_only = False
+    #: Whether the second derivative of the loss mixes no components; none where that was not tried.
+    _diagonal: bool | None = None
 
     def __init__(
         self,
@@ -164,8 +180,45 @@ class JaxModel(SampledModel):
         *,
         per_sample: bool,
         curvature: Any,
+        sharding: Any = None,
     ) -> None:
-        super().__init__(predict, loss, per_sample, curvature, train, test)
+        self._sharding = _checked(sharding)
+        self._begin(predict, loss, parameters, train, test, per_sample, curvature)
+        with jax_double():
+            self._read_samples(train, test)
+            self._read_outputs()
+            self._functions()
+            self._try()
+            self._factor()
+
+    @classmethod
+    def of_shapes(
+        cls, predict: Any, loss: Any, parameters: Any, batch: Any, per_sample: Any, curvature: Any
+    ) -> JaxModel:
+        """For compiled code, where nothing can be tried: from arrays like the parameters, and the shapes of
+        a batch. Its loss is that of the batch, whether a mean or a sum."""
+        model = cls.__new__(cls)
+        model._sharding = None
+        model._begin(predict, loss, parameters, batch, None, per_sample, curvature)
+        model._data = batch
+        with jax_double():
+            model._read_outputs()
+            model._functions()
+            model._factor()
+            model._try_derivatives()
+        return model
+
+    def _begin(
+        self,
+        predict: Any,
+        loss: Any,
+        parameters: Any,
+        train: Any,
+        test: Any,
+        per_sample: Any,
+        curvature: Any,
+    ) -> None:
+        SampledModel.__init__(self, predict, loss, per_sample, curvature, train, test)
         if self._whole:
             self._predict = lambda parameters, _: predict(parameters)
             self._loss = lambda y, _: loss(y)
@@ -174,11 +227,6 @@ class JaxModel(SampledModel):
             self._predict, self._loss, self._curvature = predict, loss, curvature
         self._parameters = _Parameters(parameters)
         self.views, self.start = self._parameters.views, self._parameters.start
-        with jax_double():
-            self._read_samples(train, test)
-            self._read_outputs()
-            self._functions()
-            self._try()
 
     def _read_samples(self, train: Any, test: Any) -> None:
         if self._whole:
@@ -190,9 +238,26 @@ class JaxModel(SampledModel):
         # One behind the other, so that a sample has one number.
         together = found if test is None else _pairs(found, judged)
         self._moved = len(self.samples[0]) if test is not None else 0
-        arrays = [jnp.asarray(_wide(leaf)) for _, leaf in together]
+        arrays = [self._placed(_wide(leaf)) for _, leaf in together]
         form = jax.tree_util.tree_structure(train)
         self._data = jax.tree_util.tree_unflatten(form, arrays)
+
+    def _placed(self, array: Any) -> Any:
+        """Samples where they belong."""
+        if self._sharding is None:
+            return jnp.asarray(array)
+        return jax.device_put(array, self._lying(len(array)))
+
+    def _lying(self, samples: int) -> Any:
+        """How so many samples lie on the devices: divided where they can be, or else on all of them."""
+        devices = _parts_of(self._sharding)
+        return self._sharding if samples % devices == 0 else _everywhere(self._sharding)
+
+    def _jit(self, function: Any) -> Any:
+        """Compiled, with what it answers on every device."""
+        if self._sharding is None:
+            return jax.jit(function)
+        return jax.jit(function, out_shardings=_everywhere(self._sharding))
 
     @staticmethod
     def _leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
@@ -202,6 +267,24 @@ class JaxModel(SampledModel):
             if leaf.dtype.kind == "O":
                 raise TypeError(f"{place} has dtype {leaf.dtype}, expected arrays of numbers")
         return leaves
+
+    def agree(self, checkpoint: str | None, seconds: float | None) -> str | None:
+        """Where this process keeps the checkpoint, for processes that train together: all go on from that of
+        the first one."""
+        if self._sharding is None or jax.process_count() == 1:
+            return checkpoint
+        if seconds is not None:
+            raise ValueError(
+                f"seconds = {seconds} is not possible: processes that train together end after the same update; "
+                "give updates or epochs"
+            )
+        if checkpoint is None:
+            return None
+        number, given = jax.process_index(), Path(checkpoint)
+        own = given.with_suffix(f".process{number}{given.suffix}") if number else given
+        for suffix in (given.suffix, f".previous{given.suffix}"):
+            _copied_from_first(given.with_suffix(suffix), own.with_suffix(suffix))
+        return str(own)
 
     def put(self, batch: Any) -> int:
         """Makes a batch of any size all of the samples; answers how many there are."""
@@ -279,12 +362,27 @@ class JaxModel(SampledModel):
         """The loss of a batch from y (samples, m)."""
         return self._loss(self._y_tree(y), batch)
 
+    def _share(self, y: Any, batch: Any) -> Any:
+        """What a sample's loss has of that of its batch: all of a sum, or its part of a mean."""
+        if self._diagonal is not None:
+            return 1.0 if self.summed else 1.0 / len(y)
+        ones = jax.tree.map(lambda leaf: leaf[:, None], batch)
+        single, value = jax.vmap(self._value)(y[:, None], ones), self._value(y, batch)
+        sum_, mean = jnp.sum(single), jnp.mean(single)
+        return jnp.where(jnp.abs(value - sum_) < jnp.abs(value - mean), 1.0, 1.0 / len(y))
+
     def _one(self, parameters: Any, sample: Any) -> Any:
         """y (m,) of a single sample."""
         return self._y(parameters, jax.tree.map(lambda leaf: leaf[None], sample))[0]
 
     def _gathered(self, data: Any, numbers: Any) -> Any:
-        return None if data is None else jax.tree.map(lambda leaf: leaf[numbers], data)
+        if data is None:
+            return None
+        batch = jax.tree.map(lambda leaf: leaf[numbers], data)
+        if self._sharding is None:
+            return batch
+        lie: Any = jax.lax.with_sharding_constraint
+        return lie(batch, self._lying(len(numbers)))
 
     def _functions(self) -> None:
         tree, gathered = self._parameters.tree, self._gathered
@@ -353,27 +451,81 @@ class JaxModel(SampledModel):
             batch = gathered(data, numbers)
             if self._curvature is not None:
                 told = self._flat_y(self._curvature(self._y_tree(y), batch))
-                return told if self.summed else told / len(y)
+                return told * self._share(y, batch)
             slope: Any = jax.grad(self._value)
 
             def along(v: Any) -> Any:
                 return jax.jvp(lambda y: slope(y, batch), (y,), (v,))[1]
 
+            def one_by_one(y: Any) -> Any:
+                def of(place: Any) -> Any:
+                    unit = jnp.zeros(y.size).at[place].set(1.0).reshape(y.shape)
+                    return along(unit).ravel()[place]
+
+                found = jax.lax.map(of, jnp.arange(y.size), batch_size=ROWS)
+                return found.reshape(y.shape)
+
+            if self._diagonal is None:
+                # Found out where it is asked: whether one direction tells all of them.
+                first, second = np.random.default_rng(0).uniform(1.0, 2.0, size=(2, *y.shape))
+                told, other = along(first) / first, along(second) / second
+                near = 1e-9 * jnp.abs(told) + 1e-12 * jnp.max(jnp.abs(told))
+                return jax.lax.cond(
+                    jnp.all(jnp.abs(told - other) <= near), lambda: told, lambda: one_by_one(y)
+                )
             if self._diagonal:
                 return along(jnp.ones_like(y))
             if self._separable:
                 units = jnp.broadcast_to(jnp.eye(y.shape[1])[:, None], (y.shape[1], *y.shape))
             else:
-                units = jnp.eye(y.size).reshape(-1, *y.shape)
+                return one_by_one(y)
             return jax.lax.map(lambda unit: unit * along(unit), units, batch_size=ROWS).sum(axis=0)
 
-        self._outputs, self._loss_of = jax.jit(outputs), jax.jit(loss)
-        self._linearize, self._rows = jax.jit(linearize), jax.jit(rows)
-        self._combined, self._pulled = jax.jit(combined), jax.jit(pulled)
-        self._pulled_each, self._columns = jax.jit(pulled_each), jax.jit(columns)
-        self._pushed, self._pushed_by_pulls = jax.jit(pushed), jax.jit(pushed_by_pulls)
-        self._curved = jax.jit(curvature)
-        self._forward, self._reverse_only = forward, False
+        self._outputs, self._loss_of = self._jit(outputs), self._jit(loss)
+        self._linearize, self._rows = self._jit(linearize), self._jit(rows)
+        self._combined, self._pulled = self._jit(combined), self._jit(pulled)
+        self._pulled_each, self._columns = self._jit(pulled_each), self._jit(columns)
+        self._pushed, self._pushed_by_pulls = self._jit(pushed), self._jit(pushed_by_pulls)
+        self._curved = self._jit(curvature)
+        self._forward = forward
+
+    def _factor(self) -> None:
+        """Finds how rows of J factor, where that takes fewer numbers than J."""
+        if not self._per_sample or self._forward:
+            return
+        shapes = [_shape(shape, jnp.float64) for _, shape in self._parameters.views]
+        parameters = jax.tree.unflatten(self._parameters.form, shapes)
+        sample = jax.tree.map(lambda leaf: _shape(leaf.shape[1:], leaf.dtype), self._data)
+        found = Factors(self._one, parameters, sample)
+        if found.numbers >= self.components * len(self.start):
+            return
+        tree, gathered = self._parameters.tree, self._gathered
+
+        def factors(theta: Any, data: Any, numbers: Any) -> Any:
+            return found.of_batch(self._one, tree(theta), gathered(data, numbers))
+
+        self._factors, self.factors = self._jit(factors), found.compiled()
+
+    def _try_derivatives(self) -> None:
+        """Whether there are second derivatives of the loss, and a forward derivative of predict."""
+        batch = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), self._data)
+        samples = jax.tree.leaves(batch)[0].shape[0]
+        y, numbers = _shape((samples, self.components), jnp.float64), np.arange(samples)
+        theta = _shape(self.start.shape, jnp.float64)
+        try:
+            jax.eval_shape(self._curved, y, batch, numbers)
+        except TypeError as error:
+            self.no_curvature = error
+        try:
+            jax.eval_shape(self._pushed, theta, batch, numbers, theta)
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+            self.reverse_only = True
+
+    def check_independent(self, y: Array, alone: Array) -> None:
+        """Refuses samples that depend on each other, by y of a batch and of its samples alone."""
+        self._check_independent(y, alone, all(dtype.itemsize >= 8 for dtype in self._types))
 
     def _try(self) -> None:
         """Finds out how samples make a loss, and holds an assumption against three of them."""
@@ -406,7 +558,7 @@ class JaxModel(SampledModel):
                 told.append(jax.vmap(self._one, (None, 0))(self._parameters.tree(theta), batch))
             return told
 
-        told = jax.jit(answers)(self.start, batch, normal)
+        told = self._jit(answers)(self.start, batch, normal)
         y, moved, value, single, *alone = (np.asarray(part) for part in told)
         if self._per_sample:
             double = all(dtype.itemsize >= 8 for dtype in self._types)
@@ -422,7 +574,8 @@ class JaxModel(SampledModel):
             return [jax.jvp(lambda y: slope(y, batch), (y,), (v,))[1] / v for v in along]
 
         try:
-            first, second = (np.asarray(p) for p in jax.jit(products)(y, batch, along))
+            told = self._jit(products)(y, batch, along)
+            first, second = (np.asarray(product) for product in told)
         except TypeError:
             # A loss without a second derivative; methods that need one say so.
             return False
@@ -449,7 +602,9 @@ class JaxModel(SampledModel):
     def linearize(self, theta: Array, indices: Indices) -> tuple[Any, Array, Array, float]:
         """What is kept, y, ∂(loss)/∂y and the loss of a batch."""
         with jax_double():
-            point = _JaxPoint(self, jnp.asarray(theta), jnp.asarray(self._numbers(indices)))
+            # Arrays of NumPy are the same on all devices of all processes.
+            place: Any = jnp.asarray if self._sharding is None else np.asarray
+            point = _JaxPoint(self, place(theta), place(self._numbers(indices)))
             y, g, value = self._linearize(point.theta, self._data, point.numbers)
             point.y = y
             return point, self._numpy(y), self._numpy(g), float(value)
@@ -526,6 +681,13 @@ class _JaxPoint:
             rows = of._pulled_each(self.theta, of._data, self.numbers, units)
             return of._numpy(rows).reshape(number, m, -1)
 
+    def factors(self) -> tuple[list[tuple[Array, Array]], Array]:
+        """What the rows of all samples are made of."""
+        of = self._of
+        with jax_double():
+            _, factors, rest = of._factors(self.theta, of._data, self.numbers)
+            return [(of._numpy(a), of._numpy(d)) for a, d in factors], of._numpy(rest)
+
     def combined(self, first: int, number: int, weights: Array) -> Array:
         """Combinations of these rows, with weights (samples · k, m): (samples, k, p)."""
         of, m = self._of, weights.shape[1]
@@ -550,19 +712,61 @@ class _JaxPoint:
         """∂y/∂θ·v (samples, m)."""
         of = self._of
         with jax_double():
-            if not of._reverse_only:
+            if not of.reverse_only:
                 try:
                     return of._numpy(of._pushed(self.theta, of._data, self.numbers, v))
                 except TypeError as error:
                     if "custom_vjp" not in str(error):
                         raise
-                    of._reverse_only = True
+                    of.reverse_only = True
             return of._numpy(of._pushed_by_pulls(self.theta, of._data, self.numbers, v))
 
 
 def _shape(shape: Any, dtype: Any) -> Any:
     make: Any = jax.ShapeDtypeStruct
     return make(shape, dtype)
+
+
+def _copied_from_first(place: Path, own: Path) -> None:
+    """Has the contents of a file of the first process, or no file, on all."""
+    first = jax.process_index() == 0
+    found = place.read_bytes() if first and place.is_file() else None
+    told = np.array(-1 if found is None else len(found), np.int32)
+    length = int(broadcast_one_to_all(told, is_source=first))
+    if length < 0:
+        if not first:
+            own.unlink(missing_ok=True)
+        return
+    given = np.zeros(length, np.uint8) if found is None else np.frombuffer(found, np.uint8)
+    contents = broadcast_one_to_all(given, is_source=first)
+    if not first:
+        draft = own.with_suffix(".part")
+        draft.write_bytes(np.asarray(contents, np.uint8).tobytes())
+        draft.replace(own)
+
+
+def _checked(sharding: Any) -> Any:
+    if sharding is None:
+        return None
+    named = isinstance(sharding, jax.sharding.NamedSharding)
+    spec = tuple(sharding.spec) if named else ()
+    if not spec or spec[0] is None or any(part is not None for part in spec[1:]):
+        raise TypeError(
+            f"sharding = {sharding!r} is not possible: expected a jax.sharding.NamedSharding that divides the "
+            'first axis, such as NamedSharding(mesh, PartitionSpec("devices"))'
+        )
+    return sharding
+
+
+def _parts_of(sharding: Any) -> int:
+    axes = sharding.spec[0]
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    return int(np.prod([sharding.mesh.shape[axis] for axis in axes]))
+
+
+def _everywhere(sharding: Any) -> Any:
+    nowhere: Any = jax.sharding.PartitionSpec
+    return jax.sharding.NamedSharding(sharding.mesh, nowhere())
 
 
 def _vjp(function: Any, at: Any) -> Any:

@@ -231,6 +231,8 @@ class _NumPyModel:
 
     #: Numbers of J held at once; none for the default.
     held: int | None = None
+    factors = None
+    combines = True
     summed = False
 
     def __init__(self, model: Any, start: Array, train: Any, test: Any, loss: Any) -> None:

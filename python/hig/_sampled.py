@@ -25,6 +25,10 @@ class SampledModel:
 
     #: Numbers of J held at once; none for the default.
     held: int | None = None
+    #: How rows of J factor, where that is known.
+    factors: Any = None
+    #: Whether combinations of rows cost less than the rows.
+    combines = True
     #: Whether the loss of a batch is the sum of its samples' losses, instead of their mean.
     summed = False
     name: str

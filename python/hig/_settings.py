@@ -99,19 +99,25 @@ def field_name(setting: str) -> str:
     return setting + "_" if keyword.iskeyword(setting) else setting
 
 
-def annotation(value: object, words: list[str]) -> str:
-    """The type of a setting with this default, which may be one of these words."""
+def annotation(value: object, allowed: str, words: list[str]) -> str:
+    """The type of a setting with this default, of what is allowed, which may be one of these words."""
     if isinstance(value, tuple):
         return "tuple[int, ...]"
-    kind = type(value).__name__
+    numbers = {"a whole number": "int", "a finite number": "float"}
+    of_numbers = (kind for start, kind in numbers.items() if allowed.startswith(start))
+    kind = next(of_numbers, type(value).__name__) if words else type(value).__name__
     return f"{kind} | str" if words and kind != "str" else kind
 
 
 def make(base: type[Settings], module: str, name: str, about: str, told: list[Told]) -> type:
     """A class with a field for each setting."""
     fields = [
-        (field_name(setting), annotation(default, words), dataclasses.field(default=default))
-        for setting, default, _, _, words in told
+        (
+            field_name(setting),
+            annotation(default, allowed, words),
+            dataclasses.field(default=default),
+        )
+        for setting, default, allowed, _, words in told
     ]
     made = dataclasses.make_dataclass(
         class_name(name) if name else "Training",
@@ -129,7 +135,9 @@ def document(about: str, told: list[Told]) -> str:
     """What the class is, and each setting."""
     lines = [about[:1].upper() + about[1:] + ".", "", "Settings", "--------"]
     for name, default, allowed, meaning, words in told:
-        lines.append(f"{field_name(name)} : {annotation(default, words)}, default {default!r}")
+        lines.append(
+            f"{field_name(name)} : {annotation(default, allowed, words)}, default {default!r}"
+        )
         lines += textwrap.wrap(
             f"{meaning} It is {allowed}.", 90, initial_indent="    ", subsequent_indent="    "
         )

@@ -42,12 +42,14 @@ def _classes(listed: list[tuple[str, str, list[Told]]], base: str, imports: str,
 
 
 def _class(name: str, base: str, told: list[Told]) -> str:
-    fields = "".join(f"    {field_name(s)}: {annotation(d, w)} = ...\n" for s, d, _, _, w in told)
+    fields = "".join(
+        f"    {field_name(s)}: {annotation(d, a, w)} = ...\n" for s, d, a, _, w in told
+    )
     return f"\n@dataclass(frozen=True, kw_only=True)\nclass {name}({base}):\n{fields}"
 
 
 def _training(told: list[Told]) -> str:
-    keywords = "".join(f"    {field_name(s)}: {annotation(d, w)}\n" for s, d, _, _, w in told)
+    keywords = "".join(f"    {field_name(s)}: {annotation(d, a, w)}\n" for s, d, a, _, w in told)
     return (
         f"{_HEADER}{_IMPORTS}from typing import TypedDict\n\nfrom ._settings import Settings\n"
         "\n__all__ = ['Training']\n\nclass _Training(Settings): ...\n"

@@ -258,6 +258,8 @@ class _Closure:
     """A closure as the compiled half asks a model: all of its answer belongs to one sample."""
 
     held: int | None = None
+    factors = None
+    combines = True
     summed = False
     name = "closure"
 

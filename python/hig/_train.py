@@ -152,6 +152,9 @@ def train(
         start = problem.initial_weights(seed, memory_limit=how.memory_limit)
     else:
         start = double("weights", weights, 1)
+    agree = getattr(getattr(problem, "_adapter", None), "agree", None)
+    if agree is not None:
+        place = agree(place, seconds)
     budget = (updates, epochs, seconds)
     listeners = [callbacks] if callable(callbacks) else list(callbacks)
     bar = Bar(chosen.name, budget) if wanted(progress) and budget != (None, None, None) else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,12 +18,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental.multihost_utils import process_allgather
 from jax.flatten_util import ravel_pytree
 
 from . import _hig
-from ._jax_objective import JaxModel, objective
+from ._jax_compiled_step import NAMES, CompiledStep, packed, samples_in, unpacked, words_of
+from ._jax_factors import Factors
+from ._jax_objective import JaxModel, _shape, objective
 from ._optional import jax_double
-from ._settings import count, number
+from ._settings import count, number, text
 from ._steps import gram_step, spectral_step
 from .methods import ALL
 
@@ -31,6 +35,7 @@ __all__ = [
     "HalfInverseState",
     "adaptive_half_inverse",
     "half_inverse",
+    "linear_solver",
     "objective",
 ]
 
@@ -46,13 +51,13 @@ class HalfInverseState(NamedTuple):
 
 
 class AdaptiveHalfInverseState(NamedTuple):
-    """What one update leaves to the next: how many there were, the loss before the last, what it told
-    by name, and all that the method remembers."""
+    """What one update leaves to the next, in arrays: how many there were, the loss before the last, what it
+    told by name (NaN where it does not tell it), and all that the method remembers."""
 
-    updates: int
-    loss: float
-    diagnostics: dict[str, float]
-    memory: bytes | None
+    updates: Any
+    loss: Any
+    diagnostics: dict[str, Any]
+    memory: Any
 
 
 def adaptive_half_inverse(
@@ -75,8 +80,10 @@ def adaptive_half_inverse(
     **settings : of :class:`hig.methods.AdaptiveHalfInverse`
 
     ``update(None, state, parameters, batch=batch)`` needs no gradients; ones that are given are not
-    looked at. Its state is a value: updating twice from one state gives the same answer. The search runs
-    outside of JAX, so that ``update`` cannot stand inside a ``jax.jit``.
+    looked at. Its state is a pytree of arrays: updating twice from one state gives the same answer. It may
+    stand in ``jax.jit`` and ``jax.lax.scan``. There the search runs beside the compiled code, which answers what
+    it asks; the loss is that of the batch, and where it or an update is not finite, the update is NaN and what
+    the method remembers stays as it was.
 
     Raises
     ------
@@ -85,13 +92,19 @@ def adaptive_half_inverse(
     FloatingPointError
         A loss or an update that is not finite.
     """
+    if not isinstance(per_sample, (bool, np.bool_)):
+        raise TypeError(f"per_sample = {per_sample!r} is not possible: it must be True or False")
     method = ALL["adaptive-hig"](**settings)
     told = method.name, method._assignments()
     seed = count("seed", seed)
     models: dict[Any, Any] = {}
+    how = bool(per_sample), curvature
 
     def init(parameters: Any) -> AdaptiveHalfInverseState:
-        return AdaptiveHalfInverseState(0, float("nan"), {}, None)
+        width = sum(jnp.size(leaf) for leaf in jax.tree.leaves(parameters))
+        nothing = {name: jnp.asarray(jnp.nan, float) for name in NAMES}
+        memory = jnp.asarray(packed(None, words_of(width)))
+        return AdaptiveHalfInverseState(jnp.zeros([], jnp.int32), nothing["rank"], nothing, memory)
 
     def update(
         updates: Any,
@@ -106,26 +119,54 @@ def adaptive_half_inverse(
                 "adaptive_half_inverse needs update(gradients, state, params, batch=batch)"
             )
         _check_whole(params)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, batch))):
-            raise TypeError(
-                "adaptive_half_inverse was called from compiled code (jax.jit, or a wrapper of optax "
-                "that compiles, as MultiSteps and apply_if_finite do), where its search cannot run; call "
-                "update from plain Python"
-            )
+        traced = jax.tree.leaves((params, batch, state))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in traced):
+            return compiled(state, params, batch)
         form = str(jax.tree.structure((params, batch)))
         if form not in models:
-            how: dict[str, Any] = {"per_sample": per_sample, "curvature": curvature}
-            models[form] = JaxModel(predict, loss, params, batch, None, **how)
+            models[form] = JaxModel(
+                predict, loss, params, batch, None, per_sample=how[0], curvature=curvature
+            )
         model = models[form]
         samples = model.put(batch)
         theta = model.flat(params)
         delta, value, memory, diagnostics = _hig.step(
-            model, told, None, seed, theta, samples, state.memory
+            model, told, None, seed, theta, samples, unpacked(state.memory)
         )
-        changes = model.parameters(delta)
-        return changes, AdaptiveHalfInverseState(
-            state.updates + 1, value, dict(diagnostics), bytes(memory)
+        words = packed(memory, words_of(len(theta)))
+        return model.parameters(delta), left(state, value, dict(diagnostics), words)
+
+    def left(
+        state: AdaptiveHalfInverseState, value: Any, named: dict[str, Any], memory: Any
+    ) -> AdaptiveHalfInverseState:
+        dtype = state.loss.dtype
+        diagnostics = {name: jnp.asarray(named.get(name, np.nan), dtype) for name in NAMES}
+        value = jnp.asarray(value, dtype)
+        return AdaptiveHalfInverseState(
+            state.updates + 1, value, diagnostics, jnp.asarray(memory, jnp.uint32)
         )
+
+    def compiled(
+        state: AdaptiveHalfInverseState, params: Any, batch: Any
+    ) -> tuple[Any, AdaptiveHalfInverseState]:
+        with jax_double():
+            theta, data = _double(params, "parameters"), _double(batch, "batch")
+            leaves, form = jax.tree.flatten((theta, data))
+            key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+            if key not in models:
+                likewise = jax.tree.map(lambda leaf: np.zeros(leaf.shape), theta)
+                shapes = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), data)
+                samples = samples_in(jax.tree_util.tree_flatten_with_path(shapes)[0])
+                model = JaxModel.of_shapes(predict, loss, likewise, shapes, *how)
+                words = state.memory.size
+                models[key] = CompiledStep(model, told, seed, samples, words)
+            flat, unravel = ravel_pytree(theta)
+            delta, value, numbers, memory = models[key](flat, data, state.memory)
+            changes = jax.tree.map(
+                lambda d, p: d.astype(jnp.asarray(p).dtype), unravel(delta), params
+            )
+            named = dict(zip(NAMES, numbers, strict=True))
+            return changes, left(state, value, named, memory)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -153,9 +194,12 @@ def half_inverse(
     loss : ``loss(y, batch)``, a number
     learning_rate : a number, or a schedule: a function of the number of updates before this one
     exponent, cutoff, treatment, damping, accuracy : as of :func:`hig.spectral_step`
-    matrix : "jacobian" forms J (n, p); "gram" builds K = J·Jᵀ (n, n) from products, ``rows`` of it at a
-        time, where J is too large (singular values below 6e-8 of the largest are then lost); "auto"
-        forms J up to half a gibibyte
+    matrix : "auto" and "gram" build K = J·Jᵀ (n, n) of what goes into and comes back to the arrays of
+        parameters that values are multiplied by (matrix products and convolutions; in a scan, or used several
+        times, as well), which are far fewer numbers than J. Where the samples are not independent, or too little
+        of J factors, "auto" forms J (n, p) up to half a gibibyte, and beyond it, as "gram" always, builds K from
+        products, ``rows`` of it at a time (singular values below 6e-8 of the largest are then lost). "jacobian"
+        forms J
     per_sample : whether the arrays of the batch and of y have the samples along their first axis, and y of a
         sample depends on no other one. J is then differentiated sample by sample, which is by far the
         fastest; every update compares y with that of the samples alone. With False a row of J costs a pass
@@ -209,25 +253,73 @@ def half_inverse(
                 passes.check_shapes(theta, data)
             value, y, gradient = passes.output(theta, data)
             width = sum(leaf.size for leaf in jax.tree.leaves(theta))
+            factors = None if matrix == "jacobian" else passes.factors(theta, data)
             formed = matrix == "jacobian" or (
                 matrix == "auto" and gradient.size * width <= _LARGEST
             )
-            if formed:
+            if factors is not None:
+                parts, rest, alone = passes.factored(theta, data)
+                host = functools.partial(
+                    _factored_step, factors.compiled(), treatment, passes.rounding(theta, data)
+                )
+                flat = [array for pair in parts for array in pair]
+                step = _on_host(host, width, gradient, y, alone, *numbers, rest, *flat)
+            elif formed:
                 jacobian, alone = passes.jacobian(theta, data)
                 host = functools.partial(_jacobian_step, treatment, passes.rounding(theta, data))
                 given = jacobian, gradient, y, alone, *numbers
                 step = _on_host(host, width, *given)
             else:
                 host = functools.partial(_gram_step, treatment)
+                _check_products(gradient)
                 c = _on_host(host, gradient.size, passes.gram(theta, data), gradient, *numbers)
                 step = passes.pulled(theta, data, c)
+                step = _local(step) if isinstance(c, np.ndarray) else step
             rate = learning_rate(state.updates) if callable(learning_rate) else learning_rate
-            delta = ravel_pytree(theta)[1](-jnp.asarray(rate, jnp.float64) * step)
-            delta = jax.tree.map(lambda d, p: d.astype(jnp.asarray(p).dtype), delta, params)
-            told = jnp.asarray(value).astype(state.loss.dtype)
+            if isinstance(step, np.ndarray) and not isinstance(rate, jax.core.Tracer):
+                # Outside of compiled code, for parameters that may lie on devices of other processes.
+                delta = _like(params, -float(rate) * step)
+                told = jnp.asarray(_local(value), state.loss.dtype)
+            else:
+                delta = ravel_pytree(theta)[1](-jnp.asarray(rate, jnp.float64) * step)
+                delta = jax.tree.map(lambda d, p: d.astype(jnp.asarray(p).dtype), delta, params)
+                told = jnp.asarray(value).astype(state.loss.dtype)
         return delta, HalfInverseState(state.updates + 1, told)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def linear_solver(
+    A: Any, b: Any, *, exponent: float = 0.5, cutoff: float = 1e-6, x0: Any = None
+) -> tuple[Any, dict[str, Any]]:
+    """A^(-(1+κ)/2)·b of a Hermitian A = JᴴJ, and the rank: with b = Jᴴ·g the half-inverse direction V·f(Σ)·Uᴴ·g,
+    f(σ) = σ^(-κ), for those who have A and b, such as NetKet's drivers (``SR(solver=hig.jax.linear_solver)``).
+
+    Parameters
+    ----------
+    A : (p, p), or what has ``to_dense()``, such as NetKet's quantum geometric tensors
+    b : (p,), or a pytree of p numbers
+    exponent : κ: -1 gradient descent, 1/2 half-inverse gradients, 1 the pseudo-inverse of A
+    cutoff : σ = √λ(A) up to this part of the largest counts as 0. What is below 3e-8 (in single precision 7e-4)
+        times √p of it is rounding in A, and does as well
+    x0 : not looked at
+
+    Computed by JAX's eigendecomposition in the precision of A, on its device; may stand in compiled code.
+    """
+    matrix = A.to_dense() if hasattr(A, "to_dense") else jnp.asarray(A)
+    flat, unravel = ravel_pytree(b)
+    if matrix.shape != (flat.size, flat.size):
+        raise ValueError(
+            f"A has shape {matrix.shape}, expected {(flat.size, flat.size)} for this b"
+        )
+    values, vectors = jnp.linalg.eigh(matrix)
+    about: Any = jnp.finfo
+    rounding = 4 * flat.size * about(matrix.dtype).eps
+    kept = values > jnp.maximum(jnp.asarray(cutoff) ** 2, rounding) * values[-1]
+    scale = jnp.where(kept, jnp.where(kept, values, 1.0) ** (-0.5 * (1.0 + exponent)), 0.0)
+    x = vectors @ (scale * (vectors.conj().T @ flat))
+    x = x if jnp.iscomplexobj(flat) else x.real
+    return unravel(x.astype(flat.dtype)), {"rank": jnp.sum(kept)}
 
 
 def _spectral(treatment: str, jacobian: Any, gradient: Any, *numbers: Any) -> Any:
@@ -240,6 +332,50 @@ def _jacobian_step(
     treatment: str, rounding: float, jacobian: Any, gradient: Any, y: Any, alone: Any, *numbers: Any
 ) -> Any:
     step = _spectral(treatment, jacobian, gradient, *numbers)
+    _check_alone(rounding, y, alone)
+    return step
+
+
+def _factored_step(
+    layout: Any,
+    treatment: str,
+    rounding: float,
+    gradient: Any,
+    y: Any,
+    alone: Any,
+    exponent: Any,
+    cutoff: Any,
+    damping: Any,
+    accuracy: Any,
+    rest: Any,
+    *parts: Any,
+) -> Any:
+    settings = {
+        "exponent": float(exponent),
+        "cutoff": float(cutoff),
+        "treatment": treatment,
+        "damping": float(damping),
+        "accuracy": float(accuracy),
+    }
+    told = [(name, text(value)) for name, value in settings.items()]
+    samples = len(y)
+    for array in (gradient.reshape(samples, -1).T, rest.T, *parts):
+        finite = np.isfinite(array)
+        if not finite.all():
+            # Samples run fastest along the last axis.
+            row, column = (int(k) for k in np.argwhere(~finite)[0])
+            raise ValueError(
+                f"the derivative of y, or the gradient of the loss in it, is {array[row, column]} for sample "
+                f"{column % samples} of the batch: every number must be finite"
+            )
+    # The compiled half has the samples of a component side by side.
+    g = np.ascontiguousarray(gradient.reshape(samples, -1).T).ravel()
+    step = layout.step((list(zip(parts[::2], parts[1::2])), rest), samples, g, told)
+    _check_alone(rounding, y, alone)
+    return step
+
+
+def _check_alone(rounding: float, y: Any, alone: Any) -> None:
     near = np.isclose(alone, y, rtol=rounding, atol=rounding * np.abs(y).max())
     if not near.all():
         s, i = (int(k) for k in np.argwhere(~near)[0])
@@ -247,12 +383,43 @@ def _jacobian_step(
             f"predict answers {y[s, i]:.6g} for sample {s} of the batch, component {i}, and {alone[s, i]:.6g} "
             "for it alone: where samples depend on each other, say per_sample=False"
         )
-    return step
 
 
 def _gram_step(treatment: str, gram: Any, gradient: Any, *numbers: Any) -> Any:
     exponent, cutoff, damping, _ = map(float, numbers)
     return gram_step(gram, gradient, exponent, cutoff, treatment, damping=damping)
+
+
+def _local(value: Any) -> Any:
+    """All of an array, whose parts may lie on devices of several processes."""
+    if getattr(value, "is_fully_addressable", True):
+        return np.asarray(value)
+    return np.asarray(process_allgather(value, tiled=True))
+
+
+def _like(parameters: Any, vector: Any) -> Any:
+    """A vector as a pytree like the parameters, in their types and where they lie."""
+    leaves, form = jax.tree.flatten(parameters)
+    ends = np.cumsum([np.size(leaf) for leaf in leaves])[:-1]
+    made = []
+    for leaf, part in zip(leaves, np.split(vector, ends)):
+        array = part.reshape(np.shape(leaf)).astype(jnp.result_type(leaf))
+        if getattr(leaf, "is_fully_addressable", True):
+            made.append(jnp.asarray(array))
+        else:
+            part_of: Any = functools.partial(operator.getitem, array)
+            made.append(jax.make_array_from_callback(array.shape, leaf.sharding, part_of))
+    return jax.tree.unflatten(form, made)
+
+
+def _check_products(gradient: Any) -> None:
+    """Refuses what XLA's CPU runtime never ends: callbacks behind loops of collectives."""
+    devices = jax.local_device_count() if jax.default_backend() == "cpu" else 1
+    if isinstance(gradient, jax.core.Tracer) and devices > 1:
+        raise RuntimeError(
+            f"K from products was asked for in compiled code, in a process with {devices} CPU devices, which can "
+            'wait for each other for ever; call update from plain Python, or say matrix="jacobian"'
+        )
 
 
 def _on_host(function: Callable[..., Any], length: int, *given: Any) -> Any:
@@ -262,7 +429,7 @@ def _on_host(function: Callable[..., Any], length: int, *given: Any) -> Any:
     """
     given = tuple(jnp.asarray(value, jnp.float64) for value in given)
     if not any(isinstance(value, jax.core.Tracer) for value in given):
-        return jnp.asarray(function(*map(np.asarray, given)))
+        return np.asarray(function(*map(_local, given)))
 
     def called(*words: Any) -> Any:
         arrays = [np.ascontiguousarray(word).view(np.float64)[..., 0] for word in words]
@@ -347,10 +514,37 @@ class _Passes:
             theta, outputs = flat(parameters, batch)
             return jax.vjp(outputs, theta)[1](c)[0]
 
+        def one(parameters: Any, sample: Any) -> Any:
+            batch = jax.tree.map(lambda leaf: leaf[None], sample)
+            return joined(predict(parameters, batch), True)[0]
+
+        def factored(parameters: Any, batch: Any) -> Any:
+            found: Any = self.factors(parameters, batch)
+            y, parts, rest = found.of_batch(one, parameters, batch)
+            return parts, rest, y
+
+        self._one = one
+        self._found: dict[Any, Factors] = {}
+        self.factored = jax.jit(factored)
         self.output = jax.jit(output)
         self.jacobian = jax.jit(jacobian)
         self.gram = jax.jit(gram)
         self.pulled = jax.jit(pulled)
+
+    def factors(self, parameters: Any, batch: Any) -> Factors | None:
+        """How the rows of J factor, where that takes fewer numbers than J, and no more than are held."""
+        if not self.per_sample:
+            return None
+        shapes = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), parameters)
+        sample = jax.tree.map(lambda leaf: _shape(leaf.shape[1:], leaf.dtype), batch)
+        leaves, form = jax.tree.flatten((shapes, sample))
+        key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        if key not in self._found:
+            self._found[key] = Factors(self._one, shapes, sample)
+        found = self._found[key]
+        samples = len(jax.tree.leaves(batch)[0])
+        few = found.numbers < found.components * found.width
+        return found if few and samples * found.numbers <= _LARGEST else None
 
     def rounding(self, parameters: Any, batch: Any) -> float:
         """How far y of a sample alone may be from y in the batch."""
@@ -400,17 +594,21 @@ def _check_whole(parameters: Any) -> None:
 def _double(tree: Any, name: str) -> Any:
     """Real leaves in float64; of a batch the others stay."""
 
-    def leaf(value: Any) -> Any:
+    def leaf(path: Any, value: Any) -> Any:
+        place = name + jax.tree_util.keystr(path)
         if name == "parameters" and callable(value):
             raise TypeError(
-                f"parameters have a leaf of type {type(value).__name__}, expected arrays; "
+                f"{place} is a {type(value).__name__}, expected an array; "
                 "equinox.partition(model, equinox.is_inexact_array) takes functions out of a model"
             )
         array = jnp.asarray(value)
         if jnp.issubdtype(array.dtype, jnp.floating):
             return array.astype(jnp.float64)
         if name == "parameters":
-            raise TypeError(f"{name} have a leaf of dtype {array.dtype}, expected real numbers")
+            raise TypeError(
+                f"{place} has dtype {array.dtype}, expected real numbers; leave it out of the parameters and let "
+                "predict close over it"
+            )
         return array
 
-    return jax.tree.map(leaf, tree)
+    return jax.tree_util.tree_map_with_path(leaf, tree)

@@ -120,13 +120,74 @@ def test_it_trains_within_an_optax_chain():
                 None, None, {"w": jnp.ones(2, dtype=int)}, batch=start()[1]
             ),
             TypeError,
-            "parameters have a leaf of dtype int",
+            r"parameters\['w'\] has dtype int",
         ),
     ],
 )
 def test_what_is_not_possible_is_said(make, exception, message):
     with pytest.raises(exception, match=message):
         make()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("make", ["half_inverse", "adaptive_half_inverse"])
+@pytest.mark.parametrize(
+    ("leaf", "message"),
+    [
+        (np.arange(3), r"parameters\['extra'\] has dtype int"),
+        (np.ones(2, bool), r"parameters\['extra'\] has dtype bool"),
+        (1j * np.ones(2), r"parameters\['extra'\] has dtype complex"),
+    ],
+)
+def test_leaves_that_are_no_real_numbers_are_told_by_their_path(leaf, message, make, compiled):
+    parameters, batch = start()
+    made = getattr(hig.jax, make)(predict, loss)
+    update = jax.jit(made.update) if compiled else made.update
+    state = made.init(parameters)
+    with pytest.raises(TypeError, match=message):
+        update(None, state, {**parameters, "extra": leaf}, batch=batch)
+
+
+def test_leaves_without_numbers_and_arrays_that_stand_twice():
+    """An array that stands at two places is two parameters, as for every transformation of optax."""
+    parameters, batch = start()
+    made = optimizer(cutoff=1e-3)
+    given = {**parameters, "again": parameters["out"], "empty": jnp.zeros((0, 2))}
+    twice = lambda q, b: predict(q, b) + 0.0 * jnp.sum(q["again"])  # noqa: E731
+    found, _ = hig.jax.half_inverse(twice, loss, cutoff=1e-3).update(
+        None, made.init(given), given, batch=batch
+    )
+    expected, _ = made.update(None, made.init(parameters), parameters, batch=batch)
+    assert close({name: found[name] for name in parameters}, expected, 1e-5)
+    assert not np.any(found["again"]) and found["empty"].shape == (0, 2)
+
+
+def test_a_predict_that_leaves_jax_is_jaxs_own_exception():
+    parameters, batch = start()
+    made = hig.jax.half_inverse(lambda q, b: np.tanh(np.asarray(q["out"]))[:1], loss)
+    with pytest.raises(jax.errors.TracerArrayConversionError):
+        made.update(None, made.init(parameters), parameters, batch=batch)
+
+
+def test_keys_of_random_numbers_come_with_the_samples():
+    parameters, batch = start()
+    keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0), 20)))
+
+    def dropped(q, b):
+        def of_sample(key, x):
+            kept = jax.random.bernoulli(jax.random.wrap_key_data(key), 0.8, (6,))
+            return (jnp.tanh(x @ q["in"]["w"] + q["in"]["b"]) * kept) @ q["out"]
+
+        return jax.vmap(of_sample)(b["key"], b["x"])
+
+    made = hig.jax.half_inverse(dropped, loss, cutoff=1e-3)
+    given, state = {**batch, "key": keys}, made.init(parameters)
+    first, again = (made.update(None, state, parameters, batch=given)[0] for _ in range(2))
+    assert close(first, again, 1e-12)
+    # One key for all makes masks that differ between a batch and its samples alone.
+    together = lambda q, b: predict(q, b) * jax.random.normal(jax.random.key(1), (len(b["x"]), 1))  # noqa: E731
+    with pytest.raises(ValueError, match="depend on each other"):
+        hig.jax.half_inverse(together, loss).update(None, state, parameters, batch=batch)
 
 
 def test_nan_is_refused():
@@ -170,7 +231,7 @@ def test_what_is_no_number_and_what_is_no_array_is_told():
     with pytest.raises(TypeError, match="per_sample = 2 is not possible"):
         optimizer(per_sample=2)
     parameters, batch = start()
-    with pytest.raises(TypeError, match=r"function.*equinox\.partition"):
+    with pytest.raises(TypeError, match=r"'activation'\] is a function.*equinox\.partition"):
         optimizer().update(None, None, {**parameters, "activation": lambda x: x}, batch=batch)
 
 

@@ -26,9 +26,10 @@ def test_a_notebook_runs(path):
     assert all(cell.execution_count for cell in code if cell.source)
 
 
-def test_there_are_four():
+def test_there_are_five():
     assert {path.stem for path in FOLDER.glob("*.ipynb")} == {
         "chapter",
+        "least_squares",
         "own_jax_network",
         "own_simulator",
         "own_torch_module",

@@ -4,7 +4,7 @@ mod common;
 
 use common::{hig, losses};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 fn stdout(command: &mut assert_cmd::Command) -> String {
@@ -145,6 +145,62 @@ fn a_sweep_trains_every_combination_and_goes_on_where_it_was() {
     assert_eq!(losses(&again), losses(&text));
     assert_eq!(trials(folder.path()), before);
     assert_eq!(fs::metadata(&before[2]).unwrap().modified().unwrap(), kept);
+}
+
+#[test]
+fn shards_of_a_sweep_are_joined_to_the_table_of_a_whole_one() {
+    let folder = TempDir::new().unwrap();
+    let sweep = |out: &str, more: &[&str]| {
+        let mut command = hig(&["sweep", "toy", "--updates", "4", "--seeds", "1..3"]);
+        let set = ["--set", "cutoff=1e-3,1e-5", "--set", "samples=16"];
+        command.args(set).args(["--set", "batch=8", "--out"]);
+        command.arg(folder.path().join(out)).args(more);
+        command
+    };
+    let losses = |text: &str| -> Vec<String> {
+        let cells = text.lines().filter(|line| line.ends_with("0/3"));
+        let cells = cells.map(|line| line.split_whitespace().take(6).collect());
+        cells.collect()
+    };
+    // Four shards have six trainings, each one or two.
+    for number in 1..=4 {
+        let text = stdout(&mut sweep("shards", &["--shard", &format!("{number}/4")]));
+        let count = if number <= 2 { 2 } else { 1 };
+        assert!(
+            text.starts_with(&format!("{count} of 6 trainings")),
+            "{text}"
+        );
+        let own = folder.path().join(format!("shards/shards/{number}-of-4"));
+        assert_eq!(trials(&own).len(), count);
+        assert!(!own.join("table.md").exists());
+    }
+    let modified = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+    let last = trials(&folder.path().join("shards/shards/4-of-4"));
+    let before = modified(&last[0]);
+    let joined = stdout(&mut sweep("shards", &[]));
+    assert_eq!(losses(&joined), losses(&stdout(&mut sweep("whole", &[]))));
+    assert_eq!(losses(&joined).len(), 2);
+    // Nothing was trained again.
+    assert_eq!(modified(&last[0]), before);
+    assert!(trials(&folder.path().join("shards")).is_empty());
+
+    // What a shard lacks is trained by who joins, and a damaged file is none.
+    fs::write(&last[0], "seed = 1").unwrap();
+    assert_eq!(losses(&stdout(&mut sweep("shards", &[]))), losses(&joined));
+    assert_eq!(trials(&folder.path().join("shards")).len(), 1);
+
+    // Anew: the shards go with the other results.
+    stdout(&mut sweep("shards", &["--force"]));
+    assert!(!folder.path().join("shards/shards").exists());
+    assert_eq!(trials(&folder.path().join("shards")).len(), 6);
+
+    for wrong in ["0/4", "5/4", "1", "a/b", "1/0", "1/100000"] {
+        let output = sweep("wrong", &["--shard", wrong]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("such as 3/8"), "{text}");
+        assert!(!folder.path().join("wrong").exists());
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod arrays;
 mod errors;
+mod factored;
 mod network;
 mod objective;
 mod pools;
@@ -27,6 +28,8 @@ use pyo3::prelude::*;
 #[pymodule(name = "_hig")]
 mod extension {
     #[pymodule_export]
+    use crate::factored::Factors;
+    #[pymodule_export]
     use crate::network::Network;
     #[pymodule_export]
     use crate::problem::Problem;
@@ -39,7 +42,7 @@ mod extension {
     #[pymodule_export]
     use crate::simulator::check_simulator;
     #[pymodule_export]
-    use crate::stepper::step;
+    use crate::stepper::{diagnostics, step};
     #[pymodule_export]
     use crate::steps::{gram_step, half_inverse, spectral_step};
     #[pymodule_export]

@@ -9,11 +9,15 @@
 //! do not depend on the questions before it.
 
 use crate::arrays::{by_rows, matrix};
+use crate::factored::{self, Factors};
 use crate::worker::Caller;
 use hig::data::Dataset;
 use hig::linalg::{self, Mat, MatRef, Scratch, Symmetric, product_in_blocks};
 use hig::network::ParameterView;
-use hig::objective::{ExplicitJacobian, Jacobian, Linearized, Objective, Reduction, Sketch};
+use hig::objective::{
+    ExplicitJacobian, FactoredJacobian, FactoredLayout, Jacobian, Linearized, Objective, Reduction,
+    Sketch,
+};
 use hig::{Error, Result};
 use numpy::{
     IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
@@ -42,6 +46,10 @@ pub struct Model {
     pub reduction: Reduction,
     /// Numbers of J that are held at once.
     pub held: usize,
+    /// Whether combinations of rows cost the adapter less than the rows.
+    pub combines: bool,
+    /// How rows of J factor, where the adapter knows.
+    pub layout: Option<Arc<FactoredLayout>>,
 }
 
 impl Model {
@@ -64,6 +72,7 @@ impl Model {
         let initial: PyReadonlyArray1<'_, f64> = adapter.getattr("start")?.extract()?;
         let summed: bool = adapter.getattr("summed")?.extract()?;
         let held: Option<usize> = adapter.getattr("held")?.extract()?;
+        let factors: Option<PyRef<'_, Factors>> = adapter.getattr("factors")?.extract()?;
         Ok(Self {
             name: adapter.getattr("name")?.extract()?,
             views: views.collect(),
@@ -75,7 +84,23 @@ impl Model {
                 Reduction::Mean
             },
             held: held.unwrap_or(HELD),
+            combines: adapter.getattr("combines")?.extract()?,
+            layout: factors.map(|factors| factors.layout()),
         })
+    }
+
+    /// Numbers that the rows of J of some samples take, in factors where it has some.
+    fn numbers(&self, samples: usize) -> usize {
+        let of_sample = match &self.layout {
+            None => self.components.saturating_mul(self.width()),
+            Some(layout) => {
+                let weights = layout.weights().iter();
+                let factors =
+                    weights.map(|w| w.biased.len() * (w.inputs + self.components * w.outputs));
+                factors.sum::<usize>() + self.components * layout.rest().len()
+            }
+        };
+        samples.saturating_mul(of_sample)
     }
 
     /// p.
@@ -159,7 +184,7 @@ impl Objective for ModelObjective {
     }
 
     fn pass_numbers(&self, samples: usize) -> usize {
-        let whole = self.rows(samples).saturating_mul(self.model.width());
+        let whole = self.model.numbers(samples);
         // A piece, its partner, and what Python holds of them.
         whole.min(self.model.held).saturating_mul(3)
     }
@@ -200,8 +225,8 @@ struct Point<'a> {
     cotangent: Vec<f64>,
     loss: f64,
     curvature: OnceLock<Vec<f64>>,
-    /// Jᵀ, where it is held whole.
-    whole: OnceLock<ExplicitJacobian>,
+    /// J where it is held whole, in factors or as it is.
+    whole: OnceLock<Box<dyn Jacobian + 'a>>,
 }
 
 impl<'a> Point<'a> {
@@ -242,7 +267,7 @@ impl<'a> Point<'a> {
 
     /// Whether J is held whole.
     fn is_small(&self) -> bool {
-        self.n().saturating_mul(self.p()) <= self.of.model.held
+        self.of.model.numbers(self.batch.len()) <= self.of.model.held
     }
 
     /// Samples whose rows are asked for at once.
@@ -305,18 +330,28 @@ impl<'a> Point<'a> {
     }
 
     /// J where it is held whole; none where it is not.
-    fn whole(&self) -> Result<Option<&ExplicitJacobian>> {
+    fn whole(&self) -> Result<Option<&(dyn Jacobian + 'a)>> {
         if !self.is_small() {
             return Ok(None);
         }
         if let Some(whole) = self.whole.get() {
-            return Ok(Some(whole));
+            return Ok(Some(whole.as_ref()));
         }
-        let formed = ExplicitJacobian::from_transposed(self.formed()?);
-        Ok(Some(self.whole.get_or_init(|| formed)))
+        let formed: Box<dyn Jacobian + 'a> = match &self.of.model.layout {
+            None => Box::new(ExplicitJacobian::from_transposed(self.formed()?)),
+            Some(layout) => {
+                let (factors, rest) = self.ask(|kept| {
+                    let answer = kept.call_method0("factors")?;
+                    factored::read(&answer.extract()?)
+                })?;
+                let samples = self.batch.len();
+                Box::new(FactoredJacobian::new(layout, factors, rest, samples)?)
+            }
+        };
+        Ok(Some(self.whole.get_or_init(|| formed).as_ref()))
     }
 
-    fn in_pieces(&self) -> Pieces<'_> {
+    fn in_pieces<'p>(&'p self) -> Pieces<'p, 'a> {
         Pieces {
             of: self,
             factors: None,
@@ -540,6 +575,11 @@ impl Jacobian for Point<'_> {
     }
 
     fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        if !self.of.model.combines
+            && let Some(whole) = self.whole()?
+        {
+            return whole.combined_rows(sketch);
+        }
         let combined = self.combined(sketch)?;
         Ok(Box::new(ExplicitJacobian::from_transposed(combined)))
     }
@@ -548,13 +588,13 @@ impl Jacobian for Point<'_> {
 /// diag(factors)·J that is never held whole: single products by the model's own derivatives, matrices by
 /// pieces of the rows.
 #[derive(Clone)]
-struct Pieces<'a> {
-    of: &'a Point<'a>,
+struct Pieces<'p, 'a> {
+    of: &'p Point<'a>,
     /// Length n; all 1 without.
     factors: Option<Vec<f64>>,
 }
 
-impl<'a> Pieces<'a> {
+impl Pieces<'_, '_> {
     fn scaled(&self, factors: &[f64]) -> Self {
         let both = factors.iter().enumerate();
         let both = both.map(|(row, factor)| self.factor(row) * factor);
@@ -644,7 +684,7 @@ fn fill(whole: &mut Mat<f64>, block: MatRef<'_, f64>, rows: &[usize], columns: &
     }
 }
 
-impl Jacobian for Pieces<'_> {
+impl Jacobian for Pieces<'_, '_> {
     fn rows(&self) -> usize {
         self.of.n()
     }

@@ -92,6 +92,13 @@ pub fn step<'py>(
     Ok((delta, computed.loss, state, change.diagnostics))
 }
 
+/// The names of what steps may tell of themselves.
+#[pyfunction]
+pub fn diagnostics() -> Vec<&'static str> {
+    let all = hig::diagnostics::ALL.iter();
+    all.map(|diagnostic| diagnostic.name).collect()
+}
+
 /// Refuses a method that needs the parts of a network.
 fn check(method: &dyn Method, model: &Model, samples: usize) -> PyResult<()> {
     let consumes = method.consumes(samples * model.components, model.width(), MEMORY);

@@ -361,7 +361,7 @@ fn what_is_told_and_refused_is_that_of_the_combinations() {
     }
     .problem(0);
     let mut method = Spectral::half_inverse();
-    method.decomposition.sketch = 8;
+    method.decomposition.sketch = 8.into();
     let training = Training {
         batch: 64,
         ..Training::default()
@@ -381,15 +381,74 @@ fn what_is_told_and_refused_is_that_of_the_combinations() {
     };
     method.decomposition.route = Route::Gram;
     assert_eq!(one(&method, &small).unwrap().updates, 1);
-    method.decomposition.sketch = 0;
+    method.decomposition.sketch = 0.into();
     assert_message(one(&method, &small), &["4096"]);
 
-    method.decomposition.sketch = 65;
+    method.decomposition.sketch = 65.into();
     assert_message(one(&method, &training), &["sketch", "65", "at most 64"]);
     let mut gradient = Spectral::gradient_descent();
-    gradient.decomposition.sketch = 1;
+    gradient.decomposition.sketch = 1.into();
     assert_message(one(&gradient, &training), &["sketch", "gradient descent"]);
     assert_message(method.set("sketch", "-1"), &["sketch"]);
+}
+
+#[test]
+fn auto_keeps_few_rows_and_combines_many() {
+    let problem = Poisson {
+        samples: 64,
+        test_samples: 4,
+        ..Poisson::default()
+    }
+    .problem(0);
+    let mut method = Spectral::half_inverse();
+    let p = problem.parameter_count();
+    let mut seen = |batch: usize, sketch: &str| {
+        method.set("sketch", sketch).unwrap();
+        let training = Training {
+            batch,
+            ..Training::default()
+        };
+        let (consumes, rows, columns) = consumption(&problem, &method, &training);
+        assert_eq!((consumes, columns), (Consumes::Gram, p));
+        let at = problem.initial_parameters(1);
+        let samples = problem.train.select(&(0..batch).collect::<Vec<_>>());
+        let batch = Batch::new(parts(&problem), &samples, &at);
+        let update = method.start().unwrap().step(&*batch, 0.1).unwrap();
+        let told = told(&update, "rows").map_or(batch.rows(), |rows| rows as usize);
+        assert_eq!(rows, told);
+        rows
+    };
+    assert_eq!(
+        [seen(4, "auto"), seen(5, "auto"), seen(64, "auto")],
+        [256, 80, 1024]
+    );
+    assert_eq!([seen(5, "16"), seen(5, "0")], [80, 320]);
+}
+
+#[test]
+fn the_length_of_an_adaptive_step_is_that_of_all_rows() {
+    let problem = Poisson {
+        samples: 16,
+        test_samples: 4,
+        ..Poisson::default()
+    }
+    .problem(0);
+    let at = problem.initial_parameters(1);
+    let batch = Batch::new(parts(&problem), &problem.train, &at);
+    for sketch in ["8", "auto"] {
+        let mut method = hig::step::method("adaptive-hig").unwrap();
+        method.set("sketch", sketch).unwrap();
+        let update = method.start().unwrap().step(&*batch, 1.0).unwrap();
+        assert!(told(&update, "gain_ratio").unwrap() > 0.0);
+        // At the minimum of ½|r + t·AΔθ|² along the step t is 1: r·AΔθ = -|AΔθ|².
+        let image = batch.jvp(&update.delta);
+        let curvature = batch.curvature();
+        let terms = image.iter().zip(batch.cotangent()).zip(&curvature);
+        let (slope, square) = terms.fold((0.0, 0.0), |(slope, square), ((i, g), c)| {
+            (slope + g * i, square + c * i * i)
+        });
+        assert!((slope + square).abs() < 1e-9 * square, "{slope} {square}");
+    }
 }
 
 #[test]

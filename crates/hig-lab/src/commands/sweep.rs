@@ -9,7 +9,7 @@ use crate::console::output::say;
 use crate::console::table;
 use crate::error::{Interrupted, Refused};
 use crate::experiment::LARGEST_SEED;
-use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan};
+use crate::experiment::trials::{Case, MOST_CASES, MOST_SEEDS, Plan, Shard};
 use crate::figures::chart::{self, Axis, Chart, Curve, Panel};
 use crate::figures::styles;
 use crate::run_folder::folder::Folder;
@@ -36,6 +36,10 @@ pub struct SweepOptions {
     /// Seeds, as in 1..5 (both ends included) or 1,2,7.
     #[arg(long, default_value = "0..4")]
     pub seeds: String,
+    /// The part I of N of the trainings alone, such as 3/8, for the jobs of an array. Each part has a folder of its
+    /// own in that of the sweep; the same command without this option joins them.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// How long to train; against seconds, trainings run one after the other.
     #[command(flatten)]
     pub budget: BudgetOptions,
@@ -66,8 +70,12 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
     let axes = axes(options, &config)?;
     let cells = cells(options, &config, &axes, seeds[0])?;
     let name = format!("sweep-{}", config.system.name());
-    let folder =
-        Folder::open_to_continue(options.output.out.as_deref(), &name, options.output.force)?;
+    let (out, force) = (options.output.out.as_deref(), options.output.force);
+    let folder = match options.shard {
+        Some(shard) => Folder::open_shard(out, &name, &shard.to_string(), force)?,
+        None => Folder::open_to_continue(out, &name, force)?,
+    };
+    let shards = folder.shards()?;
     interrupt::listen();
     let (cases, labels): (Vec<Case>, Vec<(String, Vec<String>)>) = cells
         .into_iter()
@@ -78,9 +86,24 @@ pub fn sweep(options: &SweepOptions) -> Result<()> {
         seeds: &seeds,
         parallel: cases.iter().all(|case| case.budget.seconds.is_none()),
         cache: folder.trials(),
+        others: shards.iter().map(Folder::trials).collect(),
+        shard: options.shard,
         reporting: options.output.console.reporting(),
     }
     .run()?;
+    if let Some(shard) = options.shard {
+        if interrupt::asked() {
+            let whole = folder.path().ancestors().nth(2);
+            return Err(Interrupted::error(whole.unwrap_or(folder.path())));
+        }
+        let count: usize = trials.iter().map(Vec::len).sum();
+        let all = cases.len() * seeds.len();
+        let path = folder.path().display();
+        say!(
+            "{count} of {all} trainings ({shard}) are in {path}; without --shard the same command joins all"
+        );
+        return Ok(());
+    }
     if trials.iter().any(|t| t.len() < seeds.len()) {
         return Err(Interrupted::error(folder.path()));
     }

@@ -234,6 +234,7 @@ impl Reader<'_> {
         };
         let kinds = match setting.allowed {
             Allowed::NumberOr(..) => vec![Value::Number(0.0), Value::Word(String::new())],
+            Allowed::CountOr(..) => vec![Value::Count(0), Value::Word(String::new())],
             _ => vec![setting.value.clone()],
         };
         let text = kinds.iter().find_map(|kind| text_of(item.get_ref(), kind));

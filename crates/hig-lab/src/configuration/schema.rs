@@ -1,7 +1,7 @@
 //! The JSON schema of configuration files, by which editors check and complete them.
 
 use super::value;
-use hig::settings::{Allowed, LARGEST_COUNT, Setting, Settings};
+use hig::settings::{Allowed, LARGEST_COUNT, Setting, Settings, Word};
 use hig::step::methods;
 use hig::systems::systems;
 use hig::trainer::Training;
@@ -160,9 +160,8 @@ fn allowed(rule: Allowed) -> Json {
         Allowed::Count(least) => count(least),
         Allowed::Counts(least) => json!({ "type": "array", "items": count(least) }),
         Allowed::Flag => json!({ "type": "boolean" }),
-        Allowed::NumberOr(interval, words) => json!({
-            "anyOf": [allowed(Allowed::Number(interval)), allowed(Allowed::Words(words))],
-        }),
+        Allowed::NumberOr(interval, words) => or(Allowed::Number(interval), words),
+        Allowed::CountOr(least, words) => or(Allowed::Count(least), words),
         Allowed::Words(words) => {
             let meanings: Vec<&str> = words.iter().map(|word| word.meaning).collect();
             json!({
@@ -172,6 +171,10 @@ fn allowed(rule: Allowed) -> Json {
             })
         }
     }
+}
+
+fn or(numbers: Allowed, words: &'static [Word]) -> Json {
+    json!({ "anyOf": [allowed(numbers), allowed(Allowed::Words(words))] })
 }
 
 fn count(least: usize) -> Json {

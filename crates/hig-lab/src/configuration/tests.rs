@@ -139,6 +139,7 @@ fn as_json(text: &str, allowed: Allowed) -> Json {
         Allowed::Flag => text.parse::<bool>().map_or_else(|_| string(), Json::from),
         Allowed::Words(_) => string(),
         Allowed::NumberOr(interval, _) => as_json(text, Allowed::Number(interval)),
+        Allowed::CountOr(least, _) => as_json(text, Allowed::Count(least)),
     }
 }
 

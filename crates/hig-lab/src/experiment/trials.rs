@@ -15,11 +15,15 @@ use hig::trainer::{Budget, Evaluation, Flow, Observer, Start};
 use rayon::prelude::*;
 use std::fs;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Seeds of a case that a command may ask for.
 pub const MOST_SEEDS: usize = 10_000;
 /// Cases of a command.
 pub const MOST_CASES: usize = 10_000;
+
+/// Shards that the trainings of a command may be divided into.
+const MOST_SHARDS: usize = 10_000;
 
 /// A setting of which several seeds are trained.
 #[derive(Debug)]
@@ -34,6 +38,43 @@ pub struct Case {
     pub budget: Budget,
 }
 
+/// A part of the trainings of a command, numbered from 1: of every `of` trainings one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    number: usize,
+    of: usize,
+}
+
+impl Shard {
+    /// Whether a training belongs to it, by its place among all.
+    fn has(self, place: usize) -> bool {
+        place % self.of == self.number - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/');
+        let parts = parts.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match parts {
+            Some((number, of)) if 1 <= number && number <= of && of <= MOST_SHARDS => {
+                Ok(Self { number, of })
+            }
+            _ => Err(format!(
+                "expected I/N with I from 1 to N, such as 3/8, and N at most {MOST_SHARDS}"
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-of-{}", self.number, self.of)
+    }
+}
+
 /// How a set of cases is run.
 #[derive(Debug)]
 pub struct Plan<'a> {
@@ -45,23 +86,31 @@ pub struct Plan<'a> {
     pub parallel: bool,
     /// Folder for finished trainings.
     pub cache: PathBuf,
+    /// Other folders, where some may be finished already.
+    pub others: Vec<PathBuf>,
+    /// The part of the trainings that is asked for, where it is not all of them.
+    pub shard: Option<Shard>,
     /// How the work tells of itself.
     pub reporting: Reporting,
 }
 
 impl Plan<'_> {
     /// Trains what is not there yet; the trials of a case stand together, in order of seeds. After
-    /// an interrupt some are missing.
+    /// an interrupt some are missing, and of a shard those of the others.
     pub fn run(&self) -> Result<Vec<Vec<Trial>>> {
         fs::create_dir_all(&self.cache).with_context(|| format!("{}", self.cache.display()))?;
         let seeds = |case| self.seeds.iter().map(move |seed| (case, *seed));
-        let jobs: Vec<(usize, u64)> = (0..self.cases.len()).flat_map(seeds).collect();
+        let jobs = (0..self.cases.len()).flat_map(seeds).enumerate();
+        let mine = |place| self.shard.is_none_or(|shard| shard.has(place));
+        let jobs = jobs.filter_map(|(place, job)| mine(place).then_some(job));
+        let jobs: Vec<(usize, u64)> = jobs.collect();
         let trainings = ManyTrainings::new(self.reporting, jobs.len());
         let job = |(case, seed): (usize, u64)| -> Result<(usize, Option<Trial>)> {
             let case_of = &self.cases[case];
-            let path = self.cache.join(case_of.file_name(seed));
-            let name = &case_of.name;
-            if let Some(trial) = Trial::read(&path) {
+            let (file, name) = (case_of.file_name(seed), &case_of.name);
+            let path = self.cache.join(&file);
+            let mut known = std::iter::once(&self.cache).chain(&self.others);
+            if let Some(trial) = known.find_map(|folder| Trial::read(&folder.join(&file))) {
                 trainings.end(name, seed, trial.test_loss(), &trial.stop);
                 return Ok((case, Some(trial)));
             }

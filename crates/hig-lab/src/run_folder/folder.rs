@@ -28,6 +28,9 @@ const LOCK: &str = ".lock";
 /// The folder of finished trainings of a command that can go on.
 const TRIALS: &str = "trials";
 
+/// The folder of the shards of a sweep, each a folder of its own.
+const SHARDS: &str = "shards";
+
 /// The folder of figures.
 const FIGURES: &str = "figures";
 
@@ -64,8 +67,24 @@ impl Folder {
     /// Opens `out`, or `runs/NAME`, for a command that goes on from the trainings finished there;
     /// `force` starts anew.
     pub fn open_to_continue(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
-        let root = out.map_or_else(|| Path::new("runs").join(name), Path::to_owned);
+        Self::prepare(folder_to_continue(out, name), force, |root| {
+            root.join(TRIALS).is_dir() || root.join(SHARDS).is_dir()
+        })
+    }
+
+    /// Opens the folder of a shard of such a command, such as `3-of-8`.
+    pub fn open_shard(out: Option<&Path>, name: &str, shard: &str, force: bool) -> Result<Self> {
+        let root = folder_to_continue(out, name).join(SHARDS).join(shard);
         Self::prepare(root, force, |root| root.join(TRIALS).is_dir())
+    }
+
+    /// The folders of all shards that were begun, in none of which another process works.
+    pub fn shards(&self) -> Result<Vec<Self>> {
+        let folder = self.root.join(SHARDS);
+        let mut paths: Vec<_> = entries(&folder).filter(|path| path.is_dir()).collect();
+        paths.sort();
+        let open = |path| Self::prepare(path, false, |_| true);
+        paths.into_iter().map(open).collect()
     }
 
     fn prepare(root: PathBuf, force: bool, may_continue: fn(&Path) -> bool) -> Result<Self> {
@@ -153,11 +172,16 @@ impl Folder {
     }
 }
 
+/// `out`, or `runs/NAME`.
+fn folder_to_continue(out: Option<&Path>, name: &str) -> PathBuf {
+    out.map_or_else(|| Path::new("runs").join(name), Path::to_owned)
+}
+
 /// Something else than a file where this program writes and reads its own, and what it is: the targets of
 /// links would be overwritten, and who opens a FIFO may wait for ever.
 fn foreign(root: &Path) -> Option<(PathBuf, &'static str)> {
     let at_top = |name: &OsStr| name == LOCK || RESULTS.iter().any(|known| name == *known);
-    let folders = |name: &OsStr| name == TRIALS || name == FIGURES;
+    let folders = |name: &OsStr| name == TRIALS || name == SHARDS || name == FIGURES;
     let of_a_method = |name: &OsStr| METHOD_FILES.iter().any(|known| name == *known);
     entries(root).find_map(|path| {
         let name = path.file_name().unwrap_or_default();
@@ -200,7 +224,9 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 /// A folder where results will be a file, or a file where they will be a folder.
 fn blocked(root: &Path) -> Option<PathBuf> {
     let file = RESULTS.map(|name| root.join(name)).into_iter();
-    let folder = [TRIALS, FIGURES].map(|name| root.join(name)).into_iter();
+    let folder = [TRIALS, SHARDS, FIGURES]
+        .map(|name| root.join(name))
+        .into_iter();
     file.filter(|path| path.is_dir())
         .chain(folder.filter(|path| path.exists() && !path.is_dir()))
         .next()
@@ -251,7 +277,7 @@ fn remove_results(root: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir() && (name == FIGURES || name == TRIALS) {
+        if path.is_dir() && (name == FIGURES || name == TRIALS || name == SHARDS) {
             fs::remove_dir_all(&path)?;
         } else if path.is_dir() && path.join(metrics::FILE).is_file() {
             remove_method(&path)?;

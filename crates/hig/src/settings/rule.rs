@@ -22,6 +22,8 @@ pub enum Allowed {
     Words(&'static [Word]),
     /// A finite number in an interval, or one of these.
     NumberOr(Interval, &'static [Word]),
+    /// A count of at least this, and at most [`LARGEST_COUNT`], or one of these.
+    CountOr(usize, &'static [Word]),
 }
 
 /// Numbers between two ends.
@@ -112,13 +114,14 @@ impl Allowed {
         match (self, value) {
             (Self::Number(interval), Value::Number(v)) => interval.contains(*v),
             (Self::NonZero, Value::Number(v)) => v.is_finite() && *v != 0.0,
-            (Self::Count(least), Value::Count(v)) => v >= least,
+            (Self::Count(least) | Self::CountOr(least, _), Value::Count(v)) => v >= least,
             (Self::Counts(least), Value::Counts(v)) => v.iter().all(|v| v >= least),
             (Self::Flag, Value::Flag(_)) => true,
             (Self::NumberOr(interval, _), Value::Number(v)) => interval.contains(*v),
-            (Self::Words(words) | Self::NumberOr(_, words), Value::Word(v)) => {
-                words.iter().any(|word| word.name == v)
-            }
+            (
+                Self::Words(words) | Self::NumberOr(_, words) | Self::CountOr(_, words),
+                Value::Word(v),
+            ) => words.iter().any(|word| word.name == v),
             _ => false,
         }
     }
@@ -126,7 +129,7 @@ impl Allowed {
     /// The words that it may be; none for a setting that is never a word.
     pub fn words(&self) -> Vec<&'static str> {
         match self {
-            Self::Words(words) | Self::NumberOr(_, words) => {
+            Self::Words(words) | Self::NumberOr(_, words) | Self::CountOr(_, words) => {
                 words.iter().map(|word| word.name).collect()
             }
             _ => Vec::new(),
@@ -173,14 +176,8 @@ impl Allowed {
                 accepted: words.iter().map(|word| word.name.to_owned()).collect(),
                 refused: texts(&["", "-", "no such word", "1"]),
             },
-            Self::NumberOr(interval, words) => {
-                let Examples {
-                    mut accepted,
-                    refused,
-                } = interval.examples();
-                accepted.extend(words.iter().map(|word| word.name.to_owned()));
-                Examples { accepted, refused }
-            }
+            Self::NumberOr(interval, words) => interval.examples().and(words),
+            Self::CountOr(least, words) => Self::Count(*least).examples().and(words),
         }
     }
 }
@@ -224,6 +221,15 @@ pub struct Examples {
     pub refused: Vec<String>,
 }
 
+impl Examples {
+    /// The same where these words are allowed too.
+    fn and(mut self, words: &[Word]) -> Self {
+        let names = words.iter().map(|word| word.name.to_owned());
+        self.accepted.extend(names);
+        self
+    }
+}
+
 /// What is no finite number.
 fn no_numbers() -> Vec<String> {
     ["inf", "-inf", "NaN", "x", "", "1,2"]
@@ -251,6 +257,14 @@ impl Display for Allowed {
             Self::Flag => write!(f, "true or false"),
             Self::NumberOr(interval, _) => {
                 write!(f, "{interval}, or {}", self.words().join(" or "))
+            }
+            Self::CountOr(least, _) => {
+                write!(
+                    f,
+                    "{}, or {}",
+                    Self::Count(*least),
+                    self.words().join(" or ")
+                )
             }
             Self::Words(_) => match self.words().split_last() {
                 Some((last, [])) => write!(f, "{last}"),

@@ -1,6 +1,7 @@
 //! The spectral family of steps, V·f(Σ)·Uᵀ: the [filter](Filter) f, and the [decomposition](Decomposition)
 //! of J = U·Σ·Vᵀ that is computed once and asked cheaply with any filter.
 
+mod combinations;
 mod decomposition;
 mod deflation;
 mod filter;
@@ -11,6 +12,7 @@ mod route;
 mod svd;
 mod unit;
 
+pub use combinations::{ANY_COMBINATIONS, Combinations};
 pub use decomposition::{Decomposition, Spectrum};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use from_gram::filtered_inverse;

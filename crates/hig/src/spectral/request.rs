@@ -1,7 +1,7 @@
 //! How a method asks for its decomposition.
 
 use super::decomposition::Held;
-use super::{ANY_ROUTE, Decomposition, Filter, Route};
+use super::{ANY_COMBINATIONS, ANY_ROUTE, Combinations, Decomposition, Filter, Route};
 use crate::data::{Purpose, random};
 use crate::diagnostics;
 use crate::error::Result;
@@ -22,7 +22,7 @@ crate::settings! {
         /// Lanczos vectors of a step at most, whatever its error is then; with a number, `auto` takes this route. 0 is up to 2048.
         pub vectors: usize = 0, ANY_COUNT;
         /// Random combinations of the rows of each sample that are decomposed in place of all of them, anew for every batch; 0 is all rows.
-        pub sketch: usize = 0, ANY_COUNT;
+        pub sketch: Combinations = Combinations::Fixed(0), ANY_COMBINATIONS;
     }
 }
 
@@ -73,7 +73,7 @@ impl Request {
 
     /// Exchanges the random numbers to come, where there are any.
     pub fn exchange(&mut self, state: &mut Exchange<'_>) {
-        if self.settings.sketch > 0 {
+        if self.settings.sketch != Combinations::Fixed(0) {
             state.serial("sketch", &mut self.random);
         }
     }
@@ -125,9 +125,15 @@ impl Request {
     }
 
     fn sketch(&mut self, at: &dyn Linearized) -> Result<Option<Sketch>> {
-        match self.settings.sketch {
+        let (rows, samples) = (at.rows(), at.samples());
+        let kept = match (self.settings.sketch, samples) {
+            (Combinations::Auto, None) => 0,
+            (Combinations::Auto, Some(b)) if b == 0 || !rows.is_multiple_of(b) => 0,
+            (combinations, b) => combinations.of(b.unwrap_or(1), rows / b.unwrap_or(1).max(1)),
+        };
+        match kept {
             0 => Ok(None),
-            kept => Sketch::of_batch(at.rows(), at.samples(), kept, &mut self.random).map(Some),
+            kept => Sketch::of_batch(rows, samples, kept, &mut self.random).map(Some),
         }
     }
 

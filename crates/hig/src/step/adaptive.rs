@@ -9,7 +9,8 @@
 //!
 //! where φ' is the φ of the last update (SPRING, arXiv 2401.10190, is κ = 1) and α* minimises the
 //! quadratic model of the loss along d, known from the spectrum alone. A is decomposed once; each
-//! candidate (κ, λ) costs a backward and a forward pass.
+//! candidate (κ, λ) costs a backward and a forward pass. Where combinations of the rows of A are decomposed
+//! ([`Combinations`]), d is theirs, and α* is that of all rows for one product A·d more.
 //!
 //! - λ follows the gain ratio, as in Levenberg-Marquardt. After three trials that fail, a fifth of the step
 //!   at the first κ is taken whether the loss of the batch falls or not, unless it becomes far worse; then
@@ -35,9 +36,9 @@ use crate::diagnostics;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
-use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
+use crate::objective::{Consumes, Linearized, ParameterView, rayleigh, residual};
 use crate::settings::{AT_LEAST_ONE, End, FLAG, FRACTION, GROUP, POSITIVE, Rule, Settings};
-use crate::spectral::{Decomposition, DecompositionSettings, Request, Rows};
+use crate::spectral::{Combinations, Decomposition, DecompositionSettings, Request, Rows};
 use iterates::Iterates;
 use kept::{Kept, Verdict};
 use length::Length;
@@ -62,7 +63,7 @@ crate::settings! {
         /// Whether candidates follow the bend of their path (Transtrum and Sethna 2012, arXiv 1201.5885).
         pub geodesic: bool = false, FLAG;
         /// How its Jacobian is decomposed.
-        pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
+        pub decomposition: DecompositionSettings = DecompositionSettings { sketch: Combinations::Auto, ..DecompositionSettings::default() }, GROUP;
     }
 }
 
@@ -102,7 +103,7 @@ impl Method for AdaptiveHalfInverse {
         request.consumes(&self.first().filter(1.0), rows, columns)
     }
 
-    fn sketch(&self) -> usize {
+    fn sketch(&self) -> Combinations {
         self.decomposition.sketch
     }
 
@@ -126,6 +127,54 @@ impl Method for AdaptiveHalfInverse {
     }
 }
 
+/// All rows of a batch of which combinations are decomposed. These tell a direction, and not how far it may be
+/// followed: what is best for them fits them alone, and disturbs what they do not see.
+struct AllRows<'a> {
+    at: &'a dyn Linearized,
+    /// √C.
+    roots: Vec<f64>,
+    /// r'.
+    residual: Vec<f64>,
+}
+
+impl<'a> AllRows<'a> {
+    fn new(at: &'a dyn Linearized) -> Result<Self> {
+        let (roots, residual) = residual(at)?;
+        Ok(Self {
+            at,
+            roots,
+            residual,
+        })
+    }
+
+    /// A·v.
+    fn image(&self, v: &[f64]) -> Result<Vec<f64>> {
+        let mut image = self.at.tangent(v)?;
+        image.iter_mut().zip(&self.roots).for_each(|(i, r)| *i *= r);
+        Ok(image)
+    }
+
+    /// α* of a direction d, and the decrease of the model by it; 0 where it leads up.
+    fn line_minimum(&self, direction: &[f64]) -> Result<(f64, f64)> {
+        let image = self.image(direction)?;
+        let slope = dot(&self.residual, &image);
+        let length = slope / dot(&image, &image);
+        Ok(match slope > 0.0 && length.is_finite() {
+            true => (length, 0.5 * length * slope),
+            false => (0.0, 0.0),
+        })
+    }
+}
+
+/// The decrease of the model by a step of this image, which the residual becomes what is left after.
+fn mended(residual: &mut [f64], image: &[f64]) -> f64 {
+    let decrease = -dot(residual, image) - 0.5 * dot(image, image);
+    for (r, i) in residual.iter_mut().zip(image) {
+        *r += i;
+    }
+    decrease
+}
+
 /// The part of the last update that a candidate begins with, μ·φ'.
 struct Drift {
     step: Vec<f64>,
@@ -134,15 +183,27 @@ struct Drift {
 }
 
 impl Drift {
-    /// The residual becomes what is left of it.
-    fn new(rows: &mut Rows<'_>, last: &[f64], momentum: f64) -> Result<Self> {
+    /// The residuals become what is left of them.
+    fn new(
+        rows: &mut Rows<'_>,
+        all: Option<&mut AllRows<'_>>,
+        last: &[f64],
+        momentum: f64,
+    ) -> Result<Self> {
         let step = scaled_by(momentum, last);
-        let image = rows.jacobian().jvp(&step)?;
-        let residual = &mut rows.residual;
-        let decrease = -dot(residual, &image) - 0.5 * dot(&image, &image);
-        for (r, i) in residual.iter_mut().zip(&image) {
-            *r += i;
-        }
+        let decrease = match all {
+            None => {
+                let image = rows.jacobian().jvp(&step)?;
+                mended(&mut rows.residual, &image)
+            }
+            Some(all) => {
+                let image = all.image(&step)?;
+                let decrease = mended(&mut all.residual, &image);
+                let combined = rows.of_all(image);
+                mended(&mut rows.residual, &combined);
+                decrease
+            }
+        };
         Ok(Self { step, decrease })
     }
 }
@@ -152,6 +213,8 @@ struct Scene<'a> {
     at: &'a dyn Linearized,
     rows: &'a Rows<'a>,
     parts: &'a Decomposition<'a>,
+    /// Where `rows` are combinations of them.
+    all: Option<&'a AllRows<'a>>,
     drift: Option<&'a Drift>,
     rate: f64,
     /// Whether paths bend.
@@ -176,10 +239,12 @@ impl Scene<'_> {
     /// A place, whatever the loss there.
     fn candidate(&self, place: Place) -> Result<Candidate> {
         let filter = place.filter(self.parts.largest());
-        let (length, decrease) = self.parts.line_minimum(&filter);
-        let full = length;
-        let length = place.reach * full;
         let mut whole = self.parts.direction(&filter)?;
+        let (full, decrease) = match self.all {
+            None => self.parts.line_minimum(&filter),
+            Some(all) => all.line_minimum(&whole)?,
+        };
+        let length = place.reach * full;
         whole.iter_mut().for_each(|d| *d *= -length);
         let mut decrease = place.reach * decrease * (2.0 - place.reach);
         if let Some(drift) = self.drift {
@@ -319,6 +384,7 @@ impl Searching {
             return Ok(Update::still(gradient.len()));
         }
         let mut rows = self.request.whitened_rows(at)?;
+        let mut all = rows.are_sketched().then(|| AllRows::new(at)).transpose()?;
         let scale = || rayleigh(&gradient, &rows.residual).sqrt();
         let largest = self.largest.unwrap_or_else(scale);
         let momentum = self.length.momentum();
@@ -326,7 +392,7 @@ impl Searching {
             .last
             .take()
             .filter(|_| momentum > 0.0)
-            .map(|last| Drift::new(&mut rows, &last, momentum))
+            .map(|last| Drift::new(&mut rows, all.as_mut(), &last, momentum))
             .transpose()?;
         let filter = self.place.filter(largest);
         let parts = self
@@ -338,6 +404,7 @@ impl Searching {
             at,
             rows: &rows,
             parts: &parts,
+            all: all.as_ref(),
             drift: drift.as_ref(),
             rate,
             geodesic: self.settings.geodesic,

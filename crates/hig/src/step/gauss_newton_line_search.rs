@@ -16,7 +16,7 @@ use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, ParameterView};
 use crate::settings::{ANY_COUNT, FLAG, FRACTION, GROUP, POSITIVE, Settings};
 use crate::spectral::Filter;
-use crate::spectral::{DecompositionSettings, Request};
+use crate::spectral::{Combinations, DecompositionSettings, Request};
 
 crate::settings! {
     /// Gauss-Newton with a backtracking line search on the loss of the batch.
@@ -54,7 +54,7 @@ impl Method for GaussNewtonLineSearch {
             .consumes(&filter, rows, columns)
     }
 
-    fn sketch(&self) -> usize {
+    fn sketch(&self) -> Combinations {
         self.decomposition.sketch
     }
 

@@ -14,7 +14,7 @@ use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
 use crate::settings::{AT_LEAST_ONE, FLAG, GROUP, POSITIVE, Settings};
-use crate::spectral::{Decomposition, DecompositionSettings, Request, Rows};
+use crate::spectral::{Combinations, Decomposition, DecompositionSettings, Request, Rows};
 use crate::spectral::{Filter, Treatment};
 use std::borrow::Cow;
 
@@ -52,7 +52,7 @@ impl Method for LevenbergMarquardt {
         request.consumes(&filter(1.0), rows, columns)
     }
 
-    fn sketch(&self) -> usize {
+    fn sketch(&self) -> Combinations {
         self.decomposition.sketch
     }
 

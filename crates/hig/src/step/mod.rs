@@ -48,6 +48,7 @@ use crate::files::Exchange;
 use crate::linalg::matrix;
 use crate::objective::{Consumes, Linearization, Linearized, ParameterView};
 use crate::settings::Settings;
+use crate::spectral::Combinations;
 
 /// A change of the parameters with what is worth telling about it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -196,10 +197,10 @@ pub trait Method: Settings + Send + Sync {
     /// `memory` numbers (f64).
     fn consumes(&self, rows: usize, columns: usize, memory: usize) -> Consumes;
 
-    /// Combinations of the rows of each sample that its updates see in place of all; 0 is all rows. The
-    /// `rows` of [`consumes`](Self::consumes) are then b times as many.
-    fn sketch(&self) -> usize {
-        0
+    /// Combinations of the rows of each sample that its updates see in place of all. The `rows` of
+    /// [`consumes`](Self::consumes) are then b times as many.
+    fn sketch(&self) -> Combinations {
+        Combinations::Fixed(0)
     }
 
     /// A fresh optimizer of which an update may hold `memory` numbers (f64).

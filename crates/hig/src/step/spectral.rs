@@ -5,9 +5,9 @@ use super::{Method, Registered, Step, Update, finite_gradient};
 use crate::error::{Error, Result};
 use crate::files::Exchange;
 use crate::objective::{Consumes, Linearized, ParameterView};
-use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, Settings};
+use crate::settings::{EXPONENT, FRACTION, GROUP, NO_SETTING, NON_NEGATIVE, SettingType, Settings};
 use crate::spectral::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
-use crate::spectral::{DecompositionSettings, Request};
+use crate::spectral::{Combinations, DecompositionSettings, Request};
 
 crate::settings! {
     /// A step of the spectral family. Gradient descent, HIG and GN are its settings.
@@ -120,15 +120,15 @@ impl Method for Spectral {
         }
     }
 
-    fn sketch(&self) -> usize {
+    fn sketch(&self) -> Combinations {
         self.decomposition.sketch
     }
 
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
-        if self.is_gradient() && self.sketch() > 0 {
+        if self.is_gradient() && self.sketch() != Combinations::Fixed(0) {
             let expected = "0 for gradient descent, which decomposes no rows";
-            return Err(Error::setting("sketch", self.sketch(), expected));
+            return Err(Error::setting("sketch", self.sketch().value(), expected));
         }
         Ok(Box::new(Running {
             filter: self.filter(),

@@ -23,7 +23,7 @@ use crate::files::Exchange;
 use crate::linalg::matrix::norm;
 use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
 use crate::settings::{FLAG, FRACTION, GROUP, POSITIVE, Settings};
-use crate::spectral::{DecompositionSettings, Request};
+use crate::spectral::{Combinations, DecompositionSettings, Request};
 use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
@@ -75,7 +75,7 @@ impl Method for Spring {
         request.consumes(&self.filter(1.0), rows, columns)
     }
 
-    fn sketch(&self) -> usize {
+    fn sketch(&self) -> Combinations {
         self.decomposition.sketch
     }
 

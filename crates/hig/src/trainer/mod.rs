@@ -578,7 +578,8 @@ pub fn check(
         let expected = format!("at most the number of training samples, {samples}{without}");
         return Err(Error::setting("batch", training.batch, expected));
     }
-    let (of_sample, kept) = (problem.objective.rows(1), method.sketch());
+    let of_sample = problem.objective.rows(1);
+    let kept = method.sketch().of(training.batch, of_sample);
     Sketch::check(kept, of_sample)?;
     let (consumes, n, _) = consumption(problem, method, training);
     if consumes == Consumes::PhysicsRows && problem.through_physics().is_none() {
@@ -623,7 +624,7 @@ fn memory(training: &Training) -> usize {
 
 /// The rows of J that an update of a method decomposes for so many samples: all of theirs, or combinations.
 fn seen_rows(problem: &Problem, method: &dyn Method, samples: usize) -> usize {
-    match method.sketch() {
+    match method.sketch().of(samples, problem.objective.rows(1)) {
         0 => problem.objective.rows(samples),
         kept => samples.saturating_mul(kept),
     }

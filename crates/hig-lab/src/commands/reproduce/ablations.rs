@@ -157,6 +157,8 @@ fn train(context: &Context<'_>, cases: &[Case]) -> Result<Vec<Vec<Trial>>> {
         seeds: &context.seeds(),
         parallel: true,
         cache: context.trials.clone(),
+        others: Vec::new(),
+        shard: None,
         reporting: context.options.output.console.reporting(),
     }
     .run()

@@ -66,6 +66,8 @@ pub fn race(
         seeds: &seeds,
         parallel: false,
         cache: context.trials.clone(),
+        others: Vec::new(),
+        shard: None,
         reporting: context.options.output.console.reporting(),
     }
     .run()?;

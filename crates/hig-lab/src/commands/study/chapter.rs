@@ -37,6 +37,8 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         seeds: &seeds,
         parallel: true,
         cache: folder.trials(),
+        others: Vec::new(),
+        shard: None,
         reporting: options.output.console.reporting(),
     }
     .run()?;

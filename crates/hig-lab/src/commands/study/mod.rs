@@ -94,6 +94,8 @@ impl Trainings<'_> {
             seeds,
             parallel,
             cache: self.folder.trials(),
+            others: Vec::new(),
+            shard: None,
             reporting: self.options.output.console.reporting(),
         };
         let trials = plan.run()?;
