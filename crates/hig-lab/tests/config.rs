@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 19] = [
+const SYSTEMS: [&str; 21] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -18,6 +18,8 @@ const SYSTEMS: [&str; 19] = [
     "pendulum-swing-up",
     "burgers-control",
     "ks-correction",
+    "fluid-control",
+    "wake-flow-correction",
     "parameter-estimation",
     "poisson-pinn",
     "heat-pinn",

@@ -163,10 +163,7 @@ fn what_steps_tell_is_what_the_list_and_the_document_say() {
         if system.has("measurements") {
             system.set("measurements", "6").unwrap();
         }
-        if ["burgers-control", "ks-correction"].contains(&system.name()) {
-            // Steps of a field take their time.
-            system.set("steps", "2").unwrap();
-        }
+        common::quick_fields(system.as_mut());
         let problem = system.problem(0);
         let start = problem.initial_parameters(0);
         for method in methods() {

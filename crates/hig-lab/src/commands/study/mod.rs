@@ -2,6 +2,8 @@
 
 mod adaptive;
 mod chapter;
+mod contest;
+mod in_the_loop;
 mod over_time;
 mod pinn;
 
@@ -22,7 +24,7 @@ type Run = fn(&StudyOptions, &Folder) -> Result<()>;
 /// Options of `hig study`.
 #[derive(Debug, Args)]
 pub struct StudyOptions {
-    /// Study to run: adaptive, chapter or pinn.
+    /// Study to run: adaptive, chapter, loop or pinn.
     pub name: String,
     /// Seeds, each a training of its own [default: 5, for chapter 20].
     #[arg(long, value_name = "N")]
@@ -30,7 +32,7 @@ pub struct StudyOptions {
     /// Updates of each training of the chapter [default: 5000].
     #[arg(long, value_name = "N")]
     pub updates: Option<usize>,
-    /// Only this case of adaptive or pinn; repeat for several.
+    /// Only this case of adaptive, loop or pinn; repeat for several.
     #[arg(long, value_name = "CASE")]
     pub only: Vec<String>,
     /// Factor on all budgets.
@@ -42,9 +44,10 @@ pub struct StudyOptions {
 }
 
 /// The studies with the parts of them that `--only` can name.
-const STUDIES: [(&str, &[&str], Run); 3] = [
+const STUDIES: [(&str, &[&str], Run); 4] = [
     ("adaptive", &adaptive::CASES, adaptive::run),
     ("chapter", &[], chapter::run),
+    ("loop", &in_the_loop::CASES, in_the_loop::run),
     ("pinn", &pinn::CASES, pinn::run),
 ];
 
@@ -152,7 +155,8 @@ fn check(options: &StudyOptions, cases: &[&str]) -> hig::Result<()> {
             cases => Error::unknown("case", name, cases.iter().copied()),
         });
     }
-    if let (Some(updates), name @ ("adaptive" | "pinn")) = (options.updates, options.name.as_str())
+    if let (Some(updates), name @ ("adaptive" | "loop" | "pinn")) =
+        (options.updates, options.name.as_str())
     {
         let expected = format_args!("left out: {name} trains for seconds, which --scale changes");
         return Err(Error::setting("updates", updates, expected));
