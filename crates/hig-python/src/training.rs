@@ -155,7 +155,10 @@ impl Observer for Watch {
 /// How advice is written in Python.
 fn wording() -> Wording {
     Wording {
-        setting: |name, word| format!("{name}=\"{word}\""),
+        setting: |name, value| match value.parse::<f64>() {
+            Ok(_) => format!("{name}={value}"),
+            Err(_) => format!("{name}=\"{value}\""),
+        },
         method: |name| format!("\"{name}\""),
         chain: |first, second| {
             let before = format!("hig.train(problem, \"{first}\", updates=500)");

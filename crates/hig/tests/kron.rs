@@ -7,8 +7,8 @@ use common::*;
 use hig::linalg::{Mat, Scratch};
 use hig::loss::SquaredError;
 use hig::network::{
-    Activation, Boundary, Chain, Conv2d, Dense, Grid, Initializer, LayerMoments, LayerNorm,
-    Moments, Network, Passes, Scale,
+    Activation, Boundary, Chain, Conv2d, Dense, Grid, Initializer, LayerMoments, LayerNorm, Moment,
+    Moments, Network, Passes, Scale, WIDE,
 };
 use hig::objective::Linearized;
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
@@ -302,12 +302,16 @@ impl SampleFunction for Tripled {
 
 /// A linear layer of one output: its matrix is A ⊗ B exactly, and a probe of one component has no noise.
 fn regression() -> Problem {
+    regression_of(3)
+}
+
+fn regression_of(inputs: usize) -> Problem {
     let data = |seed: u64| Dataset {
-        input: normal(20, 3, seed),
+        input: normal(20, inputs, seed),
         state: Mat::zeros(20, 0),
         target: normal(20, 1, seed + 1),
     };
-    let network = Network::mlp(&[3, 1], TANH, GLOROT);
+    let network = Network::mlp(&[inputs, 1], TANH, GLOROT);
     let physics = Differentiated(Tripled);
     Problem::new(data(1), data(3), network, physics, SquaredError::half())
 }
@@ -336,12 +340,21 @@ fn where_the_factors_are_exact_a_step_of_exponent_one_is_newtons() {
 
 #[test]
 fn other_exponents_are_filters_of_the_eigenvalues() {
-    let problem = regression();
-    let start = normal_vector(4, 5);
-    let at = Batch::new(parts(&problem), &problem.train, &start);
+    // The second has more inputs than a factor is held whole for, and fewer samples than vectors are kept.
+    for inputs in [3, WIDE + 6] {
+        filters_of_the_eigenvalues(&regression_of(inputs), inputs + 1);
+    }
+}
+
+fn filters_of_the_eigenvalues(problem: &Problem, p: usize) {
+    let start = normal_vector(p, 5);
+    let at = Batch::new(parts(problem), &problem.train, &start);
     let g = at.gradient();
     let whole = gauss_newton(&at);
-    let (u, values, _) = jacobi_svd(&whole);
+    let (j, curvature) = (at.jacobian(), at.curvature());
+    let weighted = Mat::from_fn(j.nrows(), p, |r, c| curvature[r].sqrt() * j[(r, c)]);
+    let (_, sigma, v) = jacobi_svd(&weighted);
+    let values: Vec<f64> = sigma.iter().map(|s| s * s).collect();
     let top = values.iter().fold(0.0_f64, |a, b| a.max(*b));
     for exponent in [-1.0, -0.3, 0.0, 0.25, 0.5, 1.0] {
         let damping = 0.03;
@@ -352,9 +365,9 @@ fn other_exponents_are_filters_of_the_eigenvalues() {
             ..KroneckerHalfInverse::default()
         };
         let found = method.start().unwrap().step(&*at, 1.0).unwrap().delta;
-        let mut direction = vec![0.0; 4];
+        let mut direction = vec![0.0; p];
         for (k, value) in values.iter().enumerate() {
-            let vector = u.col_as_slice(k);
+            let vector = v.col_as_slice(k);
             let power = (value + damping * top).powf(-0.5 * (1.0 + exponent));
             for (d, v) in direction.iter_mut().zip(vector) {
                 *d += power * dot(vector, &g) * v;
@@ -364,8 +377,37 @@ fn other_exponents_are_filters_of_the_eigenvalues() {
         let length = dot(&g, &direction) / dot(&direction, &times(&whole, &direction));
         let expected: Vec<f64> = direction.iter().map(|d| -length * d).collect();
         let error = relative(&found, &expected);
-        assert!(error <= 1e-9, "{exponent}: {error:e}");
+        assert!(error <= 1e-9, "{p} {exponent}: {error:e}");
     }
+}
+
+#[test]
+fn a_wide_side_is_told_by_rows_and_is_the_same_moment() {
+    let (samples, components) = (7, 2);
+    let network = Network::mlp(&[WIDE, WIDE + 1], TANH, GLOROT);
+    let parameters = normal_vector(network.parameter_count(), 1);
+    let input = normal(samples, WIDE, 2);
+    let rows = normal(components * samples, WIDE + 1, 3);
+    let values = network.forward(&parameters, input.as_ref());
+    let scratch = &mut Scratch::new();
+    let found = network.moments(&parameters, &values, rows.as_ref(), Passes::ONE, scratch);
+    let Moments::Kronecker { inputs, outputs } = &found[0].block else {
+        panic!("a dense layer has factors");
+    };
+    assert!(matches!(
+        (inputs, outputs),
+        (Moment::Rows(_), Moment::Rows(_))
+    ));
+    let (a, b) = factors(&found[0]);
+    let read = Mat::from_fn(samples, WIDE + 1, |s, j| match j < WIDE {
+        true => input[(s, j)],
+        false => 1.0,
+    });
+    let scaled = |m: Mat<f64>, by: f64| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)] / by);
+    let expected_a = scaled(multiply(&transpose(&read), &read), samples as f64);
+    let expected_b = scaled(multiply(&transpose(&rows), &rows), components as f64);
+    assert!(relative_matrix(&a, &expected_a) <= 1e-13);
+    assert!(relative_matrix(&b, &expected_b) <= 1e-13);
 }
 
 fn trained(

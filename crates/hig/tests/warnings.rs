@@ -326,6 +326,32 @@ fn copies_of_samples_are_counted() {
 }
 
 #[test]
+fn a_large_batch_that_is_followed_in_every_row_is_told_with_what_to_take() {
+    // The recommended batch has 16 × 64 rows, and the rank is all of them.
+    let poisson =
+        "poisson --method hig --set samples=64 --set test_samples=8 --set evaluate_every=1";
+    let told = warnings(&experiment(&format!("{poisson} --updates 5")));
+    assert_eq!(names(&told), ["follows-the-batch"]);
+    assert!(
+        told[0].message.contains("of the 1024 rows"),
+        "{}",
+        told[0].message
+    );
+    for part in ["sketch = 8 with batch = 64", "kron-hig", "adam"] {
+        assert!(told[0].advice.contains(part), "{}", told[0].advice);
+    }
+    // As it is advised, with fewer of the combinations, and where the step is damped to a few directions.
+    for other in [
+        "--set sketch=8 --set batch=64",
+        "--set batch=8",
+        "--set cutoff=0.1",
+    ] {
+        let told = warned(&format!("{poisson} --updates 5 {other}"));
+        assert_eq!(told, Vec::<String>::new(), "{other}");
+    }
+}
+
+#[test]
 fn constant_outputs_leave_one_sample_s_worth_of_directions() {
     let mut experiment = experiment("toy --method hig --updates 20");
     experiment.weights.fill(0.0);

@@ -35,7 +35,7 @@ pub use jets::{Derivative, Jets};
 pub use layer::{Layer, ThroughJets, Values};
 pub use layer_norm::LayerNorm;
 pub use layer_rows::LayerRows;
-pub use moments::{LayerMoments, Moments, SharedWeight};
+pub use moments::{LayerMoments, Moment, Moments, SharedWeight, WIDE};
 pub use parameter::{Initial, Parameter};
 pub use passes::Passes;
 pub use products::Activations;

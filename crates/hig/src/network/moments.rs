@@ -13,11 +13,14 @@
 //! one position, and of a convolution by Grosse and Martens 2016 (arXiv 1602.01407, section 3: derivatives
 //! at different positions uncorrelated, moments alike at all of them). The passes of a sample that passes several
 //! times count as positions. Of any other layer only the diagonal is told.
+//!
+//! A wide side of a dense layer is told by its rows: R (a row for each sample) in place of RᵀR, which would be
+//! as many numbers as the layer has parameters.
 
 use super::layer_rows::LayerRows;
 use super::passes::Passes;
 use crate::linalg::matrix;
-use crate::linalg::{Scratch, Symmetric};
+use crate::linalg::{Mat, MatRef, Scratch, Symmetric};
 use std::ops::Range;
 
 /// A layer whose output is one weight (outputs × inputs, row-major) times what it reads, plus a bias
@@ -48,12 +51,44 @@ pub enum Moments {
     /// coordinates.
     Kronecker {
         /// A (inputs + 1 a side).
-        inputs: Symmetric,
+        inputs: Moment,
         /// B (outputs a side).
-        outputs: Symmetric,
+        outputs: Moment,
     },
     /// Its diagonal alone, a number for each parameter.
     Diagonal(Vec<f64>),
+}
+
+/// A second moment.
+#[derive(Debug, Clone)]
+pub enum Moment {
+    /// Itself.
+    Whole(Symmetric),
+    /// R, where it is RᵀR.
+    Rows(Mat<f64>),
+}
+
+/// Coordinates of a side of a dense layer from which it is told by rows.
+pub const WIDE: usize = 192;
+
+impl Moment {
+    /// The moment itself.
+    pub fn complete(self) -> Mat<f64> {
+        match self {
+            Self::Whole(moment) => moment.complete(),
+            Self::Rows(rows) => Symmetric::square(rows.transpose()).complete(),
+        }
+    }
+
+    /// Rows times the root of a factor.
+    fn of_rows(rows: MatRef<'_, f64>, factor: f64) -> Self {
+        let root = factor.sqrt();
+        let mut scaled = rows.to_owned();
+        for column in scaled.col_iter_mut() {
+            column.iter_mut().for_each(|v| *v *= root);
+        }
+        Self::Rows(scaled)
+    }
 }
 
 impl LayerRows<'_> {
@@ -76,14 +111,35 @@ impl LayerRows<'_> {
         for (pass, biased) in passes.biased().iter().enumerate() {
             ones[passes.range(pass, samples)].fill(f64::from(*biased));
         }
-        let mut inputs = Symmetric::zeros(shape.inputs + 1);
-        self.layer
-            .add_input_moment(self.input, &ones, &mut inputs, scratch);
-        inputs.scale(1.0 / (virtual_samples * shape.positions) as f64);
-        let mut outputs = Symmetric::zeros(shape.outputs);
-        self.layer
-            .add_output_moment(self.rows, &mut outputs, scratch);
-        outputs.scale(virtual_samples as f64 / self.rows.nrows() as f64);
+        let is_wide = |width: usize| shape.positions == 1 && width >= WIDE;
+        let of_inputs = 1.0 / (virtual_samples * shape.positions) as f64;
+        let inputs = match is_wide(shape.inputs + 1) {
+            true => {
+                let mut read = Mat::zeros(virtual_samples, shape.inputs + 1);
+                let (values, one) = read.as_mut().split_at_col_mut(shape.inputs);
+                { values }.copy_from(self.input);
+                matrix::column_mut(one, 0).copy_from_slice(&ones);
+                Moment::of_rows(read.as_ref(), of_inputs)
+            }
+            false => {
+                let mut moment = Symmetric::zeros(shape.inputs + 1);
+                let layer = self.layer;
+                layer.add_input_moment(self.input, &ones, &mut moment, scratch);
+                moment.scale(of_inputs);
+                Moment::Whole(moment)
+            }
+        };
+        let of_outputs = virtual_samples as f64 / self.rows.nrows() as f64;
+        let outputs = match is_wide(shape.outputs) {
+            true => Moment::of_rows(self.rows, of_outputs),
+            false => {
+                let mut moment = Symmetric::zeros(shape.outputs);
+                let layer = self.layer;
+                layer.add_output_moment(self.rows, &mut moment, scratch);
+                moment.scale(of_outputs);
+                Moment::Whole(moment)
+            }
+        };
         scratch.give_numbers(ones);
         Moments::Kronecker { inputs, outputs }
     }

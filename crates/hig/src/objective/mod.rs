@@ -31,7 +31,7 @@ mod sketch;
 mod through_physics;
 mod whitened;
 
-pub use crate::network::{LayerMoments, Moments, ParameterView};
+pub use crate::network::{LayerMoments, Moment, Moments, ParameterView};
 pub use closed_loop::{ClosedLoop, Motion};
 pub use cuboid::{ANY_SPREAD, Cuboid, Part, Spread};
 pub use equation::{Equation, Field, Given};

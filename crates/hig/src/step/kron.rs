@@ -21,6 +21,7 @@
 
 mod factor;
 mod layers;
+mod leading;
 mod length;
 mod ward;
 
@@ -30,7 +31,7 @@ use crate::data::{Purpose, random};
 use crate::diagnostics;
 use crate::error::{Error, Result};
 use crate::files::Exchange;
-use crate::linalg::{Mat, dot};
+use crate::linalg::Mat;
 use crate::objective::{Consumes, Linearized, ParameterView, residual};
 use crate::settings::{AT_LEAST_ONE, End, FRACTION, POSITIVE, Rule, Settings};
 use layers::{Layers, Power};
@@ -47,7 +48,7 @@ crate::settings! {
         /// κ of the filter on each layer's eigenvalues.
         pub exponent: f64 = 0.5, FAMILY;
         /// First damping λ as a fraction of the largest eigenvalue of a layer; it falls with the loss.
-        pub damping: f64 = 1e-2, DAMPING;
+        pub damping: f64 = 3e-3, DAMPING;
         /// μ: the part of the last direction that is followed again.
         pub momentum: f64 = 0.9, FRACTION;
         /// The most updates from one renewal of the factors to the next.
@@ -164,7 +165,7 @@ impl Factored {
         let moments = at.layer_moments(probes.as_ref())?;
         let moments = moments.ok_or_else(|| no_layers(NAME))?;
         self.since_renewal = 0;
-        self.layers.learn(moments, SPAN);
+        self.layers.learn(moments, SPAN)?;
         self.layers.renew(self.damping(), self.settings.change)
     }
 
@@ -206,9 +207,24 @@ impl Factored {
     }
 }
 
-/// The sum of parameters after a change.
-fn sum_after(parameters: &[f64], delta: &[f64]) -> f64 {
-    parameters.iter().zip(delta).map(|(p, d)| p + d).sum()
+/// The sum of f(a, b) over two vectors of one length, in lanes: one after the other each addition would wait
+/// for the last.
+#[inline(always)]
+fn sum_of(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> f64 {
+    const LANES: usize = 8;
+    let ((left, of_a), (right, of_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for (left, right) in left.iter().zip(right) {
+        for ((sum, a), b) in sums.iter_mut().zip(left).zip(right) {
+            *sum += f(*a, *b);
+        }
+    }
+    let rest = of_a.iter().zip(of_b).map(|(a, b)| f(*a, *b));
+    sums.iter().sum::<f64>() + rest.sum::<f64>()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    sum_of(a, b, |a, b| a * b)
 }
 
 impl Step for Factored {
@@ -236,16 +252,16 @@ impl Step for Factored {
     fn step(&mut self, given: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let parameters = given.parameters();
         let due = self.is_due();
-        if parameters.iter().sum::<f64>().to_bits() != self.led_to.to_bits() {
+        if sum_of(parameters, parameters, |p, _| p).to_bits() != self.led_to.to_bits() {
             self.buffer = None;
             self.ward = None;
         }
         let back = self.judge(given, due)?;
-        let from = match &self.ward {
-            Some(ward) if back => ward.kept.clone(),
-            _ => parameters.to_vec(),
+        let kept = match &self.ward {
+            Some(ward) if back => Some(ward.kept.clone()),
+            _ => None,
         };
-        let moved = back.then(|| given.moved(&from)).transpose()?;
+        let moved = kept.as_ref().map(|kept| given.moved(kept)).transpose()?;
         let at = moved.as_deref().unwrap_or(given);
         let gradient = finite_gradient(at)?;
         if let Some(ward) = &mut self.ward {
@@ -256,7 +272,7 @@ impl Step for Factored {
         self.since_renewal += 1;
         self.updates += 1;
         let momentum = self.settings.momentum;
-        let mut direction = self.layers.direction(&gradient, self.power());
+        let direction = self.layers.direction(&gradient, self.power());
         if due {
             let (_, curvature) = quadratic_model(at, &at.tangent(&direction)?)?;
             let slope = dot(&gradient, &direction);
@@ -264,13 +280,22 @@ impl Step for Factored {
                 .hear_own(slope, curvature, 1.0 / (1.0 - momentum));
         }
         let began_with = self.buffer.as_ref().map_or(0.0, |_| momentum);
-        if let Some(last) = &self.buffer {
-            let pairs = direction.iter_mut().zip(last);
-            pairs.for_each(|(d, last)| *d += momentum * last);
-        }
+        let direction = match self.buffer.take() {
+            Some(mut followed) => {
+                let pairs = followed.iter_mut().zip(&direction);
+                pairs.for_each(|(m, d)| *m = momentum * *m + d);
+                followed
+            }
+            None => direction,
+        };
         let length = learning_rate * self.length.now().unwrap_or(0.0);
-        let targets = from.iter().zip(parameters).zip(&direction);
-        let delta: Vec<f64> = targets.map(|((f, p), m)| (f - p) - length * m).collect();
+        let delta: Vec<f64> = match &kept {
+            Some(kept) => {
+                let targets = kept.iter().zip(parameters).zip(&direction);
+                targets.map(|((k, p), m)| (k - p) - length * m).collect()
+            }
+            None => direction.iter().map(|m| -length * m).collect(),
+        };
         let asked = !back && learning_rate > 0.0;
         if asked && delta.iter().all(|d| *d == 0.0) && gradient.iter().any(|g| *g != 0.0) {
             return Err(Error::Decomposition {
@@ -279,7 +304,7 @@ impl Step for Factored {
                 reason: "squares of inputs and derivatives are beyond the range of numbers".into(),
             });
         }
-        self.led_to = sum_after(parameters, &delta);
+        self.led_to = sum_of(parameters, &delta, |p, d| p + d);
         self.buffer = Some(direction);
         let mut told = vec![
             diagnostics::KAPPA.of(self.settings.exponent),

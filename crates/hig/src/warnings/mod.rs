@@ -12,6 +12,7 @@ mod deficient;
 mod duplicates;
 mod explosion;
 mod few_directions;
+mod hand_over;
 mod overfitting;
 mod plateau;
 mod rank;
@@ -44,6 +45,7 @@ fn causes() -> Vec<Box<dyn Cause>> {
         Box::new(deficient::Deficient::default()),
         Box::new(duplicates::Duplicates::default()),
         Box::new(few_directions::FewDirections::default()),
+        Box::new(hand_over::HandOver::default()),
         Box::new(still::Still::default()),
         Box::new(plateau::Plateau::default()),
         Box::new(overfitting::Overfitting::default()),

@@ -20,9 +20,9 @@ impl Setup {
         Self::of(settings, self.wording)
     }
 
-    /// A setting of a word, as the user writes it.
-    pub fn setting(&self, name: &str, word: &str) -> String {
-        (self.wording.setting)(name, word)
+    /// A setting with a value, as the user writes it.
+    pub fn setting(&self, name: &str, value: &str) -> String {
+        (self.wording.setting)(name, value)
     }
 
     /// A method, as the user writes it.

@@ -4,7 +4,7 @@
 /// the same settings each in its own way.
 #[derive(Debug, Clone, Copy)]
 pub struct Wording {
-    /// A setting (name, word) that is one of a few words.
+    /// A setting (name, value): a number, or one of a few words.
     pub setting: fn(&str, &str) -> String,
     /// A method by its registered name.
     pub method: fn(&str) -> String,

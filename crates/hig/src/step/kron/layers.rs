@@ -1,12 +1,16 @@
 //! The blocks of all layers, and the direction that they give.
 
 use super::factor::Factor;
+use super::leading;
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::{Accum, Mat, MatMut, MatRef, multiply};
 use crate::objective::{LayerMoments, Moments};
 use rayon::prelude::*;
 use std::ops::Range;
+
+const OF_INPUTS: &str = "moment of a layer's inputs";
+const OF_OUTPUTS: &str = "moment of a layer's outputs";
 
 /// The block of a layer.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +32,13 @@ pub struct Power {
 }
 
 impl Power {
+    /// The power of a value.
+    pub fn of(self, value: f64) -> f64 {
+        let mut one = [1.0];
+        self.scale(&mut one, std::iter::once(value));
+        one[0]
+    }
+
     /// Multiplies each number with the power of its value.
     ///
     /// The exponents of the family that are multiples of ¼, which all of its usual members have, are products
@@ -47,13 +58,13 @@ impl Power {
 
 impl Block {
     /// Takes new moments into the averages.
-    pub fn learn(&mut self, moments: LayerMoments, weight: f64) {
+    pub fn learn(&mut self, moments: LayerMoments, weight: f64) -> Result<()> {
         self.range = moments.range;
         match moments.block {
             Moments::Kronecker { inputs, outputs } => {
                 let (a, b) = self.factors.get_or_insert_default();
-                a.learn(inputs, weight);
-                b.learn(outputs, weight);
+                a.learn(inputs, weight, OF_INPUTS)?;
+                b.learn(outputs, weight, OF_OUTPUTS)?;
             }
             Moments::Diagonal(squares) if self.diagonal.len() == squares.len() => {
                 for (mean, new) in self.diagonal.iter_mut().zip(squares) {
@@ -62,6 +73,7 @@ impl Block {
             }
             Moments::Diagonal(squares) => self.diagonal = squares,
         }
+        Ok(())
     }
 
     /// The largest eigenvalue of the block.
@@ -79,8 +91,8 @@ impl Block {
             return Ok(0);
         };
         let (left, right) = rayon::join(
-            || a.renew(damping, most, "moment of a layer's inputs"),
-            || b.renew(damping, most, "moment of a layer's outputs"),
+            || a.renew(damping, most, OF_INPUTS),
+            || b.renew(damping, most, OF_OUTPUTS),
         );
         Ok(usize::from(left?) + usize::from(right?))
     }
@@ -91,7 +103,10 @@ impl Block {
             target.copy_from_slice(gradient);
             return power.scale(target, self.diagonal.iter().copied());
         };
-        let (inputs, outputs) = (a.values().len(), b.values().len());
+        if !(a.is_whole() && b.is_whole()) {
+            return leading::apply((a, b), gradient, target, power);
+        }
+        let (inputs, outputs) = (a.width(), b.width());
         let weights = outputs * (inputs - 1);
         let mut whole = Mat::zeros(outputs, inputs);
         let weight = MatRef::from_row_major_slice(&gradient[..weights], outputs, inputs - 1);
@@ -151,13 +166,12 @@ impl Layers {
     }
 
     /// Takes the moments of a batch into averages that look back over about `span` of them.
-    pub fn learn(&mut self, moments: Vec<LayerMoments>, span: f64) {
+    pub fn learn(&mut self, moments: Vec<LayerMoments>, span: f64) -> Result<()> {
         self.blocks.resize_with(moments.len(), Block::default);
         self.heard += 1.0;
         let weight = 1.0 / self.heard.min(span);
-        for (block, moments) in self.blocks.iter_mut().zip(moments) {
-            block.learn(moments, weight);
-        }
+        let pairs = self.blocks.par_iter_mut().zip(moments);
+        pairs.try_for_each(|(block, moments)| block.learn(moments, weight))
     }
 
     /// The largest eigenvalue of all blocks.
