@@ -6,7 +6,7 @@
 
 The step alone, for a Jacobian and a gradient of your own: :func:`spectral_step`,
 :func:`half_inverse`, :func:`gram_step`. Your own simulator: :mod:`hig.physics` and :class:`Problem`.
-Any model of your own: :class:`Objective`, :mod:`hig.jax`.
+Any model of your own: :class:`Objective`, :mod:`hig.jax`. Your own equation: :mod:`hig.fields`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import importlib
 import importlib.metadata
 from types import ModuleType
 
-from . import losses, methods, networks, physics, systems
+from . import fields, losses, methods, networks, physics, systems
 from ._data import Dataset
 from ._least_squares import least_squares
 from ._objective import Objective
@@ -39,6 +39,7 @@ __all__ = [
     "TrainingInterrupted",
     "TrainingStopped",
     "TrainingWarning",
+    "fields",
     "gram_step",
     "half_inverse",
     "least_squares",

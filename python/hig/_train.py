@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _hig, methods
+from . import _hig, fields, methods
 from ._arrays import Array, double
 from ._data import Dataset
 from ._objective import Objective
@@ -202,11 +202,11 @@ def _chosen(
     if not isinstance(method, (Method, str)):
         kind = type(method).__name__
         raise TypeError(f"method is a {kind}, expected one of hig.methods or its name")
+    recommends = isinstance(problem, (System, fields.Problem))
     if isinstance(method, str):
-        system = isinstance(problem, System)
-        method = problem.method(method) if system else methods.by_name(method)  # type: ignore[union-attr]
+        method = problem.method(method) if recommends else methods.by_name(method)  # type: ignore[union-attr]
     if training is None:
-        training = problem.training(method.name) if isinstance(problem, System) else Training()
+        training = problem.training(method.name) if recommends else Training()  # type: ignore[union-attr]
         if isinstance(problem, Objective):
             training = dataclasses.replace(training, batch=min(training.batch, len(problem)))
     unknown = settings.keys() - {field.name for field in dataclasses.fields(training)}

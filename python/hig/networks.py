@@ -1,7 +1,7 @@
 """Networks by their architecture, to be put into a :class:`hig.Problem`.
 
 Activations: ``tanh``, ``relu``, ``sine``, ``gelu``, ``identity``; initializers: ``glorot``, ``he``,
-``lecun``; boundaries: ``zero``, ``periodic``.
+``lecun``, ``uniform``, ``wide``; boundaries: ``zero``, ``periodic``.
 """
 
 from __future__ import annotations

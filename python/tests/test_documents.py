@@ -10,9 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/python.md", "docs/pytorch.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/python.md", "docs/pytorch.md", "docs/residuals.md"]
+)
 def test_the_programs_run(name, tmp_path, monkeypatch):
-    pytest.importorskip("torch" if name == "docs/pytorch.md" else "jax")
+    needed = {"docs/pytorch.md": "torch", "docs/residuals.md": "numpy"}
+    pytest.importorskip(needed.get(name, "jax"))
     monkeypatch.chdir(tmp_path)
     programs = re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.M | re.S)
     assert programs

@@ -12,9 +12,9 @@
 //! 8. `page`: the page of `hig report` and `hig watch`
 //! 9. `commands`: the command line, and a file or folder for each command
 //!
-//! What is public here is what the program's neighbours in this repository need: [`main`] and
-//! [`start`] for the program itself, the command line for its manual, and whatever reads files for those who try to break
-//! it. It is no library for others and promises no stability.
+//! A crate with systems of its own calls [`main_with`]. What is public beside it is what the program's neighbours in
+//! this repository need: [`main`] and [`start`] for the program itself, the command line for its manual, and whatever
+//! reads files for those who try to break it; of that nothing is promised to be stable.
 #![forbid(unsafe_code)]
 
 pub mod commands;
@@ -34,6 +34,7 @@ use commands::{
 };
 use console::{fault, interrupt, output};
 use error::{EndedBadly, Interrupted, Refused};
+use hig::systems::{System, register};
 use run_folder::provenance;
 use std::ffi::OsString;
 use std::io::Write;
@@ -53,6 +54,32 @@ pub fn main() -> ExitCode {
     let program = std::env::current_exe().unwrap_or_else(|_| "hig".into());
     let arguments = std::env::args_os().skip(1).collect();
     ExitCode::from(start(vec![program.into()], arguments))
+}
+
+/// The same with more systems than those of the library: they are listed, configured, trained, drawn, resumed and
+/// swept as any other. A name that another system has, or that is no word of small letters, digits and
+/// hyphens, is told, and nothing is done.
+///
+/// ```no_run
+/// use hig::systems::{System, Toy};
+///
+/// /// What a system of one's own would do.
+/// fn own() -> Box<dyn System> {
+///     Box::new(Toy::default())
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     hig_lab::main_with(vec![own()])
+/// }
+/// ```
+pub fn main_with(systems: Vec<Box<dyn System>>) -> ExitCode {
+    for system in systems {
+        if let Err(error) = register(system) {
+            console::failure(&error.into(), EXIT_INPUT);
+            return ExitCode::from(EXIT_INPUT);
+        }
+    }
+    main()
 }
 
 /// Does what arguments ask for in a process that does nothing else; its exit code. `program` are the words that

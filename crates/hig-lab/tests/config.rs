@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const SYSTEMS: [&str; 16] = [
+const SYSTEMS: [&str; 21] = [
     "toy",
     "linear-oscillators",
     "nonlinear-oscillators",
@@ -18,6 +18,8 @@ const SYSTEMS: [&str; 16] = [
     "pendulum-swing-up",
     "burgers-control",
     "ks-correction",
+    "fluid-control",
+    "wake-flow-correction",
     "parameter-estimation",
     "poisson-pinn",
     "heat-pinn",
@@ -25,6 +27,9 @@ const SYSTEMS: [&str; 16] = [
     "convection-pinn",
     "helmholtz-pinn",
     "navier-stokes-pinn",
+    "allen-cahn-pinn",
+    "fokker-planck-pinn",
+    "burgers-inverse-pinn",
 ];
 
 fn stdout(arguments: &[&str]) -> String {

@@ -11,6 +11,7 @@
 mod arrays;
 mod errors;
 mod factored;
+mod field;
 mod network;
 mod objective;
 mod pools;

@@ -2,6 +2,7 @@
 
 use crate::arrays::{Array2, by_rows, matrix, vector};
 use crate::errors::{guarded, raise};
+use crate::field::{self, BlockParts, Judged, UnknownParts};
 use crate::network::Network;
 use crate::objective::{Model, ModelObjective, numbered};
 use crate::settings::{Assignments, system};
@@ -10,7 +11,9 @@ use crate::worker::{self, Worker};
 use hig::files::Tensors;
 use hig::linalg::Mat;
 use hig::loss::{Infidelity, Loss, SquaredError};
-use hig::network::{Network as Layers, ParameterView, parameters_from, tensors_of};
+use hig::network::{
+    Derivative, Jets, Network as Layers, ParameterView, parameters_from, tensors_of,
+};
 use hig::objective::ThroughPhysics;
 use hig::physics::Widths;
 use hig::settings::Setting;
@@ -42,8 +45,16 @@ enum Source {
         name: String,
         settings: Vec<Setting>,
     },
+    Field(Box<OfField>),
     Own(Box<Own>),
     Model(Box<OfModel>),
+}
+
+/// A field that should obey equations, and what it is, for checkpoints.
+struct OfField {
+    problem: Arc<hig::Problem>,
+    layers: Layers,
+    told: Vec<(String, String)>,
 }
 
 /// The parts of a problem with a Python simulator. Each piece of work puts them together anew,
@@ -79,6 +90,7 @@ impl Problem {
         let worker = Worker::new();
         let own = match &self.source {
             Source::System { problem, .. } => return Ok((problem.clone(), worker)),
+            Source::Field(field) => return Ok((field.problem.clone(), worker)),
             Source::Model(of) => {
                 let (adapter, model) = (of.adapter.clone(), of.model.clone());
                 let objective = ModelObjective::new(adapter, model, worker.caller());
@@ -104,11 +116,8 @@ impl Problem {
                 identity.tell("system", name);
                 identity.tell_settings("system.", settings);
             }
-            Source::Model(of) => {
-                for (name, value) in &of.told {
-                    identity.tell(name, value);
-                }
-            }
+            Source::Model(of) => tell_all(&of.told, identity),
+            Source::Field(field) => tell_all(&field.told, identity),
             Source::Own(own) => {
                 for (name, value) in own.network.told() {
                     identity.tell(name, value);
@@ -154,8 +163,17 @@ impl Problem {
     fn arrays(&self) -> Vec<ParameterView> {
         match &self.source {
             Source::System { problem, .. } => problem.parameters(),
+            Source::Field(field) => field.problem.parameters(),
             Source::Own(own) => own.layers.views(),
             Source::Model(of) => of.model.views.clone(),
+        }
+    }
+
+    /// What the problem predicts with.
+    fn predictor(&self) -> PyResult<&Layers> {
+        match &self.source {
+            Source::Field(field) => Ok(&field.layers),
+            _ => self.network().map(|(network, _)| network),
         }
     }
 
@@ -167,8 +185,14 @@ impl Problem {
                 None => Err(without_parts()),
             },
             Source::Own(own) => Ok((&own.layers, own.widths)),
-            Source::Model(_) => Err(without_parts()),
+            Source::Model(_) | Source::Field(_) => Err(without_parts()),
         }
+    }
+}
+
+fn tell_all(told: &[(String, String)], identity: &mut Identity) {
+    for (name, value) in told {
+        identity.tell(name, value);
     }
 }
 
@@ -290,6 +314,101 @@ impl Problem {
         Ok(problem)
     }
 
+    /// A network that should obey equations at the points of blocks.
+    #[staticmethod]
+    fn field(
+        network: &Network,
+        blocks: Vec<BlockParts<'_>>,
+        unknowns: Vec<UnknownParts>,
+        judged: Option<Judged>,
+        candidates: usize,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let (problem, layers, told) =
+            field::problem(network, blocks, unknowns, judged, candidates, seed)?;
+        problem.check().map_err(raise)?;
+        Ok(Self {
+            source: Source::Field(Box::new(OfField {
+                problem: Arc::new(problem),
+                layers,
+                told,
+            })),
+        })
+    }
+
+    /// The loss of each block of the training points, by name.
+    fn blocks(
+        &self,
+        py: Python<'_>,
+        parameters: PyReadonlyArray1<'_, f64>,
+    ) -> PyResult<Vec<(String, f64)>> {
+        let parameters = self.parameters(&parameters)?;
+        let work =
+            move |problem: &hig::Problem| problem.objective.blocks(&parameters, &problem.train);
+        let blocks = self.run(py, work)?.map_err(raise)?;
+        Ok(blocks
+            .into_iter()
+            .map(|(name, loss)| (name.into(), loss))
+            .collect())
+    }
+
+    /// Values of the unknowns with their standard errors, by name.
+    fn estimates(
+        &self,
+        py: Python<'_>,
+        parameters: PyReadonlyArray1<'_, f64>,
+    ) -> PyResult<Vec<(String, f64, f64)>> {
+        let parameters = self.parameters(&parameters)?;
+        let work = move |problem: &hig::Problem| {
+            hig::objective::estimates(problem.objective.as_ref(), &parameters, &problem.train)
+        };
+        let found = self.run(py, work)?.map_err(raise)?.into_iter();
+        Ok(found
+            .map(|e| (e.name.into(), e.value, e.standard_error))
+            .collect())
+    }
+
+    /// A derivative of the field (points, fields): along no coordinate, one, or two.
+    fn derivative<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: PyReadonlyArray1<'py, f64>,
+        points: PyReadonlyArray2<'py, f64>,
+        along: Vec<usize>,
+    ) -> PyResult<Array2<'py>> {
+        let (parameters, points) = (self.parameters(&parameters)?, matrix(&points)?);
+        let network = self.predictor()?;
+        expect_width("points", &points, network.inputs())?;
+        if let Some(i) = along.iter().find(|i| **i >= network.inputs()) {
+            let expected = format!("below {}", network.inputs());
+            return Err(raise(Error::setting("coordinate", i, expected)));
+        }
+        let jets = Jets::of(network.inputs());
+        let (jets, derivative) = match along.as_slice() {
+            [] => (jets, Derivative::Value),
+            [i] => (jets.with_first(*i), Derivative::First(*i)),
+            [i, j] => {
+                let (i, j) = (*i.min(j), *i.max(j));
+                (jets.with_second(i, j), Derivative::Second(i, j))
+            }
+            more => {
+                let expected = "at most two coordinates";
+                return Err(raise(Error::setting(
+                    "derivative",
+                    format!("{more:?}"),
+                    expected,
+                )));
+            }
+        };
+        let place = jets.place(derivative).expect("it was added");
+        let found = worker::detached(py, || network.jets(&parameters, points.as_ref(), &jets))?;
+        let found = found.map_err(raise)?;
+        let rows = found
+            .as_ref()
+            .subrows(place * points.nrows(), points.nrows());
+        by_rows(py, rows)
+    }
+
     /// A model behind its adapter, with the numbers of its training and test samples, and what it is by name.
     #[staticmethod]
     fn model(
@@ -351,7 +470,11 @@ impl Problem {
     /// Whether the problem can draw new samples for every update.
     #[getter]
     fn draws(&self) -> bool {
-        matches!(&self.source, Source::System { problem, .. } if problem.sampler.is_some())
+        match &self.source {
+            Source::System { problem, .. } => problem.sampler.is_some(),
+            Source::Field(_) => true,
+            Source::Own(_) | Source::Model(_) => false,
+        }
     }
 
     /// Input, state and target of the training or the test samples.
@@ -362,6 +485,7 @@ impl Problem {
     ) -> PyResult<(Array2<'py>, Array2<'py>, Array2<'py>)> {
         let (train_data, test_data) = match &self.source {
             Source::System { problem, .. } => (&problem.train, &problem.test),
+            Source::Field(field) => (&field.problem.train, &field.problem.test),
             Source::Own(own) => (&own.train, &own.test),
             Source::Model(of) => (&of.train, &of.test),
         };
@@ -381,6 +505,10 @@ impl Problem {
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let initial = match &self.source {
             Source::System { problem, .. } => guarded(|| problem.initial_parameters(seed))?,
+            Source::Field(field) => {
+                check_parameters(&field.layers, memory_limit)?;
+                guarded(|| field.problem.initial_parameters(seed))?
+            }
             Source::Own(own) => {
                 check_parameters(&own.layers, memory_limit)?;
                 guarded(|| own.layers.initial_parameters(seed))?
@@ -397,7 +525,7 @@ impl Problem {
         input: PyReadonlyArray2<'py, f64>,
     ) -> PyResult<Array2<'py>> {
         let (parameters, input) = (self.parameters(&parameters)?, matrix(&input)?);
-        let (network, _) = self.network()?;
+        let network = self.predictor()?;
         expect_width("input", &input, network.inputs())?;
         let output = worker::detached(py, || network.predict(&parameters, input.as_ref()))?;
         by_rows(py, output.as_ref())

@@ -150,6 +150,8 @@ pub enum Purpose {
     Validation = 5,
     /// Combinations of the rows of a sample.
     Sketch = 6,
+    /// Measurements: where they are taken, and their noise.
+    Measurements = 7,
 }
 
 /// The random stream of a seed for one purpose.

@@ -821,19 +821,16 @@ fn comparators_refuse_settings_out_of_range() {
 
 #[test]
 fn comparators_lower_the_loss_of_every_system() {
-    let training = Training {
-        batch: 8,
-        ..Training::default()
-    };
     for mut system in systems() {
         for name in ["samples", "test_samples"] {
             system.set(name, "8").unwrap();
         }
-        if ["burgers-control", "ks-correction"].contains(&system.name()) {
-            // Steps of a field take their time.
-            system.set("steps", "2").unwrap();
-        }
+        common::quick_fields(system.as_mut());
         let problem = system.problem(1);
+        let training = Training {
+            batch: problem.train.len(),
+            ..Training::default()
+        };
         for name in NAMES {
             let mut method = method(name).unwrap();
             if name == "momentum" {

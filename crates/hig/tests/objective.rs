@@ -14,8 +14,8 @@ use hig::step::{
     GaussNewtonLineSearch, LevenbergMarquardt, Method, ScaleInvariant, Spectral, methods,
 };
 use hig::systems::{
-    BurgersControl, CartPoleSwingUp, FieldPoints, HeatField, KsCorrection, MlpSettings,
-    ParameterEstimation, PendulumSwingUp, System,
+    BurgersControl, CartPoleSwingUp, FieldPoints, FluidControl, HeatField, KsCorrection,
+    MlpSettings, ParameterEstimation, PendulumSwingUp, System, WakeFlowCorrection,
 };
 use hig::trainer::{Budget, Evaluation, Flow, Observer, Outcome, Stop, Training, train};
 use hig::{Error, Problem, Result};
@@ -157,8 +157,31 @@ fn each_batch(mut visit: impl FnMut(&str, &Problem, &[f64])) {
         kernel: 3,
         ..KsCorrection::default()
     };
+    let fluid = FluidControl {
+        grid: 4,
+        steps: 2,
+        patch: 2,
+        channels: vec![2],
+        samples: 4,
+        test_samples: 2,
+        ..FluidControl::default()
+    };
+    let wake = WakeFlowCorrection {
+        grid: 8,
+        dt: 5.0,
+        finer: 1,
+        spin_up: 2,
+        steps: 1,
+        simulations: 2,
+        samples: 2,
+        test_samples: 2,
+        channels: vec![1],
+        ..WakeFlowCorrection::default()
+    };
     for problem in [
         corrected.problem(0),
+        fluid.problem(0),
+        wake.problem(0),
         cart_pole.problem(0),
         pendulum.problem(0),
         burgers.problem(0),

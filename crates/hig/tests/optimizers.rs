@@ -463,9 +463,9 @@ fn every_method_decreases_the_loss_of_every_system() {
                 system.set(name, value).unwrap();
             }
         }
-        if system.name() == "ks-correction" {
-            // All of its states are rows.
-            system.set("steps", "2").unwrap();
+        if ["ks-correction", "fluid-control", "wake-flow-correction"].contains(&system.name()) {
+            // All states or all cells are rows.
+            common::quick_fields(system.as_mut());
             system.set("channels", "2").unwrap();
         }
         let problem = system.problem(1);
@@ -481,7 +481,7 @@ fn every_method_decreases_the_loss_of_every_system() {
                 method.set("cutoff", "1e-2").unwrap();
             }
             let training = Training {
-                batch: 24,
+                batch: problem.train.len(),
                 ..Training::default()
             };
             let start = problem.initial_parameters(1);

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{normal, normal_vector};
-use hig::linalg::{self, Mat, Scratch, Symmetric};
+use hig::linalg::{self, Mat, OuterFactor, Scratch, Symmetric};
 use hig::network::{
     Activation, Activations, Boundary, Chain, Conv2d, Dense, GramOperations, Grid, Initializer,
     LayerNorm, Network, Passes, Scale,
@@ -369,9 +369,12 @@ fn the_choice_for_one_pass_is_the_mask_and_has_its_bits() {
 
 #[test]
 fn the_cheaper_way_is_taken_for_several_passes() {
-    // Counted by hand for n = 2, b = 2, C = 3, 4 inputs, 5 outputs.
+    // Counted by hand for n = 2, C = 3, 4 inputs, 5 outputs: for b = 1, and for b = 2, a mask that only serves
+    // one row of each sample.
+    let operations = GramOperations::count(4, 5, 2, 1, 3);
+    assert_eq!(operations.by_mask, 3.0 * 9.0 * 12.0 + 2.0 * 4.0 * 9.0);
     let operations = GramOperations::count(4, 5, 2, 2, 3);
-    assert_eq!(operations.by_mask, 3.0 * 9.0 * 12.0 + 2.0 * 4.0 * 36.0);
+    assert_eq!(operations.by_mask, 3.0 * 9.0 * (12.0 + 8.0));
     assert_eq!(
         operations.by_columns,
         3.0 * 2.0 * 25.0 + 2.0 * 2.0 * 3.0 * 25.0
@@ -390,6 +393,51 @@ fn the_cheaper_way_is_taken_for_several_passes() {
         assert!(by_columns != by_masks, "rounding tells them apart");
         assert_eq!(chosen, if by_mask { by_masks } else { by_columns });
     }
+}
+
+#[test]
+fn outer_products_are_those_of_whole_rows_across_tiles() {
+    let (n, outputs, inputs) = (700, 3, 4);
+    // Rows that are 0 at the beginning, at the end, everywhere and nowhere.
+    let ranges = [0..700, 0..530, 70..700, 300..300];
+    let mut parts = Vec::new();
+    for (c, range) in ranges.iter().enumerate() {
+        let (deltas, input) = (
+            normal(n, outputs, c as u64),
+            normal(n, inputs, 10 + c as u64),
+        );
+        let left = Mat::from_fn(n, outputs, |i, j| match range.contains(&i) {
+            true => deltas[(i, j)],
+            false => 0.0,
+        });
+        parts.push((left, input, c % 2 == 0));
+    }
+    let factors: Vec<OuterFactor<'_>> = parts
+        .iter()
+        .map(|(left, right, one)| OuterFactor {
+            left: left.as_ref(),
+            right: right.as_ref(),
+            one: *one,
+        })
+        .collect();
+    let mut found = Symmetric::zeros(n);
+    found.add_outer_products(&factors);
+    let found = found.complete();
+    let rows = Mat::from_fn(n, outputs * (inputs + 1), |i, column| {
+        let (o, a) = (column / (inputs + 1), column % (inputs + 1));
+        let of = |(left, right, one): &(Mat<f64>, Mat<f64>, bool)| {
+            let input = if a < inputs {
+                right[(i, a)]
+            } else {
+                f64::from(*one)
+            };
+            left[(i, o)] * input
+        };
+        parts.iter().map(of).sum::<f64>()
+    });
+    let expected = &rows * rows.transpose();
+    let error = (&found - &expected).norm_l2() / expected.norm_l2();
+    assert!(error <= 1e-14, "{error:e}");
 }
 
 /// What a scratch holds from before never shows.

@@ -10,9 +10,9 @@ use hig::objective::{Block, Cuboid, Equation, Field, Given, Objective, Residuals
 use hig::physics::{Dual, Real};
 use hig::step::{LevenbergMarquardt, methods};
 use hig::systems::{
-    BurgersField, ConvectionField, Exact, FieldPoints, HeatField, HeatSolution, HelmholtzField,
-    MlpSettings, NavierStokesField, Picture, PoissonField, PoissonSolution, System,
-    relative_errors,
+    AllenCahnField, BurgersField, BurgersInverse, ConvectionField, Exact, FieldPoints,
+    FokkerPlanckField, HeatField, HeatSolution, HelmholtzField, MlpSettings, NavierStokesField,
+    Picture, PoissonField, PoissonSolution, System, relative_errors,
 };
 use hig::trainer::{Budget, Order, Stop, Training, train};
 use hig::{Dataset, Problem};
@@ -353,12 +353,137 @@ fn exact_solutions_obey_their_equations() {
     }
 }
 
+#[test]
+fn the_logarithm_of_a_density_obeys_its_equation() {
+    let field = FokkerPlanckField {
+        dimension: 3,
+        ..FokkerPlanckField::default()
+    };
+    let points = normal(20, 4, 3);
+    for s in 0..20 {
+        let mut x: Vec<f64> = points.row(s).iter().copied().collect();
+        x[0] = x[0].abs();
+        let of = |i: usize| second(&field, &x, i);
+        let mut residual = of(0)[1] - 1.5;
+        for (i, x) in x.iter().enumerate().skip(1) {
+            let [_, slope, bend] = of(i);
+            residual -= bend + slope * slope + 0.5 * x * slope;
+        }
+        assert!(residual.abs() <= 1e-12, "{residual:e}");
+    }
+    // The integral of a density is 1.
+    let line = FokkerPlanckField {
+        dimension: 1,
+        ..FokkerPlanckField::default()
+    };
+    let steps = (-200..=200).map(|i| 0.05 * f64::from(i));
+    let whole: f64 = steps.map(|x| 0.05 * line.value(&[0.4, x]).exp()).sum();
+    assert!((whole - 1.0).abs() < 1e-9, "{whole}");
+}
+
+#[test]
+fn a_field_on_a_circle_has_its_start_built_in() {
+    let system = AllenCahnField {
+        points: FieldPoints {
+            samples: 40,
+            test_samples: 30,
+            ..FieldPoints::default()
+        },
+        ..AllenCahnField::default()
+    };
+    let (problem, network) = (system.problem(1), system.network().unwrap());
+    let parameters = problem.initial_parameters(2);
+    let at = |t: f64, x: f64| {
+        let point = Mat::from_fn(1, 2, |_, j| [t, x][j]);
+        network.predict(&parameters, point.as_ref())[(0, 0)]
+    };
+    for x in [-1.0, -0.3, 0.0, 0.6] {
+        let start = x * x * (std::f64::consts::PI * x).cos();
+        assert!((at(0.0, x) - start).abs() < 1e-15);
+    }
+    let jump = (at(0.7, 1.0) - at(0.7, -1.0)).abs();
+    assert!(jump < 1e-14, "{jump:e}");
+    // All points are inside where the start is built in, and most of them where it is not.
+    let inside = |system: &AllenCahnField| {
+        let state = system.problem(1).train.state;
+        state
+            .col_as_slice(0)
+            .iter()
+            .filter(|block| **block == 0.0)
+            .count()
+    };
+    assert_eq!(inside(&system), 40);
+    let by_points = AllenCahnField {
+        built_in_start: false,
+        ..system
+    };
+    assert_eq!(inside(&by_points), 35);
+}
+
+#[test]
+fn a_viscosity_is_found_within_its_standard_error() {
+    let system = BurgersInverse {
+        viscosity: 0.05,
+        guess: 0.2,
+        measurements: 150,
+        noise: 0.02,
+        tolerance: 2e-3,
+        points: FieldPoints {
+            samples: 500,
+            boundary: 0.2,
+            test_samples: 200,
+            ..FieldPoints::default()
+        },
+        network: MlpSettings::tanh(vec![10, 10]),
+    };
+    let problem = system.problem(4);
+    let measured: Vec<usize> = (0..650)
+        .filter(|s| problem.train.state[(*s, 0)] == 3.0)
+        .collect();
+    assert_eq!(measured.len(), 150);
+    let training = Training {
+        batch: 650,
+        order: Order::Fixed,
+        ..Training::default()
+    };
+    let start = problem.initial_parameters(4);
+    let budget = Budget::updates(120);
+    let method = LevenbergMarquardt::default();
+    let outcome = train(&problem, &method, start, &training, budget, 4, &mut []).unwrap();
+    let found = hig::objective::estimates(
+        problem.objective.as_ref(),
+        &outcome.parameters,
+        &problem.train,
+    )
+    .unwrap();
+    let deviation = system.estimates_variance().sqrt();
+    assert_eq!(deviation, 0.02);
+    let (value, error) = (found[0].value, found[0].standard_error * deviation);
+    assert!((value - 0.05).abs() <= 3.0 * error, "{value} with {error}");
+    // The Cramér-Rao bound of measurements of the exact solution.
+    let with = |viscosity: f64, s: usize| {
+        let field = BurgersField {
+            viscosity,
+            ..BurgersField::default()
+        };
+        let x = problem.train.input.row(s);
+        field.value(x[0], x[1])
+    };
+    let slope = |s: &usize| (with(0.0505, *s) - with(0.0495, *s)) / 1e-3;
+    let information: f64 = measured.iter().map(|s| slope(s).powi(2)).sum();
+    let bound = 0.02 / information.sqrt();
+    assert!(
+        error >= 0.97 * bound && error <= 1.3 * bound,
+        "{error} beside {bound}"
+    );
+}
+
 /// u, v or p of Kovasznay's flow.
 struct Part(NavierStokesField, usize);
 
 impl Exact for Part {
     fn value<T: Real>(&self, x: &[T]) -> T {
-        self.0.exact(x)[self.1]
+        self.0.flow(x)[self.1]
     }
 }
 
@@ -438,7 +563,7 @@ fn a_flow_is_asked_for_its_equations_and_judged_by_its_velocity() {
     let found = network.predict(&parameters, test.input.as_ref());
     let (mut error, mut size) = (0.0, 0.0);
     for s in 0..30 {
-        let exact = flow.exact(&[test.input[(s, 0)], test.input[(s, 1)]]);
+        let exact = flow.flow(&[test.input[(s, 0)], test.input[(s, 1)]]);
         for k in 0..2 {
             error += (found[(s, k)] - exact[k]).powi(2);
             size += exact[k].powi(2);
@@ -467,7 +592,7 @@ fn the_cole_hopf_integral_obeys_the_equation_of_burgers() {
             (0.9, 0.7),
             (1.0, -0.01),
         ] {
-            let u = |t: f64, x: f64| field.exact(t, x);
+            let u = |t: f64, x: f64| field.value(t, x);
             let slope = |f: &dyn Fn(f64) -> f64| -> f64 {
                 let parts = WEIGHTS.iter().zip(1..);
                 let pair = |k: i32| f(f64::from(k) * h) - f(-f64::from(k) * h);
@@ -485,11 +610,11 @@ fn the_cole_hopf_integral_obeys_the_equation_of_burgers() {
         }
         for t in [0.0, 0.2, 1.0] {
             for x in [-1.0, 0.0, 1.0] {
-                assert!(field.exact(t, x).abs() <= 1e-12);
+                assert!(field.value(t, x).abs() <= 1e-12);
             }
-            assert!((field.exact(t, 0.4) + field.exact(t, -0.4)).abs() <= 1e-13);
+            assert!((field.value(t, 0.4) + field.value(t, -0.4)).abs() <= 1e-13);
         }
-        let near = field.exact(1e-9, 0.3) + (0.3 * std::f64::consts::PI).sin();
+        let near = field.value(1e-9, 0.3) + (0.3 * std::f64::consts::PI).sin();
         assert!(near.abs() <= 1e-7, "{near:e}");
     }
 }

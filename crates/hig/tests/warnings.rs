@@ -131,11 +131,19 @@ fn trainings_as_their_sources_recommend_raise_nothing() {
         ("cart-pole", 4, "adam hig adaptive-hig"),
         ("burgers-control", 2, "adam hig adaptive-hig"),
         ("ks-correction", 2, "adam hig adaptive-hig"),
+        ("fluid-control", 2, "adam hig adaptive-hig"),
+        ("wake-flow-correction", 2, "adam hig adaptive-hig"),
     ] {
         let small = match system {
             "toy" => "",
             "cart-pole" | "burgers-control" | "ks-correction" => {
                 "--set samples=64 --set test_samples=16"
+            }
+            "fluid-control" => {
+                "--set samples=64 --set test_samples=16 --set grid=16 --set channels=2,4 --set steps=4"
+            }
+            "wake-flow-correction" => {
+                "--set samples=64 --set test_samples=16 --set grid=8 --set dt=5 --set finer=2 --set spin_up=40"
             }
             _ => small,
         };

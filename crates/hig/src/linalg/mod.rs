@@ -10,4 +10,4 @@ mod symmetric_matrix;
 
 pub use matrix::*;
 pub use scratch::{Buffer, Scratch};
-pub use symmetric_matrix::Symmetric;
+pub use symmetric_matrix::{OuterFactor, Symmetric};

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use faer::reborrow::{Reborrow, ReborrowMut};
 use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
+use std::ops::Range;
 
 // Fixed, so that the bits of K do not depend on the number of threads.
 const COLUMNS: usize = 64;
@@ -115,6 +116,50 @@ impl Symmetric {
         });
     }
 
+    /// Adds Σ (L_c·L_c'ᵀ) ∘ (A_c·A_c'ᵀ + [both have a one]) over all pairs of factors: F·Fᵀ, where a row of F is
+    /// Σ_c L_c[row] ⊗ (A_c[row], 1 or 0). The products are made tile by tile, so that neither is ever held whole.
+    pub fn add_outer_products(&mut self, factors: &[OuterFactor<'_>]) {
+        let ranges: Vec<Range<usize>> = factors.iter().map(|f| some_rows(f.left)).collect();
+        self.each_block(|first, mut block| {
+            let last = first + block.ncols();
+            let (height, width) = (ROWS.min(block.nrows()), block.ncols());
+            let (mut products, mut masks) = (Mat::zeros(height, width), Mat::zeros(height, width));
+            for (right, columns) in factors.iter().zip(&ranges) {
+                let columns = columns.start.max(first)..columns.end.min(last);
+                if columns.is_empty() {
+                    continue;
+                }
+                for (left, rows) in factors.iter().zip(&ranges) {
+                    let one = f64::from(left.one && right.one);
+                    for start in (rows.start.max(first)..rows.end).step_by(ROWS) {
+                        let rows = start..rows.end.min(start + ROWS);
+                        let (count, width) = (rows.len(), columns.len());
+                        let mut product = products.as_mut().submatrix_mut(0, 0, count, width);
+                        let mut mask = masks.as_mut().submatrix_mut(0, 0, count, width);
+                        let pair = [(left.left, right.left), (left.right, right.right)];
+                        for (target, (a, b)) in [&mut product, &mut mask].into_iter().zip(pair) {
+                            let a = a.subrows(rows.start, count);
+                            let b = b.subrows(columns.start, width).transpose();
+                            matrix::multiply(target.rb_mut(), Accum::Replace, a, b);
+                        }
+                        let mut part = block.rb_mut().submatrix_mut(
+                            rows.start - first,
+                            columns.start - first,
+                            count,
+                            width,
+                        );
+                        for j in 0..width {
+                            let values = matrix::column(product.rb(), j);
+                            let weights = matrix::column(mask.rb(), j);
+                            let target = matrix::column_mut(part.rb_mut(), j);
+                            add_weighted(target, values, weights, one);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
     /// Calls `fill(first, block)` for blocks of columns side by side, each from its diagonal down.
     fn each_block(&mut self, fill: impl Fn(usize, MatMut<'_, f64>) + Sync) {
         let n = self.0.nrows();
@@ -129,6 +174,46 @@ impl Symmetric {
             blocks.with_min_len(n.max(1)).for_each(from_diagonal);
         }
     }
+}
+
+/// What is beside each other in a row of F, as the outer product of two rows (see
+/// [`Symmetric::add_outer_products`]).
+#[derive(Debug, Clone, Copy)]
+pub struct OuterFactor<'a> {
+    /// L (n × outputs).
+    pub left: MatRef<'a, f64>,
+    /// A (n × inputs).
+    pub right: MatRef<'a, f64>,
+    /// Whether A has a 1 behind it.
+    pub one: bool,
+}
+
+/// From the first to the last row that is not 0.
+fn some_rows(matrix: MatRef<'_, f64>) -> Range<usize> {
+    let (mut first, mut end) = (matrix.nrows(), 0);
+    for j in 0..matrix.ncols() {
+        let column = matrix::column(matrix, j);
+        // 0 is all that is left out: not what is no number.
+        let some = |v: &f64| *v != 0.0;
+        first = column.iter().position(some).map_or(first, |i| i.min(first));
+        end = column
+            .iter()
+            .rposition(some)
+            .map_or(end, |i| end.max(i + 1));
+    }
+    first..end
+}
+
+/// target[i] += values[i] · (weights[i] + one).
+fn add_weighted(target: &mut [f64], values: &[f64], weights: &[f64], one: f64) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (t, (p, w)) in target.iter_mut().zip(values.iter().zip(weights)) {
+                *t += p * (w + one);
+            }
+        },
+    );
 }
 
 /// target[i] += values[i] · weights[(at + i) mod length].

@@ -148,8 +148,56 @@ impl Network {
         activation: Activation,
         initializer: Initializer,
     ) -> Result<Self> {
-        let (chain, last) = levels(grid, channels, boundary, activation);
-        let chain = chain.then(Conv2d::same(last, outputs, 1, boundary));
+        Self::unet_of_means(
+            grid,
+            1,
+            channels,
+            outputs,
+            boundary,
+            activation,
+            initializer,
+        )
+    }
+
+    /// The same between means over `size` × `size` points, which it reads, and as many points with one answer, at
+    /// size² less cost.
+    ///
+    /// ```
+    /// use hig::network::{Activation, Boundary, Grid, Initializer, Network};
+    /// let grid = Grid { channels: 3, height: 8, width: 8 };
+    /// let (tanh, glorot) = (Activation::Tanh, Initializer::Glorot);
+    /// let network = Network::unet_of_means(grid, 2, &[4, 8], 1, Boundary::Zero, tanh, glorot)?;
+    /// assert_eq!((network.inputs(), network.outputs()), (192, 64));
+    /// # Ok::<(), hig::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Extents that size · 2^(levels - 1) does not divide; an extent, a number of channels or of outputs that
+    /// is 0.
+    pub fn unet_of_means(
+        grid: Grid,
+        size: usize,
+        channels: &[usize],
+        outputs: usize,
+        boundary: Boundary,
+        activation: Activation,
+        initializer: Initializer,
+    ) -> Result<Self> {
+        let pool = AveragePool2d { grid, size };
+        let (start, coarse) = match size {
+            1 => (Chain::new(), grid),
+            _ => (Chain::new().then(pool), pool.output()),
+        };
+        let (between, last) = levels(coarse, channels, boundary, activation);
+        let answer = Conv2d::same(last, outputs, 1, boundary);
+        let chain = start.append(between).then(answer);
+        let chain = match size {
+            1 => chain,
+            _ => chain.then(Upsample2d {
+                grid: answer.output(),
+                size,
+            }),
+        };
         Self::new(grid.features(), chain, initializer)
     }
 }

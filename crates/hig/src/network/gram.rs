@@ -8,13 +8,14 @@
 
 use super::layer_rows::LayerRows;
 use super::passes::Passes;
-use crate::linalg::{Scratch, Symmetric};
+use crate::linalg::{OuterFactor, Scratch, Symmetric};
 
 /// Multiplications and additions that the lower half of an outer product's part of K takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GramOperations {
     /// By a mask for every pair of passes: n²/2 entries, for each pair of passes an inner product over
-    /// the outputs and its weight; and the mask itself.
+    /// the outputs and its weight; and the mask itself, which is made of what is needed of it where no two rows
+    /// share a sample.
     pub by_mask: f64,
     /// By columns of J: n²/2 inner products over the parameters; and the columns, summed over the
     /// passes.
@@ -26,8 +27,12 @@ impl GramOperations {
     pub fn count(inputs: usize, outputs: usize, n: usize, b: usize, passes: usize) -> Self {
         let [inputs, outputs, n, b, c] = [inputs, outputs, n, b, passes].map(|x| x as f64);
         let (half, parameters) = (0.5 * n * (n + 1.0), outputs * (inputs + 1.0));
+        let mask = match n == b {
+            true => half * c * c * 2.0 * inputs,
+            false => 2.0 * inputs * (c * b) * (c * b),
+        };
         Self {
-            by_mask: half * c * c * (2.0 * outputs + 2.0) + 2.0 * inputs * (c * b) * (c * b),
+            by_mask: half * c * c * (2.0 * outputs + 2.0) + mask,
             by_columns: half * 2.0 * parameters + 2.0 * n * c * parameters,
         }
     }
@@ -76,6 +81,17 @@ impl LayerRows<'_> {
         );
         let (virtual_samples, by_pass) = (self.input.nrows(), self.by_pass(passes, scratch));
         let samples = passes.samples(virtual_samples);
+        if passes.count() > 1 && by_pass.count() == samples {
+            let factor = |(pass, one): (usize, &bool)| OuterFactor {
+                left: by_pass.rows(pass),
+                right: by_pass.input(pass),
+                one: *one,
+            };
+            let factors: Vec<_> = passes.biased().iter().enumerate().map(factor).collect();
+            gram.add_outer_products(&factors);
+            by_pass.give_to(scratch);
+            return;
+        }
         let mut mask = scratch.take(virtual_samples, virtual_samples);
         by_pass.write_mask(mask.as_mut());
         for left in 0..passes.count() {

@@ -396,7 +396,60 @@ impl Rule<'_> {
     }
 }
 
+impl Rule<'_> {
+    /// The acceleration of a neuron's jet behind the activation along a curve, from the jet before it, its
+    /// velocity v and its acceleration a.
+    fn second_along(&self, (z, y): (&[f64], &[f64]), v: &[f64], a: &[f64], behind: &mut [f64]) {
+        let b = self.samples;
+        let activation = self.activation;
+        for s in 0..b {
+            let at = |numbers: &[f64], c: usize| numbers[c * b + s];
+            let (p, q) = (v[s], a[s]);
+            let [one, two, three] = activation.three_derivatives(z[s], y[s]);
+            let four = activation.fourth_derivative(z[s], y[s]);
+            // First and second derivative along the curve of σ' and σ''.
+            let [slope, bend] = [two * p, three * p * p + two * q];
+            let [slope_of_two, bend_of_two] = [three * p, four * p * p + three * q];
+            behind[s] = two * p * p + one * q;
+            for c in 1..behind.len() / b {
+                behind[c * b + s] = bend * at(z, c) + 2.0 * slope * at(v, c) + one * at(a, c);
+            }
+            for (c, products) in self.seconds {
+                let (mut value, mut first, mut second) = (0.0, 0.0, 0.0);
+                for (i, j) in products {
+                    let (zi, zj) = (at(z, *i), at(z, *j));
+                    let (vi, vj) = (at(v, *i), at(v, *j));
+                    value += zi * zj;
+                    first += vi * zj + zi * vj;
+                    second += at(a, *i) * zj + 2.0 * vi * vj + zi * at(a, *j);
+                }
+                behind[c * b + s] +=
+                    bend_of_two * value + 2.0 * slope_of_two * first + two * second;
+            }
+        }
+    }
+}
+
 impl Jets {
+    /// Takes the velocity and the acceleration of jets (C·b × width) along a curve from before an activation to
+    /// behind it; writes the acceleration.
+    pub(super) fn second_along(
+        &self,
+        activation: Activation,
+        at: Values<'_>,
+        (velocity, acceleration): (MatRef<'_, f64>, MatRef<'_, f64>),
+        mut target: MatMut<'_, f64>,
+    ) {
+        self.with_rule(activation, at.input.nrows(), |rule| {
+            for j in 0..velocity.ncols() {
+                let values = (matrix::column(at.input, j), matrix::column(at.output, j));
+                let v = matrix::column(velocity, j);
+                let a = matrix::column(acceleration, j);
+                rule.second_along(values, v, a, matrix::column_mut(target.rb_mut(), j));
+            }
+        });
+    }
+
     /// Calls `work` with the rule for an activation.
     fn with_rule<R>(
         &self,
@@ -494,7 +547,7 @@ impl Network {
     ///
     /// # Errors
     /// Another number of coordinates than the network has inputs; a layer that is neither affine nor an
-    /// activation; an activation without the second derivatives that are asked for, by name.
+    /// activation nor made for them; an activation without the second derivatives that are asked for, by name.
     pub fn check_jets(&self, jets: &Jets) -> Result<()> {
         if jets.inputs != self.inputs() {
             return Err(Error::Shape {
@@ -512,6 +565,7 @@ impl Network {
                 }
                 Some(_) => continue,
                 None if layer.is_affine() || jets.count() == 1 => continue,
+                None if layer.through_jets().is_some() => continue,
                 None => "a layer through which derivatives in the input can be carried",
             };
             return Err(Error::setting(
@@ -570,6 +624,10 @@ impl Network {
             };
             if let Some(activation) = layer.activation() {
                 jets.forward(activation, here, output, scratch);
+                continue;
+            }
+            if let Some(layer) = layer.through_jets() {
+                layer.forward(jets, here, output);
                 continue;
             }
             let one = jets.count() == 1;

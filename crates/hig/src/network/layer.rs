@@ -8,6 +8,7 @@
 //! on the way it takes from a [`Scratch`] and gives back. Columns of all matrices are contiguous.
 
 use super::activation::Activation;
+use super::jets::Jets;
 use super::moments::SharedWeight;
 use super::parameter::Parameter;
 use super::unknowns::Unknown;
@@ -134,6 +135,21 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// The parameters that are added to the output as they are, counted from the layer's first: a pass without
+    /// bias does not touch them (see [`Passes`](super::Passes)). The array named `bias` unless it says
+    /// otherwise.
+    fn biases(&self) -> Range<usize> {
+        let mut end = 0;
+        for parameter in self.parameters() {
+            let start = end;
+            end += parameter.count();
+            if parameter.name == "bias" {
+                return start..end;
+            }
+        }
+        end..end
+    }
+
     /// The weight that is applied at each position, where a layer is no more than that and its parameters
     /// are the weight and the bias. It then answers the two moments below.
     fn shared_weight(&self) -> Option<SharedWeight> {
@@ -169,6 +185,39 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     fn activation(&self) -> Option<Activation> {
         None
     }
+
+    /// How derivatives in what the network reads go through the layer, where it is neither
+    /// [affine](Self::is_affine) nor a nonlinearity but lets them.
+    fn through_jets(&self) -> Option<&dyn ThroughJets> {
+        None
+    }
+}
+
+/// A layer without parameters that takes the values of a network with their derivatives, component by
+/// component of the jets (C·b × width; see [`Jets`](super::Jets)). Its output is affine in what has passed layers
+/// with parameters.
+pub trait ThroughJets {
+    /// Writes the jets of the output.
+    fn forward(&self, jets: &Jets, input: MatRef<'_, f64>, output: MatMut<'_, f64>);
+
+    /// Takes rows of cotangents (k·C·b × outputs) to those of the input. What comes back to a point that
+    /// is among the input does not count.
+    fn backward(
+        &self,
+        jets: &Jets,
+        input: MatRef<'_, f64>,
+        rows: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+    );
+
+    /// Adds the tangent of the output for one of the input, in which points rest.
+    fn add_tangent(
+        &self,
+        jets: &Jets,
+        input: MatRef<'_, f64>,
+        tangent: MatRef<'_, f64>,
+        target: MatMut<'_, f64>,
+    );
 }
 
 /// The values of a batch on both sides of a layer (samples × width).

@@ -83,7 +83,7 @@ impl<'a> LayerRows<'a> {
             return;
         }
         // The bias again, from the passes that have it.
-        let (bias, samples) = (self.bias(), passes.samples(input.nrows()));
+        let (bias, samples) = (self.layer.biases(), passes.samples(input.nrows()));
         let mut columns = scratch.take(samples, bias.len());
         for k in 0..target.ncols() {
             let column = matrix::column_mut(target.rb_mut(), k);
@@ -99,19 +99,6 @@ impl<'a> LayerRows<'a> {
             }
         }
         scratch.give(columns);
-    }
-
-    /// The parameters that passes without bias do not touch, counted from the layer's first.
-    pub(super) fn bias(&self) -> Range<usize> {
-        let mut end = 0;
-        for parameter in self.layer.parameters() {
-            let start = end;
-            end += parameter.count();
-            if parameter.name == "bias" {
-                return start..end;
-            }
-        }
-        end..end
     }
 
     /// The rows of each pass beside each other.
@@ -131,7 +118,7 @@ impl<'a> LayerRows<'a> {
             passes,
             samples,
             bias: match passes.biased().contains(&false) {
-                true => self.bias(),
+                true => self.layer.biases(),
                 false => 0..0,
             },
             copies,
@@ -168,7 +155,7 @@ impl ByPass<'_> {
     }
 
     /// The layer's input in a pass (b × inputs).
-    fn input(&self, pass: usize) -> MatRef<'_, f64> {
+    pub(super) fn input(&self, pass: usize) -> MatRef<'_, f64> {
         let range = self.passes.range(pass, self.samples);
         self.part.input.subrows(range.start, range.len())
     }

@@ -32,7 +32,7 @@ pub use gram::GramOperations;
 pub use grid::{Boundary, Grid};
 pub use initialize::{ANY_INITIALIZER, Initializer};
 pub use jets::{Derivative, Jets};
-pub use layer::{Layer, Values};
+pub use layer::{Layer, ThroughJets, Values};
 pub use layer_norm::LayerNorm;
 pub use layer_rows::LayerRows;
 pub use moments::{LayerMoments, Moment, Moments, SharedWeight, WIDE};
@@ -116,6 +116,26 @@ impl Network {
             last_read,
             initializer,
         })
+    }
+
+    /// The same network behind a layer that reads inputs of another width.
+    ///
+    /// # Errors
+    /// A layer of another output than the network reads.
+    pub(crate) fn behind(self, inputs: usize, layer: impl Layer + 'static) -> Result<Self> {
+        let chain = Chain::new().then(layer).append(Chain(self.nodes));
+        Self::new(inputs, chain, self.initializer)
+    }
+
+    /// The same network with a layer behind it that reads (x, f(x)), what the network reads before what it
+    /// answers.
+    ///
+    /// # Errors
+    /// A layer that reads another width.
+    pub(crate) fn beside_input(self, layer: impl Layer + 'static) -> Result<Self> {
+        let inputs = self.inputs();
+        let chain = Chain::new().skip(Chain(self.nodes)).then(layer);
+        Self::new(inputs, chain, self.initializer)
     }
 
     /// Width of the input.

@@ -264,9 +264,13 @@ impl Network {
                     let parameters = &parameters[self.ranges[i].clone()];
                     let mut next = scratch.take(rows.nrows(), self.widths[i]);
                     let (at, target) = (values.around(i), next.as_mut());
-                    match (&values.jets, layer.activation()) {
-                        (Some(jets), Some(activation)) => {
+                    let through = (layer.activation(), layer.through_jets());
+                    match (&values.jets, through) {
+                        (Some(jets), (Some(activation), _)) => {
                             jets.backward(activation, at, rows, target, scratch);
+                        }
+                        (Some(jets), (_, Some(layer))) => {
+                            layer.backward(jets, at.input, rows, target);
                         }
                         _ => layer.backward(parameters, at, rows, target, scratch),
                     }
@@ -415,10 +419,15 @@ impl Network {
                         }
                         if let Some(here) = here {
                             let accumulate = if moves { Accum::Add } else { Accum::Replace };
-                            let target = next.as_mut();
-                            match (&values.jets, layer.activation()) {
-                                (Some(jets), Some(activation)) => {
+                            let mut target = next.as_mut();
+                            let through = (layer.activation(), layer.through_jets());
+                            match (&values.jets, through) {
+                                (Some(jets), (Some(activation), _)) => {
                                     jets.tangent(activation, at, here, target, accumulate, scratch);
+                                }
+                                (Some(jets), (_, Some(layer))) => {
+                                    target.fill(0.0);
+                                    layer.add_tangent(jets, at.input, here, target);
                                 }
                                 _ => layer
                                     .jvp_input(parameters, at, here, target, accumulate, scratch),
@@ -450,6 +459,81 @@ impl Network {
             None => target.fill(0.0),
         }
         scratch.give_list(kept);
+    }
+
+    /// The output's velocity and acceleration (C·b × outputs each) for values that carry jets, as the parameters
+    /// move along a line: d/dt and d²/dt² at θ + t·direction, by Taylor mode.
+    ///
+    /// None where a layer has more than the first derivatives that this needs: one that is neither affine
+    /// nor an activation, and unknowns of the physics.
+    pub fn second_along(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        direction: &[f64],
+        scratch: &mut Scratch,
+    ) -> Option<(Mat<f64>, Mat<f64>)> {
+        let jets = values.jets.as_ref()?;
+        let (passes, all) = (jets.passes(), values.output().nrows());
+        let mut curves: Vec<(Mat<f64>, Mat<f64>)> = Vec::with_capacity(self.nodes.len() + 1);
+        let still = |width: usize| (Mat::zeros(all, width), Mat::zeros(all, width));
+        curves.push(still(self.inputs()));
+        for (i, node) in self.nodes.iter().enumerate() {
+            let mut next = still(self.widths[i + 1]);
+            let (velocity, acceleration) = &curves[i];
+            match node {
+                Node::Join(join, back) => {
+                    let (earlier, width) = (&curves[i - back], self.widths[i - back]);
+                    let pairs = [
+                        (&earlier.0, velocity, &mut next.0),
+                        (&earlier.1, acceleration, &mut next.1),
+                    ];
+                    for (earlier, here, target) in pairs {
+                        let (earlier, here) = (Some(earlier.as_ref()), Some(here.as_ref()));
+                        join.write(earlier, here, width, target.as_mut());
+                    }
+                }
+                Node::Layer(layer) => {
+                    let (range, at) = (self.ranges[i].clone(), values.around(i));
+                    let (parameters, direction) = (&parameters[range.clone()], &direction[range]);
+                    if let Some(activation) = layer.activation() {
+                        let (v, target) = (velocity.as_ref(), next.0.as_mut());
+                        jets.tangent(activation, at, v, target, Accum::Replace, scratch);
+                        let curve = (v, acceleration.as_ref());
+                        jets.second_along(activation, at, curve, next.1.as_mut());
+                    } else if let Some(layer) = layer.through_jets() {
+                        layer.add_tangent(jets, at.input, velocity.as_ref(), next.0.as_mut());
+                        layer.add_tangent(jets, at.input, acceleration.as_ref(), next.1.as_mut());
+                    } else if layer.is_affine() && layer.unknowns().is_empty() {
+                        if !direction.is_empty() {
+                            let part = (layer.as_ref(), parameters, direction);
+                            write_own_tangents(part, at, passes, next.0.as_mut(), scratch);
+                            // The weights move while their input does; nothing else is multiplied.
+                            let mut weights = scratch.take_numbers(direction.len());
+                            for (twice, of) in weights.iter_mut().zip(direction) {
+                                *twice = 2.0 * of;
+                            }
+                            weights[layer.biases()].fill(0.0);
+                            let moving = Values {
+                                input: velocity.as_ref(),
+                                output: at.output,
+                            };
+                            let target = next.1.as_mut();
+                            layer.jvp_parameters(parameters, &weights, moving, target, scratch);
+                            scratch.give_numbers(weights);
+                        }
+                        for (of, target) in [(velocity, &mut next.0), (acceleration, &mut next.1)] {
+                            let (of, target) = (of.as_ref(), target.as_mut());
+                            layer.jvp_input(parameters, at, of, target, Accum::Add, scratch);
+                        }
+                    } else {
+                        return None;
+                    }
+                }
+            }
+            curves.push(next);
+        }
+        curves.pop()
     }
 
     /// J (k·b × parameters) for rows of output cotangents (k·C·b × outputs): row r is the gradient of
@@ -516,14 +600,7 @@ fn write_own_tangents(
     }
     let mut without_bias = scratch.take_numbers(direction.len());
     without_bias.copy_from_slice(direction);
-    let mut first = 0;
-    for parameter in layer.parameters() {
-        let count = parameter.count();
-        if parameter.name == "bias" {
-            without_bias[first..first + count].fill(0.0);
-        }
-        first += count;
-    }
+    without_bias[layer.biases()].fill(0.0);
     let samples = passes.samples(target.nrows());
     for (pass, biased) in passes.biased().iter().enumerate() {
         let first = pass * samples;

@@ -209,6 +209,15 @@ impl Layer for Appended {
         &self.unknowns
     }
 
+    fn is_affine(&self) -> bool {
+        true
+    }
+
+    /// The θ are added as a bias is.
+    fn biases(&self) -> Range<usize> {
+        0..self.free().count()
+    }
+
     fn forward(
         &self,
         parameters: &[f64],
@@ -319,6 +328,11 @@ impl Valued {
 impl Layer for Valued {
     fn outputs(&self, _: usize) -> Result<usize, String> {
         Ok(self.kept + self.unknowns.len())
+    }
+
+    /// The kept features are what they were, and no unknown depends on what the network reads.
+    fn is_affine(&self) -> bool {
+        true
     }
 
     fn forward(

@@ -162,17 +162,7 @@ impl ClosedLoop {
     /// # Errors
     /// Numbers that do not rise, or that are 0 or more than the steps of the physics.
     pub fn after(mut self, steps: Vec<usize>) -> Result<Self> {
-        let last = self.physics.steps();
-        let rise = steps.windows(2).all(|pair| pair[0] < pair[1]);
-        let inside = steps.iter().all(|step| (1..=last).contains(step));
-        if steps.is_empty() || !rise || !inside {
-            let expected = format!("rising numbers from 1 to {last}, at least one");
-            return Err(Error::setting(
-                "observed steps",
-                format!("{steps:?}"),
-                expected,
-            ));
-        }
+        physics::check_observed(&steps, self.physics.steps())?;
         self.observed = steps;
         Ok(self)
     }
@@ -740,6 +730,11 @@ impl<'a> Unrolled<'a> {
             *state += seen.as_ref().subcols(0, d);
             return Ok(());
         };
+        let by_products = self.parts.sight.as_ref().is_some_and(|s| s.has_products());
+        if by_products {
+            *state += sight.vjps(seen.as_ref())?;
+            return Ok(());
+        }
         let rows = sight.rows()?;
         for i in 0..count {
             let part = seen.as_ref().subrows(i * samples, samples);

@@ -25,6 +25,17 @@ pub struct Cuboid {
     spread: Spread,
 }
 
+/// A part of a box that points are drawn in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// The box itself.
+    Inside,
+    /// The faces where one of a range of coordinates ends.
+    Boundary(Range<usize>),
+    /// The face where a coordinate begins, or, where that is true, ends.
+    Face(usize, bool),
+}
+
 /// How points are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spread {
@@ -121,6 +132,18 @@ impl Cuboid {
     #[must_use]
     pub fn spread(self, spread: Spread) -> Self {
         Self { spread, ..self }
+    }
+
+    /// Points of a part (count × coordinates).
+    ///
+    /// # Panics
+    /// With coordinates that there are not.
+    pub fn draw(&self, part: &Part, count: usize, random: &mut Pcg64) -> Mat<f64> {
+        match part {
+            Part::Inside => self.inside(count, random),
+            Part::Boundary(of) => self.boundary_of(of.clone(), count, random),
+            Part::Face(coordinate, upper) => self.face(*coordinate, *upper, count, random),
+        }
     }
 
     /// Points uniform inside (count × coordinates).

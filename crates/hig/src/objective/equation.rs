@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::linalg::{Mat, MatRef};
 use crate::network::{Derivative, Jets};
-use crate::physics::{Differentiated, Real, Record, SampleFunction, Simulator, Widths};
+use crate::physics::{Differentiated, Dual, Real, Record, SampleFunction, Simulator, Widths};
 
 /// An equation of a field u(x) and its derivatives, of which the *residuals* are 0 where it is met.
 ///
@@ -158,6 +158,13 @@ pub(super) trait AnyEquation: Send + Sync {
         jets: MatRef<'_, f64>,
         outputs: usize,
     ) -> Result<Mat<f64>>;
+    /// Their second derivative along a curve of jets, with its velocity and its acceleration.
+    fn second_along(
+        &self,
+        points: MatRef<'_, f64>,
+        jets: [MatRef<'_, f64>; 3],
+        outputs: usize,
+    ) -> Mat<f64>;
 }
 
 impl<E: Equation> AnyEquation for E {
@@ -181,6 +188,38 @@ impl<E: Equation> AnyEquation for E {
         outputs: usize,
     ) -> Result<Mat<f64>> {
         Differentiated(OfJet::new(self, outputs)).simulate(points, jets)
+    }
+
+    fn second_along(
+        &self,
+        points: MatRef<'_, f64>,
+        [jets, velocity, acceleration]: [MatRef<'_, f64>; 3],
+        outputs: usize,
+    ) -> Mat<f64> {
+        let equation = OfJet::new(self, outputs);
+        let mut second = Mat::zeros(points.nrows(), self.count());
+        let mut residuals = vec![Dual::fixed(Dual::fixed(0.0)); self.count()];
+        for s in 0..points.nrows() {
+            let x: Vec<f64> = points.row(s).iter().copied().collect();
+            let number = |value, slope| Dual {
+                value,
+                slopes: [slope],
+            };
+            let numbers: Vec<Dual<1, Dual<1>>> = (0..jets.ncols())
+                .map(|j| {
+                    let v = velocity[(s, j)];
+                    Dual {
+                        value: number(jets[(s, j)], v),
+                        slopes: [number(v, acceleration[(s, j)])],
+                    }
+                })
+                .collect();
+            SampleFunction::evaluate(&equation, &x, &numbers, &mut residuals);
+            for (k, residual) in residuals.iter().enumerate() {
+                second[(s, k)] = residual.slopes[0].slopes[0];
+            }
+        }
+        second
     }
 }
 

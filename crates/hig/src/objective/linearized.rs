@@ -219,6 +219,15 @@ pub trait Linearized: Jacobian {
         self.jvp(v)
     }
 
+    /// The second derivative of y along a direction v of the parameters (length p), d²/dt² y(θ + t·v) at t = 0
+    /// (length n), where it is known exactly.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn second_along(&self, _v: &[f64]) -> Result<Option<Vec<f64>>> {
+        Ok(None)
+    }
+
     /// What stands for the layers' blocks of Jᵀ·C·J, in the order of the parameters, by k probes w (n × k):
     /// random numbers of mean 0 whose squares have the mean C, independent of each other. None where the
     /// parameters are not those of layers.

@@ -22,7 +22,7 @@ use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
-use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes};
+use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes, Unknown};
 use crate::physics::Record;
 use crate::timing::part;
 use rand::RngExt;
@@ -34,6 +34,14 @@ use std::sync::Arc;
 type Draw = Box<dyn Fn(usize, &mut Pcg64) -> Mat<f64> + Send + Sync>;
 type Target = Box<dyn Fn(&[f64], &mut [f64]) + Send + Sync>;
 
+/// Where the points of a block come from.
+enum Source {
+    /// Drawn, and what the equation should be there.
+    Drawn(Draw, Option<Target>),
+    /// These, with what was measured there.
+    Rows(Mat<f64>, Mat<f64>),
+}
+
 /// Rows of one kind: an equation, and where it holds.
 pub struct Block {
     name: &'static str,
@@ -41,8 +49,7 @@ pub struct Block {
     jets: Jets,
     weight: f64,
     points: usize,
-    draw: Draw,
-    target: Option<Target>,
+    source: Source,
 }
 
 impl std::fmt::Debug for Block {
@@ -74,18 +81,43 @@ impl Block {
             equation: Box::new(equation),
             weight: 1.0,
             points,
-            draw: Box::new(draw),
-            target: None,
+            source: Source::Drawn(Box::new(draw), None),
+        }
+    }
+
+    /// An equation at points (N × coordinates) that are given, with what it should be there (N × residuals), such as
+    /// measurements of the field. A whole set has all of them, a smaller one some.
+    ///
+    /// # Panics
+    /// If there is not a row of values for every point, or not a value for every residual.
+    pub fn of_rows(
+        name: &'static str,
+        equation: impl Equation + 'static,
+        points: Mat<f64>,
+        values: Mat<f64>,
+    ) -> Self {
+        let shape = (points.nrows(), equation.count());
+        assert_eq!(values.shape(), shape, "values of block {name}");
+        let count = points.nrows();
+        Self {
+            source: Source::Rows(points, values),
+            ..Self::of(name, equation, count, |_, _| Mat::new())
         }
     }
 
     /// The same with what the equation's left side should be at a point: writes ŷ.
+    ///
+    /// # Panics
+    /// If the values are [given](Self::of_rows) already.
     #[must_use]
     pub fn with_target(
         mut self,
         target: impl Fn(&[f64], &mut [f64]) + Send + Sync + 'static,
     ) -> Self {
-        self.target = Some(Box::new(target));
+        match &mut self.source {
+            Source::Drawn(_, given) => *given = Some(Box::new(target)),
+            Source::Rows(..) => panic!("the values of block {} are given", self.name),
+        }
         self
     }
 
@@ -99,6 +131,11 @@ impl Block {
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The derivatives that its equation names.
+    pub fn derivatives(&self) -> &Jets {
+        &self.jets
     }
 }
 
@@ -139,9 +176,22 @@ impl Layout {
 
     /// Points of one block.
     fn draw_block(&self, block: usize, count: usize, random: &mut Pcg64) -> Dataset {
-        let Block { draw, target, .. } = &self.blocks[block];
-        let input = draw(count, random);
         let mut targets = Mat::zeros(count, self.rows);
+        let (draw, target) = match &self.blocks[block].source {
+            Source::Drawn(draw, target) => (draw, target),
+            Source::Rows(points, values) => {
+                let chosen = chosen_rows(points.nrows(), count, random);
+                let given = linalg::gather_rows(values, &chosen);
+                let columns = targets.as_mut().subcols_mut(0, given.ncols());
+                { columns }.copy_from(&given);
+                return Dataset {
+                    state: Mat::full(count, 1, block as f64),
+                    input: linalg::gather_rows(points, &chosen),
+                    target: targets,
+                };
+            }
+        };
+        let input = draw(count, random);
         if let Some(write) = target {
             let mut values = vec![0.0; self.rows];
             for s in 0..count {
@@ -314,6 +364,10 @@ impl Residuals {
         };
         let mut chosen = Vec::with_capacity(count);
         for (k, places) in self.groups(&drawn) {
+            if let Source::Rows(..) = self.layout.blocks[k].source {
+                chosen.extend(places.into_iter().take(counts[k]));
+                continue;
+            }
             let sizes: Vec<f64> = places.iter().map(|s| halves[*s].sqrt()).collect();
             let found = chosen_by_size(&sizes, counts[k], random.random());
             chosen.extend(found.into_iter().map(|i| places[i]));
@@ -375,16 +429,7 @@ impl Residuals {
             let block = &self.layout.blocks[*k];
             let components = passed.components_of(&block.jets);
             let points = linalg::gather_rows(&samples.input, places);
-            let mut jets = Mat::zeros(places.len(), components.len() * outputs);
-            for (i, c) in components.iter().enumerate() {
-                for o in 0..outputs {
-                    let from = &field.col_as_slice(o)[c * b..][..b];
-                    let to = jets.col_as_slice_mut(i * outputs + o);
-                    for (to, place) in to.iter_mut().zip(places) {
-                        *to = from[*place];
-                    }
-                }
-            }
+            let jets = jets_at(field, b, &components, places);
             let (points, jets) = (points.as_ref(), jets.as_ref());
             let mut store = |found: &Mat<f64>| {
                 for j in 0..found.ncols() {
@@ -437,6 +482,37 @@ impl Residuals {
             .collect::<Result<_>>()?;
         Ok(pieces.concat())
     }
+}
+
+/// Some components of the jets (C·b × outputs) of some of b samples: samples × components, the outputs in each.
+fn jets_at(field: &Mat<f64>, b: usize, components: &[usize], places: &[usize]) -> Mat<f64> {
+    let outputs = field.ncols();
+    let mut jets = Mat::zeros(places.len(), components.len() * outputs);
+    for (i, c) in components.iter().enumerate() {
+        for o in 0..outputs {
+            let from = &field.col_as_slice(o)[c * b..][..b];
+            let to = jets.col_as_slice_mut(i * outputs + o);
+            for (to, place) in to.iter_mut().zip(places) {
+                *to = from[*place];
+            }
+        }
+    }
+    jets
+}
+
+/// `count` of so many rows: all in their order and again from the first where more are asked for, or else some,
+/// each once.
+fn chosen_rows(rows: usize, count: usize, random: &mut Pcg64) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..rows).collect();
+    if count >= rows {
+        return (0..count).map(|i| i % rows.max(1)).collect();
+    }
+    for i in 0..count {
+        all.swap(i, random.random_range(i..rows));
+    }
+    all.truncate(count);
+    all.sort_unstable();
+    all
 }
 
 /// `count` places, each at most once, with probabilities in proportion to 1 + size/(mean size): those at which
@@ -502,6 +578,10 @@ impl Objective for Residuals {
 
     fn initial(&self, seed: u64) -> Vec<f64> {
         self.network.initial_parameters(seed)
+    }
+
+    fn unknowns(&self) -> Vec<(Unknown, Option<usize>)> {
+        self.network.unknowns()
     }
 
     fn rows(&self, samples: usize) -> usize {
@@ -705,6 +785,38 @@ impl Linearized for Collocated<'_> {
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
         self.residuals.linearize(self.batch, parameters)
+    }
+
+    fn second_along(&self, v: &[f64]) -> Result<Option<Vec<f64>>> {
+        let _part = part!(FORWARD);
+        let Residuals {
+            network,
+            layout,
+            scratch,
+        } = self.residuals;
+        let (values, b) = (&self.passed.activations, self.batch.len());
+        let curve =
+            scratch.with_another(|own| network.second_along(self.parameters, values, v, own));
+        let Some((velocity, acceleration)) = curve else {
+            return Ok(None);
+        };
+        let mut second = Mat::zeros(b, layout.rows);
+        for (k, places) in &self.passed.groups {
+            let block = &layout.blocks[*k];
+            let components = self.passed.components_of(&block.jets);
+            let points = linalg::gather_rows(&self.batch.input, places);
+            let [jets, velocity, acceleration] = [values.output(), &velocity, &acceleration]
+                .map(|field| jets_at(field, b, &components, places));
+            let jets = [jets.as_ref(), velocity.as_ref(), acceleration.as_ref()];
+            let (points, outputs) = (points.as_ref(), network.outputs());
+            let found = block.equation.second_along(points, jets, outputs);
+            for j in 0..found.ncols() {
+                for (value, place) in found.col_as_slice(j).iter().zip(places) {
+                    second[(*place, j)] = *value;
+                }
+            }
+        }
+        Ok(Some(linalg::stack(second.as_ref())))
     }
 
     fn samples(&self) -> Option<usize> {

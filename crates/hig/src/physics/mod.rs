@@ -12,10 +12,12 @@
 //! [`OpenLoop`] makes a simulator of any.
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`]
-//! and [`PeriodicField`].
+//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`],
+//! [`PeriodicField`], [`PeriodicFlow`] and [`ChannelFlow`].
 
+mod banded;
 mod cart_pole;
+mod channel_flow;
 pub mod check;
 mod damped_chain;
 mod diffusion;
@@ -23,6 +25,8 @@ mod dual;
 mod effort;
 mod equations;
 mod exponential;
+mod field_steps;
+mod fourier;
 mod function;
 mod lanes;
 mod laplacian;
@@ -31,6 +35,8 @@ mod open_loop;
 mod oscillator_chain;
 mod pendulum;
 mod periodic_field;
+mod periodic_flow;
+mod picked;
 mod real;
 mod runge_kutta;
 mod scaling;
@@ -38,20 +44,25 @@ mod schroedinger;
 mod stepwise;
 
 pub use cart_pole::{CartPole, Pole, Upright};
+pub use channel_flow::ChannelFlow;
 pub use damped_chain::{Chosen, DampedChain};
 pub use diffusion::Diffusion;
 pub use dual::Dual;
 pub use effort::CountedEffort;
 pub use equations::{Cotangent, Cotangents, Equations};
 pub use exponential::{ANY_SCHEME, Scheme};
+pub use field_steps::TimeSteps;
 pub use function::{Differentiated, SampleFunction};
 pub use lanes::Lanes;
 pub use laplacian::Laplacian;
 use linear_record::LinearRecord;
 pub use open_loop::OpenLoop;
+pub(crate) use open_loop::check_observed;
 pub use oscillator_chain::{CubicSpring, LinearSpring, OscillatorChain, Spring};
 pub use pendulum::{Direction, Pendulum};
-pub use periodic_field::{PeriodicField, TimeSteps};
+pub use periodic_field::PeriodicField;
+pub use periodic_flow::PeriodicFlow;
+pub use picked::{Picked, Source};
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;

@@ -16,6 +16,9 @@
 //! large. Where it is more, the source takes a shorter step, as a method with trials can (`lm`); the
 //! others go along v alone.
 //!
+//! An objective that knows y'' exactly ([`second_along`](crate::objective::Linearized::second_along)), as
+//! residuals of equations do by Taylor mode, is asked for it in place of the difference.
+//!
 //! It costs one forward pass, one product J·v and one direction of the decomposition that is there
 //! already. [`Route::Lanczos`](crate::spectral::Route::Lanczos) has no direction for another residual:
 //! there is no acceleration on it.
@@ -119,9 +122,15 @@ fn second_derivative(
     rows: &Rows<'_>,
     velocity: &[f64],
 ) -> Result<Option<Vec<f64>>> {
+    let roots = || -> Result<Vec<f64>> { Ok(at.curvature()?.into_iter().map(f64::sqrt).collect()) };
+    if let Some(second) = at.second_along(velocity)? {
+        let whitened = second.iter().zip(roots()?).map(|(y, root)| root * y);
+        let bend = rows.of_all(whitened.collect());
+        return Ok(norm(&bend).is_finite().then_some(bend));
+    }
     let ahead: Vec<f64> = velocity.iter().map(|v| AHEAD * v).collect();
     let (here, there) = (at.outputs(), at.outputs_after(&ahead)?);
-    let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
+    let roots = roots()?;
     if rows.are_sketched() {
         let pairs = here.iter().zip(&there).zip(&roots);
         let (change, sizes): (Vec<f64>, Vec<f64>) = pairs

@@ -5,7 +5,8 @@
 //! Unlike the source's, the network sees the state before the solver's step, of which that after it is a
 //! function.
 
-use super::picture::{Field, Lines};
+use super::corrected::Rollouts;
+use super::picture::Field;
 use super::recommended::sketched;
 use super::{Compared, LayerSettings, Picture, System, size};
 use crate::data::{Dataset, Purpose, random};
@@ -149,15 +150,15 @@ impl KsCorrection {
         }
     }
 
-    /// From the states of samples over the horizon: the reference, the coarse solver with the network's
-    /// corrections, and without them.
-    fn rollouts(&self, parameters: &[f64], samples: &Dataset) -> Result<[Vec<Mat<f64>>; 3]> {
+    /// From the states of samples over the horizon.
+    fn rollouts(&self, parameters: &[f64], samples: &Dataset) -> Result<Rollouts> {
         let start = &samples.state;
         let fine = interpolated(start, self.points * self.finer);
-        let reference = self.reference(fine, self.horizon);
-        let corrected = self.closed_loop(self.horizon).motion(parameters, samples)?;
-        let alone = unforced(&self.coarse(self.horizon), start.clone(), self.horizon);
-        Ok([reference, corrected.states, alone])
+        Ok(Rollouts {
+            reference: self.reference(fine, self.horizon),
+            corrected: (self.closed_loop(self.horizon).motion(parameters, samples)?).states,
+            alone: unforced(&self.coarse(self.horizon), start.clone(), self.horizon),
+        })
     }
 }
 
@@ -189,11 +190,6 @@ fn interpolated(field: &Mat<f64>, points: usize) -> Mat<f64> {
         kernel(i as f64 / points as f64 - j as f64 / few as f64)
     });
     field * weights
-}
-
-/// |found - known| over |known|, each over all samples.
-fn relative_error(found: &Mat<f64>, known: &Mat<f64>) -> f64 {
-    (found - known).norm_l2() / known.norm_l2()
 }
 
 impl System for KsCorrection {
@@ -270,23 +266,13 @@ impl System for KsCorrection {
     fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
         let judged: Vec<usize> = (0..problem.test.len().min(JUDGED)).collect();
         let chosen = problem.test.select(&judged);
-        let Ok([reference, corrected, alone]) = self.rollouts(parameters, &chosen) else {
-            return Vec::new();
-        };
-        let mean = |states: &[Mat<f64>]| {
-            let errors = states.iter().zip(&reference).skip(1);
-            let errors = errors.map(|(found, known)| relative_error(found, known));
-            errors.sum::<f64>() / self.horizon as f64
-        };
-        vec![
-            ("corrected_error", mean(&corrected)),
-            ("uncorrected_error", mean(&alone)),
-        ]
+        let rollouts = self.rollouts(parameters, &chosen);
+        rollouts.map_or(Vec::new(), |rollouts| rollouts.measures())
     }
 
     fn pictures(&self, problem: &Problem, parameters: &[f64], sample: usize) -> Vec<Picture> {
         let chosen = problem.test.select(&[sample]);
-        let Ok([reference, corrected, alone]) = self.rollouts(parameters, &chosen) else {
+        let Ok(rollouts) = self.rollouts(parameters, &chosen) else {
             return Vec::new();
         };
         let end = self.horizon as f64 * self.dt;
@@ -302,23 +288,11 @@ impl System for KsCorrection {
                 quantity: "u".into(),
             })
         };
-        let times: Vec<f64> = (0..=self.horizon).map(|k| k as f64 * self.dt).collect();
-        let errors = |label: &str, states: &[Mat<f64>]| {
-            let pairs = states.iter().zip(&reference);
-            let errors = pairs.map(|(found, known)| relative_error(found, known));
-            (label.to_owned(), times.clone(), errors.collect())
-        };
         vec![
-            over_time("reference", &reference),
-            over_time("coarse solver, corrected", &corrected),
-            over_time("coarse solver alone", &alone),
-            Picture::Lines(Lines {
-                title: "distance from the reference".into(),
-                x: "time".into(),
-                y: "relative error".into(),
-                lines: vec![errors("corrected", &corrected), errors("alone", &alone)],
-                points: Vec::new(),
-            }),
+            over_time("reference", &rollouts.reference),
+            over_time("coarse solver, corrected", &rollouts.corrected),
+            over_time("coarse solver alone", &rollouts.alone),
+            rollouts.picture(self.dt),
         ]
     }
 

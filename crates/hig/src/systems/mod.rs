@@ -2,7 +2,9 @@
 
 mod burgers_control;
 mod cart_pole;
+mod corrected;
 mod fields;
+mod fluid_control;
 mod heat_inversion;
 mod ks_correction;
 mod network;
@@ -15,13 +17,16 @@ mod quantum_dipole;
 mod recommended;
 mod size;
 mod toy;
+mod wake_flow_correction;
 
 pub use burgers_control::BurgersControl;
 pub use cart_pole::CartPoleSwingUp;
 pub use fields::{
-    BurgersField, ConvectionField, Exact, ExactSlope, FieldPoints, HeatField, HeatSolution,
-    HelmholtzField, NavierStokesField, PoissonField, PoissonSolution, relative_errors,
+    AllenCahnField, BurgersField, BurgersInverse, ConvectionField, Exact, ExactField, ExactSlope,
+    FieldPoints, FieldSystem, FokkerPlanckField, HeatField, HeatSolution, HelmholtzField,
+    NavierStokesField, PoissonField, PoissonSolution, relative_errors,
 };
+pub use fluid_control::{FluidControl, SmoothedDensity};
 pub use heat_inversion::HeatInversion;
 pub use ks_correction::KsCorrection;
 pub use network::{LayerSettings, MlpSettings};
@@ -34,12 +39,14 @@ pub use quantum_dipole::QuantumDipole;
 pub use recommended::{ALSO_COMPARED, compared, recommended};
 pub use size::{check_memory, size};
 pub use toy::Toy;
+pub use wake_flow_correction::WakeFlowCorrection;
 
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::trainer::Budget;
+use std::sync::{PoisonError, RwLock};
 
 /// The settings of methods by their names: `(method, [(setting, value)])`.
 pub type Compared = Vec<(&'static str, Vec<(&'static str, &'static str)>)>;
@@ -97,6 +104,12 @@ pub trait System: Settings + Send + Sync {
         false
     }
 
+    /// What the negative log-likelihood has been multiplied by to be the loss; the squares of standard errors are to
+    /// be multiplied by it.
+    fn estimates_variance(&self) -> f64 {
+        1.0
+    }
+
     /// Pictures of one test sample under trained parameters.
     fn pictures(&self, _problem: &Problem, _parameters: &[f64], _sample: usize) -> Vec<Picture> {
         Vec::new()
@@ -112,8 +125,16 @@ impl std::fmt::Debug for dyn System {
     }
 }
 
-/// All systems with default settings. To add one, write its file and add its line.
+/// All systems with default settings, those of [`register`] last. To add one to the library, write its file
+/// and add its line.
 pub fn systems() -> Vec<Box<dyn System>> {
+    let mut all = built_in();
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    all.extend(registered.iter().map(|system| system.boxed()));
+    all
+}
+
+fn built_in() -> Vec<Box<dyn System>> {
     vec![
         Box::new(Toy::default()),
         Box::new(LinearOscillators::default()),
@@ -125,14 +146,47 @@ pub fn systems() -> Vec<Box<dyn System>> {
         Box::new(PendulumSwingUp::default()),
         Box::new(BurgersControl::default()),
         Box::new(KsCorrection::default()),
+        Box::new(FluidControl::default()),
+        Box::new(WakeFlowCorrection::default()),
         Box::new(PoissonField::default()),
         Box::new(HeatField::default()),
         Box::new(BurgersField::default()),
         Box::new(ConvectionField::default()),
         Box::new(HelmholtzField::default()),
         Box::new(NavierStokesField::default()),
+        Box::new(AllenCahnField::default()),
+        Box::new(FokkerPlanckField::default()),
+        Box::new(BurgersInverse::default()),
         Box::new(ParameterEstimation::default()),
     ]
+}
+
+static REGISTERED: RwLock<Vec<Box<dyn System>>> = RwLock::new(Vec::new());
+
+/// Adds a system of one's own, with the settings that it has, to those that [`systems`] answers in this
+/// process.
+///
+/// # Errors
+/// A name that another system has, or that is no word of small letters, digits and hyphens.
+pub fn register(system: Box<dyn System>) -> Result<()> {
+    let name = system.name();
+    let of_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(of_word) {
+        let expected = "small letters, digits and hyphens";
+        return Err(Error::setting("name of a system", name, expected));
+    }
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    let all = built_in();
+    if all
+        .iter()
+        .chain(&*registered)
+        .any(|known| known.name() == name)
+    {
+        let expected = "a name that no other system has";
+        return Err(Error::setting("name of a system", name, expected));
+    }
+    registered.push(system);
+    Ok(())
 }
 
 /// A system by name, with default settings.

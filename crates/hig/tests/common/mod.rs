@@ -17,6 +17,33 @@ use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::{Error, Problem};
 use rand_distr::{Distribution, StandardNormal};
 
+/// Sizes that keep the steps of a field short, where a system is one of fields in the loop.
+pub fn quick_fields(system: &mut dyn System) {
+    let settings: &[(&str, &str)] = match system.name() {
+        "burgers-control" | "ks-correction" => &[("steps", "2")],
+        "fluid-control" => &[
+            ("grid", "8"),
+            ("steps", "2"),
+            ("channels", "2,2"),
+            ("samples", "8"),
+        ],
+        "wake-flow-correction" => &[
+            ("grid", "8"),
+            ("dt", "5"),
+            ("finer", "2"),
+            ("spin_up", "4"),
+            ("simulations", "1"),
+            ("samples", "2"),
+            ("steps", "1"),
+            ("channels", "2"),
+        ],
+        _ => &[],
+    };
+    for (name, value) in settings {
+        system.set(name, value).unwrap();
+    }
+}
+
 /// Standard normal entries.
 pub fn normal(rows: usize, columns: usize, seed: u64) -> Mat<f64> {
     let mut random = random(seed, Purpose::Test);

@@ -61,8 +61,12 @@ pub fn estimated<'a>(
     let problem = &experiment.problem;
     let of_method = |f: &'a Finished| {
         let found = estimates(problem.objective.as_ref(), &f.parameters, &problem.train);
+        let deviation = experiment.system.estimates_variance().sqrt();
         match found {
-            Ok(found) => Some((f.name.as_str(), found)),
+            Ok(mut found) => {
+                found.iter_mut().for_each(|e| e.standard_error *= deviation);
+                Some((f.name.as_str(), found))
+            }
             Err(error) => {
                 tracing::warn!("{}: no standard errors: {error}", f.name);
                 None

@@ -2,6 +2,8 @@
 
 mod adaptive;
 mod chapter;
+mod contest;
+mod in_the_loop;
 mod large;
 mod over_time;
 mod pinn;
@@ -23,7 +25,7 @@ type Run = fn(&StudyOptions, &Folder) -> Result<()>;
 /// Options of `hig study`.
 #[derive(Debug, Args)]
 pub struct StudyOptions {
-    /// Study to run: adaptive, chapter, large or pinn.
+    /// Study to run: adaptive, chapter, large, loop or pinn.
     pub name: String,
     /// Seeds, each a training of its own [default: 5, for chapter 20].
     #[arg(long, value_name = "N")]
@@ -31,7 +33,7 @@ pub struct StudyOptions {
     /// Updates of each training of the chapter [default: 5000].
     #[arg(long, value_name = "N")]
     pub updates: Option<usize>,
-    /// Only this case of adaptive, large or pinn; repeat for several.
+    /// Only this case of adaptive, large, loop or pinn; repeat for several.
     #[arg(long, value_name = "CASE")]
     pub only: Vec<String>,
     /// Factor on all budgets.
@@ -43,10 +45,11 @@ pub struct StudyOptions {
 }
 
 /// The studies with the parts of them that `--only` can name.
-const STUDIES: [(&str, &[&str], Run); 4] = [
+const STUDIES: [(&str, &[&str], Run); 5] = [
     ("adaptive", &adaptive::CASES, adaptive::run),
     ("chapter", &[], chapter::run),
     ("large", &large::CASES, large::run),
+    ("loop", &in_the_loop::CASES, in_the_loop::run),
     ("pinn", &pinn::CASES, pinn::run),
 ];
 
@@ -154,7 +157,7 @@ fn check(options: &StudyOptions, cases: &[&str]) -> hig::Result<()> {
             cases => Error::unknown("case", name, cases.iter().copied()),
         });
     }
-    if let (Some(updates), name @ ("adaptive" | "large" | "pinn")) =
+    if let (Some(updates), name @ ("adaptive" | "large" | "loop" | "pinn")) =
         (options.updates, options.name.as_str())
     {
         let expected = format_args!("left out: {name} trains for seconds, which --scale changes");

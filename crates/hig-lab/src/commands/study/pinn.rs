@@ -47,6 +47,7 @@ const POISSON_5D: Set = &[
     ("boundary", "0.142857"),
     ("batch", "3500"),
     ("order", "fresh"),
+    ("renew", "20"),
     ("test_samples", "30000"),
 ];
 const HEAT_4D: Set = &[
@@ -56,6 +57,7 @@ const HEAT_4D: Set = &[
     ("boundary", "0.142857"),
     ("batch", "3500"),
     ("order", "fresh"),
+    ("renew", "20"),
     ("test_samples", "30000"),
 ];
 

@@ -1,15 +1,13 @@
 //! The viscous Burgers equation with the sine start of Raissi, Perdikaris and Karniadakis 2019
 //! (doi 10.1016/j.jcp.2018.10.045, section 2.1.1), and its solution by the Cole-Hopf transform.
 
-use super::{FieldPoints, comparison_at_front, measures, perceptron, pictures, problem};
+use super::{ExactField, FieldPoints, FieldSystem, comparison_renewed, perceptron};
 use crate::error::{Error, Result};
-use crate::network::{Jets, Network};
-use crate::objective::{Block, Cuboid, Equation, Field, Given};
+use crate::network::Jets;
+use crate::objective::{Block, Cuboid, Equation, Field};
 use crate::physics::Real;
-use crate::problem::Problem;
-use crate::settings::{GROUP, POSITIVE, Settings};
-use crate::systems::{Compared, MlpSettings, Picture, System};
-use crate::trainer::Budget;
+use crate::settings::{GROUP, POSITIVE};
+use crate::systems::{Compared, MlpSettings};
 use std::f64::consts::PI;
 
 crate::settings! {
@@ -41,17 +39,13 @@ impl Equation for Burgers {
 }
 
 impl BurgersField {
-    fn domain() -> Cuboid {
-        Cuboid::new(&[(0.0, 1.0), (-1.0, 1.0)]).expect("two intervals")
-    }
-
     /// u(t, x): with f(y) = exp(-cos(πy)/(2πν)), and both integrals over the heat kernel
     /// exp(-η²/(4νt)) by the trapezoidal rule, whose error falls exponentially with the step,
     ///
     /// ```text
     /// u = -∫ sin π(x-η)·f(x-η)·exp(-η²/(4νt)) dη / ∫ f(x-η)·exp(-η²/(4νt)) dη.
     /// ```
-    pub fn exact(&self, t: f64, x: f64) -> f64 {
+    pub fn value(&self, t: f64, x: f64) -> f64 {
         let viscosity = self.viscosity;
         if t <= 0.0 {
             return -(PI * x).sin();
@@ -77,83 +71,51 @@ impl BurgersField {
     }
 }
 
-impl System for BurgersField {
-    fn name(&self) -> &'static str {
-        "burgers-pinn"
+impl FieldSystem for BurgersField {
+    const NAME: &'static str = "burgers-pinn";
+    const ABOUT: &'static str =
+        "a field with ∂u/∂t + u·∂u/∂x = ν·∂²u/∂x², trained on its residuals (Raissi et al. 2019)";
+    const COORDINATES: [&'static str; 2] = ["t", "x"];
+
+    fn points(&self) -> &FieldPoints {
+        &self.points
     }
 
-    fn about(&self) -> &'static str {
-        "a field with ∂u/∂t + u·∂u/∂x = ν·∂²u/∂x², trained on its residuals (Raissi et al. 2019)"
+    fn layers(&self) -> &MlpSettings {
+        &self.network
     }
 
-    fn check_together(&self) -> Result<()> {
-        self.check()?;
+    fn domain(&self) -> Cuboid {
+        Cuboid::new(&[(0.0, 1.0), (-1.0, 1.0)]).expect("two intervals")
+    }
+
+    fn blocks(&self, _: u64) -> Vec<Block> {
+        vec![
+            self.inside(Burgers(self.viscosity)),
+            self.sides(1..2),
+            self.start().with_target(|x, u| u[0] = -(PI * x[1]).sin()),
+        ]
+    }
+
+    fn exact(&self) -> ExactField {
+        let own = self.clone();
+        Box::new(move |x, u| u[0] = own.value(x[0], x[1]))
+    }
+
+    fn check_own(&self) -> Result<()> {
         if self.viscosity < LEAST_VISCOSITY {
             let expected =
                 format!("at least {LEAST_VISCOSITY}: the front is narrower than points are dense");
             return Err(Error::setting("viscosity", self.viscosity, expected));
         }
-        self.network()?.check_jets(&Burgers(1.0).derivatives())
+        Ok(())
     }
 
-    fn network(&self) -> Result<Network> {
-        Ok(self.network.between(2, 1))
+    fn methods(&self) -> Compared {
+        comparison_renewed("2500")
     }
 
-    fn data_size(&self) -> f64 {
-        self.points.data_size(2.0)
-    }
-
-    fn problem(&self, seed: u64) -> Problem {
-        let (inside, boundary) = self.points.counts();
-        let start = boundary / 2;
-        let [first, second, third] = self.points.across(&Self::domain());
-        let given = Given { coordinates: 2 };
-        let equation = Burgers(self.viscosity);
-        let blocks = vec![
-            Block::of("interior", equation, inside, move |count, random| {
-                first.inside(count, random)
-            }),
-            Block::of("sides", given, boundary - start, move |count, random| {
-                second.boundary_of(1..2, count, random)
-            }),
-            Block::of("initial", given, start, move |count, random| {
-                third.face(0, false, count, random)
-            })
-            .with_target(|x, u| u[0] = -(PI * x[1]).sin()),
-        ];
-        let (network, own) = (self.network.between(2, 1), self.clone());
-        let exact = move |x: &[f64]| own.exact(x[0], x[1]);
-        problem(network, blocks, &Self::domain(), exact, &self.points, seed)
-    }
-
-    fn comparison(&self) -> Compared {
-        comparison_at_front("2500")
-    }
-
-    fn budget(&self) -> Budget {
-        Budget::seconds(30.0)
-    }
-
-    fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-        measures(&self.network.between(2, 1), problem, parameters, None)
-    }
-
-    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
-        let exact = |x: &[f64]| self.exact(x[0], x[1]);
-        let network = self.network.between(2, 1);
-        let labels = ["t", "x"];
-        pictures(
-            (problem, &network),
-            parameters,
-            &Self::domain(),
-            exact,
-            |_| 0.0,
-            labels,
-        )
-    }
-
-    fn boxed(&self) -> Box<dyn System> {
-        Box::new(self.clone())
+    fn seconds(&self) -> f64 {
+        30.0
     }
 }

@@ -2,15 +2,13 @@
 //! Kirby and Mahoney 2021, arXiv 2109.01050, section 3.1). The source's domain is periodic; here the wave is given
 //! where it comes in, which has the same solution.
 
-use super::{Exact, FieldPoints, comparison, measures, perceptron, pictures, problem};
+use super::{Exact, ExactField, ExactSlope, FieldPoints, FieldSystem, comparison, perceptron};
 use crate::error::{Error, Result};
-use crate::network::{Jets, Network};
-use crate::objective::{Block, Cuboid, Equation, Field, Given};
+use crate::network::Jets;
+use crate::objective::{Block, Cuboid, Equation, Field};
 use crate::physics::Real;
-use crate::problem::Problem;
-use crate::settings::{GROUP, POSITIVE, Settings};
-use crate::systems::{Compared, MlpSettings, Picture, System};
-use crate::trainer::Budget;
+use crate::settings::{GROUP, POSITIVE};
+use crate::systems::{Compared, MlpSettings};
 use std::f64::consts::TAU;
 
 crate::settings! {
@@ -47,93 +45,55 @@ impl Exact for ConvectionField {
     }
 }
 
-impl ConvectionField {
-    fn domain() -> Cuboid {
+impl FieldSystem for ConvectionField {
+    const NAME: &'static str = "convection-pinn";
+    const ABOUT: &'static str =
+        "a field with ∂u/∂t + β·∂u/∂x = 0, trained on its residuals (arXiv 2109.01050)";
+    const COORDINATES: [&'static str; 2] = ["t", "x"];
+
+    fn points(&self) -> &FieldPoints {
+        &self.points
+    }
+
+    fn layers(&self) -> &MlpSettings {
+        &self.network
+    }
+
+    fn domain(&self) -> Cuboid {
         Cuboid::new(&[(0.0, 1.0), (0.0, TAU)]).expect("two intervals")
     }
-}
 
-impl System for ConvectionField {
-    fn name(&self) -> &'static str {
-        "convection-pinn"
+    fn blocks(&self, _: u64) -> Vec<Block> {
+        vec![
+            self.inside(Convection(self.speed)),
+            self.inflow(1).with_target(self.exact()),
+            self.start().with_target(self.exact()),
+        ]
     }
 
-    fn about(&self) -> &'static str {
-        "a field with ∂u/∂t + β·∂u/∂x = 0, trained on its residuals (arXiv 2109.01050)"
+    fn exact(&self) -> ExactField {
+        let own = self.clone();
+        Box::new(move |x, u| u[0] = own.value(x))
     }
 
-    fn check_together(&self) -> Result<()> {
-        self.check()?;
+    fn exact_slope(&self) -> Option<Box<ExactSlope<'_>>> {
+        Some(Box::new(|x, i| self.slope(x, i)))
+    }
+
+    fn check_own(&self) -> Result<()> {
         if self.speed > GREATEST_SPEED {
             let expected =
                 format!("at most {GREATEST_SPEED}: the waves are narrower than points are dense");
             return Err(Error::setting("speed", self.speed, expected));
         }
-        self.network()?.check_jets(&Convection(1.0).derivatives())
+        Ok(())
     }
 
-    fn network(&self) -> Result<Network> {
-        Ok(self.network.between(2, 1))
-    }
-
-    fn data_size(&self) -> f64 {
-        self.points.data_size(2.0)
-    }
-
-    fn problem(&self, seed: u64) -> Problem {
-        let (inside, boundary) = self.points.counts();
-        let start = boundary / 2;
-        let [first, second, third] = self.points.across(&Self::domain());
-        let given = Given { coordinates: 2 };
-        let own = || {
-            let own = self.clone();
-            move |x: &[f64], u: &mut [f64]| u[0] = own.value(x)
-        };
-        let equation = Convection(self.speed);
-        let blocks = vec![
-            Block::of("interior", equation, inside, move |count, random| {
-                first.inside(count, random)
-            }),
-            Block::of("sides", given, boundary - start, move |count, random| {
-                second.face(1, false, count, random)
-            })
-            .with_target(own()),
-            Block::of("initial", given, start, move |count, random| {
-                third.face(0, false, count, random)
-            })
-            .with_target(own()),
-        ];
-        let (network, own) = (self.network.between(2, 1), self.clone());
-        let exact = move |x: &[f64]| own.value(x);
-        problem(network, blocks, &Self::domain(), exact, &self.points, seed)
-    }
-
-    fn comparison(&self) -> Compared {
+    fn methods(&self) -> Compared {
         comparison("2000")
     }
 
-    fn budget(&self) -> Budget {
-        Budget::seconds(30.0)
-    }
-
-    fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-        let slope = |x: &[f64], i| self.slope(x, i);
-        measures(
-            &self.network.between(2, 1),
-            problem,
-            parameters,
-            Some(&slope),
-        )
-    }
-
-    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
-        let exact = |x: &[f64]| self.value(x);
-        let network = self.network.between(2, 1);
-        let (field, domain) = ((problem, &network), Self::domain());
-        pictures(field, parameters, &domain, exact, |_| 0.0, ["t", "x"])
-    }
-
-    fn boxed(&self) -> Box<dyn System> {
-        Box::new(self.clone())
+    fn seconds(&self) -> f64 {
+        30.0
     }
 }

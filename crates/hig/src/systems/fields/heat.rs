@@ -1,16 +1,15 @@
 //! The heat equation with the solutions of arXiv 2405.15603, appendix A.
 
 use super::{
-    Exact, FieldPoints, check_dimension, comparison, measures, perceptron, pictures, problem,
+    Exact, ExactField, ExactSlope, FieldPoints, FieldSystem, check_dimension, comparison,
+    perceptron,
 };
 use crate::error::{Error, Result};
-use crate::network::{Jets, Network};
-use crate::objective::{Block, Cuboid, Equation, Field, Given};
+use crate::network::Jets;
+use crate::objective::{Block, Cuboid, Equation, Field};
 use crate::physics::Real;
-use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, GROUP, Rule, Settings};
-use crate::systems::{Compared, MlpSettings, Picture, System};
-use crate::trainer::Budget;
+use crate::settings::{AT_LEAST_ONE, GROUP, Rule};
+use crate::systems::{Compared, MlpSettings};
 use std::f64::consts::PI;
 
 /// κ.
@@ -77,94 +76,60 @@ impl Equation for Heat {
     }
 }
 
-impl HeatField {
+impl FieldSystem for HeatField {
+    const NAME: &'static str = "heat-pinn";
+    const ABOUT: &'static str =
+        "a field with ∂u/∂t = ¼·Δu, trained on its residuals (arXiv 2405.15603)";
+    const COORDINATES: [&'static str; 2] = ["t", "x₁"];
+
+    fn points(&self) -> &FieldPoints {
+        &self.points
+    }
+
+    fn layers(&self) -> &MlpSettings {
+        &self.network
+    }
+
+    fn coordinates(&self) -> usize {
+        self.dimension.saturating_add(1)
+    }
+
     fn domain(&self) -> Cuboid {
-        Cuboid::unit(self.dimension + 1)
-    }
-}
-
-impl System for HeatField {
-    fn name(&self) -> &'static str {
-        "heat-pinn"
+        Cuboid::unit(self.coordinates())
     }
 
-    fn about(&self) -> &'static str {
-        "a field with ∂u/∂t = ¼·Δu, trained on its residuals (arXiv 2405.15603)"
+    fn blocks(&self, _: u64) -> Vec<Block> {
+        vec![
+            self.inside(Heat(self.dimension)),
+            self.sides(1..self.coordinates()).with_target(self.exact()),
+            self.start().with_target(self.exact()),
+        ]
     }
 
-    fn check_together(&self) -> Result<()> {
-        self.check()?;
+    fn exact(&self) -> ExactField {
+        let solution = self.solution;
+        Box::new(move |x, u| u[0] = solution.value(x))
+    }
+
+    fn exact_slope(&self) -> Option<Box<ExactSlope<'_>>> {
+        Some(Box::new(|x, i| self.solution.slope(x, i)))
+    }
+
+    fn check_own(&self) -> Result<()> {
         check_dimension(self.dimension)?;
         if self.solution == HeatSolution::Mode && self.dimension != 1 {
             let expected =
                 "1 where solution = mode; solution = sines has any number of coordinates";
             return Err(Error::setting("dimension", self.dimension, expected));
         }
-        self.network()?
-            .check_jets(&Heat(self.dimension).derivatives())
+        Ok(())
     }
 
-    fn network(&self) -> Result<Network> {
-        Ok(self.network.between(self.dimension.saturating_add(1), 1))
-    }
-
-    fn data_size(&self) -> f64 {
-        self.points.data_size(self.dimension as f64 + 1.0)
-    }
-
-    fn problem(&self, seed: u64) -> Problem {
-        let (d, solution) = (self.dimension, self.solution);
-        let (inside, boundary) = self.points.counts();
-        let start = boundary / 2;
-        let [first, second, third] = self.points.across(&self.domain());
-        let given = Given { coordinates: d + 1 };
-        let blocks = vec![
-            Block::of("interior", Heat(d), inside, move |count, random| {
-                first.inside(count, random)
-            }),
-            Block::of("sides", given, boundary - start, move |count, random| {
-                second.boundary_of(1..d + 1, count, random)
-            })
-            .with_target(move |x, u| u[0] = solution.value(x)),
-            Block::of("initial", given, start, move |count, random| {
-                third.face(0, false, count, random)
-            })
-            .with_target(move |x, u| u[0] = solution.value(x)),
-        ];
-        let network = self.network.between(d + 1, 1);
-        let exact = move |x: &[f64]| solution.value(x);
-        problem(network, blocks, &self.domain(), exact, &self.points, seed)
-    }
-
-    fn comparison(&self) -> Compared {
+    fn methods(&self) -> Compared {
         comparison("1020")
     }
 
-    fn budget(&self) -> Budget {
-        Budget::seconds(10.0)
-    }
-
-    fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-        let network = self.network.between(self.dimension + 1, 1);
-        let slope = |x: &[f64], i| self.solution.slope(x, i);
-        measures(&network, problem, parameters, Some(&slope))
-    }
-
-    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
-        let network = self.network.between(self.dimension + 1, 1);
-        let exact = |x: &[f64]| self.solution.value(x);
-        let labels = ["t", "x₁"];
-        pictures(
-            (problem, &network),
-            parameters,
-            &self.domain(),
-            exact,
-            |_| 0.0,
-            labels,
-        )
-    }
-
-    fn boxed(&self) -> Box<dyn System> {
-        Box::new(self.clone())
+    fn seconds(&self) -> f64 {
+        10.0
     }
 }

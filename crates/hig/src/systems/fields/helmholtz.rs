@@ -1,14 +1,11 @@
 //! The Helmholtz equation with the solution of Wang, Teng and Perdikaris 2021 (arXiv 2001.04536, section 2.3).
 
-use super::{Exact, FieldPoints, comparison, measures, perceptron, pictures, problem};
-use crate::error::Result;
-use crate::network::{Jets, Network};
-use crate::objective::{Block, Cuboid, Equation, Field, Given};
+use super::{Exact, ExactField, ExactSlope, FieldPoints, FieldSystem, comparison, perceptron};
+use crate::network::Jets;
+use crate::objective::{Block, Cuboid, Equation, Field};
 use crate::physics::Real;
-use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE, Settings};
-use crate::systems::{Compared, MlpSettings, Picture, System};
-use crate::trainer::Budget;
+use crate::settings::{AT_LEAST_ONE, GROUP, NON_NEGATIVE};
+use crate::systems::{Compared, MlpSettings};
 use std::f64::consts::PI;
 
 crate::settings! {
@@ -45,10 +42,6 @@ impl Exact for HelmholtzField {
 }
 
 impl HelmholtzField {
-    fn domain() -> Cuboid {
-        Cuboid::new(&[(-1.0, 1.0), (-1.0, 1.0)]).expect("two intervals")
-    }
-
     /// q at a point.
     pub fn right_side(&self, x: &[f64]) -> f64 {
         let waves = self.waves as f64;
@@ -56,74 +49,51 @@ impl HelmholtzField {
     }
 }
 
-impl System for HelmholtzField {
-    fn name(&self) -> &'static str {
-        "helmholtz-pinn"
+impl FieldSystem for HelmholtzField {
+    const NAME: &'static str = "helmholtz-pinn";
+    const ABOUT: &'static str =
+        "a field with Δu + k²·u = q, trained on its residuals (arXiv 2001.04536)";
+    const COORDINATES: [&'static str; 2] = ["x", "y"];
+
+    fn points(&self) -> &FieldPoints {
+        &self.points
     }
 
-    fn about(&self) -> &'static str {
-        "a field with Δu + k²·u = q, trained on its residuals (arXiv 2001.04536)"
+    fn layers(&self) -> &MlpSettings {
+        &self.network
     }
 
-    fn check_together(&self) -> Result<()> {
-        self.check()?;
-        self.network()?.check_jets(&Helmholtz(1.0).derivatives())
+    fn domain(&self) -> Cuboid {
+        Cuboid::new(&[(-1.0, 1.0), (-1.0, 1.0)]).expect("two intervals")
     }
 
-    fn network(&self) -> Result<Network> {
-        Ok(self.network.between(2, 1))
+    fn blocks(&self, _: u64) -> Vec<Block> {
+        let own = self.clone();
+        vec![
+            self.inside(Helmholtz(self.wave_number))
+                .with_target(move |x, q| q[0] = own.right_side(x)),
+            self.boundary(self.given()),
+        ]
     }
 
-    fn data_size(&self) -> f64 {
-        self.points.data_size(2.0)
+    fn exact(&self) -> ExactField {
+        let own = self.clone();
+        Box::new(move |x, u| u[0] = own.value(x))
     }
 
-    fn problem(&self, seed: u64) -> Problem {
-        let (inside, boundary) = self.points.counts();
-        let [first, second] = self.points.across(&Self::domain());
-        let (given, own) = (Given { coordinates: 2 }, self.clone());
-        let equation = Helmholtz(self.wave_number);
-        let blocks = vec![
-            Block::of("interior", equation, inside, move |count, random| {
-                first.inside(count, random)
-            })
-            .with_target(move |x, q| q[0] = own.right_side(x)),
-            Block::of("boundary", given, boundary, move |count, random| {
-                second.boundary(count, random)
-            }),
-        ];
-        let (network, own) = (self.network.between(2, 1), self.clone());
-        let exact = move |x: &[f64]| own.value(x);
-        problem(network, blocks, &Self::domain(), exact, &self.points, seed)
+    fn exact_slope(&self) -> Option<Box<ExactSlope<'_>>> {
+        Some(Box::new(|x, i| self.slope(x, i)))
     }
 
-    fn comparison(&self) -> Compared {
+    fn right_side(&self, x: &[f64]) -> f64 {
+        Self::right_side(self, x)
+    }
+
+    fn methods(&self) -> Compared {
         comparison("2000")
     }
 
-    fn budget(&self) -> Budget {
-        Budget::seconds(30.0)
-    }
-
-    fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-        let slope = |x: &[f64], i| self.slope(x, i);
-        measures(
-            &self.network.between(2, 1),
-            problem,
-            parameters,
-            Some(&slope),
-        )
-    }
-
-    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
-        let exact = |x: &[f64]| self.value(x);
-        let right = |x: &[f64]| self.right_side(x);
-        let network = self.network.between(2, 1);
-        let (field, domain) = ((problem, &network), Self::domain());
-        pictures(field, parameters, &domain, exact, right, ["x", "y"])
-    }
-
-    fn boxed(&self) -> Box<dyn System> {
-        Box::new(self.clone())
+    fn seconds(&self) -> f64 {
+        30.0
     }
 }

@@ -5,19 +5,27 @@
 //! drawn by itself, with the exact solution there, so that the test loss is ½·mean (u - u*)². The sources draw
 //! points to train on each by itself too (`spread = uniform`) and weights narrower (`initializer = uniform`).
 
+mod allen_cahn;
 mod burgers;
+mod burgers_inverse;
 mod convection;
+mod fokker_planck;
 mod heat;
 mod helmholtz;
 mod navier_stokes;
 mod poisson;
+mod system;
 
+pub use allen_cahn::AllenCahnField;
 pub use burgers::BurgersField;
+pub use burgers_inverse::BurgersInverse;
 pub use convection::ConvectionField;
+pub use fokker_planck::FokkerPlanckField;
 pub use heat::{HeatField, HeatSolution};
 pub use helmholtz::HelmholtzField;
 pub use navier_stokes::NavierStokesField;
 pub use poisson::{PoissonField, PoissonSolution};
+pub use system::{ExactField, FieldSystem};
 
 use super::picture::{Field as FieldPicture, Lines};
 use super::{Compared, LayerSettings, MlpSettings, Picture};
@@ -25,7 +33,7 @@ use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::Mat;
 use crate::network::{Activation, Initializer, Jets, Network};
-use crate::objective::{ANY_SPREAD, Block, Cuboid, Equation, Given, Residuals, Spread};
+use crate::objective::{ANY_SPREAD, Block, Cuboid, Equation, Field, Residuals, Spread};
 use crate::physics::{Dual, Real};
 use crate::problem::Problem;
 use crate::settings::{AT_LEAST_ONE, FRACTION};
@@ -53,15 +61,12 @@ impl FieldPoints {
         (self.samples - boundary, boundary)
     }
 
-    /// A domain with points drawn so, once for each of N blocks.
-    fn across<const N: usize>(&self, domain: &Cuboid) -> [Cuboid; N] {
-        std::array::from_fn(|_| domain.clone().spread(self.spread))
-    }
-
-    /// The numbers of all samples with so many coordinates.
-    fn data_size(&self, coordinates: f64) -> f64 {
-        let drawn = self.samples.saturating_mul(self.candidates);
-        super::size::of_samples(drawn, self.test_samples, coordinates + 2.0)
+    /// The numbers of so many samples and those by which a field is judged, with so many coordinates, the number
+    /// of a block and what is given for so many residuals.
+    fn data_size(&self, samples: usize, (coordinates, residuals): (usize, usize)) -> f64 {
+        let drawn = samples.saturating_mul(self.candidates);
+        let width = coordinates as f64 + 1.0 + residuals as f64;
+        super::size::of_samples(drawn, self.test_samples, width)
     }
 }
 
@@ -111,41 +116,42 @@ pub trait Exact: Send + Sync {
 /// The name of the block by which a field is judged.
 const EXACT: &str = "exact";
 
-/// The problem of a field that is known at any point: its blocks, and the samples by which it is judged.
-fn problem(
-    network: Network,
-    blocks: Vec<Block>,
-    domain: &Cuboid,
-    exact: impl Fn(&[f64]) -> f64 + Send + Sync + 'static,
-    points: &FieldPoints,
-    seed: u64,
-) -> Problem {
-    let coordinates = domain.coordinates();
-    let judged = (Given { coordinates }, move |x: &[f64], u: &mut [f64]| {
-        u[0] = exact(x);
-    });
-    problem_judged_by(judged, network, blocks, domain, points, seed)
+/// The first outputs of a network.
+struct Values {
+    coordinates: usize,
+    count: usize,
 }
 
-/// The same, judged by what an equation makes of the field and what that is of the exact one.
-fn problem_judged_by(
-    (equation, exact): (
-        impl Equation + 'static,
-        impl Fn(&[f64], &mut [f64]) + Send + Sync + 'static,
-    ),
-    network: Network,
-    mut blocks: Vec<Block>,
-    domain: &Cuboid,
-    points: &FieldPoints,
-    seed: u64,
-) -> Problem {
-    let inside = domain.clone();
-    let judged = Block::of(EXACT, equation, 0, move |count, random| {
+impl Equation for Values {
+    fn derivatives(&self) -> Jets {
+        Jets::of(self.coordinates)
+    }
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn residuals<T: Real>(&self, _: &[f64], u: &Field<'_, T>, residuals: &mut [T]) {
+        for (i, residual) in residuals.iter_mut().enumerate() {
+            *residual = u.of(i).value();
+        }
+    }
+}
+
+/// The problem of a field: its blocks, and the samples by which it is judged.
+fn problem<F: FieldSystem>(system: &F, seed: u64) -> Problem {
+    let (inside, points) = (system.domain(), system.points());
+    let values = Values {
+        coordinates: system.coordinates(),
+        count: F::KNOWN,
+    };
+    let judged = Block::of(EXACT, values, 0, move |count, random| {
         inside.inside(count, random)
     });
-    blocks.push(judged.with_target(exact));
-    let residuals = Residuals::new(network, blocks).expect("the settings were checked");
-    let train = residuals.draw(points.samples, &mut random(seed, Purpose::Train));
+    let mut blocks = system.blocks(seed);
+    blocks.push(judged.with_target(system.exact()));
+    let residuals = Residuals::new(system.field(), blocks).expect("the settings were checked");
+    let train = residuals.draw(system.samples(), &mut random(seed, Purpose::Train));
     let (count, random) = (points.test_samples, &mut random(seed, Purpose::Test));
     let test = residuals.draw_block(EXACT, count, random);
     let sampler = residuals.adaptive_sampler(points.candidates);
@@ -163,6 +169,17 @@ pub fn relative_errors(
     samples: &Dataset,
     slope: Option<&ExactSlope<'_>>,
 ) -> (f64, Option<f64>) {
+    errors_of_first(1, network, parameters, samples, slope)
+}
+
+/// The same of so many fields together, of which slopes are those of the first.
+fn errors_of_first(
+    fields: usize,
+    network: &Network,
+    parameters: &[f64],
+    samples: &Dataset,
+    slope: Option<&ExactSlope<'_>>,
+) -> (f64, Option<f64>) {
     let inputs = network.inputs();
     let jets = match slope {
         Some(_) => Jets::of(inputs).with_gradient(),
@@ -172,21 +189,26 @@ pub fn relative_errors(
     let found = network
         .jets(parameters, points, &jets)
         .expect("first derivatives can be carried");
-    let (b, found) = (samples.len(), found.col_as_slice(0));
-    let target = samples.target.col_as_slice(0);
-    let sums = |of: &[f64], exact: &mut dyn FnMut(usize) -> f64| {
+    let b = samples.len();
+    let sums = |of: &[f64], start: (f64, f64), exact: &mut dyn FnMut(usize) -> f64| {
         let pairs = of.iter().enumerate().map(|(s, u)| (*u, exact(s)));
-        pairs.fold((0.0, 0.0), |(error, size), (u, exact)| {
+        pairs.fold(start, |(error, size), (u, exact)| {
             (error + (u - exact) * (u - exact), size + exact * exact)
         })
     };
-    let (error, size) = sums(&found[..b], &mut |s| target[s]);
+    let (error, size) = (0..fields).fold((0.0, 0.0), |start, field| {
+        let (found, target) = (
+            found.col_as_slice(field),
+            samples.target.col_as_slice(field),
+        );
+        sums(&found[..b], start, &mut |s| target[s])
+    });
     let with_slopes = slope.map(|slope| {
         let (mut error, mut size) = (error, size);
         let mut x = vec![0.0; inputs];
         for i in 0..inputs {
-            let of = &found[(i + 1) * b..][..b];
-            let (more, scale) = sums(of, &mut |s| {
+            let of = &found.col_as_slice(0)[(i + 1) * b..][..b];
+            let (more, scale) = sums(of, (0.0, 0.0), &mut |s| {
                 (0..inputs).for_each(|j| x[j] = samples.input[(s, j)]);
                 slope(&x, i)
             });
@@ -198,13 +220,19 @@ pub fn relative_errors(
 }
 
 /// What a run tells beside the losses: the errors, and the loss of every block of the training samples.
-fn measures(
-    network: &Network,
+fn measures<F: FieldSystem>(
+    system: &F,
     problem: &Problem,
     parameters: &[f64],
-    slope: Option<&ExactSlope<'_>>,
 ) -> Vec<(&'static str, f64)> {
-    let (l2, h1) = relative_errors(network, parameters, &problem.test, slope);
+    let slope = system.exact_slope();
+    let (l2, h1) = errors_of_first(
+        F::KNOWN,
+        &system.field(),
+        parameters,
+        &problem.test,
+        slope.as_deref(),
+    );
     let mut told = vec![("relative_l2", l2)];
     told.extend(h1.map(|h1| ("relative_h1", h1)));
     told.extend(losses(problem, parameters));
@@ -213,11 +241,12 @@ fn measures(
 
 /// The loss of every block of the training samples.
 fn losses(problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-    const LOSSES: [(&str, &str); 4] = [
+    const LOSSES: [(&str, &str); 5] = [
         ("interior", "interior_loss"),
         ("boundary", "boundary_loss"),
         ("sides", "sides_loss"),
         ("initial", "initial_loss"),
+        ("data", "data_loss"),
     ];
     let blocks = problem.objective.blocks(parameters, &problem.train);
     let named = |(block, loss)| {
@@ -228,17 +257,11 @@ fn losses(problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
     blocks.filter_map(named).collect()
 }
 
-/// The field, the exact one, their difference and the residual of the first block, whose right side is
-/// given, over the first two coordinates, the others in the middle; of a field of one coordinate, lines.
-fn pictures(
-    (problem, network): (&Problem, &Network),
-    parameters: &[f64],
-    domain: &Cuboid,
-    exact: impl Fn(&[f64]) -> f64,
-    right: impl Fn(&[f64]) -> f64,
-    labels: [&str; 2],
-) -> Vec<Picture> {
+/// The first field, the exact one, their difference and the first residual inside, over the first two
+/// coordinates, the others in the middle; of a field of one coordinate, lines.
+fn pictures<F: FieldSystem>(system: &F, problem: &Problem, parameters: &[f64]) -> Vec<Picture> {
     const ALONG: usize = 65;
+    let (domain, labels, exact) = (system.domain(), F::COORDINATES, system.exact());
     let sides = domain.sides();
     let plane = Cuboid::new(&sides[..sides.len().min(2)]).expect("sides of a box");
     let grid = plane.grid(ALONG);
@@ -247,13 +270,17 @@ fn pictures(
         true => grid[(s, j)],
         false => middle(j),
     });
-    let found = network.predict(parameters, points.as_ref());
+    let found = system.field().predict(parameters, points.as_ref());
     let found = found.col_as_slice(0);
     let each = |of: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {
         let point = |s| points.row(s).iter().copied().collect::<Vec<_>>();
         (0..points.nrows()).map(|s| of(&point(s))).collect()
     };
-    let truth = each(&exact);
+    let truth = each(&|x| {
+        let mut u = vec![0.0; F::KNOWN];
+        exact(x, &mut u);
+        u[0]
+    });
     let error: Vec<f64> = found.iter().zip(&truth).map(|(u, e)| u - e).collect();
     if sides.len() == 1 {
         let along = points.col_as_slice(0);
@@ -292,7 +319,8 @@ fn pictures(
     };
     // No picture where the equation cannot be evaluated.
     if let Ok(left) = problem.objective.outputs(parameters, &samples) {
-        let sides = left.col_as_slice(0).iter().zip(each(&right));
+        let right = each(&|x| system.right_side(x));
+        let sides = left.col_as_slice(0).iter().zip(right);
         let residual: Vec<f64> = sides.map(|(left, right)| left - right).collect();
         fields.push(field("residual", "residual", &residual));
     }
@@ -304,8 +332,8 @@ fn comparison(batch: &'static str) -> Compared {
     compared(&[("batch", batch), ("order", "fixed")])
 }
 
-/// The same where the field has a front, to which the points move.
-fn comparison_at_front(batch: &'static str) -> Compared {
+/// The same where points are drawn anew every 20 updates, such as those that move to a front.
+fn comparison_renewed(batch: &'static str) -> Compared {
     compared(&[("batch", batch), ("order", "fresh"), ("renew", "20")])
 }
 

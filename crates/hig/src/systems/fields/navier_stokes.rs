@@ -1,15 +1,13 @@
 //! Steady flow behind a grid, with Kovasznay's solution of the Navier-Stokes equations (Kovasznay 1948, doi
 //! 10.1017/S0305004100023999) in the domain of Jin, Cai, Li and Karniadakis 2021 (arXiv 2003.06496, section 4.1).
 
-use super::{FieldPoints, comparison, losses, perceptron, pictures, problem_judged_by};
+use super::{ExactField, FieldPoints, FieldSystem, Values, comparison, perceptron};
 use crate::error::{Error, Result};
-use crate::network::{Jets, Network};
+use crate::network::Jets;
 use crate::objective::{Block, Cuboid, Equation, Field};
 use crate::physics::Real;
-use crate::problem::Problem;
-use crate::settings::{GROUP, POSITIVE, Settings};
-use crate::systems::{Compared, MlpSettings, Picture, System};
-use crate::trainer::Budget;
+use crate::settings::{GROUP, POSITIVE};
+use crate::systems::{Compared, MlpSettings};
 use std::f64::consts::PI;
 
 crate::settings! {
@@ -49,34 +47,13 @@ impl Equation for NavierStokes {
     }
 }
 
-/// The velocity itself.
-struct Velocity;
-
-impl Equation for Velocity {
-    fn derivatives(&self) -> Jets {
-        Jets::of(2)
-    }
-
-    fn count(&self) -> usize {
-        2
-    }
-
-    fn residuals<T: Real>(&self, _: &[f64], u: &Field<'_, T>, residuals: &mut [T]) {
-        (residuals[0], residuals[1]) = (u.value(), u.of(1).value());
-    }
-}
-
 impl NavierStokesField {
-    fn domain() -> Cuboid {
-        Cuboid::new(&[(-0.5, 1.0), (-0.5, 1.5)]).expect("two intervals")
-    }
-
     /// u, v and p of a point: with λ = Re/2 - √(Re²/4 + 4π²)
     ///
     /// ```text
     /// u = 1 - e^(λx)·cos 2πy,     v = λ/2π·e^(λx)·sin 2πy,     p = ½·(1 - e^(2λx)).
     /// ```
-    pub fn exact<T: Real>(&self, x: &[T]) -> [T; 3] {
+    pub fn flow<T: Real>(&self, x: &[T]) -> [T; 3] {
         let half = 0.5 * self.reynolds;
         // The same as λ, without the difference of two numbers of nearly one size.
         let rate = -4.0 * PI * PI / (half + (half * half + 4.0 * PI * PI).sqrt());
@@ -90,84 +67,57 @@ impl NavierStokesField {
     }
 }
 
-impl System for NavierStokesField {
-    fn name(&self) -> &'static str {
-        "navier-stokes-pinn"
+impl FieldSystem for NavierStokesField {
+    const NAME: &'static str = "navier-stokes-pinn";
+    const ABOUT: &'static str = "velocity and pressure of a steady flow, trained on their residuals (Kovasznay 1948; arXiv 2003.06496)";
+    const COORDINATES: [&'static str; 2] = ["x", "y"];
+    const FIELDS: usize = 3;
+    /// The velocity: the pressure is one up to a constant.
+    const KNOWN: usize = 2;
+    const RESIDUALS: usize = 3;
+
+    fn points(&self) -> &FieldPoints {
+        &self.points
     }
 
-    fn about(&self) -> &'static str {
-        "velocity and pressure of a steady flow, trained on their residuals (Kovasznay 1948; arXiv 2003.06496)"
+    fn layers(&self) -> &MlpSettings {
+        &self.network
     }
 
-    fn check_together(&self) -> Result<()> {
-        self.check()?;
+    fn domain(&self) -> Cuboid {
+        Cuboid::new(&[(-0.5, 1.0), (-0.5, 1.5)]).expect("two intervals")
+    }
+
+    fn blocks(&self, _: u64) -> Vec<Block> {
+        let velocity = Values {
+            coordinates: 2,
+            count: 2,
+        };
+        vec![
+            self.inside(NavierStokes(self.reynolds)),
+            self.boundary(velocity).with_target(self.exact()),
+        ]
+    }
+
+    fn exact(&self) -> ExactField {
+        let own = self.clone();
+        Box::new(move |x, u| u[..2].copy_from_slice(&own.flow(x)[..2]))
+    }
+
+    fn check_own(&self) -> Result<()> {
         if self.reynolds < LEAST_REYNOLDS {
             let expected =
                 format!("at least {LEAST_REYNOLDS}: the solution grows beyond all numbers");
             return Err(Error::setting("reynolds", self.reynolds, expected));
         }
-        self.network()?.check_jets(&NavierStokes(1.0).derivatives())
+        Ok(())
     }
 
-    fn network(&self) -> Result<Network> {
-        Ok(self.network.between(2, 3))
-    }
-
-    fn data_size(&self) -> f64 {
-        self.points.data_size(4.0)
-    }
-
-    fn problem(&self, seed: u64) -> Problem {
-        let (inside, boundary) = self.points.counts();
-        let [first, second] = self.points.across(&Self::domain());
-        let velocity = || {
-            let own = self.clone();
-            move |x: &[f64], target: &mut [f64]| target[..2].copy_from_slice(&own.exact(x)[..2])
-        };
-        let equations = NavierStokes(self.reynolds);
-        let blocks = vec![
-            Block::of("interior", equations, inside, move |count, random| {
-                first.inside(count, random)
-            }),
-            Block::of("boundary", Velocity, boundary, move |count, random| {
-                second.boundary(count, random)
-            })
-            .with_target(velocity()),
-        ];
-        let network = self.network.between(2, 3);
-        let judged = (Velocity, velocity());
-        problem_judged_by(judged, network, blocks, &Self::domain(), &self.points, seed)
-    }
-
-    fn comparison(&self) -> Compared {
+    fn methods(&self) -> Compared {
         comparison("1500")
     }
 
-    fn budget(&self) -> Budget {
-        Budget::seconds(30.0)
-    }
-
-    /// The error of the velocity: the pressure is one up to a constant.
-    fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-        let test = &problem.test;
-        let mut told = Vec::new();
-        if let Ok(found) = problem.objective.outputs(parameters, test) {
-            let error = (&found - &test.target).norm_l2() / test.target.norm_l2();
-            told.push(("relative_l2", error));
-        }
-        told.extend(losses(problem, parameters));
-        told
-    }
-
-    /// Of u; the residual is that of its equation.
-    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
-        let exact = |x: &[f64]| self.exact(x)[0];
-        let network = self.network.between(2, 3);
-        let (field, domain) = ((problem, &network), Self::domain());
-        pictures(field, parameters, &domain, exact, |_| 0.0, ["x", "y"])
-    }
-
-    fn boxed(&self) -> Box<dyn System> {
-        Box::new(self.clone())
+    fn seconds(&self) -> f64 {
+        30.0
     }
 }

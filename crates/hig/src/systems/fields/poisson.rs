@@ -1,16 +1,15 @@
 //! The Poisson equation with the solutions of arXiv 2405.15603, appendix A, and arXiv 2505.12149.
 
 use super::{
-    Exact, FieldPoints, check_dimension, comparison, measures, perceptron, pictures, problem,
+    Exact, ExactField, ExactSlope, FieldPoints, FieldSystem, check_dimension, comparison,
+    perceptron,
 };
 use crate::error::{Error, Result};
-use crate::network::{Jets, Network};
-use crate::objective::{Block, Cuboid, Equation, Field, Given};
+use crate::network::Jets;
+use crate::objective::{Block, Cuboid, Equation, Field};
 use crate::physics::Real;
-use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, GROUP, Rule, Settings};
-use crate::systems::{Compared, MlpSettings, Picture, System};
-use crate::trainer::Budget;
+use crate::settings::{AT_LEAST_ONE, GROUP, Rule};
+use crate::systems::{Compared, MlpSettings};
 use std::f64::consts::PI;
 
 crate::settings! {
@@ -95,92 +94,63 @@ impl Equation for Laplace {
     }
 }
 
-impl PoissonField {
+impl FieldSystem for PoissonField {
+    const NAME: &'static str = "poisson-pinn";
+    const ABOUT: &'static str = "a field with -Δu = f, trained on its residuals (arXiv 2405.15603)";
+    const COORDINATES: [&'static str; 2] = ["x₁", "x₂"];
+
+    fn points(&self) -> &FieldPoints {
+        &self.points
+    }
+
+    fn layers(&self) -> &MlpSettings {
+        &self.network
+    }
+
+    fn coordinates(&self) -> usize {
+        self.dimension
+    }
+
     fn domain(&self) -> Cuboid {
         Cuboid::unit(self.dimension)
     }
-}
 
-impl System for PoissonField {
-    fn name(&self) -> &'static str {
-        "poisson-pinn"
+    fn blocks(&self, _: u64) -> Vec<Block> {
+        let solution = self.solution;
+        vec![
+            self.inside(Laplace(self.dimension))
+                .with_target(move |x, f| f[0] = solution.right_side(x)),
+            self.boundary(self.given()).with_target(self.exact()),
+        ]
     }
 
-    fn about(&self) -> &'static str {
-        "a field with -Δu = f, trained on its residuals (arXiv 2405.15603)"
+    fn exact(&self) -> ExactField {
+        let solution = self.solution;
+        Box::new(move |x, u| u[0] = solution.value(x))
     }
 
-    fn check_together(&self) -> Result<()> {
-        self.check()?;
+    fn exact_slope(&self) -> Option<Box<ExactSlope<'_>>> {
+        Some(Box::new(|x, i| self.solution.slope(x, i)))
+    }
+
+    fn right_side(&self, x: &[f64]) -> f64 {
+        self.solution.right_side(x)
+    }
+
+    fn check_own(&self) -> Result<()> {
         check_dimension(self.dimension)?;
         if self.solution == PoissonSolution::Products && !self.dimension.is_multiple_of(2) {
             let expected = "even where solution = products";
             return Err(Error::setting("dimension", self.dimension, expected));
         }
-        self.network()?
-            .check_jets(&Laplace(self.dimension).derivatives())
+        Ok(())
     }
 
-    fn network(&self) -> Result<Network> {
-        Ok(self.network.between(self.dimension, 1))
-    }
-
-    fn data_size(&self) -> f64 {
-        self.points.data_size(self.dimension as f64)
-    }
-
-    fn problem(&self, seed: u64) -> Problem {
-        let (d, solution) = (self.dimension, self.solution);
-        let (inside, boundary) = self.points.counts();
-        let [first, second] = self.points.across(&self.domain());
-        let blocks = vec![
-            Block::of("interior", Laplace(d), inside, move |count, random| {
-                first.inside(count, random)
-            })
-            .with_target(move |x, f| f[0] = solution.right_side(x)),
-            Block::of(
-                "boundary",
-                Given { coordinates: d },
-                boundary,
-                move |count, random| second.boundary(count, random),
-            )
-            .with_target(move |x, u| u[0] = solution.value(x)),
-        ];
-        let network = self.network.between(d, 1);
-        let exact = move |x: &[f64]| solution.value(x);
-        problem(network, blocks, &self.domain(), exact, &self.points, seed)
-    }
-
-    fn comparison(&self) -> Compared {
+    fn methods(&self) -> Compared {
         comparison("1020")
     }
 
-    fn budget(&self) -> Budget {
-        Budget::seconds(10.0)
-    }
-
-    fn measures(&self, problem: &Problem, parameters: &[f64]) -> Vec<(&'static str, f64)> {
-        let network = self.network.between(self.dimension, 1);
-        let slope = |x: &[f64], i| self.solution.slope(x, i);
-        measures(&network, problem, parameters, Some(&slope))
-    }
-
-    fn pictures(&self, problem: &Problem, parameters: &[f64], _: usize) -> Vec<Picture> {
-        let network = self.network.between(self.dimension, 1);
-        let exact = |x: &[f64]| self.solution.value(x);
-        let right = |x: &[f64]| self.solution.right_side(x);
-        let labels = ["x₁", "x₂"];
-        pictures(
-            (problem, &network),
-            parameters,
-            &self.domain(),
-            exact,
-            right,
-            labels,
-        )
-    }
-
-    fn boxed(&self) -> Box<dyn System> {
-        Box::new(self.clone())
+    fn seconds(&self) -> f64 {
+        10.0
     }
 }

@@ -1,9 +1,8 @@
 //! What `adaptive-hig` returns on every system at batches from one sample on, over many seeds.
 
 use super::BATCHES;
-use super::contest::{ADAPTIVE, rate_of};
-use super::report::{csv_row, number};
 use crate::commands::statistics::{quantile, share};
+use crate::commands::study::contest::{ADAPTIVE, csv_row, number, rate_of};
 use crate::commands::study::{FIRST_SEED, Set, Trainings, system_with};
 use crate::console::table;
 use crate::experiment::trials::Case;

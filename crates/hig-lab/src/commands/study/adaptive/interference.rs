@@ -4,8 +4,8 @@
 //! The batches are those that follow a short training by `adaptive-hig`.
 
 use super::INTERFERENCE;
-use super::contest::ADAPTIVE;
 use crate::commands::study::FIRST_SEED;
+use crate::commands::study::contest::ADAPTIVE;
 use crate::console::table;
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
 use crate::figures::styles;

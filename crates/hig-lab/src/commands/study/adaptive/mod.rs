@@ -2,22 +2,70 @@
 //! every size of the batch, over many seeds.
 
 mod batches;
-mod contest;
-mod figures;
 mod interference;
-mod report;
-mod score;
 
-use crate::commands::study::{FIRST_SEED, StudyOptions, Trainings};
+use crate::commands::study::contest::{self, Course, Tuned, course, hold_all};
+use crate::commands::study::{FIRST_SEED, Set, StudyOptions, Trainings};
 use crate::console::output::say;
 use crate::figures::chart;
 use crate::run_folder::folder::Folder;
 use crate::run_folder::provenance;
 use anyhow::Result;
-use contest::{CONTESTS, Contest};
 
 /// Seeds of every training of a contest.
 const SEEDS: usize = 5;
+
+const fn heat(name: &'static str, batch: &'static str, seconds: f64) -> Course {
+    Course {
+        system: "heat-inversion",
+        batch: Some(batch),
+        ..course(name, seconds)
+    }
+}
+
+/// The contests in order.
+const CONTESTS: [Course; 12] = [
+    course("toy", 2.0),
+    Course {
+        system: "toy",
+        set: &[("lambda", "0.01")],
+        ..course("toy-ill-conditioned", 2.0)
+    },
+    course("linear-oscillators", 5.0),
+    course("nonlinear-oscillators", 5.0),
+    course("poisson", 10.0),
+    course("quantum-dipole", 10.0),
+    heat("heat-inversion-1", "1", 2.0),
+    heat("heat-inversion-2", "2", 2.0),
+    heat("heat-inversion-4", "4", 4.0),
+    heat("heat-inversion-8", "8", 4.0),
+    heat("heat-inversion-32", "32", 6.0),
+    course("cart-pole", 10.0),
+];
+
+const fn exponent(label: &'static str, sets: &'static [Set]) -> Tuned {
+    Tuned {
+        label,
+        method: "hig",
+        sets,
+        factors: &[0.3, 1.0, 3.0, 10.0],
+        auto: true,
+    }
+}
+
+const TUNED: [Tuned; 5] = [
+    exponent("hig κ=1/4, best η", &[&[("exponent", "0.25")]]),
+    exponent("hig κ=1/2, best η", &[&[]]),
+    exponent("hig κ=3/4, best η", &[&[("exponent", "0.75")]]),
+    exponent("hig κ=1, best η", &[&[("exponent", "1")]]),
+    Tuned {
+        label: "adam, best η",
+        method: "adam",
+        sets: &[&[], &[("schedule", "cosine")]],
+        factors: &[0.3, 1.0, 3.0],
+        auto: false,
+    },
+];
 
 const BATCHES: &str = "every-batch";
 const INTERFERENCE: &str = "interference";
@@ -45,31 +93,12 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         judged.len(),
         options.scale
     );
-    let mut csv = report::CSV_HEADER.to_owned();
-    let mut figures = Vec::new();
     let mut tell = |text: String| {
         say!("{text}");
         report += &format!("\n{text}");
     };
-    let mut contests = Vec::new();
-    for course in CONTESTS.iter().filter(|course| chosen(course.name)) {
-        let contest = Contest::hold(course, &trainings, &judged)?;
-        tell(report::section(&contest));
-        csv += &report::csv(&contest);
-        let drawings = folder.subfolder("figures")?;
-        for (suffix, panels) in [
-            ("", vec![figures::over_time(&contest)]),
-            ("-choices", figures::choices(&contest)),
-        ] {
-            let name = format!("{}{suffix}", course.name);
-            figures.extend(chart::save(&drawings, &name, &panels, 2)?);
-        }
-        contests.push(contest);
-    }
-    if !contests.is_empty() {
-        tell(report::choices(&contests));
-        tell(report::verdict(&contests));
-    }
+    let held = hold_all(&CONTESTS, &TUNED, &trainings, &judged, &mut tell)?;
+    let (mut csv, mut figures) = (contest::CSV_HEADER.to_owned() + &held.csv, held.figures);
     if chosen(BATCHES) {
         let trained = batches::measure(&trainings)?;
         tell(batches::section(&trained));

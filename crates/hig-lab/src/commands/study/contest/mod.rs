@@ -1,27 +1,39 @@
-//! One system on which all methods train for the same time.
+//! Systems on which all methods train for the same time.
+
+mod figures;
+mod report;
+mod score;
+
+pub use report::{CSV_HEADER, csv_row, number};
 
 use crate::commands::statistics::quantile;
 use crate::commands::study::{Set, Trainings, system_with};
 use crate::experiment::trials::Case;
+use crate::figures::chart;
 use crate::method_chain::{MethodChain, recommended};
 use crate::run_folder::trial::Trial;
 use anyhow::Result;
 use hig::systems::System;
 use hig::trainer::Budget;
+use std::path::PathBuf;
 
 /// A system with the time that every method has on it.
 #[derive(Debug)]
 pub struct Course {
     /// Name of the case.
     pub name: &'static str,
-    system: &'static str,
-    set: Set,
+    /// Name of the system.
+    pub system: &'static str,
+    /// What differs from its defaults.
+    pub set: Set,
     /// Samples in a batch of every method; without, those that the system's source recommends for each.
-    batch: Option<&'static str>,
-    seconds: f64,
+    pub batch: Option<&'static str>,
+    /// Seconds of every training.
+    pub seconds: f64,
 }
 
-const fn course(name: &'static str, seconds: f64) -> Course {
+/// A system with its own name and settings.
+pub const fn course(name: &'static str, seconds: f64) -> Course {
     Course {
         name,
         system: name,
@@ -30,34 +42,6 @@ const fn course(name: &'static str, seconds: f64) -> Course {
         seconds,
     }
 }
-
-const fn heat(name: &'static str, batch: &'static str, seconds: f64) -> Course {
-    Course {
-        system: "heat-inversion",
-        batch: Some(batch),
-        ..course(name, seconds)
-    }
-}
-
-/// The contests in order.
-pub const CONTESTS: [Course; 12] = [
-    course("toy", 2.0),
-    Course {
-        system: "toy",
-        set: &[("lambda", "0.01")],
-        ..course("toy-ill-conditioned", 2.0)
-    },
-    course("linear-oscillators", 5.0),
-    course("nonlinear-oscillators", 5.0),
-    course("poisson", 10.0),
-    course("quantum-dipole", 10.0),
-    heat("heat-inversion-1", "1", 2.0),
-    heat("heat-inversion-2", "2", 2.0),
-    heat("heat-inversion-4", "4", 4.0),
-    heat("heat-inversion-8", "8", 4.0),
-    heat("heat-inversion-32", "32", 6.0),
-    course("cart-pole", 10.0),
-];
 
 /// The method that the study is about.
 pub const ADAPTIVE: &str = "adaptive-hig";
@@ -89,40 +73,19 @@ const ENTRANTS: [(&str, &str, Set); 5] = [
 ];
 
 /// A method at the best of several learning rates, which are looked for on the first seeds.
-struct Tuned {
-    label: &'static str,
-    method: &'static str,
+#[derive(Debug)]
+pub struct Tuned {
+    /// Its name in tables.
+    pub label: &'static str,
+    /// Its registered name.
+    pub method: &'static str,
     /// What differs from the recommended settings, each tried with all rates.
-    sets: &'static [Set],
+    pub sets: &'static [Set],
     /// Factors on the recommended rate.
-    factors: &'static [f64],
+    pub factors: &'static [f64],
     /// Whether `auto` is tried as well.
-    auto: bool,
+    pub auto: bool,
 }
-
-const fn exponent(label: &'static str, sets: &'static [Set]) -> Tuned {
-    Tuned {
-        label,
-        method: "hig",
-        sets,
-        factors: &[0.3, 1.0, 3.0, 10.0],
-        auto: true,
-    }
-}
-
-const TUNED: [Tuned; 5] = [
-    exponent("hig κ=1/4, best η", &[&[("exponent", "0.25")]]),
-    exponent("hig κ=1/2, best η", &[&[]]),
-    exponent("hig κ=3/4, best η", &[&[("exponent", "0.75")]]),
-    exponent("hig κ=1, best η", &[&[("exponent", "1")]]),
-    Tuned {
-        label: "adam, best η",
-        method: "adam",
-        sets: &[&[], &[("schedule", "cosine")]],
-        factors: &[0.3, 1.0, 3.0],
-        auto: false,
-    },
-];
 
 /// Seeds that rates are chosen by: the first of those that all are judged by, to the advantage of the
 /// competitors.
@@ -166,9 +129,60 @@ pub struct Contest {
     pub tried: Vec<Entry>,
 }
 
+/// What contests came to.
+#[derive(Debug)]
+pub struct Held {
+    /// Rows of `summary.csv`.
+    pub csv: String,
+    /// Files of the figures.
+    pub figures: Vec<PathBuf>,
+}
+
+/// Holds the chosen contests, one after the other, draws and tells each, and all against the goals of
+/// `adaptive-hig`; `tuned` are looked for beside the methods that every contest has.
+pub fn hold_all(
+    courses: &[Course],
+    tuned: &[Tuned],
+    trainings: &Trainings<'_>,
+    seeds: &[u64],
+    tell: &mut dyn FnMut(String),
+) -> Result<Held> {
+    let mut held = Held {
+        csv: String::new(),
+        figures: Vec::new(),
+    };
+    let mut contests = Vec::new();
+    let chosen = |course: &&Course| trainings.options.chosen(course.name);
+    for course in courses.iter().filter(chosen) {
+        let contest = Contest::hold(course, tuned, trainings, seeds)?;
+        tell(report::section(&contest));
+        held.csv += &report::csv(&contest);
+        let drawings = trainings.folder.subfolder("figures")?;
+        for (suffix, panels) in [
+            ("", vec![figures::over_time(&contest)]),
+            ("-choices", figures::choices(&contest)),
+        ] {
+            let name = format!("{}{suffix}", course.name);
+            held.figures
+                .extend(chart::save(&drawings, &name, &panels, 2)?);
+        }
+        contests.push(contest);
+    }
+    if !contests.is_empty() {
+        tell(report::choices(&contests));
+        tell(report::verdict(&contests));
+    }
+    Ok(held)
+}
+
 impl Contest {
     /// Trains all methods, one after the other.
-    pub fn hold(course: &Course, trainings: &Trainings<'_>, seeds: &[u64]) -> Result<Self> {
+    fn hold(
+        course: &Course,
+        tuned: &[Tuned],
+        trainings: &Trainings<'_>,
+        seeds: &[u64],
+    ) -> Result<Self> {
         let system = system_with(course.system, course.set)?;
         let seconds = course.seconds * trainings.options.scale;
         let stage = Stage {
@@ -180,7 +194,7 @@ impl Contest {
         let cases = ENTRANTS.map(|(label, method, set)| stage.case(label, method, set));
         let mut entries = stage.train(cases, seeds)?;
         let mut tried = Vec::new();
-        for tuned in &TUNED {
+        for tuned in tuned {
             let (all, best) = stage.best_of(tuned, seeds)?;
             entries.push(best);
             tried.extend(all);

@@ -1,7 +1,7 @@
 //! Tables and CSV of the contests.
 
-use super::contest::{ADAPTIVE, Contest, Entry};
 use super::score::{Score, ratio};
+use super::{ADAPTIVE, Contest, Entry};
 use crate::commands::statistics::quantile;
 use crate::console::table;
 use crate::run_folder::trial::Trial;

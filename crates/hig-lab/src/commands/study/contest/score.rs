@@ -5,7 +5,7 @@
 //! settings ends with. HIG's own time for that may be shorter than the budget, and it is what the
 //! other methods are compared with.
 
-use super::contest::{ADAPTIVE, AUTHORS, Contest, Entry};
+use super::{ADAPTIVE, AUTHORS, Contest, Entry};
 use crate::commands::statistics::quantile;
 use crate::run_folder::trial::Trial;
 

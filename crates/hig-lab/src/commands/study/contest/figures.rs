@@ -1,6 +1,6 @@
 //! Loss over wall-clock time, and what `adaptive-hig` chose on the way.
 
-use super::contest::{ADAPTIVE, Contest};
+use super::{ADAPTIVE, Contest};
 use crate::commands::statistics::interpolated;
 use crate::commands::study::over_time::{band, grid};
 use crate::figures::chart::{Axis, Chart, Curve, Panel};
