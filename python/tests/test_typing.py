@@ -29,11 +29,14 @@ def test_the_package_is_typed_strictly():
 
 def test_the_stubs_agree_with_the_runtime(tmp_path):
     arguments = ["-m", "mypy.stubtest", "hig", "--mypy-config-file", str(SETTINGS)]
+    # What equinox leaves in classes, as its versions differ.
+    unseen = ["hig\\.optimistix\\..*\\.__abstract(class)?vars__"]
     if importlib.util.find_spec("torch") is None:
         # What cannot be imported without it.
-        allowed = tmp_path / "allowed"
-        allowed.write_text("hig\\.torch\nhig\\._torch_.*\n")
-        arguments += ["--allowlist", str(allowed)]
+        unseen += ["hig\\.torch", "hig\\._torch_.*"]
+    allowed = tmp_path / "allowed"
+    allowed.write_text("\n".join(unseen))
+    arguments += ["--allowlist", str(allowed), "--ignore-unused-allowlist"]
     checked = python(*arguments, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

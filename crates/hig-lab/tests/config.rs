@@ -88,8 +88,14 @@ fn assert_same_bits(a: &Path, b: &Path) {
 fn a_file_of_init_runs_like_the_system_by_its_name() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let small = "--updates 1 --set samples=64 --set test_samples=16 --set batch=4";
     for system in SYSTEMS {
+        // A sample of a flow in two dimensions costs a hundred times as much.
+        let small = match system {
+            "fluid-control" | "wake-flow-correction" => {
+                "--updates 1 --set samples=8 --set test_samples=2 --set batch=4 --method adam"
+            }
+            _ => "--updates 1 --set samples=64 --set test_samples=16 --set batch=4",
+        };
         fs::write(path("experiment.toml"), stdout(&["init", system])).unwrap();
         let (file, name) = (format!("{system}-file"), format!("{system}-name"));
         let of_file = run(folder.path(), &format!("experiment.toml {small}"), &file);
@@ -637,8 +643,11 @@ fn the_schema_knows_every_setting_that_init_writes() {
                     "{system}: {name}: {property}"
                 );
                 let fits = match value {
-                    toml::Value::Integer(_) => property["type"] == "integer",
                     // A number, or one of some words.
+                    toml::Value::Integer(_) if property["anyOf"].is_array() => {
+                        property["anyOf"][0]["type"] == "integer"
+                    }
+                    toml::Value::Integer(_) => property["type"] == "integer",
                     toml::Value::Float(_) if property["anyOf"].is_array() => {
                         property["anyOf"][0]["type"] == "number"
                     }

@@ -269,7 +269,7 @@ fn a_run_on_a_full_disk_goes_on_once_there_is_room() {
     let program = program.display();
     let out = folder.path().join("limited");
     let script = format!(
-        "ulimit -f 24; exec {program} {RUN} --checkpoint 0 --out {}",
+        "ulimit -f 28; exec {program} {RUN} --checkpoint 0 --out {}",
         out.display()
     );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
