@@ -117,7 +117,7 @@ impl Symmetric {
     }
 
     /// Adds Σ (L_c·L_c'ᵀ) ∘ (A_c·A_c'ᵀ + [both have a one]) over all pairs of factors: F·Fᵀ, where a row of F is
-    /// Σ_c L_c[row] ⊗ (A_c[row], 1 or 0). The products are made tile by tile, so that neither is ever held whole.
+    /// Σ_c `L_c[row]` ⊗ (`A_c[row]`, 1 or 0). The products are made tile by tile, so that neither is ever held whole.
     pub fn add_outer_products(&mut self, factors: &[OuterFactor<'_>]) {
         let ranges: Vec<Range<usize>> = factors.iter().map(|f| some_rows(f.left)).collect();
         self.each_block(|first, mut block| {
