@@ -126,10 +126,11 @@ impl Request {
 
     fn sketch(&mut self, at: &dyn Linearized) -> Result<Option<Sketch>> {
         let (rows, samples) = (at.rows(), at.samples());
-        let kept = match (self.settings.sketch, samples) {
-            (Combinations::Auto, None) => 0,
-            (Combinations::Auto, Some(b)) if b == 0 || !rows.is_multiple_of(b) => 0,
-            (combinations, b) => combinations.of(b.unwrap_or(1), rows / b.unwrap_or(1).max(1)),
+        let of_samples = samples.filter(|b| *b > 0 && rows.is_multiple_of(*b));
+        let kept = match self.settings.sketch {
+            Combinations::Fixed(kept) => kept,
+            // Rows that are not those of samples are not combined.
+            auto @ Combinations::Auto => of_samples.map_or(0, |b| auto.of(b, rows / b)),
         };
         match kept {
             0 => Ok(None),

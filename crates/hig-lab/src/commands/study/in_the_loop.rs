@@ -2,7 +2,7 @@
 //! registered system of the kind, and the spectra of their Jacobians, which say why.
 
 use crate::commands::study::contest::{
-    ADAPTIVE, CSV_HEADER, Course, Tuned, course, hold_all, number,
+    ADAPTIVE, CSV_HEADER, Course, Tuned, course, hold_all, number, with_exponents,
 };
 use crate::commands::study::{FIRST_SEED, Set, StudyOptions, Trainings, system_with};
 use crate::console::output::say;
@@ -53,23 +53,10 @@ pub const CASES: [&str; COURSES.len()] = {
     cases
 };
 
-const fn exponent(label: &'static str, sets: &'static [Set]) -> Tuned {
-    Tuned {
-        label,
-        method: "hig",
-        sets,
-        factors: &[0.3, 1.0],
-        auto: true,
-    }
-}
-
 const CLIPPED: Set = &[("schedule", "cosine"), ("clip", "1")];
 
-const TUNED: [Tuned; 5] = [
-    exponent("hig κ=1/4, best η", &[&[("exponent", "0.25")]]),
-    exponent("hig κ=1/2, best η", &[&[]]),
-    exponent("hig κ=3/4, best η", &[&[("exponent", "0.75")]]),
-    exponent("hig κ=1, best η", &[&[("exponent", "1")]]),
+const TUNED: [Tuned; 5] = with_exponents(
+    &[0.3, 1.0],
     Tuned {
         label: "adam, best η",
         method: "adam",
@@ -77,7 +64,7 @@ const TUNED: [Tuned; 5] = [
         factors: &[0.3, 1.0, 3.0, 10.0],
         auto: false,
     },
-];
+);
 
 /// λ over the largest σ² by which degrees of freedom are counted.
 const DAMPINGS: [f64; 3] = [1e-2, 1e-4, 1e-6];
@@ -103,12 +90,8 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
     let mut figures = held.figures;
     let drawings = folder.subfolder("figures")?;
     figures.extend(chart::save(&drawings, "spectra", &[panel(&spectra)], 1)?);
-    folder.write("table.md", &report)?;
-    folder.write("summary.csv", &(CSV_HEADER.to_owned() + &held.csv))?;
-    let reporting = options.output.console.reporting();
-    reporting.drawn(folder.path(), &figures);
-    say!("{}", folder.path().join("table.md").display());
-    Ok(())
+    let csv = CSV_HEADER.to_owned() + &held.csv;
+    trainings.end(&report, &csv, &figures)
 }
 
 /// The singular values of √C·J of one batch of the training samples at the start, with the batch and the

@@ -174,12 +174,21 @@ struct Entry {
 
 impl Entry {
     fn losses(&self) -> Vec<f64> {
-        self.trials.iter().map(Trial::returned_test_loss).collect()
+        losses(&self.trials)
     }
 
     fn loss(&self) -> f64 {
-        quantile(&self.losses(), 0.5)
+        median(&self.trials)
     }
+}
+
+/// Test losses of what trainings returned.
+fn losses(trials: &[Trial]) -> Vec<f64> {
+    trials.iter().map(Trial::returned_test_loss).collect()
+}
+
+fn median(trials: &[Trial]) -> f64 {
+    quantile(&losses(trials), 0.5)
 }
 
 /// m and the samples of a batch for a system whose samples have so many rows, where the usual batch has so
@@ -359,11 +368,7 @@ impl Course {
             .into_iter()
             .collect::<Result<Vec<_>>>()?;
         let trials = trainings.run(&cases, seeds, false)?;
-        let medians = trials.iter().map(|trials| {
-            let losses: Vec<f64> = trials.iter().map(Trial::returned_test_loss).collect();
-            quantile(&losses, 0.5)
-        });
-        let medians: Vec<f64> = medians.collect();
+        let medians: Vec<f64> = trials.iter().map(|trials| median(trials)).collect();
         let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
         Ok(medians.iter().map(|loss| loss / least).collect())
     }
@@ -375,13 +380,7 @@ fn best_of(mut cases: Vec<Case>, trainings: &Trainings<'_>) -> Result<Option<Cas
         return Ok(cases.pop());
     }
     let trials = trainings.run(&cases, &TUNING, false)?;
-    let losses: Vec<f64> = trials
-        .iter()
-        .map(|trials| {
-            let losses: Vec<f64> = trials.iter().map(Trial::returned_test_loss).collect();
-            quantile(&losses, 0.5)
-        })
-        .collect();
+    let losses: Vec<f64> = trials.iter().map(|trials| median(trials)).collect();
     let places = 0..cases.len();
     let best = places.min_by(|a, b| losses[*a].total_cmp(&losses[*b]));
     Ok(best.map(|place| cases.swap_remove(place)))
@@ -447,12 +446,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
             1,
         )?);
     }
-    folder.write("table.md", &report)?;
-    folder.write("summary.csv", &csv)?;
-    let reporting = options.output.console.reporting();
-    reporting.drawn(folder.path(), &figures);
-    say!("{}", folder.path().join("table.md").display());
-    Ok(())
+    trainings.end(&report, &csv, &figures)
 }
 
 #[cfg(test)]

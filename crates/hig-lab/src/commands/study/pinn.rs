@@ -176,15 +176,7 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         let panel = course.over_time(&errors, course.seconds * options.scale);
         figures.extend(chart::save(&drawings, course.name, &[panel], 1)?);
     }
-    folder.write("table.md", &report)?;
-    folder.write("summary.csv", &csv)?;
-    options
-        .output
-        .console
-        .reporting()
-        .drawn(folder.path(), &figures);
-    say!("{}", folder.path().join("table.md").display());
-    Ok(())
+    trainings.end(&report, &csv, &figures)
 }
 
 fn name_of(error: f64) -> String {

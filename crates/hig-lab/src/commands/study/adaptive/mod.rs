@@ -4,8 +4,8 @@
 mod batches;
 mod interference;
 
-use crate::commands::study::contest::{self, Course, Tuned, course, hold_all};
-use crate::commands::study::{FIRST_SEED, Set, StudyOptions, Trainings};
+use crate::commands::study::contest::{self, Course, Tuned, course, hold_all, with_exponents};
+use crate::commands::study::{FIRST_SEED, StudyOptions, Trainings};
 use crate::console::output::say;
 use crate::figures::chart;
 use crate::run_folder::folder::Folder;
@@ -43,21 +43,8 @@ const CONTESTS: [Course; 12] = [
     course("cart-pole", 10.0),
 ];
 
-const fn exponent(label: &'static str, sets: &'static [Set]) -> Tuned {
-    Tuned {
-        label,
-        method: "hig",
-        sets,
-        factors: &[0.3, 1.0, 3.0, 10.0],
-        auto: true,
-    }
-}
-
-const TUNED: [Tuned; 5] = [
-    exponent("hig κ=1/4, best η", &[&[("exponent", "0.25")]]),
-    exponent("hig κ=1/2, best η", &[&[]]),
-    exponent("hig κ=3/4, best η", &[&[("exponent", "0.75")]]),
-    exponent("hig κ=1, best η", &[&[("exponent", "1")]]),
+const TUNED: [Tuned; 5] = with_exponents(
+    &[0.3, 1.0, 3.0, 10.0],
     Tuned {
         label: "adam, best η",
         method: "adam",
@@ -65,7 +52,7 @@ const TUNED: [Tuned; 5] = [
         factors: &[0.3, 1.0, 3.0],
         auto: false,
     },
-];
+);
 
 const BATCHES: &str = "every-batch";
 const INTERFERENCE: &str = "interference";
@@ -111,10 +98,5 @@ pub fn run(options: &StudyOptions, folder: &Folder) -> Result<()> {
         let panels = interference::panels(&along);
         figures.extend(chart::save(&drawings, INTERFERENCE, &panels, 2)?);
     }
-    folder.write("table.md", &report)?;
-    folder.write("summary.csv", &csv)?;
-    let reporting = options.output.console.reporting();
-    reporting.drawn(folder.path(), &figures);
-    say!("{}", folder.path().join("table.md").display());
-    Ok(())
+    trainings.end(&report, &csv, &figures)
 }

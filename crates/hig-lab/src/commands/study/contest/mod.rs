@@ -87,6 +87,26 @@ pub struct Tuned {
     pub auto: bool,
 }
 
+/// `hig` with exponents of the paper's family at these factors on its rate, and one more method.
+pub const fn with_exponents(factors: &'static [f64], other: Tuned) -> [Tuned; 5] {
+    const fn hig(label: &'static str, sets: &'static [Set], factors: &'static [f64]) -> Tuned {
+        Tuned {
+            label,
+            method: "hig",
+            sets,
+            factors,
+            auto: true,
+        }
+    }
+    [
+        hig("hig κ=1/4, best η", &[&[("exponent", "0.25")]], factors),
+        hig("hig κ=1/2, best η", &[&[]], factors),
+        hig("hig κ=3/4, best η", &[&[("exponent", "0.75")]], factors),
+        hig("hig κ=1, best η", &[&[("exponent", "1")]], factors),
+        other,
+    ]
+}
+
 /// Seeds that rates are chosen by: the first of those that all are judged by, to the advantage of the
 /// competitors.
 const TUNING_SEEDS: usize = 2;
