@@ -21,6 +21,9 @@
 //!   [`Length`]); where their loss rises far above that of the best parameters kept, training goes back
 //!   to these.
 //! - An update that a new batch finds to have made things far worse is taken back.
+//! - A batch that comes again, as where all samples or points are trained on at once, is all the evidence
+//!   there is: κ follows its trials from the start, paths bend ([`Geodesic`]), every step lowers its loss,
+//!   and nothing is asked about other parameters.
 //! - What is shown to the trainer is the best of the parameters and their averages ([`Iterates`]).
 
 mod iterates;
@@ -60,7 +63,8 @@ crate::settings! {
         pub momentum: f64 = 0.5, FRACTION;
         /// Dampings tried on one batch before it is left with no update.
         pub trials: usize = 8, AT_LEAST_ONE;
-        /// Whether candidates follow the bend of their path (Transtrum and Sethna 2012, arXiv 1201.5885).
+        /// Whether candidates follow the bend of their path (Transtrum and Sethna 2012, arXiv 1201.5885) also
+        /// where every update has another batch; where the same one comes again they do.
         pub geodesic: bool = false, FLAG;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings { sketch: Combinations::Auto, ..DecompositionSettings::default() }, GROUP;
@@ -119,6 +123,7 @@ impl Method for AdaptiveHalfInverse {
             last: None,
             iterates: None,
             kept: None,
+            left: None,
         }))
     }
 
@@ -217,6 +222,8 @@ struct Scene<'a> {
     all: Option<&'a AllRows<'a>>,
     drift: Option<&'a Drift>,
     rate: f64,
+    /// Whether it is the batch of the last update.
+    again: bool,
     /// Whether paths bend.
     geodesic: bool,
 }
@@ -282,7 +289,12 @@ struct Searching {
     iterates: Option<Iterates>,
     /// What new batches found best.
     kept: Option<Kept>,
+    /// The loss that the last batch was left with.
+    left: Option<f64>,
 }
+
+/// The relative difference up to which a loss is the one that the last batch was left with.
+const SAME: f64 = 1e-6;
 
 /// The last of the trials (from 0) that differ in λ alone.
 const JUDGED: usize = 2;
@@ -322,7 +334,7 @@ impl Searching {
         let least = self.settings.least_damping;
         // A larger κ lowers the loss of its batch at once, and where little is learned yet it is paid for
         // over hundreds of updates.
-        let learned = self.length.has_learned();
+        let learned = scene.again || self.length.has_learned();
         let neighbour = learned.then(|| self.probe.neighbour(&self.place));
         let mut damping = Damping::new(self.place.damping, (least, 1.0));
         let (mut reach, mut tried) = (self.length.part(), 0);
@@ -357,7 +369,7 @@ impl Searching {
                 };
                 return Ok((Some(best), tried));
             }
-            if trial == JUDGED {
+            if trial == JUDGED && !scene.again {
                 tried += 1;
                 let unjudged = self.unjudged(scene)?;
                 if unjudged.loss <= WORST * scene.at.loss() {
@@ -378,7 +390,7 @@ impl Searching {
     }
 
     /// The update from the parameters that are trained.
-    fn advance(&mut self, at: &dyn Linearized, rate: f64) -> Result<Update> {
+    fn advance(&mut self, at: &dyn Linearized, again: bool, rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
             return Ok(Update::still(gradient.len()));
@@ -407,7 +419,8 @@ impl Searching {
             all: all.as_ref(),
             drift: drift.as_ref(),
             rate,
-            geodesic: self.settings.geodesic,
+            again,
+            geodesic: again || self.settings.geodesic,
         };
         let (found, tried) = self.search(&scene)?;
         let place = found.as_ref().map_or(self.place, |found| found.place);
@@ -424,12 +437,11 @@ impl Searching {
             diagnostics::CANDIDATES.of(tried as f64),
             diagnostics::RANK.of(freedom),
             diagnostics::PARTICIPATION.of(participation),
+            diagnostics::ACCELERATION.of(found.as_ref().map_or(0.0, |f| f.bend)),
         ];
         told.extend(rows.diagnostics());
-        if self.settings.geodesic {
-            told.push(diagnostics::ACCELERATION.of(found.as_ref().map_or(0.0, |f| f.bend)));
-        }
         let spectrum = parts.into_singular_values();
+        self.left = Some(found.as_ref().map_or(at.loss(), |found| found.loss));
         self.last = found.map(|found| found.whole);
         let delta = match &self.last {
             Some(whole) => scaled_by(rate, whole),
@@ -496,6 +508,7 @@ impl Step for Searching {
         let fresh = || Kept::new(&[]);
         let part = |state: &mut Exchange<'_>, kept: &mut Kept| kept.exchange(state);
         state.optional("kept", &mut self.kept, fresh, part);
+        state.optional_number("left", &mut self.left);
     }
 
     fn takes_back(&self) -> bool {
@@ -524,7 +537,12 @@ impl Step for Searching {
             .map(|from| given.moved(from))
             .transpose()?;
         let at = earlier.as_deref().unwrap_or(at);
-        let from = self.consult(given, &mut iterates)?;
+        let left = self.left.take();
+        let again = left.is_some_and(|left| (at.loss() - left).abs() <= SAME * left);
+        let from = match again {
+            true => None,
+            false => self.consult(given, &mut iterates)?,
+        };
         let back = from.as_ref().map(|from| given.moved(from)).transpose()?;
         let at = back.as_deref().unwrap_or(at);
         if !at.loss().is_finite() {
@@ -537,12 +555,14 @@ impl Step for Searching {
             });
         }
         self.length.hear(at.mean_loss());
-        iterates.judge(at.loss(), |parameters| at.loss_at(parameters))?;
+        if !again {
+            iterates.judge(at.loss(), |parameters| at.loss_at(parameters))?;
+        }
         let Update {
             delta,
             diagnostics: mut told,
             spectrum,
-        } = self.advance(at, learning_rate)?;
+        } = self.advance(at, again, learning_rate)?;
         let delta = iterates.advance(&delta, parameters);
         told.push(diagnostics::AVERAGED.of(iterates.span()));
         self.iterates = Some(iterates);
