@@ -630,6 +630,17 @@ def test_what_a_closure_must_not_answer(closure, exception, message):
     assert all(torch.equal(start[name], value) for name, value in module.state_dict().items())
 
 
+def test_all_rows_of_a_closure_count():
+    x = torch.linspace(-1, 1, 600)[:, None]
+    module = torch.nn.Sequential(torch.nn.Linear(1, 12), torch.nn.Tanh(), torch.nn.Linear(12, 1))
+    optimizer = hig.torch.AdaptiveHIG(module.parameters())
+    for _ in range(3):
+        optimizer.step(lambda: module(x) - torch.sin(3 * x))
+    assert "rows" not in optimizer.diagnostics  # Combinations of them would be told.
+    # The batch comes again.
+    assert optimizer.diagnostics["acceleration"] > 0
+
+
 def test_an_exception_of_the_model_leaves_the_parameters():
     module, batch = network(), data()
     optimizer = hig.torch.AdaptiveHIG(module.parameters())

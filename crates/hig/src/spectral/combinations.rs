@@ -28,7 +28,8 @@ impl Combinations {
     pub fn of(self, samples: usize, components: usize) -> usize {
         match self {
             Self::Fixed(number) => number,
-            Self::Auto if samples.saturating_mul(components) <= FEW => 0,
+            // What the combinations leave out of one sample no other one brings in.
+            Self::Auto if samples == 1 || samples.saturating_mul(components) <= FEW => 0,
             Self::Auto if components < TIMES * EACH => 0,
             Self::Auto => (MANY / samples).clamp(LEAST, EACH),
         }
@@ -43,7 +44,7 @@ impl From<usize> for Combinations {
 
 const AUTO: Word = Word {
     name: "auto",
-    meaning: "16 for samples of at least 64 rows in batches of more than 256, fewer above 64 samples; else all rows",
+    meaning: "16 for samples of at least 64 rows in batches of several with more than 256, fewer above 64 samples; else all rows",
 };
 
 /// A count, or `auto`.
@@ -75,7 +76,9 @@ mod tests {
     fn few_rows_are_kept_and_many_samples_have_fewer_combinations_each() {
         let of = |samples, components| Combinations::Auto.of(samples, components);
         assert_eq!([of(4, 64), of(1000, 63), of(1, 1)], [0, 0, 0]);
-        assert_eq!([of(5, 64), of(64, 64), of(1, 4096)], [16, 16, 16]);
+        assert_eq!([of(5, 64), of(64, 64), of(2, 4096)], [16, 16, 16]);
+        // Such as the closure of a trainer, all of whose rows are one sample.
+        assert_eq!(of(1, 4096), 0);
         assert_eq!([of(128, 64), of(256, 64), of(10_000, 64)], [8, 4, 4]);
         assert_eq!(Combinations::Fixed(7).of(5, 3), 7);
     }
