@@ -38,6 +38,7 @@ mod periodic_field;
 mod periodic_flow;
 mod picked;
 mod real;
+mod recorded;
 mod runge_kutta;
 mod scaling;
 mod schroedinger;
