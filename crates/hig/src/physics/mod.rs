@@ -5,7 +5,7 @@
 //! [`record`](Simulator::record) must be written. Most users need less:
 //!
 //! - an ordinary differential equation: its right-hand side as [`Equations`], wrapped in
-//!   [`RungeKutta4`];
+//!   [`RungeKutta4`], or in [`Sdirk3`] where it is stiff;
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
 //!
 //! A simulation that a network steers at every time step is [`Stepwise`], as [`RungeKutta4`] is;
@@ -42,6 +42,7 @@ mod recorded;
 mod runge_kutta;
 mod scaling;
 mod schroedinger;
+mod sdirk;
 mod stepwise;
 
 pub use cart_pole::{CartPole, Pole, Upright};
@@ -68,6 +69,7 @@ pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;
 pub use schroedinger::{InfiniteWell, Schroedinger};
+pub use sdirk::Sdirk3;
 pub use stepwise::Stepwise;
 
 use crate::error::Result;
