@@ -12,7 +12,7 @@
 //! [`OpenLoop`] makes a simulator of any.
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`],
+//! [`Laplacian`], [`Diffusion`], [`PlaneDiffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`],
 //! [`PeriodicField`], [`PeriodicFlow`] and [`ChannelFlow`].
 
 mod banded;
@@ -37,6 +37,7 @@ mod pendulum;
 mod periodic_field;
 mod periodic_flow;
 mod picked;
+mod plane_diffusion;
 mod real;
 mod recorded;
 mod runge_kutta;
@@ -65,6 +66,7 @@ pub use pendulum::{Direction, Pendulum};
 pub use periodic_field::PeriodicField;
 pub use periodic_flow::PeriodicFlow;
 pub use picked::{Picked, Source};
+pub use plane_diffusion::PlaneDiffusion;
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;
