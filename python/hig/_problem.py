@@ -142,9 +142,7 @@ class Problem:
         start = read if state is None else by_rows("state", state)
         return self._compiled.simulate(double("weights", weights, 1), read, start)
 
-    def motion(
-        self, weights: ArrayLike, input: ArrayLike, state: ArrayLike
-    ) -> tuple[Array, Array]:
+    def motion(self, weights: ArrayLike, input: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
         """How samples move under a network that is called in the time steps of a simulation: the states at the
         start and after each step (steps + 1, samples, state), and the controls during each (steps, samples,
         control)."""

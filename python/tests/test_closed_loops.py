@@ -53,10 +53,11 @@ def test_what_does_not_fit_is_said():
 
 def test_unknowns_come_with_their_standard_errors():
     system = hig.systems.ParameterEstimation(learned_force=False, samples=32, test_samples=8)
-    result = hig.train(system, "lm", updates=40)
+    result = hig.train(system, "lm", updates=20, batch=32)
     found = result.problem.unknowns(result.weights)
-    assert set(found) == {"stiffness", "damping"}
-    for name, (value, error) in found.items():
+    assert {"stiffness", "damping"} <= set(found)
+    for name in ("stiffness", "damping"):
+        value, error = found[name]
         assert 0 < error < 0.2 * value, (name, value, error)
     # Weights of observations: y is not multiplied by them.
     test = result.problem.test

@@ -73,7 +73,8 @@ impl Equations for Everything {
         let _ = unused.sin();
         rate[0] = (x[0] * size).sin() * x[1].cos() - mean * 3.0 + time;
         rate[1] = (x[2] / size).tanh() + (-x[3]).exp() * 0.1 + x[0] * x[0];
-        rate[2] = size.ln() * x[4].abs() - (x[4] - x[4]) + x[4].signum() * x[5];
+        let same = x[4];
+        rate[2] = size.ln() * x[4].abs() - (x[4] - same) + x[4].signum() * x[5];
         rate[3] = x[5].powi(3) + size.powf(1.7) + x[6].powi(0) - x[6].powi(-2);
         rate[4] = x[0].hypot(x[1]) + x[1].atan2(x[2]) + mean * mean;
         rate[5] = x[3].max(x[4]) * x[5].min(mean) + x[6].max(x[6]) + x[0].chain(x[1]);
