@@ -41,7 +41,9 @@ def double(name: str, value: ArrayLike, dimensions: int, *, like: str = "") -> A
     if array.ndim != dimensions:
         shape = like or ("(n,)" if dimensions == 1 else "two dimensions")
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
-    if array.size == 0 and not (dimensions == 2 and name.endswith("state")):
+    # A network that sees the state alone has an input without columns.
+    without_columns = dimensions == 2 and name == "input" and len(array) > 0
+    if array.size == 0 and not (without_columns or (dimensions == 2 and name.endswith("state"))):
         raise ValueError(f"{name} has shape {array.shape}: it is empty")
     if array.flags.c_contiguous or (dimensions == 2 and array.flags.f_contiguous):
         return array

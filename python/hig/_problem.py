@@ -126,7 +126,8 @@ class Problem:
         return self._compiled.initial_parameters(count("seed", seed), memory_limit)
 
     def predict(self, weights: ArrayLike, input: ArrayLike) -> Array:
-        """Output of the network (samples, control) for inputs (samples, inputs)."""
+        """Output of the network (samples, control) for inputs (samples, inputs): all controls, or, where it is
+        called in the time steps of a simulation, those of one step for what it sees in it."""
         return self._compiled.predict(double("weights", weights, 1), by_rows("input", input))
 
     def simulate(
@@ -134,11 +135,26 @@ class Problem:
     ) -> Array:
         """Output of the physics (samples, outputs) under the network's control.
 
-        Without ``state`` the input is the state.
+        Without ``state`` the input is the state. Where a network is called in the time steps of a simulation,
+        ``input`` is what it sees beside the state, which may have no columns; ``train`` and ``test`` have both.
         """
         read = by_rows("input", input)
         start = read if state is None else by_rows("state", state)
         return self._compiled.simulate(double("weights", weights, 1), read, start)
+
+    def motion(self, weights: ArrayLike, input: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
+        """How samples move under a network that is called in the time steps of a simulation: the states at the
+        start and after each step (steps + 1, samples, state), and the controls during each (steps, samples,
+        control)."""
+        read, start = by_rows("input", input), by_rows("state", state)
+        found = self._compiled.motion(double("weights", weights, 1), read, start)
+        states, controls = (np.stack(part) for part in found)
+        return states, controls
+
+    def unknowns(self, weights: ArrayLike) -> dict[str, tuple[float, float]]:
+        """Value and standard error of every unknown of the physics, where the loss tells standard errors."""
+        found = self._compiled.estimates(double("weights", weights, 1))
+        return {name: (value, error) for name, value, error in found}
 
     def loss(self, weights: ArrayLike) -> tuple[float, float]:
         """Mean loss of the training and of the test samples."""

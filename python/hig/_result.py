@@ -168,6 +168,11 @@ class Result:
         """Output of the physics under the trained network; without ``state`` the input is it."""
         return self.problem.simulate(self.weights, input, state)
 
+    def motion(self, input: ArrayLike, state: ArrayLike) -> tuple[Array, Array]:
+        """States and controls at all times under the trained network, where it is called in the time steps of a
+        simulation, as :meth:`Problem.motion` has them."""
+        return self.problem.motion(self.weights, input, state)
+
     def plot(self, ax: Axes | None = None, against: str = "seconds") -> Axes:
         """Draws the losses over ``"seconds"``, ``"update"`` or ``"epoch"``; needs matplotlib."""
         if against not in ("seconds", "update", "epoch"):

@@ -44,6 +44,8 @@ enum Source {
         problem: Arc<hig::Problem>,
         name: String,
         settings: Vec<Setting>,
+        /// By what squares of standard errors are to be multiplied, where these are told.
+        variance: Option<f64>,
     },
     Field(Box<OfField>),
     Own(Box<Own>),
@@ -173,8 +175,30 @@ impl Problem {
     fn predictor(&self) -> PyResult<&Layers> {
         match &self.source {
             Source::Field(field) => Ok(&field.layers),
+            Source::System { problem, .. } => problem.objective.network().ok_or_else(without_parts),
             _ => self.network().map(|(network, _)| network),
         }
+    }
+
+    /// Samples of a network inside a simulation, whose targets say nothing: where they have weights, these are 1.
+    fn moved(&self, input: Mat<f64>, state: Mat<f64>) -> PyResult<Option<Dataset>> {
+        let Source::System { problem, .. } = &self.source else {
+            return Ok(None);
+        };
+        if problem.objective.steps().is_none() {
+            return Ok(None);
+        }
+        let train = &problem.train;
+        expect_width("input", &input, train.input.ncols())?;
+        expect_width("state", &state, train.state.ncols())?;
+        same_samples(&input, &state)?;
+        let observed = problem.objective.rows(1);
+        let target = |_, j| f64::from(j >= observed);
+        Ok(Some(Dataset {
+            target: Mat::from_fn(input.nrows(), train.target.ncols(), target),
+            input,
+            state,
+        }))
     }
 
     /// The network and the widths of the physics behind it.
@@ -245,6 +269,17 @@ fn expect_width(what: &str, found: &Mat<f64>, width: usize) -> PyResult<()> {
     }))
 }
 
+fn same_samples(input: &Mat<f64>, state: &Mat<f64>) -> PyResult<()> {
+    if state.nrows() == input.nrows() {
+        return Ok(());
+    }
+    Err(raise(Error::Shape {
+        what: "state".into(),
+        found: format!("({}, {})", state.nrows(), state.ncols()),
+        expected: format!("({}, {})", input.nrows(), state.ncols()),
+    }))
+}
+
 #[pymethods]
 impl Problem {
     /// A system of the library, with its own data or given ones.
@@ -276,6 +311,7 @@ impl Problem {
                 problem: Arc::new(problem),
                 name: name.into(),
                 settings: system.settings(),
+                variance: (system.tells_estimates()).then(|| system.estimates_variance()),
             },
         })
     }
@@ -359,12 +395,19 @@ impl Problem {
         parameters: PyReadonlyArray1<'_, f64>,
     ) -> PyResult<Vec<(String, f64, f64)>> {
         let parameters = self.parameters(&parameters)?;
+        let variance = match &self.source {
+            Source::System { variance, .. } => variance.ok_or_else(|| {
+                let told = "the loss of this problem is no negative log-likelihood, which standard errors follow from";
+                PyValueError::new_err(told)
+            })?,
+            _ => 1.0,
+        };
         let work = move |problem: &hig::Problem| {
             hig::objective::estimates(problem.objective.as_ref(), &parameters, &problem.train)
         };
         let found = self.run(py, work)?.map_err(raise)?.into_iter();
         Ok(found
-            .map(|e| (e.name.into(), e.value, e.standard_error))
+            .map(|e| (e.name.into(), e.value, variance.sqrt() * e.standard_error))
             .collect())
     }
 
@@ -540,16 +583,16 @@ impl Problem {
     ) -> PyResult<Array2<'py>> {
         let parameters = self.parameters(&parameters)?;
         let (input, state) = (matrix(&input)?, matrix(&state)?);
+        if let Some(samples) = self.moved(input.clone(), state.clone())? {
+            let work =
+                move |problem: &hig::Problem| problem.objective.outputs(&parameters, &samples);
+            let y = self.run(py, work)?.map_err(raise)?;
+            return by_rows(py, y.as_ref());
+        }
         let (network, widths) = self.network()?;
         expect_width("input", &input, network.inputs())?;
         expect_width("state", &state, widths.state)?;
-        if state.nrows() != input.nrows() {
-            return Err(raise(Error::Shape {
-                what: "state".into(),
-                found: format!("({}, {})", state.nrows(), state.ncols()),
-                expected: format!("({}, {})", input.nrows(), state.ncols()),
-            }));
-        }
+        same_samples(&input, &state)?;
         let y = self.run(py, move |problem| {
             let parts = problem.through_physics()?;
             let control = parts.network.predict(&parameters, input.as_ref());
@@ -557,6 +600,30 @@ impl Problem {
         })?;
         let y = y.expect("it has a network").map_err(raise)?;
         by_rows(py, y.as_ref())
+    }
+
+    /// States (samples, width) at the start and after each step, and the controls during each, where a network
+    /// is called in the steps of a simulation.
+    fn motion<'py>(
+        &self,
+        py: Python<'py>,
+        parameters: PyReadonlyArray1<'py, f64>,
+        input: PyReadonlyArray2<'py, f64>,
+        state: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<(Vec<Array2<'py>>, Vec<Array2<'py>>)> {
+        let parameters = self.parameters(&parameters)?;
+        let Some(samples) = self.moved(matrix(&input)?, matrix(&state)?)? else {
+            let told = "this problem calls no network in the time steps of a simulation";
+            return Err(PyValueError::new_err(told));
+        };
+        let work = move |problem: &hig::Problem| problem.objective.motion(&parameters, &samples);
+        let motion = self.run(py, work)?.map_err(raise)?;
+        let motion = motion.expect("it has steps");
+        let all = |fields: Vec<Mat<f64>>| {
+            let each = fields.iter().map(|field| by_rows(py, field.as_ref()));
+            each.collect::<PyResult<Vec<_>>>()
+        };
+        Ok((all(motion.states)?, all(motion.controls)?))
     }
 
     /// Mean loss of the training and of the test samples.

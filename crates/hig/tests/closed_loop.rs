@@ -11,12 +11,12 @@ use hig::objective::{ClosedLoop, Linearized, Objective, Sketch, ThroughPhysics};
 use hig::physics::{
     Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Stepwise, Widths,
 };
-use hig::step::GaussNewtonLineSearch;
+use hig::step::{Adam, GaussNewtonLineSearch, Method};
 use hig::systems::{
     BurgersControl, CartPoleSwingUp, KsCorrection, MlpSettings, ParameterEstimation,
-    PendulumSwingUp, System,
+    PendulumSwingUp, System, Toy,
 };
-use hig::trainer::{Budget, Training, train};
+use hig::trainer::{Budget, Order, Returned, Training, train};
 use hig::{Error, Problem, Result};
 
 /// A direction, a product with the sample's input, and the time.
@@ -726,4 +726,226 @@ fn what_does_not_fit_is_refused_by_name() {
         batch.check_finite(),
         &["after step", "sample of the batch 2"],
     );
+}
+
+/// Loops of seven steps, each made as often as wanted.
+fn long_loops() -> Vec<(&'static str, Box<dyn Fn() -> ClosedLoop>, usize, usize)> {
+    let physics = || RungeKutta4::new(Shaken, 7, 0.2);
+    let network = |inputs| mlp(&[inputs, 4, 2]);
+    let several = move || {
+        let made = ClosedLoop::new(network(2), physics(), SquaredError::half());
+        made.after(vec![1, 2, 5, 7]).unwrap()
+    };
+    let functions = move || {
+        ClosedLoop::new(network(4), physics(), SquaredError::sum())
+            .seeing(Differentiated(Sight))
+            .after(vec![3, 7])
+            .unwrap()
+            .observing(Differentiated(Changes))
+    };
+    vec![
+        (
+            "final state",
+            Box::new(move || ClosedLoop::new(network(2), physics(), SquaredError::half()).summed()),
+            0,
+            2,
+        ),
+        ("several states", Box::new(several), 0, 8),
+        ("functions", Box::new(functions), 1, 2),
+        (
+            "stopped",
+            Box::new(move || several().stopping_gradients()),
+            0,
+            8,
+        ),
+    ]
+}
+
+#[test]
+fn what_is_computed_once_more_is_what_would_have_been_held() {
+    for (name, made, inputs, outputs) in long_loops() {
+        let whole = problem(made(), 9, inputs, outputs);
+        let at = place(&whole);
+        let held = whole.objective.linearize(&whole.train, &at).unwrap();
+        for steps in [1, 2, 3, 6, 7, 20] {
+            let parted = problem(made().holding(steps), 9, inputs, outputs);
+            let batch = parted.objective.linearize(&parted.train, &at).unwrap();
+            // Values have the same bits; only sums over steps may have another order.
+            assert_eq!(bits(&batch.outputs()), bits(&held.outputs()), "{name}");
+            assert_eq!(batch.loss().to_bits(), held.loss().to_bits(), "{name}");
+            batch.check_finite().unwrap();
+            let near = |a: &[f64], b: &[f64], what: &str| {
+                assert!(relative(a, b) <= 1e-13, "{name}, {steps} held: {what}");
+            };
+            let gradients = (batch.gradient().unwrap(), held.gradient().unwrap());
+            near(&gradients.0, &gradients.1, "gradient");
+            let k = |at: &dyn Linearized| entries(&at.gram().unwrap().complete());
+            near(&k(batch.as_ref()), &k(held.as_ref()), "K");
+            let j = |at: &dyn Linearized| entries(&at.transposed().unwrap());
+            near(&j(batch.as_ref()), &j(held.as_ref()), "J");
+            let scaled = |at: &dyn Linearized| {
+                let factors = normal_vector(at.rows(), 6);
+                entries(&at.scaled_rows(&factors).unwrap().transposed().unwrap())
+            };
+            near(
+                &scaled(batch.as_ref()),
+                &scaled(held.as_ref()),
+                "scaled rows",
+            );
+            let sketch = Sketch::new(normal(18, outputs, 8), 9);
+            let combined = |at: &dyn Linearized| {
+                entries(&at.combined_rows(&sketch).unwrap().transposed().unwrap())
+            };
+            near(
+                &combined(batch.as_ref()),
+                &combined(held.as_ref()),
+                "combined rows",
+            );
+            let moved = normal_vector(at.len(), 12);
+            let moved = |at: &dyn Linearized| at.moved(&moved).unwrap().gradient().unwrap();
+            near(&moved(batch.as_ref()), &moved(held.as_ref()), "elsewhere");
+            let probe = normal(held.rows(), 2, 4);
+            let moments =
+                |at: &dyn Linearized| format!("{:?}", at.layer_moments(probe.as_ref()).unwrap());
+            assert_eq!(moments(batch.as_ref()), moments(held.as_ref()), "{name}");
+            let sensitivities = |problem: &Problem| {
+                let objective = &problem.objective;
+                objective.sensitivities(&at, &problem.test).unwrap()
+            };
+            assert_eq!(sensitivities(&parted), sensitivities(&whole), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_state_that_overflows_is_told_with_its_first_step() {
+    let made = ClosedLoop::new(
+        mlp(&[2, 4, 2]),
+        RungeKutta4::new(Shaken, 7, 0.2),
+        SquaredError::half(),
+    );
+    let parted = problem(made.holding(2), 3, 0, 2);
+    let mut at = place(&parted);
+    at.iter_mut().for_each(|v| *v *= 1e200);
+    let told = parted.objective.linearize(&parted.train, &at);
+    let told = told.and_then(|batch| batch.check_finite());
+    assert_message(told, &["after step", "sample"]);
+}
+
+#[test]
+fn a_nearer_horizon_is_a_shorter_simulation() {
+    let (long, short) = (RungeKutta4::new(Shaken, 7, 0.2), |steps| {
+        RungeKutta4::new(Shaken, steps, 0.2)
+    });
+    let several = ClosedLoop::new(mlp(&[2, 4, 2]), long, SquaredError::half());
+    let several = problem(several.after(vec![2, 5, 7]).unwrap(), 9, 0, 6);
+    let final_state = ClosedLoop::new(mlp(&[2, 4, 2]), short(7), SquaredError::half());
+    let final_state = problem(final_state, 9, 0, 2);
+    let at = place(&several);
+    assert_eq!(several.objective.steps(), Some(7));
+    for steps in 1..=7 {
+        // Of the observed states those until the horizon, or the state there for the first of them.
+        let observed: Vec<usize> = [2, 5, 7]
+            .into_iter()
+            .filter(|step| *step <= steps)
+            .collect();
+        let observed = if observed.is_empty() {
+            vec![steps]
+        } else {
+            observed
+        };
+        let count = 2 * observed.len();
+        let alone = ClosedLoop::new(mlp(&[2, 4, 2]), short(steps), SquaredError::half());
+        let mut alone = problem(alone.after(observed).unwrap(), 9, 0, count);
+        alone.train.target = several.train.target.as_ref().subcols(0, count).to_owned();
+        let expected = alone.objective.linearize(&alone.train, &at).unwrap();
+        let found = several
+            .objective
+            .linearize_within(steps, &several.train, &at);
+        let found = found.unwrap();
+        assert_eq!(
+            bits(&found.outputs()[..9 * count]),
+            bits(&expected.outputs())
+        );
+        assert!((found.loss() / expected.loss() - 1.0).abs() <= 1e-13);
+        assert_eq!(
+            bits(&found.gradient().unwrap()),
+            bits(&expected.gradient().unwrap())
+        );
+        let rows = transpose(&found.transposed().unwrap());
+        let shorter = transpose(&expected.transposed().unwrap());
+        for i in 0..rows.nrows() {
+            for j in 0..rows.ncols() {
+                let entry = if i < shorter.nrows() {
+                    shorter[(i, j)]
+                } else {
+                    0.0
+                };
+                assert!((rows[(i, j)] - entry).abs() <= 1e-14 * shorter.norm_max());
+            }
+        }
+        let elsewhere: Vec<f64> = at.iter().map(|v| 0.9 * v).collect();
+        let losses = (
+            found.loss_at(&elsewhere).unwrap(),
+            expected.loss_at(&elsewhere).unwrap(),
+        );
+        assert!((losses.0 / losses.1 - 1.0).abs() <= 1e-13);
+        let moved = found.moved(&elsewhere).unwrap().loss();
+        assert!((moved / losses.1 - 1.0).abs() <= 1e-13);
+
+        let found = final_state
+            .objective
+            .linearize_within(steps, &final_state.train, &at);
+        let alone = ClosedLoop::new(mlp(&[2, 4, 2]), short(steps), SquaredError::half());
+        let alone = problem(alone, 9, 0, 2);
+        let expected = alone.objective.linearize(&alone.train, &at).unwrap();
+        assert_eq!(bits(&found.unwrap().outputs()), bits(&expected.outputs()));
+    }
+}
+
+#[test]
+fn a_horizon_that_grows_begins_near_and_ends_with_all_steps() {
+    let physics = RungeKutta4::new(Shaken, 10, 0.1);
+    let made = ClosedLoop::new(mlp(&[2, 4, 2]), physics, SquaredError::half());
+    let problem = problem(made, 8, 0, 2);
+    let training = Training {
+        batch: 8,
+        order: Order::Fixed,
+        first_horizon: 0.3,
+        horizon_updates: 5,
+        returned: Returned::Last,
+        ..Training::default()
+    };
+    let (method, start) = (Adam::default(), place(&problem));
+    let budget = Budget::updates(7);
+    let found = train(
+        &problem,
+        &method,
+        start.clone(),
+        &training,
+        budget,
+        0,
+        &mut [],
+    )
+    .unwrap();
+    let mut expected = start.clone();
+    let mut step = method.start().unwrap();
+    step.begin(0, &problem.objective.parameters());
+    // 3 and then 7 more in 5 updates, upwards.
+    for steps in [3, 5, 6, 8, 9, 10, 10] {
+        let objective = &problem.objective;
+        let at = expected.clone();
+        let batch = objective
+            .linearize_within(steps, &problem.train, &at)
+            .unwrap();
+        let update = step.step(batch.as_ref(), method.learning_rate()).unwrap();
+        let pairs = expected.iter_mut().zip(&update.delta);
+        pairs.for_each(|(p, d)| *p += d);
+    }
+    assert_eq!(bits(&found.parameters), bits(&expected));
+
+    let toy = Toy::default().problem(0);
+    let start = toy.initial_parameters(0);
+    let refused = train(&toy, &method, start, &training, budget, 0, &mut []);
+    assert_message(refused, &["first_horizon", "0.3", "time steps"]);
 }

@@ -463,7 +463,13 @@ fn every_method_decreases_the_loss_of_every_system() {
                 system.set(name, value).unwrap();
             }
         }
-        if ["ks-correction", "fluid-control", "wake-flow-correction"].contains(&system.name()) {
+        let fields = [
+            "heat-inversion-2d",
+            "ks-correction",
+            "fluid-control",
+            "wake-flow-correction",
+        ];
+        if fields.contains(&system.name()) {
             // All states or all cells are rows.
             common::quick_fields(system.as_mut());
             system.set("channels", "2").unwrap();

@@ -10,7 +10,9 @@ use hig::network::{Activation, Initializer, Network};
 use hig::objective::ThroughPhysics;
 use hig::physics::{Differentiated, Scaling};
 use hig::step::{LearningRate, Method, Spectral, methods};
-use hig::systems::{FieldPoints, HeatField, LinearOscillators, MlpSettings, Poisson, System, Toy};
+use hig::systems::{
+    CartPoleSwingUp, FieldPoints, HeatField, LinearOscillators, MlpSettings, Poisson, System, Toy,
+};
 use hig::trainer::{
     Batches, Budget, Checkpoint, CheckpointWriter, Evaluation, Flow, Identity, LastBatch, Losses,
     Observer, Order, Outcome, ScheduleKind, Start, Training, recover, set_aside, train,
@@ -172,6 +174,31 @@ fn combinations_of_rows_go_on_to_the_same_bits() {
                 assert_same_bits(&setup, method.as_ref(), at);
             }
         }
+    }
+}
+
+#[test]
+fn a_horizon_that_grows_goes_on_growing() {
+    let system = CartPoleSwingUp {
+        steps: 9,
+        samples: 12,
+        test_samples: 4,
+        network: MlpSettings::tanh(vec![5]),
+        ..CartPoleSwingUp::default()
+    };
+    let setup = Setup {
+        problem: system.problem(2),
+        training: Training {
+            batch: 6,
+            first_horizon: 0.2,
+            horizon_updates: 8,
+            ..Training::default()
+        },
+        updates: 10,
+    };
+    for name in ["adam", "hig", "adaptive-hig", "lm"] {
+        let method = hig::step::method(name).unwrap();
+        assert_same_bits(&setup, method.as_ref(), 4);
     }
 }
 

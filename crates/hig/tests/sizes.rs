@@ -49,6 +49,7 @@ fn sizes_are_those_of_what_is_made() {
         ("ks-correction", "channels", "3"),
         ("ks-correction", "kernel", "3"),
         ("fluid-control", "patch", "1"),
+        ("heat-inversion-2d", "channels", "2,3"),
         ("wake-flow-correction", "steps", "3"),
     ] {
         cases.push(with(name, &[few[0], few[1], (setting, value)]));
@@ -98,7 +99,10 @@ fn absurd_sizes_are_refused_by_name_before_anything_is_made() {
         check_memory(system.as_ref(), 1.0).unwrap();
         for setting in system.settings() {
             let text = match setting.name {
-                "grid" if CALLED_AT_EVERY_STEP.contains(&system.name()) => {
+                "grid"
+                    if CALLED_AT_EVERY_STEP.contains(&system.name())
+                        || system.name() == "heat-inversion-2d" =>
+                {
                     let mut large = system.boxed();
                     large.set("grid", most).unwrap();
                     assert_message(large.check_together(), &["grid = 9223372036854775807"]);

@@ -131,6 +131,7 @@ fn trainings_as_their_sources_recommend_raise_nothing() {
         ("cart-pole", 4, "adam hig adaptive-hig"),
         ("burgers-control", 2, "adam hig adaptive-hig"),
         ("ks-correction", 2, "adam hig adaptive-hig"),
+        ("heat-inversion-2d", 2, "adam sip hig adaptive-hig"),
         ("fluid-control", 2, "adam hig adaptive-hig"),
         ("wake-flow-correction", 2, "adam hig adaptive-hig"),
     ] {
@@ -138,6 +139,9 @@ fn trainings_as_their_sources_recommend_raise_nothing() {
             "toy" => "",
             "cart-pole" | "burgers-control" | "ks-correction" => {
                 "--set samples=64 --set test_samples=16"
+            }
+            "heat-inversion-2d" => {
+                "--set samples=64 --set test_samples=16 --set grid=16 --set channels=2,4"
             }
             "fluid-control" => {
                 "--set samples=64 --set test_samples=16 --set grid=16 --set channels=2,4 --set steps=4"

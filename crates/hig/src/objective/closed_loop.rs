@@ -8,7 +8,10 @@
 
 use super::linearized::check_finite_losses;
 use super::network_jacobian::by_network_jacobian;
-use super::{Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation, Sketch};
+use super::{
+    ExplicitJacobian, Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Saturation,
+    Sketch,
+};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
@@ -18,6 +21,7 @@ use crate::physics::{self, Record, Simulator, Stepwise, Widths};
 use crate::timing::part;
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A network that steers a simulation from inside, and a loss of what is observed of the motion.
@@ -87,6 +91,8 @@ pub struct ClosedLoop {
     weighed: bool,
     /// Every step uses the biases of the network.
     biased: Vec<bool>,
+    /// Steps whose values inside the network are held at once, where that was said.
+    held: Option<usize>,
     scratch: Scratch,
     /// Memory for the values of all steps that one update leaves to the next.
     spare: Mutex<Vec<Activations>>,
@@ -126,6 +132,7 @@ impl ClosedLoop {
             observed: vec![steps],
             weighed: false,
             biased: vec![true; steps],
+            held: None,
             scratch: Scratch::new(),
             spare: Mutex::default(),
         }
@@ -192,6 +199,21 @@ impl ClosedLoop {
         self
     }
 
+    /// The same where a linearised batch holds the values inside the network of at most so many steps at once. Of
+    /// the others it keeps a state in each stretch of that length, from which derivatives compute them once more
+    /// (checkpoints of a trajectory, Griewank 1992, doi 10.1080/10556789208805505): memory of a long simulation
+    /// for one more pass through it. J is then formed, as sums over the stretches. Where nothing is said, that is
+    /// so for batches with more than 2²⁷ such numbers (1 GiB).
+    ///
+    /// # Panics
+    /// No steps.
+    #[must_use]
+    pub fn holding(mut self, steps: usize) -> Self {
+        assert!(steps > 0, "it holds at least one step");
+        self.held = Some(steps);
+        self
+    }
+
     /// How samples move under a network with these parameters.
     ///
     /// # Errors
@@ -249,26 +271,38 @@ impl ClosedLoop {
         beside(input, time.as_ref())
     }
 
-    /// y of some samples, and nothing kept of the motion but what is observed.
+    /// The places of y's states that are observed within the first steps, each with the number of steps
+    /// after which it is: where all come later, the first of them is the last state that there is. A function
+    /// of the observed states takes that one for all that come later.
+    fn observed_within(&self, steps: usize) -> Vec<(usize, usize)> {
+        let places = self.observed.iter().copied().enumerate();
+        let none = self.observed[0] > steps;
+        let within = |(place, step): &(usize, usize)| {
+            self.observation.is_some() || *step <= steps || (none && *place == 0)
+        };
+        let until = |(place, step): (usize, usize)| (place, step.min(steps));
+        places.filter(within).map(until).collect()
+    }
+
+    /// y of some samples over the first steps, and nothing kept of the motion but what is observed.
     fn observe(
         &self,
+        steps: usize,
         parameters: &[f64],
         start: MatRef<'_, f64>,
         input: MatRef<'_, f64>,
     ) -> Result<Mat<f64>> {
         let mut state = start.to_owned();
-        let mut seen: Option<Mat<f64>> = None;
-        for k in 0..self.physics.steps() {
+        let (observed, d) = (self.observed_within(steps), self.physics.state_len());
+        let mut seen = Mat::zeros(start.nrows(), self.observed_len());
+        for k in 0..steps {
             let u = self.control(k, parameters, state.as_ref(), input)?;
             state = self.physics.advance(k, state.as_ref(), u.as_ref())?;
-            if self.observed.contains(&(k + 1)) {
-                seen = Some(match seen {
-                    None => state.clone(),
-                    Some(seen) => beside(seen.as_ref(), state.as_ref()),
-                });
+            for (place, _) in observed.iter().filter(|(_, step)| *step == k + 1) {
+                let columns = seen.as_mut().subcols_mut(place * d, d);
+                { columns }.copy_from(&state);
             }
         }
-        let seen = seen.expect("a step is observed");
         match &self.observation {
             None => Ok(seen),
             Some(observation) => observation.simulate(start, seen.as_ref()),
@@ -294,9 +328,15 @@ impl ClosedLoop {
         }
     }
 
-    /// The mean loss of any number of samples.
-    fn mean_loss(&self, at: &[f64], samples: &Dataset, target: &Target<'_>) -> Result<f64> {
-        let y = self.observe_all(at, samples, target)?;
+    /// The mean loss of any number of samples over the first steps.
+    fn mean_loss(
+        &self,
+        steps: usize,
+        at: &[f64],
+        samples: &Dataset,
+        target: &Target<'_>,
+    ) -> Result<f64> {
+        let y = self.observe_all(steps, at, samples, target)?;
         let losses = self.loss.values(y.as_ref(), target.values());
         Ok(Reduction::Mean.loss(&losses))
     }
@@ -304,6 +344,7 @@ impl ClosedLoop {
     /// y of any number of samples, in pieces that do not depend on the number of threads.
     fn observe_all(
         &self,
+        steps: usize,
         parameters: &[f64],
         samples: &Dataset,
         target: &Target<'_>,
@@ -316,7 +357,7 @@ impl ClosedLoop {
                 let count = PIECE.min(samples.len() - first);
                 let rows = |matrix: &Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
                 let (state, input) = (rows(&samples.state), rows(&samples.input));
-                self.observe(parameters, state.as_ref(), input.as_ref())
+                self.observe(steps, parameters, state.as_ref(), input.as_ref())
             })
             .collect::<Result<_>>()?;
         let mut y = Mat::zeros(samples.len(), self.outputs_len());
@@ -324,7 +365,23 @@ impl ClosedLoop {
             let rows = y.as_mut().subrows_mut(piece * PIECE, part.nrows());
             { rows }.copy_from(part);
         }
-        Ok(target.weigh(y))
+        Ok(self.weighed_y(steps, y, target))
+    }
+
+    /// y as the loss compares it, from what the first steps give: where nothing was observed yet it is the target.
+    fn weighed_y(&self, steps: usize, y: Mat<f64>, target: &Target<'_>) -> Mat<f64> {
+        let mut y = target.weigh(y);
+        if self.observation.is_some() || steps == self.physics.steps() {
+            return y;
+        }
+        let (within, d) = (self.observed_within(steps), self.physics.state_len());
+        for place in 0..self.observed.len() {
+            if !within.iter().any(|(seen, _)| *seen == place) {
+                let wanted = target.values().subcols(place * d, d);
+                y.as_mut().subcols_mut(place * d, d).copy_from(wanted);
+            }
+        }
+        y
     }
 
     /// dim(y).
@@ -351,13 +408,83 @@ impl ClosedLoop {
         }
     }
 
-    fn passes(&self) -> Passes<'_> {
-        Passes::new(&self.biased)
+    /// The passes of so many steps.
+    fn passes(&self, steps: usize) -> Passes<'_> {
+        Passes::new(&self.biased[..steps])
+    }
+
+    /// Numbers of a step of a sample that its derivative needs.
+    fn numbers_of_step(&self) -> usize {
+        let (d, c) = (self.physics.state_len(), self.physics.control_len());
+        let sight = if self.sight.is_some() { d + 1 } else { 1 };
+        self.network.total_width() + d + (sight + c) * self.network.inputs()
+    }
+
+    /// Steps whose values are held at once.
+    fn held(&self, samples: usize, steps: usize) -> usize {
+        const HELD: usize = 1 << 27;
+        let fitting = HELD / (samples * self.numbers_of_step()).max(1);
+        let held = self.held.unwrap_or(if fitting >= steps {
+            steps
+        } else {
+            // States at the ends of stretches are held as well.
+            fitting.min(steps.isqrt().max(1)).max(1)
+        });
+        held.clamp(1, steps)
+    }
+
+    /// Moves samples through some steps and keeps what their derivatives need.
+    fn stretch(
+        &self,
+        steps: Range<usize>,
+        start: Mat<f64>,
+        input: MatRef<'_, f64>,
+        parameters: &[f64],
+    ) -> Result<Stretch> {
+        let (mut activations, mut values) = (self.spare_values(), Activations::default());
+        let (mut states, mut sights) = (vec![start], Vec::new());
+        let passes = self.passes(steps.len());
+        for (pass, k) in steps.clone().enumerate() {
+            let x = states[pass].as_ref();
+            let seen = match &self.sight {
+                None => self.beside_state(k, x, input),
+                Some(sight) => {
+                    let record = sight.record(self.place(k, input).as_ref(), x)?;
+                    let seen = record.y().clone();
+                    sights.push(record);
+                    seen
+                }
+            };
+            self.scratch.with_another(|scratch| {
+                let network = &self.network;
+                network.forward_into(parameters, seen.as_ref(), &mut values, scratch);
+            });
+            activations.set_pass(pass, passes, &values);
+            let next = self.physics.advance(k, x, values.output().as_ref())?;
+            states.push(next);
+        }
+        Ok(Stretch {
+            steps,
+            activations,
+            states,
+            sights,
+            input_rows: OnceLock::new(),
+        })
     }
 
     fn spare_values(&self) -> Activations {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.pop().unwrap_or_default()
+    }
+
+    /// Leaves the memory of values to later ones.
+    fn leave_values(&self, values: Activations) {
+        // A batch, and the same moved elsewhere.
+        const KEPT: usize = 2;
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < KEPT {
+            spare.push(values);
+        }
     }
 }
 
@@ -423,12 +550,30 @@ impl Objective for ClosedLoop {
     /// The states and the values inside the network at all steps, and for all steps of each row of J
     /// what comes back to the network and goes through it.
     fn pass_numbers(&self, samples: usize) -> usize {
-        let (steps, network) = (self.physics.steps(), &self.network);
-        let (d, c) = (self.physics.state_len(), self.physics.control_len());
-        let sight = if self.sight.is_some() { d + 1 } else { 1 };
-        let of_sample = network.total_width() + d + (sight + c) * network.inputs();
-        let of_row = network.total_width() + c;
-        steps * (samples * of_sample + self.rows(samples) * of_row)
+        let (steps, rows) = (self.physics.steps(), self.rows(samples));
+        let held = self.held(samples, steps);
+        let of_row = self.network.total_width() + self.physics.control_len();
+        let of_stretch = held * (samples * self.numbers_of_step() + rows * of_row);
+        match steps.div_ceil(held) {
+            1 => of_stretch,
+            // The states at their ends, and J.
+            stretches => {
+                let ends = stretches * samples * self.physics.state_len();
+                of_stretch + ends + rows * self.network.parameter_count()
+            }
+        }
+    }
+
+    fn steps(&self) -> Option<usize> {
+        Some(self.physics.steps())
+    }
+
+    fn motion(&self, at: &[f64], samples: &Dataset) -> Result<Option<Motion>> {
+        Self::motion(self, at, samples).map(Some)
+    }
+
+    fn network(&self) -> Option<&Network> {
+        Some(&self.network)
     }
 
     fn check(&self) -> Result<()> {
@@ -504,11 +649,11 @@ impl Objective for ClosedLoop {
     }
 
     fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
-        self.observe_all(at, samples, &self.target_of(samples))
+        self.observe_all(self.physics.steps(), at, samples, &self.target_of(samples))
     }
 
     fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
-        self.mean_loss(at, samples, &self.target_of(samples))
+        self.mean_loss(self.physics.steps(), at, samples, &self.target_of(samples))
     }
 
     fn linearize<'a>(
@@ -516,7 +661,18 @@ impl Objective for ClosedLoop {
         batch: &'a Dataset,
         at: &'a [f64],
     ) -> Result<Box<dyn Linearized + 'a>> {
-        Ok(Box::new(Unrolled::new(self, batch, at)?))
+        self.linearize_within(self.physics.steps(), batch, at)
+    }
+
+    /// States that are observed later count nothing; where all are, the last one stands for the first of them.
+    fn linearize_within<'a>(
+        &'a self,
+        steps: usize,
+        batch: &'a Dataset,
+        at: &'a [f64],
+    ) -> Result<Box<dyn Linearized + 'a>> {
+        let steps = steps.clamp(1, self.physics.steps());
+        Ok(Box::new(Unrolled::new(self, steps, batch, at)?))
     }
 
     fn sensitivities(&self, at: &[f64], samples: &Dataset) -> Result<Option<Vec<f64>>> {
@@ -524,7 +680,8 @@ impl Objective for ClosedLoop {
         if self.stopped || self.physics.steps() < 2 || samples.is_empty() {
             return Ok(None);
         }
-        let (unrolled, count) = (Unrolled::new(self, samples, at)?, samples.len());
+        let steps = self.physics.steps();
+        let (unrolled, count) = (Unrolled::new(self, steps, samples, at)?, samples.len());
         let probes = PROBES.min(unrolled.y.ncols());
         // Signs of rows of a Hadamard matrix, which are orthogonal.
         let sign = |i: usize, j: usize| f64::from((i & j).count_ones() % 2 * 2) - 1.0;
@@ -532,85 +689,111 @@ impl Objective for ClosedLoop {
         let signs = Mat::from_fn(probes * count, unrolled.y.ncols(), |row, j| {
             size * sign(row / count, j)
         });
-        let mut norms = vec![0.0_f64; self.physics.steps() - 1];
-        unrolled.adjoint_seen(unrolled.of_observed(signs)?.as_ref(), |k, cotangents| {
+        let mut norms = vec![0.0_f64; steps - 1];
+        let seed = unrolled.of_observed(signs)?;
+        let see = |k: usize, cotangents: &Mat<f64>| {
             for s in 0..count {
                 let of_sample = (0..probes).map(|i| cotangents.row(i * count + s));
                 let squares: f64 = of_sample.map(|row| row.squared_norm_l2()).sum();
                 norms[k - 1] = norms[k - 1].max(squares.sqrt());
             }
-        })?;
+        };
+        unrolled.adjoint_seen(seed.as_ref(), see, |_, _| Ok(()))?;
         Ok(Some(norms))
     }
 
-    /// Of the tanh and sine neurons, at all steps.
+    /// Of the tanh and sine neurons, at all steps or at those that are held together.
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
-        let unrolled = Unrolled::new(self, samples, at)?;
-        let values = self.network.activated(&unrolled.activations);
+        let unrolled = Unrolled::new(self, self.physics.steps(), samples, at)?;
+        let values = self.network.activated(&unrolled.last.activations);
         Ok(Saturation::of(
             values.map(|(a, outputs)| (a, outputs.as_ref())),
         ))
     }
 }
 
-/// A batch simulated with the network in the loop, with what the adjoint needs of every step.
-struct Unrolled<'a> {
-    parts: &'a ClosedLoop,
-    batch: &'a Dataset,
-    target: Target<'a>,
-    parameters: &'a [f64],
-    /// Values inside the network, of all steps.
+/// Some time steps of a batch, with what the adjoint needs of them.
+struct Stretch {
+    steps: Range<usize>,
+    /// Values inside the network, of all of these steps.
     activations: Activations,
+    /// The state before each of them, and the last one.
     states: Vec<Mat<f64>>,
     /// What the network saw at each step, where that is a function.
     sights: Vec<Box<dyn Record>>,
+    /// ∂u/∂s of the network at all of these steps: row `component · (steps·samples) + step · samples + sample`.
+    input_rows: OnceLock<Mat<f64>>,
+}
+
+impl Stretch {
+    /// The controls during a step, which is counted from the first of these.
+    fn control(&self, pass: usize) -> MatRef<'_, f64> {
+        let samples = self.states[0].nrows();
+        let output = self.activations.output().as_ref();
+        output.subrows(pass * samples, samples)
+    }
+}
+
+/// A batch simulated over its first steps with the network in the loop, with what the adjoint needs of them.
+struct Unrolled<'a> {
+    parts: &'a ClosedLoop,
+    batch: &'a Dataset,
+    /// The number of steps.
+    steps: usize,
+    target: Target<'a>,
+    parameters: &'a [f64],
+    /// The states where the stretches before the last begin.
+    starts: Vec<Mat<f64>>,
+    /// The steps of one of them.
+    held: usize,
+    /// The last stretch: all steps, where these are held at once.
+    last: Stretch,
     /// y, where it is a function of the observed states.
     observation: Option<Box<dyn Record>>,
     y: Mat<f64>,
     cotangent: Vec<f64>,
     mean_loss: f64,
     loss: f64,
-    /// ∂u/∂s of the network at all steps: row `component · (steps·samples) + step · samples + sample`.
-    input_rows: OnceLock<Mat<f64>>,
     /// ∂y/∂u at all steps, as [`NetworkJacobian`] reads them.
     rows: OnceLock<Mat<f64>>,
+    /// J, where the steps are not held at once.
+    formed: OnceLock<ExplicitJacobian>,
     /// Sample, control and value of the first number of a product with the derivative of the motion that
     /// was not finite.
     spoilt: OnceLock<(usize, usize, f64)>,
 }
 
 impl<'a> Unrolled<'a> {
-    fn new(parts: &'a ClosedLoop, batch: &'a Dataset, parameters: &'a [f64]) -> Result<Self> {
+    fn new(
+        parts: &'a ClosedLoop,
+        steps: usize,
+        batch: &'a Dataset,
+        parameters: &'a [f64],
+    ) -> Result<Self> {
         let _part = part!(FORWARD);
-        let (physics, input) = (&*parts.physics, batch.input.as_ref());
-        let (mut activations, mut values) = (parts.spare_values(), Activations::default());
-        let (mut states, mut sights) = (vec![batch.state.clone()], Vec::new());
-        for k in 0..physics.steps() {
-            let x = states[k].as_ref();
-            let seen = match &parts.sight {
-                None => parts.beside_state(k, x, input),
-                Some(sight) => {
-                    let record = sight.record(parts.place(k, input).as_ref(), x)?;
-                    let seen = record.y().clone();
-                    sights.push(record);
-                    seen
-                }
-            };
-            parts.scratch.with_another(|scratch| {
-                parts
-                    .network
-                    .forward_into(parameters, seen.as_ref(), &mut values, scratch);
-            });
-            activations.set_pass(k, parts.passes(), &values);
-            let next = physics.advance(k, x, values.output().as_ref())?;
-            states.push(next);
-        }
+        let (d, input) = (parts.physics.state_len(), batch.input.as_ref());
+        let observed = parts.observed_within(steps);
         let mut seen = Mat::zeros(batch.len(), parts.observed_len());
-        for (place, step) in parts.observed.iter().enumerate() {
-            let d = physics.state_len();
-            let columns = seen.as_mut().subcols_mut(place * d, d);
-            { columns }.copy_from(&states[*step]);
-        }
+        let held = parts.held(batch.len(), steps);
+        let (mut starts, mut first) = (Vec::new(), 0);
+        let mut start = batch.state.clone();
+        let last = loop {
+            let end = (first + held).min(steps);
+            let stretch = parts.stretch(first..end, start.clone(), input, parameters)?;
+            for (place, step) in &observed {
+                if (first + 1..=end).contains(step) {
+                    let columns = seen.as_mut().subcols_mut(place * d, d);
+                    { columns }.copy_from(&stretch.states[step - first]);
+                }
+            }
+            if end == steps {
+                break stretch;
+            }
+            starts.push(start);
+            start = stretch.states[held].clone();
+            parts.leave_values(stretch.activations);
+            first = end;
+        };
         let observation = match &parts.observation {
             Some(observation) => Some(observation.record(batch.state.as_ref(), seen.as_ref())?),
             None => None,
@@ -619,24 +802,25 @@ impl<'a> Unrolled<'a> {
             .as_ref()
             .map_or(seen, |record| record.y().clone());
         let target = parts.target_of(batch);
-        let y = target.weigh(y);
+        let y = parts.weighed_y(steps, y, &target);
         let losses = parts.loss.values(y.as_ref(), target.values());
         let cotangents = parts.loss.cotangents(y.as_ref(), target.values());
         Ok(Self {
             parts,
             batch,
+            steps,
             target,
             parameters,
-            activations,
-            states,
-            sights,
+            starts,
+            held,
+            last,
             observation,
             cotangent: parts.reduction.rows(&cotangents),
             y,
             mean_loss: Reduction::Mean.loss(&losses),
             loss: parts.reduction.loss(&losses),
-            input_rows: OnceLock::new(),
             rows: OnceLock::new(),
+            formed: OnceLock::new(),
             spoilt: OnceLock::new(),
         })
     }
@@ -656,16 +840,28 @@ impl<'a> Unrolled<'a> {
         }
     }
 
-    /// The controls during a step.
-    fn control(&self, step: usize) -> MatRef<'_, f64> {
-        let output = self.activations.output().as_ref();
-        output.subrows(step * self.batch.len(), self.batch.len())
+    /// Calls `visit` for all stretches from the last to the first; those that are not held are computed once more.
+    fn each_stretch(&self, mut visit: impl FnMut(&Stretch) -> Result<()>) -> Result<()> {
+        visit(&self.last)?;
+        for (place, start) in self.starts.iter().enumerate().rev() {
+            let steps = place * self.held..(place + 1) * self.held;
+            let input = self.batch.input.as_ref();
+            let stretch = (self.parts).stretch(steps, start.clone(), input, self.parameters)?;
+            visit(&stretch)?;
+            self.parts.leave_values(stretch.activations);
+        }
+        Ok(())
     }
 
-    /// Carries rows of cotangents of the observed states (k·samples × observed) back through time:
-    /// those of the controls at all steps, row `component · (steps·samples) + step · samples + sample`.
-    fn adjoint(&self, seed: MatRef<'_, f64>) -> Result<Mat<f64>> {
-        self.adjoint_seen(seed, |_, _| {})
+    /// Carries rows of cotangents of the observed states (k·samples × observed) back through time: `take` is
+    /// handed each stretch, from the last to the first, with those of the controls at its steps, row
+    /// `component · (steps·samples) + step · samples + sample`.
+    fn adjoint(
+        &self,
+        seed: MatRef<'_, f64>,
+        take: impl FnMut(&Stretch, Mat<f64>) -> Result<()>,
+    ) -> Result<()> {
+        self.adjoint_seen(seed, |_, _| {}, take)
     }
 
     /// The same, where `see` is told the number of each step but the first with the cotangents of the state
@@ -674,41 +870,47 @@ impl<'a> Unrolled<'a> {
         &self,
         seed: MatRef<'_, f64>,
         mut see: impl FnMut(usize, &Mat<f64>),
-    ) -> Result<Mat<f64>> {
+        mut take: impl FnMut(&Stretch, Mat<f64>) -> Result<()>,
+    ) -> Result<()> {
         let (physics, samples) = (&*self.parts.physics, self.batch.len());
-        let (steps, d, c) = (physics.steps(), physics.state_len(), physics.control_len());
+        let (d, c) = (physics.state_len(), physics.control_len());
         let count = seed.nrows() / samples.max(1);
-        let mut rows = Mat::zeros(count * steps * samples, c);
+        let observed = self.parts.observed_within(self.steps);
         let mut carried = Mat::<f64>::zeros(seed.nrows(), d);
-        for k in (0..steps).rev() {
-            if let Some(place) = self.parts.observed.iter().position(|step| *step == k + 1) {
-                carried += seed.subcols(place * d, d);
-            }
-            let at = (self.states[k].as_ref(), self.control(k));
-            let (mut before, during) = physics.pull_back(k, at, carried.as_ref())?;
-            for i in 0..count {
-                let from = during.as_ref().subrows(i * samples, samples);
-                let to = rows
-                    .as_mut()
-                    .subrows_mut((i * steps + k) * samples, samples);
-                { to }.copy_from(from);
-            }
-            if k > 0 {
-                if !self.parts.stopped {
-                    self.add_through_network(k, during.as_ref(), &mut before)?;
+        self.each_stretch(|stretch| {
+            let length = stretch.steps.len();
+            let mut rows = Mat::zeros(count * length * samples, c);
+            for (pass, k) in stretch.steps.clone().enumerate().rev() {
+                for (place, _) in observed.iter().filter(|(_, step)| *step == k + 1) {
+                    carried += seed.subcols(place * d, d);
                 }
-                see(k, &before);
+                let at = (stretch.states[pass].as_ref(), stretch.control(pass));
+                let (mut before, during) = physics.pull_back(k, at, carried.as_ref())?;
+                for i in 0..count {
+                    let from = during.as_ref().subrows(i * samples, samples);
+                    let to = rows
+                        .as_mut()
+                        .subrows_mut((i * length + pass) * samples, samples);
+                    { to }.copy_from(from);
+                }
+                if k > 0 {
+                    if !self.parts.stopped {
+                        self.add_through_network(stretch, pass, during.as_ref(), &mut before)?;
+                    }
+                    see(k, &before);
+                }
+                carried = before;
             }
-            carried = before;
-        }
-        Ok(rows)
+            take(stretch, rows)
+        })
     }
 
-    /// Adds to rows of cotangents of the state at a step what comes through the network from those of the
-    /// control.
+    /// Adds to rows of cotangents of the state at a step of a stretch what comes through the network from those
+    /// of the control.
     fn add_through_network(
         &self,
-        step: usize,
+        stretch: &Stretch,
+        pass: usize,
         control: MatRef<'_, f64>,
         state: &mut Mat<f64>,
     ) -> Result<()> {
@@ -716,16 +918,17 @@ impl<'a> Unrolled<'a> {
         let count = control.nrows() / samples.max(1);
         // One pass for each component of the control serves all rows.
         let seen = if control.ncols() <= count {
-            self.through_input_rows(step, control)
+            self.through_input_rows(stretch, pass, control)
         } else {
-            let values = self.activations.of_pass(step, self.parts.passes());
+            let passes = self.parts.passes(stretch.steps.len());
+            let values = stretch.activations.of_pass(pass, passes);
             let network = &self.parts.network;
             let carry = |scratch: &mut Scratch| {
                 network.input_rows(self.parameters, &values, control, scratch)
             };
             self.parts.scratch.with_another(carry)
         };
-        let Some(sight) = self.sights.get(step) else {
+        let Some(sight) = stretch.sights.get(pass) else {
             let d = state.ncols();
             *state += seen.as_ref().subcols(0, d);
             return Ok(());
@@ -746,13 +949,18 @@ impl<'a> Unrolled<'a> {
     }
 
     /// Rows at the input of the network from those at its output, by its derivative in the input.
-    fn through_input_rows(&self, step: usize, control: MatRef<'_, f64>) -> Mat<f64> {
-        let (samples, steps) = (self.batch.len(), self.parts.physics.steps());
-        let derivative = self.input_rows.get_or_init(|| {
+    fn through_input_rows(
+        &self,
+        stretch: &Stretch,
+        pass: usize,
+        control: MatRef<'_, f64>,
+    ) -> Mat<f64> {
+        let (samples, steps) = (self.batch.len(), stretch.steps.len());
+        let derivative = stretch.input_rows.get_or_init(|| {
             let (all, c) = (steps * samples, control.ncols());
             let units = Mat::from_fn(c * all, c, |row, j| f64::from(row / all == j));
             self.parts.scratch.with_another(|scratch| {
-                let (network, at) = (&self.parts.network, &self.activations);
+                let (network, at) = (&self.parts.network, &stretch.activations);
                 network.input_rows(self.parameters, at, units.as_ref(), scratch)
             })
         });
@@ -760,7 +968,7 @@ impl<'a> Unrolled<'a> {
         for i in 0..seen.ncols() {
             let target = seen.col_as_slice_mut(i);
             for j in 0..control.ncols() {
-                let first = (j * steps + step) * samples;
+                let first = (j * steps + pass) * samples;
                 let slopes = &derivative.col_as_slice(i)[first..first + samples];
                 let factors = linalg::column(control, j).chunks_exact(samples);
                 for (target, factors) in target.chunks_exact_mut(samples).zip(factors) {
@@ -773,58 +981,188 @@ impl<'a> Unrolled<'a> {
         seen
     }
 
-    /// The rows ∂y_i/∂u of all steps; computed once.
-    fn rows(&self) -> Result<&Mat<f64>> {
-        if let Some(rows) = self.rows.get() {
-            return Ok(rows);
-        }
-        let _part = part!(GRAM);
+    /// Whether all steps are held at once.
+    fn is_held(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Cotangents of the observed states for every component of y.
+    fn units(&self) -> Result<Mat<f64>> {
         let (samples, width) = (self.batch.len(), self.y.ncols());
         let unit = |row, j| f64::from(row / samples == j);
-        let of_y = || Mat::from_fn(samples * width, width, unit);
-        let seed = match &self.observation {
-            Some(record) if self.target.roots.is_none() => record.rows()?,
-            _ => self.of_observed(of_y())?,
-        };
-        let rows = self.adjoint(seed.as_ref())?;
-        Ok(self.rows.get_or_init(|| rows))
+        match &self.observation {
+            Some(record) if self.target.roots.is_none() => record.rows(),
+            _ => self.of_observed(Mat::from_fn(samples * width, width, unit)),
+        }
     }
 
-    fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
-        Ok(self.jacobian_of(Cow::Borrowed(self.rows()?)))
+    /// The rows of cotangents of the controls at all steps, where these are held at once.
+    fn rows_of(&self, seed: &Mat<f64>) -> Result<Mat<f64>> {
+        let mut all = Mat::new();
+        self.adjoint(seed.as_ref(), |_, rows| {
+            all = rows;
+            Ok(())
+        })?;
+        Ok(all)
     }
 
-    fn jacobian_of<'s>(&'s self, rows: Cow<'s, Mat<f64>>) -> NetworkJacobian<'s> {
-        let network = &self.parts.network;
-        let jacobian = NetworkJacobian::new(network, self.parameters, &self.activations, rows);
-        let jacobian = jacobian.of_passes(self.parts.passes());
+    /// Jᵀ (p × k·samples) of rows that begin as the given cotangents of the observed states, one stretch after
+    /// another.
+    fn form(&self, seed: &Mat<f64>) -> Result<ExplicitJacobian> {
+        let mut sum = Mat::<f64>::zeros(self.parameters.len(), seed.nrows());
+        self.adjoint(seed.as_ref(), |stretch, rows| {
+            self.note_spoilt(stretch, &rows);
+            sum += self.jacobian_of(stretch, Cow::Owned(rows)).transposed()?;
+            Ok(())
+        })?;
+        Ok(ExplicitJacobian::from_transposed(sum))
+    }
+
+    /// Remembers the first number of rows that is not finite.
+    fn note_spoilt(&self, stretch: &Stretch, rows: &Mat<f64>) {
+        let samples = stretch.states[0].nrows();
+        if let Some((row, j, value)) = linalg::first_not_finite(rows.as_ref()) {
+            self.spoilt.get_or_init(|| (row % samples, j, value));
+        }
+    }
+
+    fn jacobian(&self) -> Result<Unfolded<'_>> {
+        if !self.is_held() {
+            if self.formed.get().is_none() {
+                let _part = part!(GRAM);
+                let formed = self.form(&self.units()?)?;
+                self.formed.get_or_init(|| formed);
+            }
+            let formed = self.formed.get().expect("it was just formed");
+            return Ok(Unfolded::Formed(Cow::Borrowed(formed)));
+        }
+        if self.rows.get().is_none() {
+            let _part = part!(GRAM);
+            let rows = self.rows_of(&self.units()?)?;
+            self.rows.get_or_init(|| rows);
+        }
+        let rows = self.rows.get().expect("they were just computed");
+        Ok(Unfolded::Held(
+            self.jacobian_of(&self.last, Cow::Borrowed(rows)),
+        ))
+    }
+
+    fn jacobian_of<'s>(
+        &'s self,
+        stretch: &'s Stretch,
+        rows: Cow<'s, Mat<f64>>,
+    ) -> NetworkJacobian<'s> {
+        let (network, at) = (&self.parts.network, &stretch.activations);
+        let jacobian = NetworkJacobian::new(network, self.parameters, at, rows);
+        let jacobian = jacobian.of_passes(self.parts.passes(stretch.steps.len()));
         jacobian.with_scratch(&self.parts.scratch)
     }
 }
 
 impl Drop for Unrolled<'_> {
     fn drop(&mut self) {
-        // A batch, and the same moved elsewhere.
-        const KEPT: usize = 2;
-        let mut spare = (self.parts.spare.lock()).unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < KEPT {
-            spare.push(std::mem::take(&mut self.activations));
+        let values = std::mem::take(&mut self.last.activations);
+        self.parts.leave_values(values);
+    }
+}
+
+/// J of an unrolled batch.
+enum Unfolded<'s> {
+    /// By the values of all steps.
+    Held(NetworkJacobian<'s>),
+    /// Formed one stretch after another.
+    Formed(Cow<'s, ExplicitJacobian>),
+}
+
+impl<'s> Unfolded<'s> {
+    fn with_scaled_rows(&self, factors: &[f64]) -> Unfolded<'s> {
+        match self {
+            Self::Held(jacobian) => Unfolded::Held(jacobian.with_scaled_rows(factors)),
+            Self::Formed(jacobian) => {
+                Unfolded::Formed(Cow::Owned(jacobian.with_scaled_rows(factors)))
+            }
+        }
+    }
+
+    fn either(&self) -> &dyn Jacobian {
+        match self {
+            Self::Held(jacobian) => jacobian,
+            Self::Formed(jacobian) => jacobian.as_ref(),
         }
     }
 }
 
+impl Jacobian for Unfolded<'_> {
+    fn rows(&self) -> usize {
+        self.either().rows()
+    }
+    fn columns(&self) -> usize {
+        self.either().columns()
+    }
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.either().vjp_into(w, target, scratch)
+    }
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.either().jvp_into(v, target, scratch)
+    }
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        self.either().vjp(w)
+    }
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.either().jvp(v)
+    }
+    fn gram(&self) -> Result<Symmetric> {
+        self.either().gram()
+    }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.either().image_gram(w)
+    }
+    fn normal(&self) -> Result<Symmetric> {
+        self.either().normal()
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.either().normal_image_gram(v)
+    }
+    fn transposed(&self) -> Result<Mat<f64>> {
+        self.either().transposed()
+    }
+    fn scaled_rows<'t>(&'t self, factors: &[f64]) -> Result<Box<dyn Jacobian + 't>> {
+        Ok(Box::new(self.with_scaled_rows(factors)))
+    }
+}
+
 impl Linearized for Unrolled<'_> {
-    /// By the adjoint, which begins with the probes.
+    /// By the adjoint, which begins with the probes. The moments of a row are not sums over stretches: all steps
+    /// are held for them.
     fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
         let _part = part!(DIRECTION);
         let (samples, width) = (self.batch.len(), self.y.ncols());
         let cotangents = Mat::from_fn(samples * probes.ncols(), width, |row, i| {
             probes[(i * samples + row % samples, row / samples)]
         });
-        let rows = self.adjoint(self.of_observed(cotangents)?.as_ref())?;
+        let seed = self.of_observed(cotangents)?;
+        let whole = match self.is_held() {
+            true => None,
+            false => {
+                let (start, input) = (self.batch.state.clone(), self.batch.input.as_ref());
+                let steps = 0..self.steps;
+                Some((self.parts).stretch(steps, start, input, self.parameters)?)
+            }
+        };
+        let all = self.steps * samples;
+        let mut rows = Mat::zeros(all * probes.ncols(), self.parts.physics.control_len());
+        self.adjoint(seed.as_ref(), |stretch, part| {
+            let held = stretch.steps.len() * samples;
+            for i in 0..probes.ncols() {
+                let first = i * all + stretch.steps.start * samples;
+                let target = rows.as_mut().subrows_mut(first, held);
+                { target }.copy_from(part.as_ref().subrows(i * held, held));
+            }
+            Ok(())
+        })?;
+        let at = &whole.as_ref().unwrap_or(&self.last).activations;
         let moments = self.parts.scratch.with_another(|scratch| {
-            let (network, at) = (&self.parts.network, &self.activations);
-            let passes = self.parts.passes();
+            let (network, passes) = (&self.parts.network, self.parts.passes(self.steps));
             network.moments(self.parameters, at, rows.as_ref(), passes, scratch)
         });
         Ok(Some(moments))
@@ -857,19 +1195,34 @@ impl Linearized for Unrolled<'_> {
         let _part = part!(DIRECTION);
         let (samples, width) = (self.batch.len(), self.y.ncols());
         let g = MatRef::from_column_major_slice(&self.cotangent, samples, width);
-        let rows = self.adjoint(self.of_observed(g.to_owned())?.as_ref())?;
+        let seed = self.of_observed(g.to_owned())?;
         let mut gradient = vec![0.0; self.parameters.len()];
-        self.parts.scratch.with_another(|scratch| {
-            let (network, at) = (&self.parts.network, &self.activations);
-            network.vjp_into(self.parameters, at, rows.as_ref(), &mut gradient, scratch);
-        });
+        let mut part = Vec::new();
+        self.adjoint(seed.as_ref(), |stretch, rows| {
+            // The first stretch writes where it is, the others are added.
+            let first = stretch.steps.end == self.steps;
+            if !first {
+                part.resize(self.parameters.len(), 0.0);
+            }
+            let target = if first { &mut gradient } else { &mut part };
+            self.parts.scratch.with_another(|scratch| {
+                let (network, at) = (&self.parts.network, &stretch.activations);
+                network.vjp_into(self.parameters, at, rows.as_ref(), target, scratch);
+            });
+            if !first {
+                let sums = gradient.iter_mut().zip(&part);
+                sums.for_each(|(sum, part)| *sum += part);
+            }
+            Ok(())
+        })?;
         Ok(gradient)
     }
 
     fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
         let _part = part!(FORWARD);
-        let mean = self.parts.mean_loss(parameters, self.batch, &self.target)?;
-        Ok(self.parts.reduction.of_mean(mean, self.batch.len()))
+        let parts = self.parts;
+        let mean = parts.mean_loss(self.steps, parameters, self.batch, &self.target)?;
+        Ok(parts.reduction.of_mean(mean, self.batch.len()))
     }
 
     fn outputs(&self) -> Vec<f64> {
@@ -878,14 +1231,13 @@ impl Linearized for Unrolled<'_> {
 
     fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>> {
         let _part = part!(FORWARD);
-        let y = self
-            .parts
-            .observe_all(parameters, self.batch, &self.target)?;
+        let parts = self.parts;
+        let y = parts.observe_all(self.steps, parameters, self.batch, &self.target)?;
         Ok(linalg::stack(y.as_ref()))
     }
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
-        self.parts.linearize(self.batch, parameters)
+        (self.parts).linearize_within(self.steps, self.batch, parameters)
     }
 
     fn samples(&self) -> Option<usize> {
@@ -894,19 +1246,28 @@ impl Linearized for Unrolled<'_> {
 
     fn check_finite(&self) -> Result<()> {
         let (samples, name) = (self.batch.len(), self.parts.physics.name());
-        for k in 0..self.parts.physics.steps() {
-            let control = format!("output of the network at step {k}");
-            linalg::check_finite_samples(&control, self.control(k))?;
-            let state = format!("state of {name} after step {k}");
-            linalg::check_finite_samples(&state, self.states[k + 1].as_ref())?;
-        }
+        // The first in the order of time is told, and stretches come in the other order.
+        let mut first = Ok(());
+        self.each_stretch(|stretch| {
+            let checked = stretch.steps.clone().enumerate().try_for_each(|(pass, k)| {
+                let control = format!("output of the network at step {k}");
+                linalg::check_finite_samples(&control, stretch.control(pass))?;
+                let state = format!("state of {name} after step {k}");
+                linalg::check_finite_samples(&state, stretch.states[pass + 1].as_ref())
+            });
+            if checked.is_err() {
+                first = checked;
+            }
+            Ok(())
+        })?;
+        first?;
         linalg::check_finite_samples("observation", self.y.as_ref())?;
         let losses = (self.parts.loss).values(self.y.as_ref(), self.target.values());
         check_finite_losses(&losses, &self.cotangent)?;
         let rows = self.rows.get();
         match rows.and_then(|rows| linalg::first_not_finite(rows.as_ref())) {
             Some((row, j, value)) => {
-                let component = row / (samples * self.parts.physics.steps());
+                let component = row / (samples * self.steps);
                 let what = format!("Jacobian of {name} with the network in the loop");
                 Err(Error::of_sample(what, value, row % samples, component).by_control(j))
             }
@@ -929,12 +1290,11 @@ impl Jacobian for Unrolled<'_> {
     fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
         let _part = part!(GRAM);
         let seed = self.of_observed(sketch.weights().clone())?;
-        let rows = self.adjoint(seed.as_ref())?;
-        let spoilt = linalg::first_not_finite(rows.as_ref());
-        if let Some((row, j, value)) = spoilt {
-            self.spoilt
-                .get_or_init(|| (row % self.batch.len(), j, value));
+        if !self.is_held() {
+            return Ok(Box::new(self.form(&seed)?));
         }
-        Ok(Box::new(self.jacobian_of(Cow::Owned(rows))))
+        let rows = self.rows_of(&seed)?;
+        self.note_spoilt(&self.last, &rows);
+        Ok(Box::new(self.jacobian_of(&self.last, Cow::Owned(rows))))
     }
 }

@@ -42,6 +42,17 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize>> ExplicitJacobian<M> {
     fn view(&self) -> MatRef<'_, f64> {
         self.transposed.as_mat_ref().as_dyn_stride()
     }
+
+    /// diag(factors)·J (factors: length n), a matrix of its own.
+    #[must_use]
+    pub fn with_scaled_rows(&self, factors: &[f64]) -> ExplicitJacobian {
+        let mut scaled = self.view().to_owned();
+        for (column, factor) in factors.iter().enumerate() {
+            let column = scaled.col_as_slice_mut(column);
+            column.iter_mut().for_each(|v| *v *= factor);
+        }
+        ExplicitJacobian::from_transposed(scaled)
+    }
 }
 
 impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Send + Sync> Jacobian
@@ -80,11 +91,6 @@ impl<M: AsMatRef<T = f64, Rows = usize, Cols = usize> + Send + Sync> Jacobian
         Ok(self.view().to_owned())
     }
     fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
-        let mut scaled = self.view().to_owned();
-        for (column, factor) in factors.iter().enumerate() {
-            let column = scaled.col_as_slice_mut(column);
-            column.iter_mut().for_each(|v| *v *= factor);
-        }
-        Ok(Box::new(ExplicitJacobian::from_transposed(scaled)))
+        Ok(Box::new(self.with_scaled_rows(factors)))
     }
 }

@@ -1,10 +1,10 @@
 //! The two traits between a model and a step.
 
-use super::{Jacobian, Linearization, ThroughPhysics};
+use super::{Jacobian, Linearization, Motion, ThroughPhysics};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef};
-use crate::network::{Activation, LayerMoments, ParameterView, Unknown};
+use crate::network::{Activation, LayerMoments, Network, ParameterView, Unknown};
 
 /// A loss of samples under parameters θ, and what stands between the two.
 pub trait Objective: Send + Sync {
@@ -63,6 +63,25 @@ pub trait Objective: Send + Sync {
         at: &'a [f64],
     ) -> Result<Box<dyn Linearized + 'a>>;
 
+    /// The number of time steps of a simulation that a network is called in, where it is.
+    fn steps(&self) -> Option<usize> {
+        None
+    }
+
+    /// A batch linearised over the first of these steps alone: y and the loss are those of a simulation that ends
+    /// there. Where there are no steps it is [`linearize`](Self::linearize).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn linearize_within<'a>(
+        &'a self,
+        _steps: usize,
+        batch: &'a Dataset,
+        at: &'a [f64],
+    ) -> Result<Box<dyn Linearized + 'a>> {
+        self.linearize(batch, at)
+    }
+
     /// The loss of each named block of samples, where an objective has such blocks.
     ///
     /// # Errors
@@ -97,6 +116,19 @@ pub trait Objective: Send + Sync {
     /// A pass that fails.
     fn sensitivities(&self, _at: &[f64], _samples: &Dataset) -> Result<Option<Vec<f64>>> {
         Ok(None)
+    }
+
+    /// How samples move, where a network is called inside a simulation; their targets are not read.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn motion(&self, _at: &[f64], _samples: &Dataset) -> Result<Option<Motion>> {
+        Ok(None)
+    }
+
+    /// The network, where one answers controls of a simulation.
+    fn network(&self) -> Option<&Network> {
+        self.through_physics().map(|parts| &parts.network)
     }
 
     /// Network, physics and loss, where a network is called once and a simulator once behind it.

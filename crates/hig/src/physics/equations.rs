@@ -1,11 +1,11 @@
 //! Ordinary differential equations with a control, written once.
 
-use super::{Dual, Lanes, Real};
+use super::{Dual, Lanes, Real, recorded};
 
 /// Equations of motion ẋ = f(t, x, u) for one sample.
 ///
-/// The right-hand side is all that a system needs: derivatives come from dual numbers. Where speed
-/// matters, [`rate_vjp`](Self::rate_vjp) can be written by hand.
+/// The right-hand side is all that a system needs: derivatives come from its operations, which are recorded.
+/// For the last bit of speed [`rate_vjp`](Self::rate_vjp) can be written by hand.
 pub trait Equations: Send + Sync {
     /// Length of the state x.
     fn state_len(&self) -> usize;
@@ -20,8 +20,13 @@ pub trait Equations: Send + Sync {
 
     /// For each cotangent w of the rate, adds (∂f/∂x)ᵀ·w and (∂f/∂u)ᵀ·w, for eight samples at once.
     ///
-    /// The default evaluates [`rate`](Self::rate) with dual numbers, eight directions at a time.
+    /// The default records the operations of [`rate`](Self::rate) and walks them backwards. Where one of
+    /// them has an infinite derivative at the point, it takes the derivatives of dual numbers.
     fn rate_vjp(&self, time: f64, state: &[Lanes], control: &[Lanes], cotangents: Cotangents<'_>) {
+        let at = (state, control);
+        let Some(cotangents) = recorded::pull_back(self, time, at, cotangents) else {
+            return;
+        };
         let jacobian = jacobian_by_duals(self, time, state, control);
         let (d, width) = (self.state_len(), self.state_len() + self.control_len());
         for c in cotangents {
@@ -52,24 +57,26 @@ pub struct Cotangent<'a> {
 /// Several cotangents at the same point.
 #[derive(Debug)]
 pub struct Cotangents<'a> {
-    rate: std::slice::ChunksExact<'a, Lanes>,
-    state: std::slice::ChunksExactMut<'a, Lanes>,
-    control: std::slice::ChunksExactMut<'a, Lanes>,
+    widths: (usize, usize),
+    rate: &'a [Lanes],
+    state: &'a mut [Lanes],
+    control: &'a mut [Lanes],
 }
 
 impl<'a> Cotangents<'a> {
-    /// Cotangents side by side: k × state, k × state, k × control.
+    /// Cotangents side by side: k × state, k × state, k × control; there may be no control.
     #[inline(always)]
     pub fn new(
-        (d, c): (usize, usize),
+        widths: (usize, usize),
         rate: &'a [Lanes],
         state: &'a mut [Lanes],
         control: &'a mut [Lanes],
     ) -> Self {
         Self {
-            rate: rate.chunks_exact(d),
-            state: state.chunks_exact_mut(d),
-            control: control.chunks_exact_mut(c),
+            widths,
+            rate,
+            state,
+            control,
         }
     }
 }
@@ -79,10 +86,20 @@ impl<'a> Iterator for Cotangents<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Cotangent<'a>> {
+        if self.rate.is_empty() {
+            return None;
+        }
+        let (d, c) = self.widths;
+        let (rate, rest) = self.rate.split_at(d);
+        self.rate = rest;
+        let (state, rest) = std::mem::take(&mut self.state).split_at_mut(d);
+        self.state = rest;
+        let (control, rest) = std::mem::take(&mut self.control).split_at_mut(c);
+        self.control = rest;
         Some(Cotangent {
-            rate: self.rate.next()?,
-            state: self.state.next()?,
-            control: self.control.next()?,
+            rate,
+            state,
+            control,
         })
     }
 }

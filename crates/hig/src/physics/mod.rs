@@ -5,14 +5,14 @@
 //! [`record`](Simulator::record) must be written. Most users need less:
 //!
 //! - an ordinary differential equation: its right-hand side as [`Equations`], wrapped in
-//!   [`RungeKutta4`];
+//!   [`RungeKutta4`], or in [`Sdirk3`] where it is stiff;
 //! - any differentiable function of one sample: [`SampleFunction`], wrapped in [`Differentiated`].
 //!
 //! A simulation that a network steers at every time step is [`Stepwise`], as [`RungeKutta4`] is;
 //! [`OpenLoop`] makes a simulator of any.
 //!
 //! Beside them stand the physics of the registered [`systems`](crate::systems): [`OscillatorChain`],
-//! [`Laplacian`], [`Diffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`],
+//! [`Laplacian`], [`Diffusion`], [`PlaneDiffusion`], [`Schroedinger`], [`Scaling`], [`CartPole`], [`Pendulum`], [`DampedChain`],
 //! [`PeriodicField`], [`PeriodicFlow`] and [`ChannelFlow`].
 
 mod banded;
@@ -37,10 +37,13 @@ mod pendulum;
 mod periodic_field;
 mod periodic_flow;
 mod picked;
+mod plane_diffusion;
 mod real;
+mod recorded;
 mod runge_kutta;
 mod scaling;
 mod schroedinger;
+mod sdirk;
 mod stepwise;
 
 pub use cart_pole::{CartPole, Pole, Upright};
@@ -63,10 +66,12 @@ pub use pendulum::{Direction, Pendulum};
 pub use periodic_field::PeriodicField;
 pub use periodic_flow::PeriodicFlow;
 pub use picked::{Picked, Source};
+pub use plane_diffusion::PlaneDiffusion;
 pub use real::Real;
 pub use runge_kutta::RungeKutta4;
 pub use scaling::Scaling;
 pub use schroedinger::{InfiniteWell, Schroedinger};
+pub use sdirk::Sdirk3;
 pub use stepwise::Stepwise;
 
 use crate::error::Result;

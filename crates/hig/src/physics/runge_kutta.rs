@@ -5,7 +5,7 @@
 //! doi 10.1007/s002110000178), so that its products are exact for the numbers that were simulated.
 
 use super::lanes::over_groups;
-use super::{Cotangents, Equations, Lanes, Real, Record, Simulator, Stepwise, Widths};
+use super::{Cotangents, Dual, Equations, Lanes, Real, Record, Simulator, Stepwise, Widths};
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
 use crate::linalg::simd::vectorised;
@@ -206,6 +206,52 @@ impl<E: Equations + 'static> Stepwise for RungeKutta4<E> {
         }
         Ok((before, during))
     }
+
+    fn push_forward(
+        &self,
+        k: usize,
+        at: (MatRef<'_, f64>, MatRef<'_, f64>),
+        along: (MatRef<'_, f64>, MatRef<'_, f64>),
+    ) -> Result<Mat<f64>> {
+        let (samples, d) = (at.0.nrows(), at.0.ncols());
+        let groups = over_groups(samples, 1, |group| {
+            let mut x = with_tangents(at.0, along.0, group);
+            let u = with_tangents(at.1, along.1, group);
+            let (mut stages, time) = (Stages::new(d), self.time(k));
+            vectorised(
+                #[inline(always)]
+                || step(&*self.equations, time, self.dt, &mut x, &u, &mut stages),
+            );
+            x
+        });
+        Ok(tangents(&groups, samples, d))
+    }
+}
+
+/// One group of samples with a tangent of each.
+fn with_tangents(
+    values: MatRef<'_, f64>,
+    tangents: MatRef<'_, f64>,
+    group: usize,
+) -> Vec<Dual<1, Lanes>> {
+    let (values, tangents) = (Lanes::load(values, group), Lanes::load(tangents, group));
+    let both = values.into_iter().zip(tangents);
+    let dual = |(value, tangent)| Dual {
+        value,
+        slopes: [tangent],
+    };
+    both.map(dual).collect()
+}
+
+/// The tangents of all groups (samples × width).
+fn tangents(groups: &[Vec<Dual<1, Lanes>>], samples: usize, width: usize) -> Mat<f64> {
+    let mut result = Mat::zeros(samples, width);
+    for (group, values) in groups.iter().enumerate() {
+        for (j, value) in values.iter().enumerate() {
+            value.slopes[0].store(&mut result, 0, samples, group, j);
+        }
+    }
+    result
 }
 
 /// Stored trajectories of a batch; derivatives walk them backwards.
@@ -290,6 +336,29 @@ impl<E: Equations> Record for Trajectories<E> {
                 .map(|k| Lanes::constant(f64::from(k / d == k % d)))
                 .collect()
         }))
+    }
+
+    /// Simulates once more, with dual numbers.
+    fn jvp(&self, tangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let (samples, d) = (self.y.nrows(), self.equations.state_len());
+        let c = self.equations.control_len();
+        let groups = over_groups(samples, self.steps, |group| {
+            let start = &self.trajectories[group][..d];
+            let mut x: Vec<_> = start.iter().map(|value| Dual::fixed(*value)).collect();
+            let u = with_tangents(self.control.as_ref(), tangent, group);
+            let mut stages = Stages::new(d);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for k in 0..self.steps {
+                        let (time, u) = (k as f64 * self.dt, &u[k * c..(k + 1) * c]);
+                        step(&*self.equations, time, self.dt, &mut x, u, &mut stages);
+                    }
+                },
+            );
+            x
+        });
+        Ok(tangents(&groups, samples, d))
     }
 }
 

@@ -13,7 +13,7 @@ pub use choice::{Choice, Word};
 pub use declare::{Field, GROUP, Group, NO_SETTING, NoSetting};
 pub use rule::{
     ANY_COUNT, AT_LEAST_ONE, Allowed, EXPONENT, End, Examples, FLAG, FRACTION, Interval,
-    NON_NEGATIVE, NON_ZERO, POSITIVE, Rule, WIDTHS,
+    NON_NEGATIVE, NON_ZERO, PART, POSITIVE, Rule, WIDTHS,
 };
 pub use value::{LARGEST_COUNT, SettingType, Value};
 

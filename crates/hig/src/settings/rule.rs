@@ -330,6 +330,8 @@ pub const NON_NEGATIVE: Rule<f64> = Rule::between(End::included(0.0), None);
 pub const NON_ZERO: Rule<f64> = Rule::new(Allowed::NonZero);
 /// Zero or above and below one.
 pub const FRACTION: Rule<f64> = Rule::between(End::included(0.0), End::excluded(1.0));
+/// Above zero and at most one.
+pub const PART: Rule<f64> = Rule::between(End::excluded(0.0), End::included(1.0));
 /// The exponents of the spectral family.
 pub const EXPONENT: Rule<f64> = Rule::between(
     End::meaning(-1.0, "gradient descent"),

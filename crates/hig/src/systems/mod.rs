@@ -6,6 +6,7 @@ mod corrected;
 mod fields;
 mod fluid_control;
 mod heat_inversion;
+mod heat_inversion_2d;
 mod ks_correction;
 mod network;
 mod oscillators;
@@ -28,6 +29,7 @@ pub use fields::{
 };
 pub use fluid_control::{FluidControl, SmoothedDensity};
 pub use heat_inversion::HeatInversion;
+pub use heat_inversion_2d::HeatInversion2d;
 pub use ks_correction::KsCorrection;
 pub use network::{LayerSettings, MlpSettings};
 pub use oscillators::{LinearOscillators, NonlinearOscillators};
@@ -142,6 +144,7 @@ fn built_in() -> Vec<Box<dyn System>> {
         Box::new(Poisson::default()),
         Box::new(QuantumDipole::default()),
         Box::new(HeatInversion::default()),
+        Box::new(HeatInversion2d::default()),
         Box::new(CartPoleSwingUp::default()),
         Box::new(PendulumSwingUp::default()),
         Box::new(BurgersControl::default()),

@@ -23,7 +23,7 @@ use crate::linalg::matrix;
 use crate::objective::{Consumes, Objective, Sketch};
 use crate::problem::Problem;
 use crate::settings::{
-    ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, NON_NEGATIVE, POSITIVE, SettingType, Settings,
+    ANY_COUNT, AT_LEAST_ONE, Changed, FRACTION, NON_NEGATIVE, PART, POSITIVE, SettingType, Settings,
 };
 use crate::spectral::few_vectors;
 use crate::step::{Method, Step, Update, no_layers, no_parts};
@@ -49,6 +49,10 @@ crate::settings! {
         pub schedule: ScheduleKind = ScheduleKind::Constant, ANY_SCHEDULE;
         /// Fraction of the learning rate that a schedule ends with.
         pub final_fraction: f64 = 0.01, FRACTION;
+        /// Part of the time steps, where a network is called in those of a simulation, that the first update goes through; it grows evenly to all of them.
+        pub first_horizon: f64 = 1.0, PART;
+        /// Updates after which an update goes through all time steps, where first_horizon is below 1.
+        pub horizon_updates: usize = 100, AT_LEAST_ONE;
         /// Weights that a training returns: the best by its evaluations, or the last.
         pub returned: Returned = Returned::Best, EITHER;
         /// Training samples that are held out, by whose loss the best weights are chosen: below 1 a fraction, otherwise a number; with 0 it is the training loss.
@@ -65,6 +69,14 @@ impl Training {
             kind: self.schedule,
             final_fraction: self.final_fraction,
         }
+    }
+
+    /// The time steps that an update goes through, of which the simulation has so many; none for all of them.
+    fn horizon(&self, update: usize, steps: Option<usize>) -> Option<usize> {
+        let steps = steps.filter(|_| self.first_horizon < 1.0 && update < self.horizon_updates)?;
+        let grown = update as f64 / self.horizon_updates as f64;
+        let part = self.first_horizon + (1.0 - self.first_horizon) * grown;
+        Some(((part * steps as f64).ceil() as usize).clamp(1, steps))
     }
 
     /// Makes it a training with given samples in place of those of a system: `fresh` samples would
@@ -377,14 +389,16 @@ pub fn train(
         let clock = Instant::now();
         let batch = batches.next_batch(&run.now.parameters);
         let learning_rate = method.learning_rate() * schedule.factor(used);
-        let computed = compute(
-            problem.objective.as_ref(),
+        let update = run.now.updates;
+        let objective = problem.objective.as_ref();
+        let computed = compute_within(
+            training.horizon(update, objective.steps()),
+            objective,
             &batch,
             &run.now.parameters,
             step.as_mut(),
             learning_rate,
         );
-        let update = run.now.updates;
         let place = |s| Some(parted.place_of_trained(batches.place_of(s)?));
         let placed = |error: Error| error.told_by(TRAINING_SAMPLE, place, |s| input(&batch, s));
         let (loss, change, cause) = match computed {
@@ -471,9 +485,24 @@ pub fn compute(
     step: &mut dyn Step,
     learning_rate: f64,
 ) -> Result<Computed> {
+    compute_within(None, objective, batch, parameters, step, learning_rate)
+}
+
+/// The same over the first time steps of a simulation; none for all.
+fn compute_within(
+    steps: Option<usize>,
+    objective: &dyn Objective,
+    batch: &Dataset,
+    parameters: &[f64],
+    step: &mut dyn Step,
+    learning_rate: f64,
+) -> Result<Computed> {
     in_pool(|| {
         let _part = part!(STEP);
-        let at = objective.linearize(batch, parameters)?;
+        let at = match steps {
+            None => objective.linearize(batch, parameters)?,
+            Some(steps) => objective.linearize_within(steps, batch, parameters)?,
+        };
         let loss = at.loss();
         if !(loss.is_finite() || step.takes_back()) {
             return Ok(Computed {
@@ -566,6 +595,11 @@ pub fn check(
     if training.order == Order::Fresh && problem.sampler.is_none() {
         let expected = "shuffled or fixed: this problem has given samples only";
         return Err(Error::setting("order", "fresh", expected));
+    }
+    if training.first_horizon < 1.0 && problem.objective.steps().is_none() {
+        let expected = "1: this problem calls no network in the time steps of a simulation";
+        let found = training.first_horizon;
+        return Err(Error::setting("first_horizon", found, expected));
     }
     let samples = problem.train.len();
     let held = held_out(training.validation, samples)?;

@@ -44,7 +44,7 @@ impl Cause for Sensitive {
              grow with the horizon, and the first steps rule every update"
         );
         let others = [
-            "fewer time steps at first".to_owned(),
+            "fewer time steps at first (first_horizon)".to_owned(),
             "derivatives through the physics alone (stop_gradients of a system, \
              ClosedLoop::stopping_gradients)"
                 .to_owned(),

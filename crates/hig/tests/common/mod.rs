@@ -17,10 +17,16 @@ use hig::systems::{LinearOscillators, MlpSettings, System, Toy};
 use hig::{Error, Problem};
 use rand_distr::{Distribution, StandardNormal};
 
-/// Sizes that keep the steps of a field short, where a system is one of fields in the loop.
+/// Sizes that keep the steps of a field short, where a system is one of fields in the loop, and a plane small.
 pub fn quick_fields(system: &mut dyn System) {
     let settings: &[(&str, &str)] = match system.name() {
         "burgers-control" | "ks-correction" => &[("steps", "2")],
+        "heat-inversion-2d" => &[
+            ("grid", "8"),
+            ("channels", "2,2"),
+            ("samples", "8"),
+            ("test_samples", "4"),
+        ],
         "fluid-control" => &[
             ("grid", "8"),
             ("steps", "2"),
