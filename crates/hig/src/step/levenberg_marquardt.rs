@@ -120,7 +120,10 @@ impl Step for Damped {
         let first = self.damping.unwrap_or(self.settings.damping * top);
         let mut damping = Damping::new(first, system.bounds());
         for _ in 0..self.settings.trials {
-            let solve = system.at(damping.now())?;
+            let Some(solve) = system.at(damping.now())? else {
+                damping.refuse();
+                continue;
+            };
             let step = solve.direction()?;
             let straight = step.iter().map(|d| -learning_rate * d).collect();
             let path = match self.settings.geodesic {

@@ -387,7 +387,8 @@ fn compared(shared: &[(&'static str, &'static str)]) -> Compared {
         ("lbfgs", with(&[])),
         ("spring", with(&[])),
         ("gn-line-search", with(&[("cutoff", "1e-7")])),
-        // A damped step that errs by a tenth is as good here, and takes no second decomposition.
-        ("lm", with(&[("accuracy", "0.1")])),
+        // The rounding of JᵀJ is taken as it is down to dampings of 2·ε·σ²: trials are judged by the loss that they
+        // bring, and what a second decomposition would win back shows in no error.
+        ("lm", with(&[("accuracy", "10")])),
     ]
 }
