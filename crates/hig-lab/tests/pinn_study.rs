@@ -59,5 +59,8 @@ fn errors_over_time_stand_beside_the_published_ones() {
         assert_eq!(of(&both), of(&text));
     }
     let all = fs::read_to_string(out.join("summary.csv")).unwrap();
-    assert!(all.starts_with(&summary) && all.lines().count() == 7, "{all}");
+    assert!(
+        all.starts_with(&summary) && all.lines().count() == 7,
+        "{all}"
+    );
 }
