@@ -345,7 +345,9 @@ fn largest(gram: &Mat<f64>) -> f64 {
         }
         let quotient = dot(&v, &image);
         v = image;
-        if !(quotient > found * (1.0 + GROWTH)) {
+        // What is no number does not grow either.
+        let grows = quotient > found * (1.0 + GROWTH);
+        if !grows {
             return quotient.max(found);
         }
         found = quotient;
