@@ -10,15 +10,16 @@ use tempfile::TempDir;
 fn errors_over_time_stand_beside_the_published_ones() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out");
-    let run = || {
-        let mut command = hig(&["study", "pinn", "--only", "heat-1d", "--seeds", "1"]);
+    let run = |cases: &[&str]| {
+        let mut command = hig(&["study", "pinn", "--seeds", "1"]);
+        command.args(cases.iter().flat_map(|case| ["--only", case]));
         command.args(["--scale", "0.004", "--out"]).arg(&out);
         let output = command.output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{errors}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let text = run();
+    let text = run(&["heat-1d"]);
     assert!(
         text.contains("## heat-1d") && !text.contains("poisson"),
         "{text}"
@@ -46,6 +47,20 @@ fn errors_over_time_stand_beside_the_published_ones() {
     for kind in ["svg", "png"] {
         assert!(out.join(format!("figures/heat-1d.{kind}")).is_file());
     }
-    // What was trained is kept: a second call says the same.
-    assert_eq!(run(), text);
+    // What was trained is kept: a second call says the same, and so does one that adds a case.
+    assert_eq!(run(&["heat-1d"]), text);
+    let both = run(&["heat-1d", "burgers-mild"]);
+    assert!(both.contains("## burgers-mild"), "{both}");
+    for method in methods {
+        let of = |text: &str| -> String {
+            let line = text.lines().find(|line| line.starts_with(method));
+            line.unwrap().to_owned()
+        };
+        assert_eq!(of(&both), of(&text));
+    }
+    let all = fs::read_to_string(out.join("summary.csv")).unwrap();
+    assert!(
+        all.starts_with(&summary) && all.lines().count() == 7,
+        "{all}"
+    );
 }

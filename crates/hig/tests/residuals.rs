@@ -50,6 +50,11 @@ impl Equation for Slope {
 }
 
 fn coupled(weights: [f64; 3]) -> Residuals {
+    let (network, blocks) = coupled_blocks(weights);
+    Residuals::new(network, blocks).unwrap()
+}
+
+fn coupled_blocks(weights: [f64; 3]) -> (Network, Vec<Block>) {
     let network = Network::mlp(&[2, 5, 4, 2], Activation::Tanh, Initializer::Uniform);
     let square = || Cuboid::new(&[(-1.0, 1.0), (0.0, 2.0)]).unwrap();
     let [first, second, third] = [square(), square(), square()];
@@ -70,7 +75,7 @@ fn coupled(weights: [f64; 3]) -> Residuals {
     ];
     let weighted = blocks.into_iter().zip(weights);
     let weighted = weighted.map(|(block, weight)| block.with_weight(weight));
-    Residuals::new(network, weighted.collect()).unwrap()
+    (network, weighted.collect())
 }
 
 fn drawn(residuals: &Residuals, seed: u64) -> Dataset {
@@ -148,6 +153,74 @@ fn halves(residuals: &Residuals, parameters: &[f64], samples: &Dataset) -> Vec<f
         0.5 * squares.sum::<f64>() / places.len() as f64
     };
     (0..3).map(of).collect()
+}
+
+#[test]
+fn balanced_weights_give_every_block_the_same_part_of_the_curvature_at_the_start() {
+    let (seed, given) = (3, [2.0, 1.0, 0.5]);
+    let (network, blocks) = coupled_blocks(given);
+    let at = network.initial_parameters(seed);
+    let balanced = Residuals::balanced(network, blocks, seed).unwrap();
+    let names = ["interior", "boundary", "start"];
+    // w/N·Σ|∂r/∂θ|² of a block, by other points than those that it was balanced by.
+    let trace = |name: &str, weight: f64| {
+        let points = balanced.draw_block(name, 400, &mut random(77, Purpose::Test));
+        let j = balanced
+            .linearize(&points, &at)
+            .unwrap()
+            .transposed()
+            .unwrap();
+        weight * j.squared_norm_l2() / 400.0
+    };
+    let weights = balanced.weights();
+    assert_eq!(weights.iter().map(|w| w.0).collect::<Vec<_>>(), names);
+    assert_eq!(weights[0].1, given[0]);
+    let traces: Vec<f64> = weights.iter().map(|(name, w)| trace(name, *w)).collect();
+    let before: Vec<f64> = names.iter().zip(given).map(|(n, w)| trace(n, w)).collect();
+    for k in 1..3 {
+        let ratio = traces[k] / traces[0];
+        assert!((0.7..1.4).contains(&ratio), "{}: {ratio}", names[k]);
+        let unbalanced = before[k] / before[0];
+        assert!(
+            !(0.7..1.4).contains(&unbalanced),
+            "{}: {unbalanced}",
+            names[k]
+        );
+    }
+    // They are the weights of the loss.
+    let [equal, other] = [coupled(given), balanced].map(|residuals| {
+        let samples = drawn(&residuals, 1);
+        residuals.blocks(&at, &samples).unwrap()
+    });
+    for ((equal, other), (w, given)) in equal.iter().zip(&other).zip(weights.iter().zip(given)) {
+        let factor = w.1 / given;
+        assert!((other.1 / equal.1 / factor - 1.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn balanced_weights_are_told_and_refused_where_they_have_a_meaning() {
+    let mut heat = hig::systems::system("heat-pinn").unwrap();
+    let told = |heat: &dyn System| {
+        let problem = heat.problem(1);
+        heat.measures(&problem, &problem.initial_parameters(1))
+    };
+    quick_fields(heat.as_mut());
+    assert!(
+        told(heat.as_ref())
+            .iter()
+            .all(|(name, _)| !name.ends_with("weight"))
+    );
+    heat.set("weights", "balanced").unwrap();
+    let told = told(heat.as_ref());
+    let weight = |of: &str| told.iter().find(|(name, _)| *name == of).unwrap().1;
+    assert_eq!(weight("interior_weight"), 1.0);
+    for of in ["sides_weight", "initial_weight"] {
+        assert!(weight(of) > 0.0 && weight(of) != 1.0, "{of}: {told:?}");
+    }
+    let mut inverse = hig::systems::system("burgers-inverse-pinn").unwrap();
+    inverse.set("weights", "balanced").unwrap();
+    assert_message(inverse.check_together(), &["weights", "likelihood"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Linear algebra that the house shares: matrices, memory that loops use again, vectorised loops, sums
-//! of F·Fᵀ, and the symmetric eigensolver that keeps its eigenvectors in factors.
+//! of F·Fᵀ, the symmetric eigensolver that keeps its eigenvectors in factors, and a Cholesky factor.
 
 pub(crate) mod block_rows;
+pub(crate) mod cholesky;
 pub(crate) mod matrix;
 mod scratch;
 pub(crate) mod simd;

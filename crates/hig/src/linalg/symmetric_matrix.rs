@@ -162,17 +162,22 @@ impl Symmetric {
 
     /// Calls `fill(first, block)` for blocks of columns side by side, each from its diagonal down.
     fn each_block(&mut self, fill: impl Fn(usize, MatMut<'_, f64>) + Sync) {
-        let n = self.0.nrows();
-        let blocks = self.0.as_mut().par_col_chunks_mut(COLUMNS).enumerate();
-        let from_diagonal = |(i, block): (usize, MatMut<'_, f64>)| {
-            let first = i * COLUMNS;
-            fill(first, block.subrows_mut(first, n - first));
-        };
-        if n >= WORTH_THREADS {
-            blocks.for_each(from_diagonal);
-        } else {
-            blocks.with_min_len(n.max(1)).for_each(from_diagonal);
-        }
+        each_block(self.0.as_mut(), fill);
+    }
+}
+
+/// Calls `fill(first, block)` for blocks of columns of a square matrix side by side, each from its diagonal down.
+pub(super) fn each_block(matrix: MatMut<'_, f64>, fill: impl Fn(usize, MatMut<'_, f64>) + Sync) {
+    let n = matrix.nrows();
+    let blocks = matrix.par_col_chunks_mut(COLUMNS).enumerate();
+    let from_diagonal = |(i, block): (usize, MatMut<'_, f64>)| {
+        let first = i * COLUMNS;
+        fill(first, block.subrows_mut(first, n - first));
+    };
+    if n >= WORTH_THREADS {
+        blocks.for_each(from_diagonal);
+    } else {
+        blocks.with_min_len(n.max(1)).for_each(from_diagonal);
     }
 }
 

@@ -90,6 +90,11 @@ pub trait Objective: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What each of these blocks counts.
+    fn weights(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// The unknowns of the physics among the parameters, each with its place in θ unless it is fixed.
     fn unknowns(&self) -> Vec<(Unknown, Option<usize>)> {
         Vec::new()

@@ -154,11 +154,15 @@ impl<'a> NetworkJacobian<'a> {
     /// A block has some components of some samples: the rows of a sample share its passage through
     /// the network, so that a block takes all components where they fit.
     fn each_rows(&self, mut visit: impl FnMut(MatRef<'_, f64>)) {
-        // Numbers of J held at a time (64 MiB), unless one row has more.
+        // Numbers of J held at a time (64 MiB), unless one row has more; and as few of them as fit into a cache
+        // (4 MiB) where that is still enough rows for a product of matrices.
         const HELD: usize = 1 << 23;
+        const CACHED: usize = 1 << 19;
+        const ENOUGH: usize = 256;
         let samples = self.samples();
         let components = self.rows() / samples.max(1);
-        let most = (HELD / self.parameters.len().max(1)).max(1);
+        let columns = self.parameters.len().max(1);
+        let most = (CACHED / columns).max(ENOUGH).min(HELD / columns).max(1);
         if most >= samples * components {
             visit(self.formed().as_ref());
             return;

@@ -19,7 +19,7 @@ use super::equation::{AnyEquation, Equation};
 use super::linearized::check_finite_rows;
 use super::network_jacobian::by_network_jacobian;
 use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
-use crate::data::Dataset;
+use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
 use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes, Unknown};
@@ -299,6 +299,39 @@ impl Residuals {
             }),
             scratch: Scratch::new(),
         };
+        residuals.check()?;
+        Ok(residuals)
+    }
+
+    /// The same with weights that balance the blocks at the first parameters of a seed: the weight of each is
+    /// multiplied so that the trace of its part of JᵀCJ, w_k/N_k·Σ|∂r/∂θ|², is that of the first block (Wang, Yu and
+    /// Perdikaris 2022, "When and why PINNs fail to train: a neural tangent kernel perspective", arXiv 2007.14527,
+    /// section 6, once and relative to the first block). A mean over 64 points of a block stands for N_k.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a block whose rows of J are 0 or not finite there.
+    pub fn balanced(network: Network, blocks: Vec<Block>, seed: u64) -> Result<Self> {
+        const POINTS: usize = 64;
+        let mut residuals = Self::new(network, blocks)?;
+        let at = residuals.network.initial_parameters(seed);
+        let blocks = 0..residuals.layout.blocks.len();
+        let some: Vec<usize> = blocks
+            .filter(|k| residuals.layout.blocks[*k].points > 0)
+            .collect();
+        let traces = some
+            .iter()
+            .map(|k| {
+                let random = &mut random(seed, Purpose::Train);
+                let points = residuals.layout.draw_block(*k, POINTS, random);
+                let gram = residuals.linearize(&points, &at)?.gram()?.into_lower();
+                let trace: f64 = (0..gram.nrows()).map(|i| gram[(i, i)]).sum();
+                Ok(residuals.layout.blocks[*k].weight * trace)
+            })
+            .collect::<Result<Vec<f64>>>()?;
+        let layout = Arc::get_mut(&mut residuals.layout).expect("nobody else has it yet");
+        for (k, trace) in some.into_iter().zip(&traces) {
+            layout.blocks[k].weight *= traces[0] / trace;
+        }
         residuals.check()?;
         Ok(residuals)
     }
@@ -692,6 +725,11 @@ impl Objective for Residuals {
                 (name, weight * sum / places.len() as f64)
             })
             .collect())
+    }
+
+    fn weights(&self) -> Vec<(&'static str, f64)> {
+        let blocks = self.layout.blocks.iter().filter(|b| b.points > 0);
+        blocks.map(|b| (b.name, b.weight)).collect()
     }
 
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {

@@ -440,7 +440,7 @@ enum Space {
 }
 
 /// The matrix that is decomposed, while its building is a part of its own.
-fn built<M>(matrix: impl FnOnce() -> Result<M>) -> Result<M> {
+pub(super) fn built<M>(matrix: impl FnOnce() -> Result<M>) -> Result<M> {
     let _part = part!(GRAM);
     matrix()
 }

@@ -22,6 +22,9 @@ pub(super) struct Floor {
 // `tests/spectral.rs` holds the accuracy that follows against an independent SVD.
 const EIGENVALUE_ERROR: f64 = 16.0;
 
+/// Asking for more would ask for less than rounding.
+const LEAST_ACCURACY: f64 = 1e-13;
+
 impl Floor {
     /// For a filter of a J that is measured in a unit.
     pub(super) fn new(filter: &Filter, unit: f64, accuracy: f64) -> Self {
@@ -32,13 +35,18 @@ impl Floor {
         Self {
             cutoff: filter.floor(),
             damping,
-            accuracy: accuracy.max(1e-13),
+            accuracy: accuracy.max(LEAST_ACCURACY),
         }
     }
 
     /// Below this a singular value of a Gram matrix alone is rounding.
     pub(super) fn lost(largest: f64) -> f64 {
         Self::error(largest * largest).sqrt()
+    }
+
+    /// The least damping with which a Gram matrix of this largest eigenvalue gives steps of an accuracy.
+    pub(super) fn least_damping(top: f64, accuracy: f64) -> f64 {
+        Self::error(top) / accuracy.max(LEAST_ACCURACY)
     }
 
     /// The absolute error of the eigenvalues of a Gram matrix.

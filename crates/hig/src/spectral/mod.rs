@@ -2,6 +2,7 @@
 //! of J = U·Σ·Vᵀ that is computed once and asked cheaply with any filter.
 
 mod combinations;
+mod damped;
 mod decomposition;
 mod deflation;
 mod filter;
@@ -13,6 +14,7 @@ mod svd;
 mod unit;
 
 pub use combinations::{ANY_COMBINATIONS, Combinations};
+pub use damped::{ANY_FACTORIZATION, DampedSystem, Factorization, Solve};
 pub use decomposition::{Decomposition, Spectrum};
 pub use filter::{ANY_TREATMENT, Filter, Treatment, TreatmentKind};
 pub use from_gram::filtered_inverse;

@@ -41,7 +41,7 @@ use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, ParameterView, rayleigh, residual};
 use crate::settings::{AT_LEAST_ONE, End, FLAG, FRACTION, GROUP, POSITIVE, Rule, Settings};
-use crate::spectral::{Combinations, Decomposition, DecompositionSettings, Request, Rows};
+use crate::spectral::{Combinations, Decomposition, DecompositionSettings, Request, Rows, Solve};
 use iterates::Iterates;
 use kept::{Kept, Verdict};
 use length::Length;
@@ -259,7 +259,10 @@ impl Scene<'_> {
             decrease += drift.decrease;
         }
         let path = match self.geodesic {
-            true => Geodesic::of(self.at, self.rows, self.parts, &filter, full, whole)?,
+            true => {
+                let solve = Solve::filtered(self.parts, &filter);
+                Geodesic::of(self.at, self.rows, &solve, full, whole)?
+            }
             false => Geodesic::straight(whole),
         };
         let (bend, whole) = (path.ratio(), path.change(1.0));

@@ -15,8 +15,7 @@ use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, ParameterView};
 use crate::settings::{ANY_COUNT, FLAG, FRACTION, GROUP, POSITIVE, Settings};
-use crate::spectral::Filter;
-use crate::spectral::{Combinations, DecompositionSettings, Request};
+use crate::spectral::{Combinations, DecompositionSettings, Filter, Request, Solve};
 
 crate::settings! {
     /// Gauss-Newton with a backtracking line search on the loss of the batch.
@@ -99,11 +98,12 @@ impl Step for Searching {
         let parts = self
             .request
             .decompose(jacobian, &rows.residual, &self.filter)?;
-        let direction = parts.direction(&self.filter)?;
+        let solve = Solve::filtered(&parts, &self.filter);
+        let direction = solve.direction()?;
         let slope = dot(&gradient, &direction);
         let straight = direction.iter().map(|d| -d).collect();
         let path = match self.geodesic {
-            true => Geodesic::of(at, &rows, &parts, &self.filter, 1.0, straight)?,
+            true => Geodesic::of(at, &rows, &solve, 1.0, straight)?,
             false => Geodesic::straight(straight),
         };
         let found = backtrack(at.loss(), slope, learning_rate, self.halvings, |length| {

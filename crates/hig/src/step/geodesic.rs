@@ -26,7 +26,7 @@
 use crate::error::Result;
 use crate::linalg::matrix::norm;
 use crate::objective::Linearized;
-use crate::spectral::{Decomposition, Filter, Rows};
+use crate::spectral::{Rows, Solve};
 
 /// h, the part of v after which y is looked at; the source's.
 const AHEAD: f64 = 0.1;
@@ -55,32 +55,31 @@ impl Geodesic {
         }
     }
 
-    /// The parabola of a step v (length p) that was made with a filter and the √C·J of a batch, decomposed;
+    /// The parabola of a step v (length p) that was made with what solves for the √C·J of a batch;
     /// `factor` is what the method's directions of this filter are multiplied by, -v = factor·direction
     /// where v is nothing else: 1 for Gauss-Newton steps, also for shortened ones.
     ///
     /// There is no acceleration where y is not finite ahead, where y'' is lost in the rounding of y, and
-    /// where the decomposition answers for no other residual.
+    /// where nothing answers for another residual.
     ///
     /// # Errors
     /// A simulator that fails.
     pub(super) fn of(
         at: &dyn Linearized,
         rows: &Rows<'_>,
-        parts: &Decomposition<'_>,
-        filter: &Filter,
+        solve: &Solve<'_>,
         factor: f64,
         velocity: Vec<f64>,
     ) -> Result<Self> {
         let straight = Self::straight(velocity);
-        if !parts.answers_for_others() {
+        if !solve.answers_for_others() {
             return Ok(straight);
         }
         let velocity = &straight.velocity;
         let Some(bend) = second_derivative(at, rows, velocity)? else {
             return Ok(straight);
         };
-        let Some(mut acceleration) = parts.direction_of(filter, &bend)? else {
+        let Some(mut acceleration) = solve.direction_of(&bend)? else {
             return Ok(straight);
         };
         acceleration.iter_mut().for_each(|a| *a *= -0.5 * factor);

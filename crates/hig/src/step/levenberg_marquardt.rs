@@ -1,8 +1,9 @@
 //! Levenberg-Marquardt with damping by gain ratio (see [`gain_ratio`](super::gain_ratio)).
 //!
 //! With A = √C·J, where C is the loss's [curvature](Linearized::curvature) in y, a trial is
-//! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is decomposed once a batch; another μ costs a direction and a
-//! forward pass. With [geodesic acceleration](super::geodesic) it costs one of each more, and a trial whose
+//! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is [decomposed](crate::spectral::Decomposition) once a batch, so that another
+//! μ costs a direction and a forward pass; or, where that takes long, A·Aᵀ or AᵀA is made once and
+//! [factored](crate::spectral::DampedSystem) for every μ. With [geodesic acceleration](super::geodesic) it costs one of each more, and a trial whose
 //! path bends too much is refused, as its source has it.
 
 use super::gain_ratio::{Damping, gain_ratio};
@@ -14,8 +15,8 @@ use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
 use crate::settings::{AT_LEAST_ONE, FLAG, GROUP, POSITIVE, Settings};
-use crate::spectral::{Combinations, Decomposition, DecompositionSettings, Request, Rows};
-use crate::spectral::{Filter, Treatment};
+use crate::spectral::{ANY_FACTORIZATION, Combinations, DampedSystem, DecompositionSettings};
+use crate::spectral::{Factorization, Filter, Request, Rows, Treatment};
 use std::borrow::Cow;
 
 crate::settings! {
@@ -29,6 +30,8 @@ crate::settings! {
         pub trials: usize = 10, AT_LEAST_ONE;
         /// Whether steps follow the path to second order (geodesic acceleration), and are shorter where it bends too much.
         pub geodesic: bool = true, FLAG;
+        /// How a damped system is solved: auto, spectral or cholesky.
+        pub factorization: Factorization = Factorization::Auto, ANY_FACTORIZATION;
         /// How its Jacobian is decomposed.
         pub decomposition: DecompositionSettings = DecompositionSettings::default(), GROUP;
     }
@@ -107,21 +110,24 @@ impl Step for Damped {
         let least = self
             .damping
             .unwrap_or_else(|| self.settings.damping * rayleigh(&gradient, &rows.residual));
-        let least = filter(least.max(f64::MIN_POSITIVE));
-        let parts = self
-            .request
-            .decompose(rows.jacobian(), &rows.residual, &least)?;
-        let top = parts.largest().powi(2);
-        // Less is lost in the rounding of the largest eigenvalue, more in that of the parameters.
-        let bounds = (f64::EPSILON * top, top / f64::EPSILON);
+        let mut system = self.request.damped(
+            rows.jacobian(),
+            &rows.residual,
+            least.max(f64::MIN_POSITIVE),
+            self.settings.factorization,
+        )?;
+        let top = system.largest_square();
         let first = self.damping.unwrap_or(self.settings.damping * top);
-        let mut damping = Damping::new(first, bounds);
+        let mut damping = Damping::new(first, system.bounds());
         for _ in 0..self.settings.trials {
-            let filter = filter(damping.now());
-            let step = parts.direction(&filter)?;
+            let Some(solve) = system.at(damping.now())? else {
+                damping.refuse();
+                continue;
+            };
+            let step = solve.direction()?;
             let straight = step.iter().map(|d| -learning_rate * d).collect();
             let path = match self.settings.geodesic {
-                true => Geodesic::of(at, &rows, &parts, &filter, 1.0, straight)?,
+                true => Geodesic::of(at, &rows, &solve, 1.0, straight)?,
                 false => Geodesic::straight(straight),
             };
             if !path.is_followed(1.0) {
@@ -137,41 +143,35 @@ impl Step for Damped {
             let decrease = at.loss() - at.loss_after(&delta)?;
             if let Some(gain) = gain_ratio(decrease, promised, 0.0) {
                 self.damping = Some(damping.accept(gain));
-                return Ok(update(
-                    delta,
-                    damping.now(),
-                    gain,
-                    path.ratio(),
-                    &rows,
-                    parts,
-                ));
+                let told = [damping.now(), gain, path.ratio()];
+                return Ok(update(delta, told, &rows, system));
             }
             damping.refuse();
         }
         self.damping = Some(damping.now());
         let still = vec![0.0; gradient.len()];
-        Ok(update(still, damping.now(), 0.0, 0.0, &rows, parts))
+        Ok(update(still, [damping.now(), 0.0, 0.0], &rows, system))
     }
 }
 
+/// An update with its damping, gain ratio and acceleration.
 fn update(
     delta: Vec<f64>,
-    damping: f64,
-    gain: f64,
-    acceleration: f64,
+    [damping, gain, acceleration]: [f64; 3],
     rows: &Rows<'_>,
-    parts: Decomposition<'_>,
+    system: DampedSystem<'_>,
 ) -> Update {
-    let participation = parts.participation(&filter(damping));
     let told = [
         diagnostics::DAMPING.of(damping),
         diagnostics::GAIN_RATIO.of(gain),
         diagnostics::ACCELERATION.of(acceleration),
-        diagnostics::PARTICIPATION.of(participation),
     ];
+    let participation = system.participation(damping);
+    let participation = participation.map(|p| diagnostics::PARTICIPATION.of(p));
+    let told = told.into_iter().chain(participation);
     Update {
         delta,
-        diagnostics: told.into_iter().chain(rows.diagnostics()).collect(),
-        spectrum: parts.into_singular_values(),
+        diagnostics: told.chain(rows.diagnostics()).collect(),
+        spectrum: system.into_singular_values(),
     }
 }

@@ -23,7 +23,7 @@ use crate::files::Exchange;
 use crate::linalg::matrix::norm;
 use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
 use crate::settings::{FLAG, FRACTION, GROUP, POSITIVE, Settings};
-use crate::spectral::{Combinations, DecompositionSettings, Request};
+use crate::spectral::{Combinations, DecompositionSettings, Request, Solve};
 use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
@@ -152,14 +152,8 @@ impl Step for Running {
             let increment = parts.direction(&filter)?;
             phi.iter_mut().zip(&increment).for_each(|(p, i)| *p += i);
             if self.settings.geodesic {
-                path = Some(Geodesic::of(
-                    at,
-                    &rows,
-                    &parts,
-                    &filter,
-                    1.0,
-                    straight(&phi),
-                )?);
+                let solve = Solve::filtered(&parts, &filter);
+                path = Some(Geodesic::of(at, &rows, &solve, 1.0, straight(&phi))?);
             }
             let rank = parts.rank(self.settings.damping.sqrt());
             diagnostics.push(RANK.of(rank as f64));

@@ -16,7 +16,7 @@ crate::settings! {
         /// ν; the smaller, the steeper the front that forms at x = 0.
         pub viscosity: f64 = 0.003_183_098_861_837_907, POSITIVE;
         /// Where the equation is asked for; of the points on the boundary half are at the start.
-        pub points: FieldPoints = FieldPoints { samples: 2500, boundary: 0.12, candidates: 5, ..FieldPoints::default() }, GROUP;
+        pub points: FieldPoints = FieldPoints { samples: 5000, boundary: 0.12, candidates: 5, ..FieldPoints::default() }, GROUP;
         /// The network.
         pub network: MlpSettings = perceptron(&[16, 16, 16, 16]), GROUP;
     }
@@ -112,7 +112,7 @@ impl FieldSystem for BurgersField {
     }
 
     fn methods(&self) -> Compared {
-        comparison_renewed("2500")
+        comparison_renewed("5000")
     }
 
     fn seconds(&self) -> f64 {

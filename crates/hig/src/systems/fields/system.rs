@@ -1,7 +1,7 @@
 //! What systems of fields have in common.
 
-use super::{ExactSlope, FieldPoints, measures, pictures, problem};
-use crate::error::Result;
+use super::{ExactSlope, FieldPoints, Weights, measures, pictures, problem};
+use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::objective::{Block, Cuboid, Equation, Given};
 use crate::problem::Problem;
@@ -165,6 +165,10 @@ impl<F: FieldSystem> System for F {
     fn check_together(&self) -> Result<()> {
         self.check()?;
         self.check_own()?;
+        if F::ESTIMATES && self.points().weights == Weights::Balanced {
+            let expected = "equal: the weights make the loss a likelihood";
+            return Err(Error::setting("weights", Weights::Balanced, expected));
+        }
         let (network, blocks) = (self.field(), self.blocks(0));
         let mut jets = blocks.iter().map(Block::derivatives);
         jets.try_for_each(|jets| network.check_jets(jets))
