@@ -1,13 +1,14 @@
 //! Eigenvalues of a symmetric matrix with its eigenvectors left in factors.
 //!
-//! K = Q·T·Qᵀ with reflections Q, by way of a [`band`], from which a [`chase`] of bulges leads to the
-//! tridiagonal T; T = Z·Λ·Zᵀ by [divide and conquer](divide). A step asks only for Zᵀ·Qᵀ·g and for
-//! Q·Z·c: the factors are kept and applied to one vector, which costs O(n²) where forming the
-//! eigenvectors costs O(n³).
+//! K = Q·T·Qᵀ with reflections Q, [directly](direct) where K stays in the second cache, and by way of a
+//! [`band`], from which a [`chase`] of bulges leads to the tridiagonal T, where it is larger; T = Z·Λ·Zᵀ
+//! by [divide and conquer](divide). A step asks only for Zᵀ·Qᵀ·g and for Q·Z·c: the factors are kept and
+//! applied to one vector, which costs O(n²) where forming the eigenvectors costs O(n³).
 
 mod band;
 mod cauchy;
 mod chase;
+mod direct;
 mod divide;
 mod formed;
 mod ql;
@@ -23,7 +24,8 @@ pub(crate) use formed::{eigen, orthonormal};
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatMut};
 use band::Reflections;
-use chase::Chase;
+use chase::{Chase, Diagonals};
+use direct::Direct;
 use scaled::bring_to_one;
 use std::ops::Range;
 
@@ -31,12 +33,14 @@ use std::ops::Range;
 /// for the chase.
 const WIDTH: usize = 16;
 
+/// Up to this size one pass over K for each column is faster than products of blocks.
+const DIRECT: usize = 256;
+
 /// A factored eigendecomposition.
 #[derive(Debug)]
 pub(crate) struct Factored {
-    /// From K to a band, and from there to T.
-    reflections: Reflections,
-    chase: Chase,
+    /// From K to T.
+    reduction: Reduction,
     tridiagonal: Divided,
     /// Eigenvalues, largest first.
     values: Vec<f64>,
@@ -50,12 +54,10 @@ impl Factored {
     /// The matrix is not finite.
     pub(crate) fn new(mut gram: Mat<f64>, name: &'static str) -> Result<Option<Self>> {
         let scale = bring_to_one(&mut gram, name)?;
-        let reflections = band::reduce(&mut gram);
-        let (diagonals, chase) = chase::tridiagonalise(gram.as_ref());
+        let (diagonals, reduction) = Reduction::new(gram);
         let found = Divided::new(&diagonals.diagonal, &diagonals.beside);
         Ok(found.map(|tridiagonal| Self {
-            reflections,
-            chase,
+            reduction,
             values: tridiagonal.values().iter().map(|l| l * scale).collect(),
             tridiagonal,
         }))
@@ -69,36 +71,91 @@ impl Factored {
     /// Uᵀ·g: the coefficients of g in the eigenvectors.
     pub(crate) fn project(&self, g: &[f64]) -> Vec<f64> {
         let mut v = g.to_vec();
-        let column = MatMut::from_column_major_slice_mut(&mut v, g.len(), 1);
-        self.reflections.apply_transposed(column);
-        self.chase.apply_transposed(&mut v);
+        self.reduction.apply_transposed(&mut v);
         self.tridiagonal.project(&v)
     }
 
     /// U·c: the combination of the eigenvectors with given coefficients.
     pub(crate) fn combine(&self, c: &[f64]) -> Vec<f64> {
         let mut v = self.tridiagonal.combine(c);
-        self.chase.apply(&mut v, 1);
-        let column = MatMut::from_column_major_slice_mut(&mut v, c.len(), 1);
-        self.reflections.apply(column);
+        self.reduction.apply(&mut v);
         v
     }
 
     /// The eigenvectors of a range of places (n × range), all at once.
     pub(crate) fn eigenvectors(&self, range: Range<usize>) -> Mat<f64> {
-        let (n, count) = (self.values.len(), range.len());
-        if count == 0 {
-            return Mat::zeros(n, 0);
+        if range.is_empty() {
+            return Mat::zeros(self.values.len(), 0);
         }
-        let inner = self.tridiagonal.eigenvectors(range);
-        let mut rows = Vec::with_capacity(n * count);
-        for i in 0..n {
-            rows.extend(inner.row(i).iter());
-        }
-        self.chase.apply(&mut rows, count);
-        let mut vectors = Mat::from_fn(n, count, |i, k| rows[i * count + k]);
-        self.reflections.apply(vectors.as_mut());
+        let mut vectors = self.tridiagonal.eigenvectors(range);
+        self.reduction.apply_to_columns(&mut vectors);
         vectors
+    }
+}
+
+/// K = Q·T·Qᵀ.
+#[derive(Debug)]
+enum Reduction {
+    Direct(Direct),
+    /// From K to a band, and from there to T.
+    Banded(Reflections, Chase),
+}
+
+impl Reduction {
+    /// T, and Q in factors.
+    fn new(mut matrix: Mat<f64>) -> (Diagonals, Self) {
+        if matrix.nrows() <= DIRECT {
+            let (diagonals, direct) = direct::tridiagonalise(matrix.as_ref());
+            return (diagonals, Self::Direct(direct));
+        }
+        let reflections = band::reduce(&mut matrix);
+        let (diagonals, chase) = chase::tridiagonalise(matrix.as_ref());
+        (diagonals, Self::Banded(reflections, chase))
+    }
+
+    /// Qᵀ·v in place.
+    fn apply_transposed(&self, v: &mut [f64]) {
+        match self {
+            Self::Direct(direct) => direct.apply_transposed(v),
+            Self::Banded(reflections, chase) => {
+                let n = v.len();
+                reflections.apply_transposed(MatMut::from_column_major_slice_mut(v, n, 1));
+                chase.apply_transposed(v);
+            }
+        }
+    }
+
+    /// Q·v in place.
+    fn apply(&self, v: &mut [f64]) {
+        match self {
+            Self::Direct(direct) => direct.apply(v),
+            Self::Banded(reflections, chase) => {
+                chase.apply(v, 1);
+                let n = v.len();
+                reflections.apply(MatMut::from_column_major_slice_mut(v, n, 1));
+            }
+        }
+    }
+
+    /// Q·V in place.
+    fn apply_to_columns(&self, vectors: &mut Mat<f64>) {
+        let (n, count) = (vectors.nrows(), vectors.ncols());
+        match self {
+            Self::Direct(direct) => {
+                for k in 0..count {
+                    direct.apply(vectors.col_as_slice_mut(k));
+                }
+            }
+            Self::Banded(reflections, chase) => {
+                let mut rows = Vec::with_capacity(n * count);
+                for i in 0..n {
+                    rows.extend(vectors.row(i).iter());
+                }
+                chase.apply(&mut rows, count);
+                *vectors = Mat::from_fn(n, count, |i, k| rows[i * count + k]);
+                reflections.apply(vectors.as_mut());
+            }
+        }
     }
 }
 
