@@ -6,7 +6,7 @@
 //! operation is on blocks of the band's width, which stay in the registers and the first cache.
 
 use super::WIDTH;
-use super::reflection::reflection;
+use super::reflection::NEGLIGIBLE;
 use crate::linalg::matrix::MatRef;
 use crate::linalg::simd::{Simd, WithSimd, vectorised, with_lanes};
 
@@ -114,18 +114,41 @@ fn sweep<S: Simd>(simd: S, band: &mut [f64], i: usize, chase: &mut Chase) {
     let from = Band::place(start, i);
     let mut v = Rows::default();
     v.0.copy_from_slice(&band[from..from + WIDTH]);
-    let (mut tau, beta) = reflection(&mut v.0);
+    let (mut tau, beta) = reflection(simd, &mut v);
     band[from..from + WIDTH].fill(0.0);
     band[from] = beta;
     while start < n {
         chase.vectors.push(v);
         chase.scales.push(tau);
-        let block = &mut band[Band::place(start, start)..];
-        both_sides(simd, block, &v, tau);
-        let below = &mut band[Band::place(start + WIDTH, start)..];
-        (v, tau) = carry(simd, below, &v, tau);
+        let columns = &mut band[Band::place(start, start)..];
+        // The next reflection takes longest: what does not wait for it comes in between.
+        complete(columns);
+        let (u, g, scale) = next(simd, &mut columns[WIDTH..], &v, tau);
+        both_sides(simd, columns, &v, tau);
+        carry(simd, &mut columns[WIDTH..], (&v, tau), &u, (&g, scale));
+        (v, tau) = (g, scale);
         start += WIDTH;
     }
+}
+
+/// Turns x into the vector of the reflection that empties it but for its first row, as
+/// [`reflection`](super::reflection::reflection) does; returns τ and what becomes of the first row.
+#[inline(always)]
+fn reflection<S: Simd>(simd: S, x: &mut Rows) -> (f64, f64) {
+    let first = x.0[0];
+    x.0[0] = 0.0;
+    let rest = dot(simd, lanes::<S>(&x.0), lanes::<S>(&x.0));
+    x.0[0] = 1.0;
+    if rest < NEGLIGIBLE {
+        x.0[1..].fill(0.0);
+        return (0.0, first);
+    }
+    let beta = -(first * first + rest).sqrt().copysign(first);
+    let scale = 1.0 / (first - beta);
+    for v in &mut x.0[1..] {
+        *v *= scale;
+    }
+    ((beta - first) / beta, beta)
 }
 
 /// A column's rows in vector registers.
@@ -169,13 +192,18 @@ fn times<S: Simd>(simd: S, block: &[f64], v: &Rows) -> Rows {
     product
 }
 
-/// D ← H·D·H for the block on the diagonal, kept whole.
+/// Makes the block on the diagonal whole: its last row has come in from the block below, of which
+/// there is only the lower half.
 #[inline(always)]
-fn both_sides<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) {
-    // The last row has come in from the block below, of which there is only the lower half.
+fn complete(block: &mut [f64]) {
     for j in 0..WIDTH - 1 {
         block[(WIDTH - 1) * STEP + j] = block[j * STEP + WIDTH - 1];
     }
+}
+
+/// D ← H·D·H for the block on the diagonal, kept whole.
+#[inline(always)]
+fn both_sides<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) {
     let mut w = times(simd, block, v);
     let half = 0.5 * tau * dot(simd, lanes::<S>(&w.0), lanes::<S>(&v.0));
     for (w, v) in w.0.iter_mut().zip(&v.0) {
@@ -197,17 +225,30 @@ fn subtract<S: Simd>(simd: S, block: &mut [f64], first: usize, products: [(&Rows
     }
 }
 
-/// C ← G·C·H for the block below, where G empties its first column; returns G.
+/// What is to be known for C ← G·C·H with the block below, where G empties its first column: C·v, and G.
+/// The first column becomes what it will be.
 #[inline(always)]
-fn carry<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) -> (Rows, f64) {
+fn next<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) -> (Rows, Rows, f64) {
     let u = times(simd, block, v);
     let mut g = Rows::default();
     for (g, (c, u)) in g.0.iter_mut().zip(block.iter().zip(&u.0)) {
         *g = c - tau * u;
     }
-    let (scale, beta) = reflection(&mut g.0);
+    let (scale, beta) = reflection(simd, &mut g);
     block[..WIDTH].fill(0.0);
     block[0] = beta;
+    (u, g, scale)
+}
+
+/// C ← G·C·H for the other columns.
+#[inline(always)]
+fn carry<S: Simd>(
+    simd: S,
+    block: &mut [f64],
+    (v, tau): (&Rows, f64),
+    u: &Rows,
+    (g, scale): (&Rows, f64),
+) {
     // gᵀ·C·H from C as it was, so that every column is changed once.
     let across = dot(simd, lanes::<S>(&g.0), lanes::<S>(&u.0));
     let (mut x, mut y) = (Rows::default(), Rows::default());
@@ -216,8 +257,7 @@ fn carry<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) -> (Rows, f64)
         let length = dot(simd, lanes::<S>(&g.0), column::<S>(block, j));
         y.0[j] = -scale * (length + x.0[j] * across);
     }
-    subtract(simd, block, 1, [(&u, &x), (&g, &y)]);
-    (g, scale)
+    subtract(simd, block, 1, [(u, &x), (g, &y)]);
 }
 
 impl Chase {

@@ -6,9 +6,11 @@
 //! product of the updates' Q, each of which is O(n) numbers: time is O(n²), memory O(n·log n).
 //! Errors are absolute, of the rounding of the largest eigenvalue.
 
-use super::ql::Rotations;
+use super::ql::diagonalise;
 use super::rank_one::RankOne;
-use crate::linalg::matrix::{Mat, MatMut, power_of_two};
+use super::reflection::dot;
+use crate::linalg::matrix::{self, Mat, MatMut, MatRef, power_of_two};
+use crate::linalg::simd::vectorised;
 use std::ops::Range;
 
 /// Up to this size the QL method alone is as quick.
@@ -120,13 +122,9 @@ impl Node {
         let n = d.len();
         if n <= plan.leaf {
             let (values, leaf) = Leaf::new(d, e)?;
-            let row = |end: usize| {
-                let mut row = vec![0.0; n];
-                if ends[end] {
-                    row[end * (n - 1)] = 1.0;
-                    leaf.project(&mut row);
-                }
-                row
+            let row = |end: usize| match ends[end] {
+                true => leaf.row(end * (n - 1)),
+                false => Vec::new(),
             };
             let ends = [row(0), row(1)];
             let node = Self::Leaf(leaf);
@@ -239,74 +237,86 @@ fn join<A: Send, B: Send>(
 /// A small part, diagonalised by the QL method.
 #[derive(Debug)]
 struct Leaf {
-    /// Whether the rotations count the rows from the last one.
-    reversed: bool,
-    rotations: Rotations,
-    /// Where each of the ascending eigenvalues stands after QL.
-    places: Vec<usize>,
+    /// The eigenvectors, in the order of the eigenvalues, one behind the other.
+    vectors: Vec<f64>,
 }
 
 impl Leaf {
     fn new(d: &[f64], e: &[f64]) -> Option<(Vec<f64>, Self)> {
+        let n = d.len();
         let (mut d, mut e) = (d.to_vec(), e.to_vec());
         // The QL method is accurate and quick where the large entries stand at the end.
         let size = |part: &[f64]| part.iter().map(|d| d.abs()).sum::<f64>();
-        let (start, end) = d.split_at(d.len() / 2);
+        let (start, end) = d.split_at(n / 2);
         let reversed = size(start) > size(end);
         if reversed {
             d.reverse();
             e.reverse();
         }
         e.push(0.0);
-        let rotations = Rotations::diagonalise(&mut d, &mut e)?;
-        let mut places: Vec<usize> = (0..d.len()).collect();
-        places.sort_by(|a, b| d[*a].total_cmp(&d[*b]));
-        let values = places.iter().map(|i| d[*i]).collect();
-        Some((
-            values,
-            Self {
-                reversed,
-                rotations,
-                places,
-            },
-        ))
+        let mut rows = vec![0.0; n * n];
+        for i in 0..n {
+            let place = if reversed { n - 1 - i } else { i };
+            rows[i * n + place] = 1.0;
+        }
+        vectorised(
+            #[inline(always)]
+            || diagonalise(&mut d, &mut e, &mut rows),
+        )?;
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|a, b| d[*a].total_cmp(&d[*b]));
+        let values = order.iter().map(|i| d[*i]).collect();
+        let mut vectors = Vec::with_capacity(n * n);
+        for i in order {
+            vectors.extend_from_slice(&rows[i * n..(i + 1) * n]);
+        }
+        Some((values, Self { vectors }))
+    }
+
+    /// A row of Z: its entry in every eigenvector.
+    fn row(&self, i: usize) -> Vec<f64> {
+        let n = self.vectors.len().isqrt();
+        self.vectors.iter().skip(i).step_by(n).copied().collect()
+    }
+
+    /// Z.
+    fn columns(&self) -> MatRef<'_, f64> {
+        let n = self.vectors.len().isqrt();
+        MatRef::from_column_major_slice(&self.vectors, n, n)
     }
 
     fn project(&self, v: &mut [f64]) {
-        if self.reversed {
-            v.reverse();
-        }
-        self.rotations.apply_transposed(v);
-        let projected: Vec<f64> = self.places.iter().map(|i| v[*i]).collect();
-        v.copy_from_slice(&projected);
+        let from = v.to_vec();
+        vectorised(
+            #[inline(always)]
+            || {
+                let vectors = self.vectors.chunks_exact(v.len().max(1));
+                for (v, vector) in v.iter_mut().zip(vectors) {
+                    *v = dot(vector, &from);
+                }
+            },
+        );
     }
 
     fn combine(&self, v: &mut [f64]) {
         let coefficients = v.to_vec();
-        for (c, i) in coefficients.iter().zip(&self.places) {
-            v[*i] = *c;
-        }
-        self.rotations.apply(v, 1);
-        if self.reversed {
-            v.reverse();
-        }
+        v.fill(0.0);
+        vectorised(
+            #[inline(always)]
+            || {
+                let vectors = self.vectors.chunks_exact(v.len().max(1));
+                for (c, vector) in coefficients.iter().zip(vectors) {
+                    for (v, z) in v.iter_mut().zip(vector) {
+                        *v += c * z;
+                    }
+                }
+            },
+        );
     }
 
     fn combine_columns(&self, mut v: MatMut<'_, f64>) {
-        let (n, count) = (v.nrows(), v.ncols());
-        let mut rows = vec![0.0; n * count];
-        for (place, i) in self.places.iter().enumerate() {
-            for k in 0..count {
-                rows[i * count + k] = v[(place, k)];
-            }
-        }
-        self.rotations.apply(&mut rows, count);
-        for i in 0..n {
-            let row = if self.reversed { n - 1 - i } else { i };
-            for k in 0..count {
-                v[(i, k)] = rows[row * count + k];
-            }
-        }
+        let product = matrix::product(self.columns(), v.as_ref());
+        v.copy_from(product);
     }
 }
 
