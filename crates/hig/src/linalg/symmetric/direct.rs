@@ -54,9 +54,7 @@ impl Aligned {
 
     fn zeros(count: usize) -> Self {
         let numbers = vec![0.0; count + Self::LINE];
-        let start = numbers
-            .as_ptr()
-            .align_offset(Self::LINE * size_of::<f64>());
+        let start = numbers.as_ptr().align_offset(Self::LINE * size_of::<f64>());
         // No place at all is allowed as an answer.
         let start = start.min(Self::LINE);
         Self { numbers, start }
@@ -329,7 +327,11 @@ impl WithSimd for Reflect<'_> {
         } = self.direct;
         let mut end = if self.reverse { vectors.len() } else { 0 };
         for k in 0..scales.len() {
-            let k = if self.reverse { scales.len() - 1 - k } else { k };
+            let k = if self.reverse {
+                scales.len() - 1 - k
+            } else {
+                k
+            };
             let count = size - 1 - k;
             let start = if self.reverse { end - count } else { end };
             let v = &vectors[start..start + count];
