@@ -36,6 +36,9 @@ const WIDTH: usize = 16;
 /// Up to this size one pass over K for each column is faster than products of blocks.
 const DIRECT: usize = 256;
 
+/// Up to so many eigenvectors of a larger matrix are sooner formed one by one than all at once.
+const FEW: usize = 8;
+
 /// A factored eigendecomposition.
 #[derive(Debug)]
 pub(crate) struct Factored {
@@ -96,8 +99,17 @@ impl Factored {
 
     /// The eigenvectors of a range of places (n × range), all at once.
     pub(crate) fn eigenvectors(&self, range: Range<usize>) -> Mat<f64> {
-        if range.is_empty() {
-            return Mat::zeros(self.values.len(), 0);
+        let n = self.values.len();
+        if n > DIRECT && range.len() <= FEW {
+            let mut vectors = Mat::zeros(n, range.len());
+            for (k, place) in range.enumerate() {
+                let mut c = vec![0.0; n];
+                c[place] = 1.0;
+                vectors
+                    .col_as_slice_mut(k)
+                    .copy_from_slice(&self.combine(&c));
+            }
+            return vectors;
         }
         let mut vectors = self.tridiagonal.eigenvectors(range);
         self.reduction.apply_to_columns(&mut vectors);
@@ -270,6 +282,22 @@ mod tests {
         let mut gram = Mat::from_fn(60, 60, |i, j| if i == j { 0.0 } else { tiny(i, j) });
         gram[(0, 0)] = 1.0;
         assert_small(&gram);
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_number_of_threads() {
+        let spectrum: Vec<f64> = (0..600).map(|i| 0.97_f64.powi(i)).collect();
+        let gram = from_spectrum(600, &spectrum, 1.234_567);
+        let g: Vec<f64> = (0..600).map(|i| (0.7 * i as f64).sin()).collect();
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| {
+                let parts = Factored::new(gram.clone(), "test matrix").unwrap().unwrap();
+                let both = [parts.project(&g), parts.combine(&g)];
+                (parts.values().to_vec(), both)
+            })
+        };
+        assert_eq!(on(1), on(4));
     }
 
     proptest! {

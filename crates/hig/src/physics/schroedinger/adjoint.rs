@@ -41,7 +41,7 @@ impl Backwards<'_> {
         let n = self.state.len();
         let zeros = |count: usize| vec![Complex::<Lanes>::zero(); count];
         let mut solver = Solver::<S, VECTORS> {
-            simd,
+            with: Arithmetic { simd },
             hopping: [simd.splat_f64s(self.matrix.hopping); VECTORS],
             pivots: zeros(n),
             carries: zeros(n),
@@ -59,7 +59,7 @@ impl Backwards<'_> {
                 [&mut self.state[..]],
                 #[inline(always)]
                 |solver, j, [phi]| {
-                    let phi = solver.store(&phi).conjugate();
+                    let phi = solver.with.store(&phi).conjugate();
                     solver.forces[j] = phi.scale(2.0 * self.matrix.dipole[j]);
                 },
             );
@@ -82,7 +82,7 @@ type Wide<S, const VECTORS: usize> = [<S as Simd>::f64s; VECTORS];
 
 /// A step's matrix, eliminated, and memory for what is solved.
 struct Solver<S: Simd, const VECTORS: usize> {
-    simd: S,
+    with: Arithmetic<S, VECTORS>,
     hopping: Wide<S, VECTORS>,
     /// 1/pivot of each point.
     pivots: Vec<Complex<Lanes>>,
@@ -104,33 +104,34 @@ impl<S: Simd, const VECTORS: usize> Solver<S, VECTORS> {
         v: [&mut [Complex<Lanes>]; COUNT],
         mut visit: impl FnMut(&mut Self, usize, [Complex<Wide<S, VECTORS>>; COUNT]),
     ) {
-        let (n, simd) = (self.pivots.len(), self.simd);
+        let (with, simd) = (self.with, self.with.simd);
         let zero = [simd.splat_f64s(0.0); VECTORS];
         let zero = Complex { re: zero, im: zero };
         let mut before = [zero; COUNT];
-        for j in 0..n {
-            let pivot = self.load(&self.pivots[j]);
+        let halfway = self.halfway.chunks_exact_mut(COUNT);
+        for (j, (pivot, halfway)) in self.pivots.iter().zip(halfway).enumerate() {
+            let pivot = with.load(pivot);
             for (t, before) in before.iter_mut().enumerate() {
-                let r = self.load(&v[t][j]);
+                let r = with.load(&v[t][j]);
                 let r = Complex {
-                    re: self.less(r.re, self.hopping, before.im),
-                    im: self.plus(r.im, self.hopping, before.re),
+                    re: with.less(r.re, self.hopping, before.im),
+                    im: with.plus(r.im, self.hopping, before.re),
                 };
-                *before = self.times(pivot, r);
-                self.halfway[j * COUNT + t] = self.store(before);
+                *before = with.times(pivot, r);
+                halfway[t] = with.store(before);
             }
         }
         let mut after = [zero; COUNT];
         let two = [simd.splat_f64s(2.0); VECTORS];
-        for j in (0..n).rev() {
-            let carry = self.load(&self.carries[j]);
+        for j in (0..self.pivots.len()).rev() {
+            let carry = with.load(&self.carries[j]);
             for (t, after) in after.iter_mut().enumerate() {
-                let z = self.load(&self.halfway[j * COUNT + t]);
-                let z = self.add_product(z, carry, *after);
-                let old = self.load(&v[t][j]);
-                v[t][j] = self.store(&Complex {
-                    re: self.less(old.re, two, z.re),
-                    im: self.less(old.im, two, z.im),
+                let z = with.load(&self.halfway[j * COUNT + t]);
+                let z = with.add_product(z, carry, *after);
+                let old = with.load(&v[t][j]);
+                v[t][j] = with.store(&Complex {
+                    re: with.less(old.re, two, z.re),
+                    im: with.less(old.im, two, z.im),
                 });
                 *after = z;
             }
@@ -147,23 +148,31 @@ impl<S: Simd, const VECTORS: usize> Solver<S, VECTORS> {
     ) {
         let mut totals: [Complex<Wide<S, VECTORS>>; COUNT] = std::array::from_fn(
             #[inline(always)]
-            |t| self.load(&sums[t]),
+            |t| self.with.load(&sums[t]),
         );
         self.solve(
             v,
             #[inline(always)]
             |solver, j, z| {
-                let force = solver.load(&solver.forces[j]);
+                let force = solver.with.load(&solver.forces[j]);
                 for (total, z) in totals.iter_mut().zip(z) {
-                    *total = solver.add_product(*total, force, z);
+                    *total = solver.with.add_product(*total, force, z);
                 }
             },
         );
         for (sum, total) in sums.iter_mut().zip(&totals) {
-            *sum = self.store(total);
+            *sum = self.with.store(total);
         }
     }
+}
 
+/// Arithmetic with complex numbers in vector registers.
+#[derive(Clone, Copy)]
+struct Arithmetic<S, const VECTORS: usize> {
+    simd: S,
+}
+
+impl<S: Simd, const VECTORS: usize> Arithmetic<S, VECTORS> {
     #[inline(always)]
     fn load(&self, number: &Complex<Lanes>) -> Complex<Wide<S, VECTORS>> {
         Complex {
