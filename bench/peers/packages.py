@@ -98,7 +98,7 @@ def optimistix(problem, damping, start):
         flat = ravel_pytree(parameters)[0]
         jacobian = lineax.JacobianLinearOperator(residual, flat, x, jac="bwd")
         info = package.FunctionInfo.ResidualJac(residual(flat, x), jacobian)
-        state = descent.query(flat, info, descent.init(flat, info))
+        state = descent.query(flat, info, None)
         return unravel(flat + descent.step(jnp.asarray(1.0 / damping), state)[0])
 
     return update
@@ -109,5 +109,5 @@ PACKAGES = {
     "nlls-gram": (nlls_gram, 10**9),
     "python-somax": (somax, 10**9),
     "randngd": (randngd, 4000),
-    "optimistix": (optimistix, 4000),
+    "optimistix": (optimistix, 2000),
 }

@@ -23,6 +23,7 @@ pub(crate) use formed::{eigen, orthonormal};
 
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatMut};
+use crate::timing::inside;
 use band::Reflections;
 use chase::{Chase, Diagonals};
 use direct::Direct;
@@ -70,6 +71,7 @@ impl Factored {
     ) -> Result<Option<Self>> {
         let scale = bring_to_one(&mut gram, name)?;
         let (diagonals, reduction) = reduce(gram);
+        let _divide = inside!(DIVIDE);
         let found = Divided::new(&diagonals.diagonal, &diagonals.beside);
         Ok(found.map(|tridiagonal| Self {
             reduction,
@@ -127,12 +129,17 @@ enum Reduction {
 
 impl Reduction {
     fn direct(matrix: Mat<f64>) -> (Diagonals, Self) {
+        let _direct = inside!(DIRECT);
         let (diagonals, direct) = direct::tridiagonalise(matrix.as_ref());
         (diagonals, Self::Direct(direct))
     }
 
     fn banded(mut matrix: Mat<f64>) -> (Diagonals, Self) {
-        let reflections = band::reduce(&mut matrix);
+        let reflections = {
+            let _band = inside!(BAND);
+            band::reduce(&mut matrix)
+        };
+        let _chase = inside!(CHASE);
         let (diagonals, chase) = chase::tridiagonalise(matrix.as_ref());
         (diagonals, Self::Banded(reflections, chase))
     }
