@@ -100,10 +100,13 @@ def spread(values):
 class Measurement:
     """One system."""
 
-    def __init__(self, name, options, folder):
+    def __init__(self, name, options, folder, threads=2):
         self.name, self.folder, self.quick = name, folder, options.quick
+        # Those of LAPACK that are tried, the most first.
+        self.threads = sorted({threads, 1}, reverse=True)
         self.rounds = 3 if options.quick else 9
         self.torch = options.torch
+        self.with_papers = not options.threads
         self.ours = Ours(options.peer, name)
         self.described = json.loads(self.ours.line("describe"))
         (folder / f"{name}.json").write_text(json.dumps(self.described))
@@ -129,7 +132,7 @@ class Measurement:
 
     def check(self):
         """Ends the run unless the systems written here are the library's."""
-        errors = self.worker("64", 2).ask(do="check")
+        errors = self.worker("64", self.threads[0]).ask(do="check")
         worst = max(errors.values())
         say(f"  y, g and losses differ by at most {worst:.0e}")
         if not worst < OUTPUTS_AGREE:
@@ -138,7 +141,7 @@ class Measurement:
     def referee(self):
         say("  NumPy's SVD of the dense J in f64, as referee ...")
         file = self.folder / f"{self.name}.npz"
-        facts = self.worker("64", 2).ask(do="referee", file=file, damping=DAMPING)
+        facts = self.worker("64", self.threads[0]).ask(do="referee", file=file, damping=DAMPING)
         self.exact = np.load(file)
         self.damping = facts["damping"]
         say(f"    rank {facts['rank']} of {self.n}, down to {facts['smallest']:.0e} of the largest")
@@ -155,9 +158,9 @@ class Measurement:
         return relative(load_file(file)["delta"], exact)
 
     def python(self, way, precision, exact, label, **more):
-        """A way in Python with two threads in LAPACK and, unless it is large and slow, with one."""
+        """A way in Python with all threads in LAPACK and, unless it is large and slow, with one."""
         group = []
-        for threads in (2, 1):
+        for threads in self.threads:
             worker = self.worker(precision, threads)
             first = worker.ask(do="prepare", way=way, **more)
 
@@ -169,7 +172,7 @@ class Measurement:
             group.append(contender)
             if contender.once > SLOW and self.n > 512:
                 break
-        error = self.error(self.worker(precision, 2), way, exact)
+        error = self.error(self.worker(precision, self.threads[0]), way, exact)
         for contender in group:
             contender.facts["error"] = error
         times = " or ".join(f"{c.once:.3g} ms ({c.facts['threads']} in LAPACK)" for c in group)
@@ -198,7 +201,7 @@ class Measurement:
         best_goal, paper_goal = GOALS[self.name]
         self.best = min(good, key=lambda group: min(c.once for c in group))
         self.paper = None
-        if not (self.quick and self.n > 512):
+        if self.with_papers and not (self.quick and self.n > 512):
             label = "JAX f32, the paper's way: SVD of J"
             self.paper = self.python("paper", "32", exact, label)
         say(f"    in turn, {self.rounds} rounds ...")
@@ -241,10 +244,10 @@ class Measurement:
             [Contender("decomposition alone", decomposition)],
             [Contender("whole update", lambda count: self.ours.numbers(f"update {count}"))],
         ]
-        processes = [Python("dense.py", [file], threads) for threads in (2, 1)]
+        processes = [Python("dense.py", [file], threads) for threads in self.threads]
         for way in WAYS:
             group = []
-            for threads, process in zip((2, 1), processes):
+            for threads, process in zip(self.threads, processes):
 
                 def measure(count, way=way, process=process):
                     return process.ask(way=way, count=count)
@@ -304,6 +307,34 @@ class Measurement:
         }
 
 
+def by_threads(chosen, folder):
+    """For each number of threads and each system: updates of ours and of the best JAX, and the
+    decompositions. All processes have as many cores as threads."""
+    if not hasattr(os, "sched_setaffinity"):
+        sys.exit("run.py: --threads needs a system that binds processes to cores")
+    cores, answers = sorted(os.sched_getaffinity(0)), {}
+    for threads in chosen.threads:
+        if threads > len(cores):
+            sys.exit(f"run.py: {threads} threads are more than the {len(cores)} cores")
+        os.sched_setaffinity(0, cores[:threads])
+        os.environ["RAYON_NUM_THREADS"] = str(threads)
+        for name in chosen.systems:
+            say(f"{threads} thread(s)")
+            measurement = Measurement(name, chosen, folder, threads)
+            try:
+                measurement.check()
+                measurement.referee()
+                ours, best, *_ = measurement.updates()
+                alone, _, *peers = measurement.decompositions()
+            finally:
+                measurement.close()
+            eigh = min(peers, key=lambda peer: peer["ms"][0])
+            entry = {"n": measurement.n, "p": measurement.p, "ours": ours, "best": best}
+            answers.setdefault(name, {})[threads] = {**entry, "alone": alone, "eigh": eigh}
+    os.sched_setaffinity(0, cores)
+    return answers
+
+
 def machine():
     """What the numbers belong to, without names of hosts or paths."""
     processor = platform.machine()
@@ -349,7 +380,9 @@ def options():
     parser.add_argument(
         "--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS, metavar="SYSTEM", help=known
     )
-    out = "writes the tables, between <!-- peers --> and <!-- /peers --> where FILE has those marks"
+    threads = "instead: our updates and the best JAX's with each of these numbers of threads"
+    parser.add_argument("--threads", nargs="+", type=int, metavar="N", help=threads)
+    out = "writes the tables, between <!-- peers --> and <!-- /peers --> (or <!-- threads -->) where FILE has those marks"
     parser.add_argument("--out", type=Path, metavar="FILE", help=out)
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes all numbers")
     return parser.parse_args()
@@ -362,7 +395,11 @@ def main():
     results = {"about": machine(), "quick": chosen.quick, "systems": {}}
     say(f"load average at the start: {results['about']['load']:.2f}")
     clock, (all_before, own_before) = time.perf_counter(), busy()
-    for name in chosen.systems:
+    try:
+        results["threads"] = by_threads(chosen, folder) if chosen.threads else None
+    except Failed as failure:
+        sys.exit(f"run.py: {failure}")
+    for name in [] if chosen.threads else chosen.systems:
         measurement = None
         try:
             measurement = Measurement(name, chosen, folder)
@@ -375,12 +412,12 @@ def main():
     seconds, (all_after, own_after) = time.perf_counter() - clock, busy()
     others = (all_after - all_before) - (own_after - own_before)
     results["about"].update(minutes=seconds / 60, others=max(0.0, others / seconds))
-    text = table.tables(results)
+    text = table.of_threads(results) if chosen.threads else table.tables(results)
     say("\n" + text)
     if chosen.json:
         chosen.json.write_text(json.dumps(results, indent=1) + "\n")
     if chosen.out:
-        table.insert(text, chosen.out)
+        table.insert(text, chosen.out, "threads" if chosen.threads else "peers")
 
 
 if __name__ == "__main__":

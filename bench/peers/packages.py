@@ -80,9 +80,34 @@ def randngd(problem, damping, start):
     return update
 
 
+def optimistix(problem, damping, start):
+    """The step of its Levenberg-Marquardt, `DampedNewtonDescent`, by the package's own parts: the QR
+    decomposition of J over sqrt(damping), which has p columns."""
+    import lineax
+    import optimistix as package
+
+    descent = package.DampedNewtonDescent(linear_solver=lineax.QR())
+    unravel = ravel_pytree(start[0])[1]
+    wanted = targets(problem, *start)
+
+    def residual(flat, x):
+        y = jax.vmap(problem.output, in_axes=(None, 0))(unravel(flat), x)
+        return (y - wanted).T.reshape(-1)
+
+    def update(parameters, x, _):
+        flat = ravel_pytree(parameters)[0]
+        jacobian = lineax.JacobianLinearOperator(residual, flat, x, jac="bwd")
+        info = package.FunctionInfo.ResidualJac(residual(flat, x), jacobian)
+        state = descent.query(flat, info, None)
+        return unravel(flat + descent.step(jnp.asarray(1.0 / damping), state)[0])
+
+    return update
+
+
 # The most parameters that a package is asked for: p x p matrices, and n products one by one.
 PACKAGES = {
     "nlls-gram": (nlls_gram, 10**9),
     "python-somax": (somax, 10**9),
     "randngd": (randngd, 4000),
+    "optimistix": (optimistix, 2000),
 }

@@ -1,8 +1,5 @@
 """The tables of a run, in Markdown."""
 
-MARKS = ("<!-- peers -->", "<!-- /peers -->")
-
-
 def number(value):
     """Three digits, without an exponent."""
     if value >= 100:
@@ -80,7 +77,6 @@ def training_rows(results):
 
 
 def tables(results):
-    about = results["about"]
     text = [
         "One half-inverse update from the same weights and batch, up to new weights. Times"
         " are medians of rounds in which all take their turn, with the least and the most; `times`"
@@ -116,18 +112,61 @@ def tables(results):
             update_rows(results, "damped"),
         ),
         "",
-        f"{'A quick run. ' if results['quick'] else ''}{about['date']}, {about['machine']},"
-        f" of which other programs used {about['others']:.1f}, commit {about['commit']},"
-        f" {about['versions']}; {about['minutes']:.0f} minutes. LAPACK of the peers with two threads,"
-        " or one where that was faster.",
+        under(results),
     ]
     return "\n".join(text) + "\n"
 
 
-def insert(text, file):
+def under(results):
+    """What the numbers belong to."""
+    about = results["about"]
+    return (
+        f"{'A quick run. ' if results['quick'] else ''}{about['date']}, {about['machine']},"
+        f" of which other programs used {about['others']:.1f}, commit {about['commit']},"
+        f" {about['versions']}; {about['minutes']:.0f} minutes. LAPACK of the peers with all threads,"
+        " or one where that was faster."
+    )
+
+
+def thread_rows(results):
+    for name, counts in results["threads"].items():
+        one = counts.get(1)
+        for i, (threads, entry) in enumerate(counts.items()):
+            ours, best, alone, eigh = (entry[k] for k in ("ours", "best", "alone", "eigh"))
+            faster = one and one["ours"]["ms"][0] / ours["ms"][0]
+            yield [
+                first(name, entry, i),
+                f"{threads}",
+                with_spread(ours["ms"]),
+                f"{faster:.2f}" if faster else "",
+                with_spread(best["ms"]),
+                ratio(best["ratio"]),
+                with_spread(alone["ms"]),
+                with_spread(eigh["ms"]),
+                ratio(eigh["ratio"]),
+            ]
+
+
+def of_threads(results):
+    """The tables of a run with several numbers of threads."""
+    header = ["system, n × p", "threads", "update, ms", "faster than one", "best JAX, ms", "times"]
+    header += ["decomposition, ms", "best LAPACK, ms", "times"]
+    text = [
+        "A half-inverse update and the decomposition of K with as many cores as threads, beside the"
+        " fastest JAX in f64 and the fastest of LAPACK's eigendecompositions on the same cores.",
+        "",
+        *lines(header, thread_rows(results)),
+        "",
+        under(results),
+    ]
+    return "\n".join(text) + "\n"
+
+
+def insert(text, file, mark):
     """Writes the tables between the marks of a file, or all of a file that has none."""
     old = file.read_text() if file.exists() else ""
-    if all(mark in old for mark in MARKS):
-        before, rest = old.split(MARKS[0], 1)
-        text = f"{before}{MARKS[0]}\n{text}{MARKS[1]}{rest.split(MARKS[1], 1)[1]}"
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if begin in old and end in old:
+        before, rest = old.split(begin, 1)
+        text = f"{before}{begin}\n{text}{end}{rest.split(end, 1)[1]}"
     file.write_text(text)

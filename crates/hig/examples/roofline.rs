@@ -13,12 +13,15 @@
 
 #[path = "../benches/common/mod.rs"]
 mod common;
+#[path = "roofline/inside.rs"]
+mod inside;
 
 use common::{Case, Condensed, done, headline, seconds, seconds_on};
 use faer::{Accum, Side};
 use hig::linalg::{self, Mat, MatMut, Scratch};
 use hig::objective::{Jacobian, Linearized};
 use hig::spectral::Route;
+use inside::Inside;
 use rayon::prelude::*;
 
 /// What the machine can do, with all threads.
@@ -59,9 +62,10 @@ impl Work {
 }
 
 /// A stage with its work, where that is counted, and the seconds that it takes.
-type Stage = (&'static str, Option<Work>, f64);
+type Stage<'a> = (&'a str, Option<Work>, f64);
 
 fn main() {
+    inside::listen();
     headline("roofline");
     let machine = measured();
     let systems = ["nonlinear-oscillators", "quantum-dipole", "poisson"];
@@ -189,10 +193,17 @@ impl Sizes {
     /// cache; its reflections (n²/2 numbers) are written. Divide and conquer is of order n², too, but
     /// deflation leaves an unknown part of it: it is not counted. At last Uᵀ·g.
     fn decomposition(&self) -> Work {
+        self.band().and(self.chase()).and(self.vector())
+    }
+
+    fn band(&self) -> Work {
         let n = self.n;
-        let band = Work::new(4.0 / 3.0 * n.powi(3), n.powi(3) / 32.0 + 2.0 * n * n);
-        let chase = Work::new(6.0 * 16.0 * n * n, n * n / 2.0);
-        band.and(chase).and(self.vector())
+        Work::new(4.0 / 3.0 * n.powi(3), n.powi(3) / 32.0 + 2.0 * n * n)
+    }
+
+    fn chase(&self) -> Work {
+        let n = self.n;
+        Work::new(6.0 * 16.0 * n * n, n * n / 2.0)
     }
 
     /// The reflections of both reductions (n²/2 numbers each), applied to one vector.
@@ -215,7 +226,9 @@ impl Sizes {
 
 /// What is measured of one exact update.
 struct Measured {
-    stages: Vec<Stage>,
+    stages: Vec<Stage<'static>>,
+    /// What the stage of the decomposition is made of.
+    inside: Vec<Stage<'static>>,
     /// The whole update, seconds.
     update: f64,
     /// From K to f(K)·g.
@@ -246,8 +259,14 @@ impl Measured {
         let matrix = done(at.gram());
         let fresh = || Condensed::new(&at, matrix.clone());
         let accuracy = case.method.decomposition.accuracy;
+        inside::forget();
         let decomposition =
             seconds_on(fresh, |j| j.decompose(g, &filter, accuracy).into_spectrum());
+        let Inside {
+            band,
+            chase,
+            divide,
+        } = inside::medians();
         let lower = matrix.clone().into_lower();
         let j = fresh();
         let parts = j.decompose(g, &filter, accuracy);
@@ -263,6 +282,11 @@ impl Measured {
                 ("K to Uᵀ·g", Some(sizes.decomposition()), decomposition),
                 ("U·c", Some(sizes.vector()), combination),
                 ("Jᵀ·w", Some(sizes.backward()), backward),
+            ],
+            inside: vec![
+                ("to a band", Some(sizes.band()), band),
+                ("chase", Some(sizes.chase()), chase),
+                ("divide and conquer", None, divide),
             ],
             update: seconds(|| case.update()),
             solve: decomposition + combination,
@@ -280,17 +304,15 @@ fn report(name: &str, case: &Case, machine: &Machine) {
     println!("| stage | GFLOP | GB | ms | GFLOP/s | bound [GFLOP/s] | share of bound |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     let (mut all, mut least) = (Work::default(), 0.0);
-    for (name, work, seconds) in &measured.stages {
-        match work {
-            Some(work) => {
-                let bound = work.bound(machine);
-                row(name, *work, *seconds, bound);
-                (all, least) = (all.and(*work), least + bound);
-            }
-            None => println!("| {name} | | | {:.3} | | | not counted |", 1e3 * seconds),
-        }
+    for stage in &measured.stages {
+        let (work, bound) = stage_row(stage, machine);
+        (all, least) = (all.and(work), least + bound);
     }
     row("update, as far as counted", all, measured.update, least);
+    for (name, work, seconds) in &measured.inside {
+        let name = format!("of K to Uᵀ·g: {name}");
+        stage_row(&(&name, *work, *seconds), machine);
+    }
     println!(
         "\nAll eigenvectors of K by faer: {:.3} ms; f(K)·g takes {:.2} of that, the update {:.2}.",
         1e3 * measured.eigenvectors,
@@ -301,6 +323,17 @@ fn report(name: &str, case: &Case, machine: &Machine) {
         0 => println!(),
         count => println!("Directions resolved again, not counted: {count}.\n"),
     }
+}
+
+/// Prints a stage; returns its work and its least time, as far as they are counted.
+fn stage_row((name, work, seconds): &Stage<'_>, machine: &Machine) -> (Work, f64) {
+    let Some(work) = work else {
+        println!("| {name} | | | {:.3} | | | not counted |", 1e3 * seconds);
+        return (Work::default(), 0.0);
+    };
+    let bound = work.bound(machine);
+    row(name, *work, *seconds, bound);
+    (*work, bound)
 }
 
 /// Prints a stage whose least time is `bound` seconds.

@@ -5,7 +5,7 @@
 //! a step tries at once have their spans on the threads that try them. Without a subscriber a span costs
 //! one comparison.
 
-/// The target of all these spans, and of nothing else.
+/// The target of the spans of parts, and of nothing else.
 pub const TARGET: &str = "hig::timing";
 
 /// A forward pass through network and physics.
@@ -28,6 +28,26 @@ pub const PARTS: [&str; 7] = [FORWARD, GRAM, DECOMPOSE, DIRECTION, STEP, EVALUAT
 
 /// The parts that lie in no other.
 pub const OUTERMOST: [&str; 3] = [STEP, EVALUATE, RECORD];
+
+/// The target of the spans inside the decomposition of K, a closer look at what [`DECOMPOSE`] is made of.
+pub const INSIDE: &str = "hig::timing::inside";
+
+/// A small K to tridiagonal form.
+pub const DIRECT: &str = "direct";
+/// A larger one to a band.
+pub const BAND: &str = "band";
+/// The band to tridiagonal form.
+pub const CHASE: &str = "chase";
+/// The eigenvalues of that, and the factors of its eigenvectors.
+pub const DIVIDE: &str = "divide";
+
+/// Opens a span inside the decomposition until the end of the scope.
+macro_rules! inside {
+    ($name:ident) => {
+        tracing::trace_span!(target: $crate::timing::INSIDE, $crate::timing::$name).entered()
+    };
+}
+pub(crate) use inside;
 
 /// Opens the span of a part until the end of the scope.
 macro_rules! part {

@@ -9,11 +9,14 @@
 //! symmetric (not Hermitian), so that the pairing Re(vᵀψ) with v = w̄, which is Re(wᴴψ), takes v
 //! backwards through the very same step. So does conj ψ itself: nothing has to be stored.
 
+mod adjoint;
+
 use super::lanes::over_groups;
 use super::{Lanes, Real, Record, Simulator, Widths};
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{Mat, MatRef};
-use crate::linalg::simd::vectorised;
+use crate::linalg::simd::{vectorised, with_lanes};
+use adjoint::Backwards;
 use std::f64::consts::PI;
 use std::ops::{Add, Mul, Sub};
 
@@ -179,32 +182,20 @@ struct Simulated {
 }
 
 impl Simulated {
-    /// Carries v of `count` cotangents (points inside × count) of one group back through time.
+    /// Carries v of `count` cotangents (count × points inside) of one group back through time.
     /// Returns the complex slopes s of each step (steps × count): du = Im s, and for i·w in place
     /// of the cotangent w, whose v is -i·v, du = -Re s.
-    fn adjoint(&self, group: usize, mut v: Vec<Complex<Lanes>>) -> Vec<Complex<Lanes>> {
+    fn adjoint(&self, group: usize, mut cotangents: Vec<Complex<Lanes>>) -> Vec<Complex<Lanes>> {
         let (matrix, n) = (&self.physics.matrix, self.physics.start.len());
-        let count = v.len() / n.max(1);
-        let u = Lanes::load(self.control.as_ref(), group);
-        // The conjugate of ψ′ goes to that of ψ by the step that takes ψ to ψ′.
-        let mut state = conjugates(self.y.as_ref(), group);
-        let mut scratch = vec![Complex::zero(); 2 * n];
-        let (pivots, midpoint) = scratch.split_at_mut(n);
+        let count = cotangents.len() / n;
         let mut slopes = vec![Complex::zero(); self.physics.steps * count];
-        let mut solved = v.clone();
-        vectorised(
-            #[inline(always)]
-            || {
-                for (k, u) in u.iter().enumerate().rev() {
-                    matrix.advance(*u, &mut state, midpoint, pivots);
-                    solved.copy_from_slice(&v);
-                    matrix.solve(pivots, &mut solved);
-                    let sums = &mut slopes[k * count..(k + 1) * count];
-                    matrix.add_slopes(midpoint, &solved, sums);
-                    reflect(&mut v, &solved);
-                }
-            },
-        );
+        with_lanes(Backwards {
+            matrix,
+            control: &Lanes::load(self.control.as_ref(), group),
+            state: &mut conjugates(self.y.as_ref(), group),
+            cotangents: &mut cotangents,
+            slopes: &mut slopes,
+        });
         slopes
     }
 
@@ -332,44 +323,18 @@ impl StepMatrix {
         }
     }
 
-    /// Solves A·z = r in place for several right-hand sides (points inside × count).
+    /// Solves A·z = r in place.
     #[inline(always)]
     fn solve<T: Real>(&self, pivots: &[Complex<T>], z: &mut [Complex<T>]) {
         let n = pivots.len();
-        let count = z.len() / n.max(1);
         for j in 1..n {
             let carry = pivots[j - 1].scale(self.hopping).times_i();
-            let (before, here) = z[(j - 1) * count..(j + 1) * count].split_at_mut(count);
-            for (here, before) in here.iter_mut().zip(before) {
-                *here = *here + carry * *before;
-            }
+            z[j] = z[j] + carry * z[j - 1];
         }
-        for z in &mut z[n.saturating_sub(1) * count..] {
-            *z = *z * pivots[n - 1];
-        }
+        z[n - 1] = z[n - 1] * pivots[n - 1];
         for j in (1..n).rev() {
             let carry = pivots[j - 1].scale(self.hopping).times_i();
-            let (here, after) = z[(j - 1) * count..(j + 1) * count].split_at_mut(count);
-            for (here, after) in here.iter_mut().zip(after) {
-                *here = *here * pivots[j - 1] + carry * *after;
-            }
-        }
-    }
-
-    /// sums += Σ_j 2αx_j·φ_j·z_j for each of several z (points inside × count); φ comes conjugated.
-    #[inline(always)]
-    fn add_slopes<T: Real>(
-        &self,
-        midpoint: &[Complex<T>],
-        z: &[Complex<T>],
-        sums: &mut [Complex<T>],
-    ) {
-        let points = midpoint.iter().zip(&self.dipole);
-        for ((phi, dipole), z) in points.zip(z.chunks_exact(sums.len())) {
-            let factor = phi.conjugate().scale(2.0 * dipole);
-            for (sum, z) in sums.iter_mut().zip(z) {
-                *sum = *sum + factor * *z;
-            }
+            z[j - 1] = z[j - 1] * pivots[j - 1] + carry * z[j];
         }
     }
 

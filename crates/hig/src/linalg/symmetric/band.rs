@@ -6,9 +6,10 @@
 //! on products of the whole matrix with one vector, at the speed of memory; here everything of order
 //! n³ is a product of matrices. What is left, from the band to a tridiagonal matrix, is of order n².
 
-use super::reflection::{dot, reflection};
-use super::{WIDTH, symmetric_product};
-use crate::linalg::matrix::{self, Mat, MatMut, MatRef};
+use super::WIDTH;
+use super::reflection::dot;
+use super::symmetric_product::{self, Small, Update, combine, cross};
+use crate::linalg::matrix::{self, Mat, MatMut, MatRef, WORTH_THREADS};
 use crate::linalg::simd::vectorised;
 use faer::Accum;
 use faer::reborrow::{Reborrow, ReborrowMut};
@@ -26,7 +27,7 @@ struct Panel {
     /// V, unit lower trapezoidal.
     v: Mat<f64>,
     /// T, upper triangular.
-    t: Mat<f64>,
+    t: Small,
 }
 
 /// Reduces a symmetric matrix, of which the lower half is read: afterwards that half holds the band,
@@ -34,39 +35,75 @@ struct Panel {
 pub(super) fn reduce(matrix: &mut Mat<f64>) -> Reflections {
     let n = matrix.nrows();
     let mut panels = Vec::with_capacity(n / WIDTH);
-    for column in (0..n.saturating_sub(WIDTH + 1)).step_by(WIDTH) {
-        let first = column + WIDTH;
-        let panel = factor(
-            matrix
-                .as_mut()
-                .submatrix_mut(first, column, n - first, WIDTH),
-            first,
-        );
-        reflect(matrix, &panel);
+    let mut due = (n > WIDTH + 1).then(|| factor(matrix.as_mut().subcols_mut(0, WIDTH), WIDTH));
+    while let Some((panel, rows)) = due.take() {
+        let first = panel.first;
+        let update = reflection(matrix, &panel, &rows);
         panels.push(panel);
+        let rest = matrix.as_mut().subcols_mut(first, n - first);
+        if n - first <= WIDTH + 1 {
+            update.apply(rest, 0);
+            break;
+        }
+        // The next panel is all that its reflections need: they are found beside the rest of the update.
+        let (mut next, rest) = rest.split_at_col_mut(WIDTH);
+        update.apply(next.rb_mut(), 0);
+        let find = || factor(next, first + WIDTH);
+        let go_on = || update.apply(rest, WIDTH);
+        due = Some(match n - first >= WORTH_THREADS {
+            true => rayon::join(find, go_on).0,
+            false => {
+                go_on();
+                find()
+            }
+        });
     }
     Reflections { panels }
 }
 
-/// V and T of the QR decomposition of a panel, which is left with R.
-fn factor(mut panel: MatMut<'_, f64>, first: usize) -> Panel {
-    let (rows, columns) = (panel.nrows(), panel.ncols());
+/// A ← Hᵀ·A·H for the block reflection H of a panel, whose V comes row by row, too.
+fn reflection(matrix: &Mat<f64>, panel: &Panel, v: &[f64]) -> Update {
+    let t = &panel.t;
+    let products = symmetric_product::times(matrix, panel.first, v);
+    // With S = A·V·T: Hᵀ·A·H = A - V·Yᵀ - Y·Vᵀ for Y = S - ½·V·(Tᵀ·Vᵀ·S).
+    let inner = small_product(|i, k| t[k * WIDTH + i], &cross(v, &products));
+    let half = small_product(|i, k| 0.5 * inner[i * WIDTH + k], t);
+    Update::new(panel.first, v, &combine(&products, t, v, &half))
+}
+
+/// The product of two small matrices, the first given by its entries.
+fn small_product(left: impl Fn(usize, usize) -> f64, right: &Small) -> Small {
+    let mut product = [0.0; WIDTH * WIDTH];
+    for (i, row) in product.chunks_exact_mut(WIDTH).enumerate() {
+        for (k, right) in right.chunks_exact(WIDTH).enumerate() {
+            let factor = left(i, k);
+            for (p, r) in row.iter_mut().zip(right) {
+                *p += factor * r;
+            }
+        }
+    }
+    product
+}
+
+/// The QR decomposition of a panel, the rows of some columns from the first one that is reflected on:
+/// they are left with R. The second result is V, row by row.
+fn factor(columns: MatMut<'_, f64>, first: usize) -> (Panel, Vec<f64>) {
+    let height = columns.nrows() - first;
+    let mut panel = columns.subrows_mut(first, height);
     let mut v = panel.rb().to_owned();
     let mut tau = [0.0; WIDTH];
     let mut diagonal = [0.0; WIDTH];
     vectorised(
         #[inline(always)]
         || {
-            for k in 0..columns.min(rows) {
+            for k in 0..WIDTH.min(height) {
                 let (done, mut rest) = v.as_mut().split_at_col_mut(k + 1);
-                let reflector = column(done, k);
-                let (t, beta) = reflection(&mut reflector[k..]);
-                (tau[k], diagonal[k]) = (t, beta);
-                let reflector = &reflector[k..];
-                for j in 0..columns - k - 1 {
+                let reflector = &mut column(done, k)[k..];
+                (tau[k], diagonal[k]) = super::reflection::reflection(reflector);
+                for j in 0..WIDTH - k - 1 {
                     let target = &mut column(rest.rb_mut(), j)[k..];
-                    let scale = -t * dot(reflector, target);
-                    for (x, v) in target.iter_mut().zip(reflector) {
+                    let scale = -tau[k] * dot(reflector, target);
+                    for (x, v) in target.iter_mut().zip(&*reflector) {
                         *x += scale * v;
                     }
                 }
@@ -74,27 +111,36 @@ fn factor(mut panel: MatMut<'_, f64>, first: usize) -> Panel {
         },
     );
     // R goes back, V keeps what is below it.
-    for j in 0..columns {
+    for j in 0..WIDTH {
         let source = v.col_as_slice_mut(j);
         let target = column(panel.rb_mut(), j);
-        target[j.min(rows)..].fill(0.0);
-        for i in 0..j.min(rows) {
+        target[j.min(height)..].fill(0.0);
+        for i in 0..j.min(height) {
             target[i] = std::mem::take(&mut source[i]);
         }
-        if j < rows {
+        if j < height {
             target[j] = diagonal[j];
         }
     }
-    let products = matrix::product(v.transpose(), v.as_ref());
-    let mut t = Mat::zeros(columns, columns);
-    for k in 0..columns {
-        for i in 0..k {
-            let sum: f64 = (i..k).map(|j| t[(i, j)] * products[(j, k)]).sum();
-            t[(i, k)] = -tau[k] * sum;
+    let mut rows = vec![0.0; height * WIDTH];
+    for j in 0..WIDTH {
+        let entries = rows.iter_mut().skip(j).step_by(WIDTH);
+        for (entry, v) in entries.zip(v.col_as_slice(j)) {
+            *entry = *v;
         }
-        t[(k, k)] = tau[k];
     }
-    Panel { first, v, t }
+    let products = cross(&rows, &rows);
+    let mut t = [0.0; WIDTH * WIDTH];
+    for k in 0..WIDTH {
+        for i in 0..k {
+            let sum: f64 = (i..k)
+                .map(|j| t[i * WIDTH + j] * products[j * WIDTH + k])
+                .sum();
+            t[i * WIDTH + k] = -tau[k] * sum;
+        }
+        t[k * WIDTH + k] = tau[k];
+    }
+    (Panel { first, v, t }, rows)
 }
 
 fn column(matrix: MatMut<'_, f64>, j: usize) -> &mut [f64] {
@@ -105,43 +151,27 @@ fn column(matrix: MatMut<'_, f64>, j: usize) -> &mut [f64] {
         .as_slice_mut()
 }
 
-/// A ← Hᵀ·A·H for the block reflection H of a panel.
-fn reflect(matrix: &mut Mat<f64>, panel: &Panel) {
-    let v = by_rows(panel.v.as_ref());
-    let products = symmetric_product::times(matrix, panel.first, &v);
-    let products = MatRef::from_row_major_slice(&products, panel.v.nrows(), WIDTH);
-    // With S = A·V·T: Hᵀ·A·H = A - V·Yᵀ - Y·Vᵀ for Y = S - ½·V·(Tᵀ·Vᵀ·S).
-    let mut y = matrix::product(products, panel.t.as_ref());
-    let inner = matrix::product(panel.v.transpose(), y.as_ref());
-    let half_of = faer::Scale(-0.5) * matrix::product(panel.t.transpose(), inner.as_ref());
-    matrix::multiply(y.as_mut(), Accum::Add, panel.v.as_ref(), half_of.as_ref());
-    symmetric_product::update(matrix, panel.first, &v, &by_rows(y.as_ref()));
-}
-
-/// The entries row after row.
-fn by_rows(matrix: MatRef<'_, f64>) -> Vec<f64> {
-    let mut rows = vec![0.0; matrix.nrows() * matrix.ncols()];
-    MatMut::from_row_major_slice_mut(&mut rows, matrix.nrows(), matrix.ncols()).copy_from(matrix);
-    rows
-}
-
 impl Reflections {
     /// Qᵀ·X in place.
     pub(super) fn apply_transposed(&self, mut x: MatMut<'_, f64>) {
         for panel in &self.panels {
-            panel.apply(x.rb_mut(), panel.t.transpose());
+            panel.apply(x.rb_mut(), panel.t().transpose());
         }
     }
 
     /// Q·X in place.
     pub(super) fn apply(&self, mut x: MatMut<'_, f64>) {
         for panel in self.panels.iter().rev() {
-            panel.apply(x.rb_mut(), panel.t.as_ref());
+            panel.apply(x.rb_mut(), panel.t());
         }
     }
 }
 
 impl Panel {
+    fn t(&self) -> MatRef<'_, f64> {
+        MatRef::from_row_major_slice(&self.t, WIDTH, WIDTH)
+    }
+
     fn apply(&self, x: MatMut<'_, f64>, t: MatRef<'_, f64>) {
         let mut x = x.subrows_mut(self.first, self.v.nrows());
         let inner = matrix::product(self.v.transpose(), x.rb());

@@ -6,7 +6,7 @@
 //! operation is on blocks of the band's width, which stay in the registers and the first cache.
 
 use super::WIDTH;
-use super::reflection::reflection;
+use super::reflection::NEGLIGIBLE;
 use crate::linalg::matrix::MatRef;
 use crate::linalg::simd::{Simd, WithSimd, vectorised, with_lanes};
 
@@ -100,124 +100,244 @@ impl WithSimd for Sweeps<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        for i in 0..self.chase.size.saturating_sub(2) {
-            sweep(simd, self.band, i, self.chase);
+        // A block's column is so many vectors.
+        match S::F64_LANES {
+            8 => self.run(&Blocks::<S, 2>::new(simd)),
+            4 => self.run(&Blocks::<S, 4>::new(simd)),
+            2 => self.run(&Blocks::<S, 8>::new(simd)),
+            _ => self.run(&Blocks::<S, 16>::new(simd)),
         }
     }
 }
 
-/// Empties column i and chases what that fills in.
-#[inline(always)]
-fn sweep<S: Simd>(simd: S, band: &mut [f64], i: usize, chase: &mut Chase) {
-    let n = chase.size;
-    let mut start = i + 1;
-    let from = Band::place(start, i);
-    let mut v = Rows::default();
-    v.0.copy_from_slice(&band[from..from + WIDTH]);
-    let (mut tau, beta) = reflection(&mut v.0);
-    band[from..from + WIDTH].fill(0.0);
-    band[from] = beta;
-    while start < n {
-        chase.vectors.push(v);
-        chase.scales.push(tau);
-        let block = &mut band[Band::place(start, start)..];
-        both_sides(simd, block, &v, tau);
-        let below = &mut band[Band::place(start + WIDTH, start)..];
-        (v, tau) = carry(simd, below, &v, tau);
-        start += WIDTH;
+impl Sweeps<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const VECTORS: usize>(self, blocks: &Blocks<S, VECTORS>) {
+        for i in 0..self.chase.size.saturating_sub(2) {
+            blocks.sweep(self.band, i, self.chase);
+        }
     }
 }
 
 /// A column's rows in vector registers.
-#[inline(always)]
-fn lanes<S: Simd>(rows: &[f64]) -> &[S::f64s] {
-    S::as_simd_f64s(rows).0
+type Column<S, const VECTORS: usize> = [<S as Simd>::f64s; VECTORS];
+
+/// A reflection: v in registers and in memory, where single entries are read, and τ.
+struct Reflection<S: Simd, const VECTORS: usize> {
+    v: Column<S, VECTORS>,
+    rows: Rows,
+    tau: f64,
 }
 
-/// One column of a block in vector registers.
-#[inline(always)]
-fn column<S: Simd>(block: &mut [f64], j: usize) -> &mut [S::f64s] {
-    S::as_mut_simd_f64s(&mut block[j * STEP..j * STEP + WIDTH]).0
+/// Operations on blocks of the band. What is on the way to the next reflection stays in registers:
+/// memory that was written in other pieces than it is read would have to be waited for.
+struct Blocks<S: Simd, const VECTORS: usize> {
+    simd: S,
+    /// (1, 0, 0, …) and (0, 1, 1, …).
+    first: Column<S, VECTORS>,
+    others: Column<S, VECTORS>,
 }
 
-#[inline(always)]
-fn dot<S: Simd>(simd: S, a: &[S::f64s], b: &[S::f64s]) -> f64 {
-    let mut sum = simd.splat_f64s(0.0);
-    for (a, b) in a.iter().zip(b) {
-        sum = simd.mul_add_e_f64s(*a, *b, sum);
+impl<S: Simd, const VECTORS: usize> Blocks<S, VECTORS> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        let mut first = [0.0; WIDTH];
+        first[0] = 1.0;
+        Self {
+            simd,
+            first: read::<S, VECTORS>(&first),
+            others: read::<S, VECTORS>(&first.map(|one| 1.0 - one)),
+        }
     }
-    simd.reduce_sum_f64s(sum)
-}
 
-/// block · v.
-#[inline(always)]
-fn times<S: Simd>(simd: S, block: &[f64], v: &Rows) -> Rows {
-    // So many sums that one need not wait for the one before it.
-    const SUMS: usize = 4;
-    let mut product = Rows::default();
-    for (k, target) in S::as_mut_simd_f64s(&mut product.0).0.iter_mut().enumerate() {
-        let mut sums = [simd.splat_f64s(0.0); SUMS];
+    /// Empties column i and chases what that fills in.
+    #[inline(always)]
+    fn sweep(&self, band: &mut [f64], i: usize, chase: &mut Chase) {
+        let n = chase.size;
+        let mut start = i + 1;
+        let from = Band::place(start, i);
+        let (mut h, beta) = self.reflection(read::<S, VECTORS>(&band[from..from + WIDTH]));
+        band[from..from + WIDTH].fill(0.0);
+        band[from] = beta;
+        while start < n {
+            chase.vectors.push(h.rows);
+            chase.scales.push(h.tau);
+            let columns = &mut band[Band::place(start, start)..];
+            // The next reflection takes longest: what does not wait for it comes in between.
+            complete(columns);
+            let (u, g) = self.next(&mut columns[WIDTH..], &h);
+            self.both_sides(columns, &h);
+            self.carry(&mut columns[WIDTH..], &h, &u, &g);
+            h = g;
+            start += WIDTH;
+        }
+    }
+
+    /// The reflection that empties x but for its first row, as
+    /// [`reflection`](super::reflection::reflection) finds it, and what becomes of the first row.
+    #[inline(always)]
+    fn reflection(&self, x: Column<S, VECTORS>) -> (Reflection<S, VECTORS>, f64) {
+        let simd = self.simd;
+        let first = self.rows(&x).0[0];
+        let others: Column<S, VECTORS> = std::array::from_fn(
+            #[inline(always)]
+            |k| simd.mul_f64s(x[k], self.others[k]),
+        );
+        let rest = self.dot(&others, &others);
+        let (mut scale, mut tau, mut beta) = (0.0, 0.0, first);
+        if rest >= NEGLIGIBLE {
+            beta = -(first * first + rest).sqrt().copysign(first);
+            scale = 1.0 / (first - beta);
+            tau = (beta - first) / beta;
+        }
+        let scale = simd.splat_f64s(scale);
+        let v: Column<S, VECTORS> = std::array::from_fn(
+            #[inline(always)]
+            |k| simd.mul_add_e_f64s(others[k], scale, self.first[k]),
+        );
+        let rows = self.rows(&v);
+        (Reflection { v, rows, tau }, beta)
+    }
+
+    #[inline(always)]
+    fn rows(&self, column: &Column<S, VECTORS>) -> Rows {
+        let mut rows = Rows::default();
+        S::as_mut_simd_f64s(&mut rows.0).0.copy_from_slice(column);
+        rows
+    }
+
+    #[inline(always)]
+    fn dot(&self, a: &Column<S, VECTORS>, b: &Column<S, VECTORS>) -> f64 {
+        let mut sum = self.simd.splat_f64s(0.0);
+        for k in 0..VECTORS {
+            sum = self.simd.mul_add_e_f64s(a[k], b[k], sum);
+        }
+        self.simd.reduce_sum_f64s(sum)
+    }
+
+    /// x + y·factor.
+    #[inline(always)]
+    fn add(
+        &self,
+        x: &Column<S, VECTORS>,
+        y: &Column<S, VECTORS>,
+        factor: f64,
+    ) -> Column<S, VECTORS> {
+        let factor = self.simd.splat_f64s(factor);
+        std::array::from_fn(
+            #[inline(always)]
+            |k| self.simd.mul_add_e_f64s(y[k], factor, x[k]),
+        )
+    }
+
+    /// block · v.
+    #[inline(always)]
+    fn times(&self, block: &[f64], v: &Rows) -> Column<S, VECTORS> {
+        // So many sums that one need not wait for the one before it.
+        const SUMS: usize = 4;
+        let simd = self.simd;
+        let mut sums = [[simd.splat_f64s(0.0); VECTORS]; SUMS];
         for j in (0..WIDTH).step_by(SUMS) {
             for (s, sum) in sums.iter_mut().enumerate() {
-                let column = lanes::<S>(&block[(j + s) * STEP..(j + s) * STEP + WIDTH]);
-                *sum = simd.mul_add_e_f64s(column[k], simd.splat_f64s(v.0[j + s]), *sum);
+                let column = read::<S, VECTORS>(&block[(j + s) * STEP..]);
+                *sum = self.add(sum, &column, v.0[j + s]);
             }
         }
-        let [a, b, c, d] = sums;
-        *target = simd.add_f64s(simd.add_f64s(a, b), simd.add_f64s(c, d));
+        std::array::from_fn(
+            #[inline(always)]
+            |k| {
+                let [a, b, c, d] = [sums[0][k], sums[1][k], sums[2][k], sums[3][k]];
+                simd.add_f64s(simd.add_f64s(a, b), simd.add_f64s(c, d))
+            },
+        )
     }
-    product
+
+    /// D ← H·D·H for the block on the diagonal, kept whole.
+    #[inline(always)]
+    fn both_sides(&self, block: &mut [f64], h: &Reflection<S, VECTORS>) {
+        let simd = self.simd;
+        let w = self.times(block, &h.rows);
+        let half = 0.5 * h.tau * self.dot(&w, &h.v);
+        let w = self.add(&w, &h.v, -half);
+        let scale = simd.splat_f64s(-h.tau);
+        let w: Column<S, VECTORS> = std::array::from_fn(
+            #[inline(always)]
+            |k| simd.mul_f64s(w[k], scale),
+        );
+        self.add_products(block, 0, [(&h.v, &self.rows(&w)), (&w, &h.rows)]);
+    }
+
+    /// Adds two products column · rowᵀ to the columns of a block from `first` on.
+    #[inline(always)]
+    fn add_products(
+        &self,
+        block: &mut [f64],
+        first: usize,
+        products: [(&Column<S, VECTORS>, &Rows); 2],
+    ) {
+        let [(a, x), (b, y)] = products;
+        for j in first..WIDTH {
+            let entries = &mut block[j * STEP..j * STEP + WIDTH];
+            let column = self.add(&read::<S, VECTORS>(entries), a, x.0[j]);
+            let column = self.add(&column, b, y.0[j]);
+            S::as_mut_simd_f64s(entries).0.copy_from_slice(&column);
+        }
+    }
+
+    /// What is to be known for C ← G·C·H with the block below, where G empties its first column: C·v,
+    /// and G. The first column becomes what it will be.
+    #[inline(always)]
+    fn next(
+        &self,
+        block: &mut [f64],
+        h: &Reflection<S, VECTORS>,
+    ) -> (Column<S, VECTORS>, Reflection<S, VECTORS>) {
+        let u = self.times(block, &h.rows);
+        let column = self.add(&read::<S, VECTORS>(block), &u, -h.tau);
+        let (g, beta) = self.reflection(column);
+        block[..WIDTH].fill(0.0);
+        block[0] = beta;
+        (u, g)
+    }
+
+    /// C ← G·C·H for the other columns.
+    #[inline(always)]
+    fn carry(
+        &self,
+        block: &mut [f64],
+        h: &Reflection<S, VECTORS>,
+        u: &Column<S, VECTORS>,
+        g: &Reflection<S, VECTORS>,
+    ) {
+        // gᵀ·C·H from C as it was, so that every column is changed once.
+        let across = self.dot(&g.v, u);
+        let (mut x, mut y) = (Rows::default(), Rows::default());
+        for j in 1..WIDTH {
+            x.0[j] = -h.tau * h.rows.0[j];
+            let length = self.dot(&g.v, &read::<S, VECTORS>(&block[j * STEP..]));
+            y.0[j] = -g.tau * (length + x.0[j] * across);
+        }
+        self.add_products(block, 1, [(u, &x), (&g.v, &y)]);
+    }
 }
 
-/// D ← H·D·H for the block on the diagonal, kept whole.
+/// The first rows of a column.
 #[inline(always)]
-fn both_sides<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) {
-    // The last row has come in from the block below, of which there is only the lower half.
+fn read<S: Simd, const VECTORS: usize>(rows: &[f64]) -> Column<S, VECTORS> {
+    let (vectors, _) = S::as_simd_f64s(&rows[..WIDTH]);
+    std::array::from_fn(
+        #[inline(always)]
+        |k| vectors[k],
+    )
+}
+
+/// Makes the block on the diagonal whole: its last row has come in from the block below, of which
+/// there is only the lower half.
+#[inline(always)]
+fn complete(block: &mut [f64]) {
     for j in 0..WIDTH - 1 {
         block[(WIDTH - 1) * STEP + j] = block[j * STEP + WIDTH - 1];
     }
-    let mut w = times(simd, block, v);
-    let half = 0.5 * tau * dot(simd, lanes::<S>(&w.0), lanes::<S>(&v.0));
-    for (w, v) in w.0.iter_mut().zip(&v.0) {
-        *w = -tau * (*w - half * v);
-    }
-    subtract(simd, block, 0, [(v, &w), (&w, v)]);
-}
-
-/// Adds two products column · rowᵀ to the columns of a block from `first` on.
-#[inline(always)]
-fn subtract<S: Simd>(simd: S, block: &mut [f64], first: usize, products: [(&Rows, &Rows); 2]) {
-    let [(a, x), (b, y)] = products;
-    let (a, b) = (lanes::<S>(&a.0), lanes::<S>(&b.0));
-    for j in first..WIDTH {
-        let (x, y) = (simd.splat_f64s(x.0[j]), simd.splat_f64s(y.0[j]));
-        for ((target, a), b) in column::<S>(block, j).iter_mut().zip(a).zip(b) {
-            *target = simd.mul_add_e_f64s(*b, y, simd.mul_add_f64s(*a, x, *target));
-        }
-    }
-}
-
-/// C ← G·C·H for the block below, where G empties its first column; returns G.
-#[inline(always)]
-fn carry<S: Simd>(simd: S, block: &mut [f64], v: &Rows, tau: f64) -> (Rows, f64) {
-    let u = times(simd, block, v);
-    let mut g = Rows::default();
-    for (g, (c, u)) in g.0.iter_mut().zip(block.iter().zip(&u.0)) {
-        *g = c - tau * u;
-    }
-    let (scale, beta) = reflection(&mut g.0);
-    block[..WIDTH].fill(0.0);
-    block[0] = beta;
-    // gᵀ·C·H from C as it was, so that every column is changed once.
-    let across = dot(simd, lanes::<S>(&g.0), lanes::<S>(&u.0));
-    let (mut x, mut y) = (Rows::default(), Rows::default());
-    for j in 1..WIDTH {
-        x.0[j] = -tau * v.0[j];
-        let length = dot(simd, lanes::<S>(&g.0), column::<S>(block, j));
-        y.0[j] = -scale * (length + x.0[j] * across);
-    }
-    subtract(simd, block, 1, [(&u, &x), (&g, &y)]);
-    (g, scale)
 }
 
 impl Chase {
@@ -320,9 +440,13 @@ impl WithSimd for Reflect<'_> {
             self.reverse,
             #[inline(always)]
             |row, v, tau| {
-                let part = S::as_mut_simd_f64s(&mut self.x[row..row + WIDTH]).0;
-                let v = lanes::<S>(&v.0);
-                let length = simd.splat_f64s(-tau * dot(simd, part, v));
+                let (part, _) = S::as_mut_simd_f64s(&mut self.x[row..row + WIDTH]);
+                let (v, _) = S::as_simd_f64s(&v.0);
+                let mut sum = simd.splat_f64s(0.0);
+                for (x, v) in part.iter().zip(v) {
+                    sum = simd.mul_add_e_f64s(*x, *v, sum);
+                }
+                let length = simd.splat_f64s(-tau * simd.reduce_sum_f64s(sum));
                 for (x, v) in part.iter_mut().zip(v) {
                     *x = simd.mul_add_e_f64s(length, *v, *x);
                 }

@@ -6,13 +6,13 @@
 //! product of the updates' Q, each of which is O(n) numbers: time is O(n²), memory O(n·log n).
 //! Errors are absolute, of the rounding of the largest eigenvalue.
 
-use super::ql::Rotations;
+use super::ql::{Ql, diagonalise};
 use super::rank_one::RankOne;
-use crate::linalg::matrix::{Mat, MatMut, power_of_two};
+use super::reflection::dot;
+use crate::linalg::matrix::{self, Mat, MatMut, MatRef, power_of_two};
+use crate::linalg::simd::vectorised;
 use std::ops::Range;
 
-/// Up to this size the QL method alone is as quick.
-const UNDIVIDED: usize = 64;
 /// Size from which a part is not divided further.
 const LEAF: usize = 32;
 /// What deflation may leave out, in units of ε times the largest entry of T: the rounding of a leaf
@@ -42,15 +42,8 @@ impl Divided {
         let scale = 128.0 * power_of_two(largest);
         let mut d: Vec<f64> = diagonal.iter().map(|t| t / scale).collect();
         let e: Vec<f64> = beside.iter().map(|t| t / scale).collect();
-        let plan = Plan {
-            leaf: if d.len() <= UNDIVIDED {
-                UNDIVIDED
-            } else {
-                LEAF
-            },
-            negligible: NEGLIGIBLE * f64::EPSILON * (largest / scale),
-        };
-        let Part { values, node, .. } = Node::divide(&mut d, &e, [false; 2], &plan)?;
+        let negligible = NEGLIGIBLE * f64::EPSILON * (largest / scale);
+        let Part { values, node, .. } = Node::divide(&mut d, &e, [false; 2], negligible)?;
         let values = values.iter().rev().map(|l| l * scale).collect();
         Some(Self { tree: node, values })
     }
@@ -87,12 +80,6 @@ impl Divided {
     }
 }
 
-/// How far to divide, and what to leave out.
-struct Plan {
-    leaf: usize,
-    negligible: f64,
-}
-
 /// The factors of a part's Z, for its eigenvalues in ascending order; all products are in place.
 #[derive(Debug)]
 enum Node {
@@ -115,22 +102,12 @@ struct Part {
 
 impl Node {
     /// Diagonalises a part; `ends` tells whether its first and its last row of Z are asked for.
-    /// None where an iteration does not converge.
-    fn divide(d: &mut [f64], e: &[f64], ends: [bool; 2], plan: &Plan) -> Option<Part> {
+    /// Deflation may leave out what is `negligible`. None where an iteration does not converge.
+    fn divide(d: &mut [f64], e: &[f64], ends: [bool; 2], negligible: f64) -> Option<Part> {
         let n = d.len();
-        if n <= plan.leaf {
-            let (values, leaf) = Leaf::new(d, e)?;
-            let row = |end: usize| {
-                let mut row = vec![0.0; n];
-                if ends[end] {
-                    row[end * (n - 1)] = 1.0;
-                    leaf.project(&mut row);
-                }
-                row
-            };
-            let ends = [row(0), row(1)];
-            let node = Self::Leaf(leaf);
-            return Some(Part { values, ends, node });
+        if n <= LEAF {
+            let [found] = Leaf::all([(d, e)])?;
+            return Some(Self::leaf(found, ends));
         }
         let middle = n / 2;
         let corner = e[middle - 1];
@@ -138,19 +115,26 @@ impl Node {
         d[middle] -= corner.abs();
         let (d_first, d_second) = d.split_at_mut(middle);
         let (e_first, e_second) = (&e[..middle - 1], &e[middle..]);
-        let (first, second) = join(
-            n,
-            || Self::divide(d_first, e_first, [ends[0], true], plan),
-            || Self::divide(d_second, e_second, [true, ends[1]], plan),
-        );
-        let (first, second) = (first?, second?);
+        let of_both = [[ends[0], true], [true, ends[1]]];
+        let (first, second) = if n - middle <= LEAF {
+            let [first, second] = Leaf::all([(d_first, e_first), (d_second, e_second)])?;
+            let [of_first, of_second] = of_both;
+            (Self::leaf(first, of_first), Self::leaf(second, of_second))
+        } else {
+            let (first, second) = join(
+                n,
+                || Self::divide(d_first, e_first, of_both[0], negligible),
+                || Self::divide(d_second, e_second, of_both[1], negligible),
+            );
+            (first?, second?)
+        };
         let weights = first.ends[1].iter().map(|z| z * corner.abs().sqrt());
         let others = second.ends[0].iter();
         let others = others.map(|z| z * corner.abs().sqrt().copysign(corner));
         let (values, update) = RankOne::new(
             [first.values, second.values].concat(),
             weights.chain(others).collect(),
-            plan.negligible,
+            negligible,
         )?;
         let row = |end: usize| {
             let mut row = vec![0.0; n];
@@ -170,6 +154,18 @@ impl Node {
             update,
         };
         Some(Part { values, ends, node })
+    }
+
+    /// A part that is not divided.
+    fn leaf((values, leaf): (Vec<f64>, Leaf), ends: [bool; 2]) -> Part {
+        let n = values.len();
+        let row = |end: usize| match ends[end] {
+            true => leaf.row(end * (n - 1)),
+            false => Vec::new(),
+        };
+        let ends = [row(0), row(1)];
+        let node = Self::Leaf(leaf);
+        Part { values, ends, node }
     }
 
     /// Zᵀ·v.
@@ -239,74 +235,113 @@ fn join<A: Send, B: Send>(
 /// A small part, diagonalised by the QL method.
 #[derive(Debug)]
 struct Leaf {
-    /// Whether the rotations count the rows from the last one.
-    reversed: bool,
-    rotations: Rotations,
-    /// Where each of the ascending eigenvalues stands after QL.
-    places: Vec<usize>,
+    /// The eigenvectors, in the order of the eigenvalues, one behind the other.
+    vectors: Vec<f64>,
 }
 
 impl Leaf {
-    fn new(d: &[f64], e: &[f64]) -> Option<(Vec<f64>, Self)> {
+    /// Diagonalises parts, given by their diagonals and the entries beside them; the eigenvalues ascend.
+    fn all<const COUNT: usize>(
+        parts: [(&mut [f64], &[f64]); COUNT],
+    ) -> Option<[(Vec<f64>, Self); COUNT]> {
+        let mut starts = parts.map(|(d, e)| Start::new(d, e));
+        vectorised(
+            #[inline(always)]
+            || diagonalise(starts.each_mut().map(Start::ql)),
+        )?;
+        Some(starts.map(Start::sorted))
+    }
+
+    /// A row of Z: its entry in every eigenvector.
+    fn row(&self, i: usize) -> Vec<f64> {
+        let n = self.vectors.len().isqrt();
+        self.vectors.iter().skip(i).step_by(n).copied().collect()
+    }
+
+    /// Z.
+    fn columns(&self) -> MatRef<'_, f64> {
+        let n = self.vectors.len().isqrt();
+        MatRef::from_column_major_slice(&self.vectors, n, n)
+    }
+
+    fn project(&self, v: &mut [f64]) {
+        let from = v.to_vec();
+        vectorised(
+            #[inline(always)]
+            || {
+                let vectors = self.vectors.chunks_exact(v.len().max(1));
+                for (v, vector) in v.iter_mut().zip(vectors) {
+                    *v = dot(vector, &from);
+                }
+            },
+        );
+    }
+
+    fn combine(&self, v: &mut [f64]) {
+        let coefficients = v.to_vec();
+        v.fill(0.0);
+        vectorised(
+            #[inline(always)]
+            || {
+                let vectors = self.vectors.chunks_exact(v.len().max(1));
+                for (c, vector) in coefficients.iter().zip(vectors) {
+                    for (v, z) in v.iter_mut().zip(vector) {
+                        *v += c * z;
+                    }
+                }
+            },
+        );
+    }
+
+    fn combine_columns(&self, mut v: MatMut<'_, f64>) {
+        let product = matrix::product(self.columns(), v.as_ref());
+        v.copy_from(product);
+    }
+}
+
+/// A part on its way to a leaf.
+struct Start {
+    d: Vec<f64>,
+    e: Vec<f64>,
+    /// The identity that becomes the eigenvectors, row by row.
+    rows: Vec<f64>,
+}
+
+impl Start {
+    fn new(d: &[f64], e: &[f64]) -> Self {
+        let n = d.len();
         let (mut d, mut e) = (d.to_vec(), e.to_vec());
         // The QL method is accurate and quick where the large entries stand at the end.
         let size = |part: &[f64]| part.iter().map(|d| d.abs()).sum::<f64>();
-        let (start, end) = d.split_at(d.len() / 2);
+        let (start, end) = d.split_at(n / 2);
         let reversed = size(start) > size(end);
         if reversed {
             d.reverse();
             e.reverse();
         }
         e.push(0.0);
-        let rotations = Rotations::diagonalise(&mut d, &mut e)?;
-        let mut places: Vec<usize> = (0..d.len()).collect();
-        places.sort_by(|a, b| d[*a].total_cmp(&d[*b]));
-        let values = places.iter().map(|i| d[*i]).collect();
-        Some((
-            values,
-            Self {
-                reversed,
-                rotations,
-                places,
-            },
-        ))
-    }
-
-    fn project(&self, v: &mut [f64]) {
-        if self.reversed {
-            v.reverse();
-        }
-        self.rotations.apply_transposed(v);
-        let projected: Vec<f64> = self.places.iter().map(|i| v[*i]).collect();
-        v.copy_from_slice(&projected);
-    }
-
-    fn combine(&self, v: &mut [f64]) {
-        let coefficients = v.to_vec();
-        for (c, i) in coefficients.iter().zip(&self.places) {
-            v[*i] = *c;
-        }
-        self.rotations.apply(v, 1);
-        if self.reversed {
-            v.reverse();
-        }
-    }
-
-    fn combine_columns(&self, mut v: MatMut<'_, f64>) {
-        let (n, count) = (v.nrows(), v.ncols());
-        let mut rows = vec![0.0; n * count];
-        for (place, i) in self.places.iter().enumerate() {
-            for k in 0..count {
-                rows[i * count + k] = v[(place, k)];
-            }
-        }
-        self.rotations.apply(&mut rows, count);
+        let mut rows = vec![0.0; n * n];
         for i in 0..n {
-            let row = if self.reversed { n - 1 - i } else { i };
-            for k in 0..count {
-                v[(i, k)] = rows[row * count + k];
-            }
+            let place = if reversed { n - 1 - i } else { i };
+            rows[i * n + place] = 1.0;
         }
+        Self { d, e, rows }
+    }
+
+    fn ql(&mut self) -> Ql<'_> {
+        Ql::new(&mut self.d, &mut self.e, &mut self.rows)
+    }
+
+    fn sorted(self) -> (Vec<f64>, Leaf) {
+        let n = self.d.len();
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|a, b| self.d[*a].total_cmp(&self.d[*b]));
+        let values = order.iter().map(|i| self.d[*i]).collect();
+        let mut vectors = Vec::with_capacity(n * n);
+        for i in order {
+            vectors.extend_from_slice(&self.rows[i * n..(i + 1) * n]);
+        }
+        (values, Leaf { vectors })
     }
 }
 

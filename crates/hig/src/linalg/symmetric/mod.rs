@@ -1,13 +1,14 @@
 //! Eigenvalues of a symmetric matrix with its eigenvectors left in factors.
 //!
-//! K = Q·T·Qᵀ with reflections Q, by way of a [`band`], from which a [`chase`] of bulges leads to the
-//! tridiagonal T; T = Z·Λ·Zᵀ by [divide and conquer](divide). A step asks only for Zᵀ·Qᵀ·g and for
-//! Q·Z·c: the factors are kept and applied to one vector, which costs O(n²) where forming the
-//! eigenvectors costs O(n³).
+//! K = Q·T·Qᵀ with reflections Q, [directly](direct) where K stays in the second cache, and by way of a
+//! [`band`], from which a [`chase`] of bulges leads to the tridiagonal T, where it is larger; T = Z·Λ·Zᵀ
+//! by [divide and conquer](divide). A step asks only for Zᵀ·Qᵀ·g and for Q·Z·c: the factors are kept and
+//! applied to one vector, which costs O(n²) where forming the eigenvectors costs O(n³).
 
 mod band;
 mod cauchy;
 mod chase;
+mod direct;
 mod divide;
 mod formed;
 mod ql;
@@ -22,8 +23,10 @@ pub(crate) use formed::{eigen, orthonormal};
 
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatMut};
+use crate::timing::inside;
 use band::Reflections;
-use chase::Chase;
+use chase::{Chase, Diagonals};
+use direct::Direct;
 use scaled::bring_to_one;
 use std::ops::Range;
 
@@ -31,12 +34,17 @@ use std::ops::Range;
 /// for the chase.
 const WIDTH: usize = 16;
 
+/// Up to this size one pass over K for each column is faster than products of blocks.
+const DIRECT: usize = 256;
+
+/// Up to so many eigenvectors of a larger matrix are sooner formed one by one than all at once.
+const FEW: usize = 8;
+
 /// A factored eigendecomposition.
 #[derive(Debug)]
 pub(crate) struct Factored {
-    /// From K to a band, and from there to T.
-    reflections: Reflections,
-    chase: Chase,
+    /// From K to T.
+    reduction: Reduction,
     tridiagonal: Divided,
     /// Eigenvalues, largest first.
     values: Vec<f64>,
@@ -48,14 +56,25 @@ impl Factored {
     ///
     /// # Errors
     /// The matrix is not finite.
-    pub(crate) fn new(mut gram: Mat<f64>, name: &'static str) -> Result<Option<Self>> {
+    pub(crate) fn new(gram: Mat<f64>, name: &'static str) -> Result<Option<Self>> {
+        let reduce = match gram.nrows() <= DIRECT {
+            true => Reduction::direct,
+            false => Reduction::banded,
+        };
+        Self::by(reduce, gram, name)
+    }
+
+    fn by(
+        reduce: fn(Mat<f64>) -> (Diagonals, Reduction),
+        mut gram: Mat<f64>,
+        name: &'static str,
+    ) -> Result<Option<Self>> {
         let scale = bring_to_one(&mut gram, name)?;
-        let reflections = band::reduce(&mut gram);
-        let (diagonals, chase) = chase::tridiagonalise(gram.as_ref());
+        let (diagonals, reduction) = reduce(gram);
+        let _divide = inside!(DIVIDE);
         let found = Divided::new(&diagonals.diagonal, &diagonals.beside);
         Ok(found.map(|tridiagonal| Self {
-            reflections,
-            chase,
+            reduction,
             values: tridiagonal.values().iter().map(|l| l * scale).collect(),
             tridiagonal,
         }))
@@ -69,36 +88,105 @@ impl Factored {
     /// Uᵀ·g: the coefficients of g in the eigenvectors.
     pub(crate) fn project(&self, g: &[f64]) -> Vec<f64> {
         let mut v = g.to_vec();
-        let column = MatMut::from_column_major_slice_mut(&mut v, g.len(), 1);
-        self.reflections.apply_transposed(column);
-        self.chase.apply_transposed(&mut v);
+        self.reduction.apply_transposed(&mut v);
         self.tridiagonal.project(&v)
     }
 
     /// U·c: the combination of the eigenvectors with given coefficients.
     pub(crate) fn combine(&self, c: &[f64]) -> Vec<f64> {
         let mut v = self.tridiagonal.combine(c);
-        self.chase.apply(&mut v, 1);
-        let column = MatMut::from_column_major_slice_mut(&mut v, c.len(), 1);
-        self.reflections.apply(column);
+        self.reduction.apply(&mut v);
         v
     }
 
     /// The eigenvectors of a range of places (n × range), all at once.
     pub(crate) fn eigenvectors(&self, range: Range<usize>) -> Mat<f64> {
-        let (n, count) = (self.values.len(), range.len());
-        if count == 0 {
-            return Mat::zeros(n, 0);
+        let n = self.values.len();
+        if n > DIRECT && range.len() <= FEW {
+            let mut vectors = Mat::zeros(n, range.len());
+            for (k, place) in range.enumerate() {
+                let mut c = vec![0.0; n];
+                c[place] = 1.0;
+                vectors
+                    .col_as_slice_mut(k)
+                    .copy_from_slice(&self.combine(&c));
+            }
+            return vectors;
         }
-        let inner = self.tridiagonal.eigenvectors(range);
-        let mut rows = Vec::with_capacity(n * count);
-        for i in 0..n {
-            rows.extend(inner.row(i).iter());
-        }
-        self.chase.apply(&mut rows, count);
-        let mut vectors = Mat::from_fn(n, count, |i, k| rows[i * count + k]);
-        self.reflections.apply(vectors.as_mut());
+        let mut vectors = self.tridiagonal.eigenvectors(range);
+        self.reduction.apply_to_columns(&mut vectors);
         vectors
+    }
+}
+
+/// K = Q·T·Qᵀ.
+#[derive(Debug)]
+enum Reduction {
+    Direct(Direct),
+    /// From K to a band, and from there to T.
+    Banded(Reflections, Chase),
+}
+
+impl Reduction {
+    fn direct(matrix: Mat<f64>) -> (Diagonals, Self) {
+        let _direct = inside!(DIRECT);
+        let (diagonals, direct) = direct::tridiagonalise(matrix.as_ref());
+        (diagonals, Self::Direct(direct))
+    }
+
+    fn banded(mut matrix: Mat<f64>) -> (Diagonals, Self) {
+        let reflections = {
+            let _band = inside!(BAND);
+            band::reduce(&mut matrix)
+        };
+        let _chase = inside!(CHASE);
+        let (diagonals, chase) = chase::tridiagonalise(matrix.as_ref());
+        (diagonals, Self::Banded(reflections, chase))
+    }
+
+    /// Qᵀ·v in place.
+    fn apply_transposed(&self, v: &mut [f64]) {
+        match self {
+            Self::Direct(direct) => direct.apply_transposed(v),
+            Self::Banded(reflections, chase) => {
+                let n = v.len();
+                reflections.apply_transposed(MatMut::from_column_major_slice_mut(v, n, 1));
+                chase.apply_transposed(v);
+            }
+        }
+    }
+
+    /// Q·v in place.
+    fn apply(&self, v: &mut [f64]) {
+        match self {
+            Self::Direct(direct) => direct.apply(v),
+            Self::Banded(reflections, chase) => {
+                chase.apply(v, 1);
+                let n = v.len();
+                reflections.apply(MatMut::from_column_major_slice_mut(v, n, 1));
+            }
+        }
+    }
+
+    /// Q·V in place.
+    fn apply_to_columns(&self, vectors: &mut Mat<f64>) {
+        let (n, count) = (vectors.nrows(), vectors.ncols());
+        match self {
+            Self::Direct(direct) => {
+                for k in 0..count {
+                    direct.apply(vectors.col_as_slice_mut(k));
+                }
+            }
+            Self::Banded(reflections, chase) => {
+                let mut rows = Vec::with_capacity(n * count);
+                for i in 0..n {
+                    rows.extend(vectors.row(i).iter());
+                }
+                chase.apply(&mut rows, count);
+                *vectors = Mat::from_fn(n, count, |i, k| rows[i * count + k]);
+                reflections.apply(vectors.as_mut());
+            }
+        }
     }
 }
 
@@ -109,9 +197,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// Largest entries of U·Λ·Uᵀ - K and of Uᵀ·U - 1, and of what one vector says of U.
-    fn errors(gram: &Mat<f64>) -> [f64; 4] {
+    fn errors(parts: &Factored, gram: &Mat<f64>) -> [f64; 4] {
         let n = gram.nrows();
-        let parts = Factored::new(gram.clone(), "test matrix").unwrap().unwrap();
         let u = parts.eigenvectors(0..n);
         let scaled = Mat::from_fn(n, n, |i, j| u[(i, j)] * parts.values()[j]);
         let residual = matrix::product(scaled.as_ref(), u.transpose()) - gram;
@@ -130,15 +217,19 @@ mod tests {
         ]
     }
 
+    /// Either way, whatever the size.
     fn assert_small(gram: &Mat<f64>) {
         let tolerance = 1e-13 * (gram.nrows() as f64).sqrt().max(1.0);
-        let [residual, rest @ ..] = errors(gram);
-        let scale = gram.norm_max().max(f64::MIN_POSITIVE);
-        assert!(
-            residual <= tolerance * scale,
-            "residual {residual:e} of {scale:e}"
-        );
-        assert!(rest.iter().all(|e| *e <= tolerance), "{rest:?}");
+        for reduce in [Reduction::direct, Reduction::banded] {
+            let parts = Factored::by(reduce, gram.clone(), "test matrix");
+            let [residual, rest @ ..] = errors(&parts.unwrap().unwrap(), gram);
+            let scale = gram.norm_max().max(f64::MIN_POSITIVE);
+            assert!(
+                residual <= tolerance * scale,
+                "residual {residual:e} of {scale:e}"
+            );
+            assert!(rest.iter().all(|e| *e <= tolerance), "{rest:?}");
+        }
     }
 
     fn from_spectrum(n: usize, spectrum: &[f64], seed: f64) -> Mat<f64> {
@@ -150,11 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn every_size_around_the_width_of_the_band() {
-        for n in (1..=3)
-            .chain(14..=20)
-            .chain([31, 32, 33, 34, 47, 48, 49, 95, 96, 97, 130, 400])
-        {
+    fn every_size_around_the_widths_of_blocks() {
+        for n in (1..=20).chain([31, 32, 33, 34, 47, 48, 49, 95, 96, 97, 130, 400]) {
             let spectrum: Vec<f64> = (0..n).map(|i| 0.9_f64.powi(i as i32)).collect();
             assert_small(&from_spectrum(n, &spectrum, 1.234_567));
         }
@@ -201,6 +289,22 @@ mod tests {
         let mut gram = Mat::from_fn(60, 60, |i, j| if i == j { 0.0 } else { tiny(i, j) });
         gram[(0, 0)] = 1.0;
         assert_small(&gram);
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_number_of_threads() {
+        let spectrum: Vec<f64> = (0..600).map(|i| 0.97_f64.powi(i)).collect();
+        let gram = from_spectrum(600, &spectrum, 1.234_567);
+        let g: Vec<f64> = (0..600).map(|i| (0.7 * i as f64).sin()).collect();
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| {
+                let parts = Factored::new(gram.clone(), "test matrix").unwrap().unwrap();
+                let both = [parts.project(&g), parts.combine(&g)];
+                (parts.values().to_vec(), both)
+            })
+        };
+        assert_eq!(on(1), on(4));
     }
 
     proptest! {

@@ -1,108 +1,163 @@
-//! A small tridiagonal matrix by the implicit QL method, its rotations kept (Parlett, "The Symmetric
-//! Eigenvalue Problem", section 8.12; Golub and Van Loan, "Matrix Computations", section 8.3).
+//! Small tridiagonal matrices by the implicit QL method (Parlett, "The Symmetric Eigenvalue Problem",
+//! section 8.12; Golub and Van Loan, "Matrix Computations", section 8.3).
+//!
+//! The angle of a rotation waits for that of the one before it, and takes so long that the rows which it
+//! turns are for nothing: so the eigenvectors are formed here, and two matrices take turns.
 
-use crate::linalg::simd::vectorised;
-use std::ops::Range;
-
-/// Z as the product of the plane rotations of the QL method.
-#[derive(Debug, Default)]
-pub(super) struct Rotations {
-    /// Cosine and sine, sweep after sweep.
-    angles: Vec<[f64; 2]>,
-    /// Planes (i, i + 1) of each sweep, from the last one down to the first.
-    sweeps: Vec<Range<usize>>,
+/// A matrix on its way to its eigenvalues.
+pub(super) struct Ql<'a> {
+    /// The diagonal, and at last the eigenvalues.
+    d: &'a mut [f64],
+    /// The entries beside it, with a last one to spare.
+    e: &'a mut [f64],
+    /// M (n × n, row after row), which becomes Zᵀ·M.
+    rows: &'a mut [f64],
+    /// The first eigenvalue that is not found, and the sweeps that have been made for it.
+    first: usize,
+    sweeps: usize,
+    /// The sweep at hand, which goes from the last row of an unreduced block up to `first`.
+    sweep: Option<Sweep>,
 }
 
-impl Rotations {
-    /// Turns a tridiagonal matrix (diagonal, and the entries beside it with a last one to spare)
-    /// into its eigenvalues; none where the iteration does not converge.
-    pub(super) fn diagonalise(d: &mut [f64], e: &mut [f64]) -> Option<Self> {
+/// What a sweep carries from one rotation to the next.
+struct Sweep {
+    last: usize,
+    /// Rotations that are left.
+    left: usize,
+    shifted: f64,
+    sine: f64,
+    cosine: f64,
+    carried: f64,
+}
+
+/// How far a matrix is.
+#[derive(PartialEq)]
+enum Progress {
+    Turned,
+    Done,
+    Failed,
+}
+
+/// Brings matrices to their eigenvalues, in turns; none where an iteration does not converge.
+#[inline(always)]
+pub(super) fn diagonalise<const COUNT: usize>(mut all: [Ql<'_>; COUNT]) -> Option<()> {
+    loop {
+        let mut done = true;
+        for ql in &mut all {
+            match ql.advance() {
+                Progress::Turned => done = false,
+                Progress::Done => {}
+                Progress::Failed => return None,
+            }
+        }
+        if done {
+            return Some(());
+        }
+    }
+}
+
+impl<'a> Ql<'a> {
+    #[inline(always)]
+    pub(super) fn new(d: &'a mut [f64], e: &'a mut [f64], rows: &'a mut [f64]) -> Self {
+        Self {
+            d,
+            e,
+            rows,
+            first: 0,
+            sweeps: 0,
+            sweep: None,
+        }
+    }
+
+    /// One rotation.
+    #[inline(always)]
+    fn advance(&mut self) -> Progress {
+        if self.sweep.is_none() {
+            self.sweep = match self.next() {
+                Ok(Some(sweep)) => Some(sweep),
+                Ok(None) => return Progress::Done,
+                Err(()) => return Progress::Failed,
+            };
+        }
+        let Self {
+            d,
+            e,
+            rows,
+            first,
+            sweep: found,
+            ..
+        } = self;
+        let Some(sweep) = found else {
+            return Progress::Done;
+        };
+        let (n, first) = (d.len(), *first);
+        let i = first + sweep.left - 1;
+        let bulge = sweep.sine * e[i];
+        let beside = sweep.cosine * e[i];
+        let length = (bulge * bulge + sweep.shifted * sweep.shifted).sqrt();
+        e[i + 1] = length;
+        if length == 0.0 {
+            d[i + 1] -= sweep.carried;
+            e[sweep.last] = 0.0;
+            *found = None;
+            return Progress::Turned;
+        }
+        let (sine, cosine) = (bulge / length, sweep.shifted / length);
+        let rest = d[i + 1] - sweep.carried;
+        let mixed = (d[i] - rest) * sine + 2.0 * cosine * beside;
+        sweep.carried = sine * mixed;
+        d[i + 1] = rest + sweep.carried;
+        sweep.shifted = cosine * mixed - beside;
+        (sweep.sine, sweep.cosine) = (sine, cosine);
+        let (low, high) = rows[i * n..(i + 2) * n].split_at_mut(n);
+        for (low, high) in low.iter_mut().zip(high) {
+            (*low, *high) = (cosine * *low - sine * *high, sine * *low + cosine * *high);
+        }
+        sweep.left -= 1;
+        if sweep.left == 0 {
+            d[first] -= sweep.carried;
+            e[first] = sweep.shifted;
+            e[sweep.last] = 0.0;
+            *found = None;
+        }
+        Progress::Turned
+    }
+
+    /// The next sweep, with Wilkinson's shift; none where all eigenvalues are found.
+    #[inline(always)]
+    fn next(&mut self) -> Result<Option<Sweep>, ()> {
         // The matrix is scaled to about 1: less than this is below the rounding of its largest
         // eigenvalue, which is all that the Gram routes count on.
         const NEGLIGIBLE: f64 = 1e-2 * f64::EPSILON;
         const MOST_SWEEPS: usize = 60;
-        let n = d.len();
-        let mut rotations = Self::default();
-        for l in 0..n {
-            for sweep in 0.. {
-                let negligible = |m: &usize| {
-                    let size = d[*m].abs() + d[*m + 1].abs();
-                    e[*m].abs() <= (f64::EPSILON * size).max(NEGLIGIBLE)
-                };
-                let m = (l..n - 1).find(negligible).unwrap_or(n - 1);
-                if m == l {
-                    break;
-                }
-                if sweep == MOST_SWEEPS {
-                    return None;
-                }
-                rotations.sweep(d, e, l, m);
+        let (d, e) = (&*self.d, &*self.e);
+        while self.first < d.len() {
+            let l = self.first;
+            let negligible = |m: &usize| {
+                let size = d[*m].abs() + d[*m + 1].abs();
+                e[*m].abs() <= (f64::EPSILON * size).max(NEGLIGIBLE)
+            };
+            let last = (l..d.len() - 1).find(negligible).unwrap_or(d.len() - 1);
+            if last == l {
+                (self.first, self.sweeps) = (l + 1, 0);
+                continue;
             }
-        }
-        Some(rotations)
-    }
-
-    /// One implicit QL sweep with Wilkinson's shift over the unreduced block l..=m.
-    fn sweep(&mut self, d: &mut [f64], e: &mut [f64], l: usize, m: usize) {
-        let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
-        let root = half.hypot(1.0).copysign(half);
-        // What is left of the diagonal entry after the shift, and the bulge that is chased.
-        let mut shifted = d[m] - d[l] + e[l] / (half + root);
-        let (mut sine, mut cosine, mut carried) = (1.0, 1.0, 0.0);
-        let mut first = l;
-        for i in (l..m).rev() {
-            let bulge = sine * e[i];
-            let beside = cosine * e[i];
-            let length = (bulge * bulge + shifted * shifted).sqrt();
-            e[i + 1] = length;
-            if length == 0.0 {
-                d[i + 1] -= carried;
-                first = i + 1;
-                break;
+            if self.sweeps == MOST_SWEEPS {
+                return Err(());
             }
-            (sine, cosine) = (bulge / length, shifted / length);
-            let rest = d[i + 1] - carried;
-            let mixed = (d[i] - rest) * sine + 2.0 * cosine * beside;
-            carried = sine * mixed;
-            d[i + 1] = rest + carried;
-            shifted = cosine * mixed - beside;
-            self.angles.push([cosine, sine]);
+            self.sweeps += 1;
+            let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
+            let root = half.hypot(1.0).copysign(half);
+            return Ok(Some(Sweep {
+                last,
+                left: last - l,
+                // What is left of the diagonal entry after the shift.
+                shifted: d[last] - d[l] + e[l] / (half + root),
+                sine: 1.0,
+                cosine: 1.0,
+                carried: 0.0,
+            }));
         }
-        if first == l {
-            d[l] -= carried;
-            e[l] = shifted;
-        }
-        e[m] = 0.0;
-        self.sweeps.push(first..m);
-    }
-
-    /// Zᵀ·v in place.
-    pub(super) fn apply_transposed(&self, v: &mut [f64]) {
-        let mut angles = self.angles.iter();
-        for sweep in &self.sweeps {
-            for (i, [c, s]) in sweep.clone().rev().zip(&mut angles) {
-                let (low, high) = (v[i], v[i + 1]);
-                v[i] = c * low - s * high;
-                v[i + 1] = s * low + c * high;
-            }
-        }
-    }
-
-    /// Z·V in place, for `count` vectors side by side (row-major: one row for each plane's axis).
-    pub(super) fn apply(&self, v: &mut [f64], count: usize) {
-        vectorised(
-            #[inline(always)]
-            || {
-                let mut angles = self.angles.iter().rev();
-                for sweep in self.sweeps.iter().rev() {
-                    for (i, [c, s]) in sweep.clone().zip(&mut angles) {
-                        let (low, high) = v[i * count..(i + 2) * count].split_at_mut(count);
-                        for (low, high) in low.iter_mut().zip(high) {
-                            (*low, *high) = (c * *low + s * *high, c * *high - s * *low);
-                        }
-                    }
-                }
-            },
-        );
+        Ok(None)
     }
 }

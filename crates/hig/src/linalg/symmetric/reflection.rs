@@ -1,11 +1,12 @@
 //! One Householder reflection.
 
+/// What is too small to be squared counts as zero: the matrices that are reduced are scaled to about 1.
+pub(super) const NEGLIGIBLE: f64 = 1e-280;
+
 /// Turns x into the vector v (v₀ = 1) of the reflection 1 - τ·v·vᵀ that takes x to (β, 0, …); returns
-/// τ and β. The matrices that are reduced are scaled to about 1: what is too small to be squared
-/// counts as zero.
+/// τ and β.
 #[inline(always)]
 pub(super) fn reflection(x: &mut [f64]) -> (f64, f64) {
-    const NEGLIGIBLE: f64 = 1e-280;
     let first = x[0];
     let rest = dot(&x[1..], &x[1..]);
     x[0] = 1.0;

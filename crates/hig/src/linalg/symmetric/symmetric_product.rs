@@ -219,62 +219,77 @@ fn add<S: Simd, const VECTORS: usize, const ROWS: usize>(
     }
 }
 
-/// A ← A - V·Yᵀ - Y·Vᵀ for the trailing square A of a matrix from row and column `first` on; V and Y
-/// have WIDTH numbers a row.
-pub(super) fn update(matrix: &mut Mat<f64>, first: usize, v: &[f64], y: &[f64]) {
-    // Room for the rows above the first one that the vectors of the last rows reach.
-    const ABOVE: usize = 8;
-    let size = v.len() / WIDTH;
-    let stride = ABOVE + size;
-    let mut left = vec![0.0; BOTH * stride];
-    let mut right = vec![0.0; BOTH * size];
-    for r in 0..size {
-        let (v, y) = (&v[r * WIDTH..][..WIDTH], &y[r * WIDTH..][..WIDTH]);
-        for k in 0..WIDTH {
-            left[k * stride + ABOVE + r] = v[k];
-            left[(WIDTH + k) * stride + ABOVE + r] = y[k];
-            right[r * BOTH + k] = -y[k];
-            right[r * BOTH + WIDTH + k] = -v[k];
+/// A ← A - V·Yᵀ - Y·Vᵀ for the trailing square A of a matrix from row and column `first` on.
+pub(super) struct Update {
+    first: usize,
+    size: usize,
+    /// V and Y, column by column, with room above.
+    left: Vec<f64>,
+    /// -Y and -V, row by row.
+    right: Vec<f64>,
+}
+
+// Room for the rows above the first one that the vectors of the last rows reach.
+const ABOVE: usize = 8;
+
+impl Update {
+    /// V and Y have WIDTH numbers a row.
+    pub(super) fn new(first: usize, v: &[f64], y: &[f64]) -> Self {
+        let size = v.len() / WIDTH;
+        let stride = ABOVE + size;
+        let mut left = vec![0.0; BOTH * stride];
+        let mut right = vec![0.0; BOTH * size];
+        for r in 0..size {
+            let (v, y) = (&v[r * WIDTH..][..WIDTH], &y[r * WIDTH..][..WIDTH]);
+            for k in 0..WIDTH {
+                left[k * stride + ABOVE + r] = v[k];
+                left[(WIDTH + k) * stride + ABOVE + r] = y[k];
+                right[r * BOTH + k] = -y[k];
+                right[r * BOTH + WIDTH + k] = -v[k];
+            }
+        }
+        Self {
+            first,
+            size,
+            left,
+            right,
         }
     }
-    let rows: Vec<&[f64]> = left.chunks_exact(stride).collect();
-    let fill = |(block, columns): (usize, MatMut<'_, f64>)| {
-        let start = block * BLOCK;
-        let (skipped, count) = (first.saturating_sub(start), columns.ncols());
-        if skipped >= count {
-            return;
+
+    /// Updates some columns of the matrix, of which the first is the `from`-th of A.
+    pub(super) fn apply(&self, columns: MatMut<'_, f64>, from: usize) {
+        let rows: Vec<&[f64]> = self.left.chunks_exact(ABOVE + self.size).collect();
+        let fill = |(block, columns): (usize, MatMut<'_, f64>)| {
+            let columns = columns.col_iter_mut().map(|column| {
+                let column = column.try_as_col_major_mut();
+                let column = column.expect("columns are contiguous").as_slice_mut();
+                &mut column[self.first - ABOVE..]
+            });
+            with_lanes(Columns {
+                columns: columns.collect(),
+                start: from + block * BLOCK,
+                left: &rows,
+                right: &self.right,
+            });
+        };
+        let blocks = columns.par_col_chunks_mut(BLOCK).enumerate();
+        if self.size >= WORTH_THREADS {
+            blocks.for_each(fill);
+        } else {
+            blocks.with_min_len(usize::MAX).for_each(fill);
         }
-        let columns = columns.subcols_mut(skipped, count - skipped);
-        let columns = columns.col_iter_mut().map(|column| {
-            let column = column.try_as_col_major_mut();
-            &mut column.expect("columns are contiguous").as_slice_mut()[first - ABOVE..]
-        });
-        with_lanes(Update {
-            columns: columns.collect(),
-            start: start + skipped - first,
-            left: &rows,
-            right: &right,
-            above: ABOVE,
-        });
-    };
-    let blocks = matrix.as_mut().par_col_chunks_mut(BLOCK).enumerate();
-    if size >= WORTH_THREADS {
-        blocks.for_each(fill);
-    } else {
-        blocks.with_min_len(usize::MAX).for_each(fill);
     }
 }
 
-/// Some columns of an update; all rows are counted from `above` rows before the first one.
-struct Update<'a> {
+/// Some columns of an update; all rows are counted from `ABOVE` rows before the first one.
+struct Columns<'a> {
     columns: Vec<&'a mut [f64]>,
     start: usize,
     left: &'a [&'a [f64]],
     right: &'a [f64],
-    above: usize,
 }
 
-impl WithSimd for Update<'_> {
+impl WithSimd for Columns<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
@@ -286,7 +301,7 @@ impl WithSimd for Update<'_> {
     }
 }
 
-impl Update<'_> {
+impl Columns<'_> {
     #[inline(always)]
     fn run<S: Simd, const COLUMNS: usize>(mut self, simd: S) {
         let count = self.columns.len();
@@ -304,7 +319,7 @@ impl Update<'_> {
     #[inline(always)]
     fn strip<S: Simd, const COLUMNS: usize>(&mut self, simd: S, j: usize) {
         let lanes = S::F64_LANES;
-        let diagonal = self.above + self.start + j;
+        let diagonal = ABOVE + self.start + j;
         let mut end = self.left[0].len();
         while end >= diagonal + 3 * lanes {
             end -= 3 * lanes;
@@ -349,5 +364,120 @@ impl Update<'_> {
             let (entries, _) = S::as_mut_simd_f64s(&mut self.columns[j + c][rows.clone()]);
             entries.copy_from_slice(sums);
         }
+    }
+}
+
+/// Vᵀ·P (WIDTH × WIDTH, row by row), where both have WIDTH numbers a row.
+pub(super) fn cross(v: &[f64], p: &[f64]) -> Small {
+    let mut sums = [0.0; WIDTH * WIDTH];
+    with_lanes(Cross {
+        v,
+        p,
+        sums: &mut sums,
+    });
+    sums
+}
+
+/// P·T - V·W, row by row.
+pub(super) fn combine(p: &[f64], t: &Small, v: &[f64], w: &Small) -> Vec<f64> {
+    let mut rows = vec![0.0; p.len()];
+    with_lanes(Combine {
+        products: [(p, *t), (v, w.map(|w| -w))],
+        rows: &mut rows,
+    });
+    rows
+}
+
+/// A matrix of WIDTH × WIDTH numbers, row by row.
+pub(super) type Small = [f64; WIDTH * WIDTH];
+
+struct Cross<'a> {
+    v: &'a [f64],
+    p: &'a [f64],
+    sums: &'a mut Small,
+}
+
+impl WithSimd for Cross<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F64_LANES {
+            8 => self.run::<S, 2, 8>(simd),
+            4 => self.run::<S, 4, 2>(simd),
+            2 => self.run::<S, 8, 1>(simd),
+            _ => self.run::<S, 16, 1>(simd),
+        }
+    }
+}
+
+impl Cross<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const VECTORS: usize, const ROWS: usize>(self, simd: S) {
+        let (p, _) = S::as_simd_f64s(self.p);
+        let (target, _) = S::as_mut_simd_f64s(&mut self.sums[..]);
+        let targets = target.chunks_exact_mut(ROWS * VECTORS);
+        for (first, target) in targets.enumerate() {
+            let mut sums = read::<S, VECTORS, ROWS>(target);
+            for (v, p) in self.v.chunks_exact(WIDTH).zip(p.chunks_exact(VECTORS)) {
+                let entries = &v[first * ROWS..][..ROWS];
+                let entries = std::array::from_fn(
+                    #[inline(always)]
+                    |t| entries[t],
+                );
+                add::<S, VECTORS, ROWS>(simd, &mut sums, entries, p);
+            }
+            write::<S, VECTORS, ROWS>(target, &sums);
+        }
+    }
+}
+
+struct Combine<'a> {
+    products: [(&'a [f64], Small); 2],
+    rows: &'a mut [f64],
+}
+
+impl WithSimd for Combine<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F64_LANES {
+            8 => self.run::<S, 2, 8>(simd),
+            4 => self.run::<S, 4, 2>(simd),
+            2 => self.run::<S, 8, 1>(simd),
+            _ => self.run::<S, 16, 1>(simd),
+        }
+    }
+}
+
+impl Combine<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const VECTORS: usize, const ROWS: usize>(mut self, simd: S) {
+        let count = self.rows.len() / WIDTH;
+        let whole = count - count % ROWS;
+        for r in (0..whole).step_by(ROWS) {
+            self.some::<S, VECTORS, ROWS>(simd, r);
+        }
+        for r in whole..count {
+            self.some::<S, VECTORS, 1>(simd, r);
+        }
+    }
+
+    #[inline(always)]
+    fn some<S: Simd, const VECTORS: usize, const ROWS: usize>(&mut self, simd: S, r: usize) {
+        let mut sums = [[simd.splat_f64s(0.0); VECTORS]; ROWS];
+        for (factors, small) in &self.products {
+            let (small, _) = S::as_simd_f64s(&small[..]);
+            let factors = &factors[r * WIDTH..][..ROWS * WIDTH];
+            for (k, row) in small.chunks_exact(VECTORS).enumerate() {
+                let entries = std::array::from_fn(
+                    #[inline(always)]
+                    |t| factors[t * WIDTH + k],
+                );
+                add::<S, VECTORS, ROWS>(simd, &mut sums, entries, row);
+            }
+        }
+        let (rows, _) = S::as_mut_simd_f64s(self.rows);
+        let rows = &mut rows[r * VECTORS..][..ROWS * VECTORS];
+        write::<S, VECTORS, ROWS>(rows, &sums);
     }
 }
