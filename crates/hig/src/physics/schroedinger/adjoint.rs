@@ -269,3 +269,32 @@ fn narrow<S: Simd, const VECTORS: usize>(vectors: &Wide<S, VECTORS>) -> Lanes {
     S::as_mut_simd_f64s(&mut lanes.0).0.copy_from_slice(vectors);
     lanes
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::super::{InfiniteWell, Schroedinger};
+    use crate::linalg::Mat;
+    use crate::linalg::simd::narrower;
+    use crate::physics::{Simulator, rows_transposed_times};
+
+    /// An odd number of cotangents and one that is even, on vectors of every width: each product with a
+    /// single cotangent is that of the rows.
+    #[test]
+    fn rows_and_single_products_agree_on_machines_with_narrower_vectors() {
+        for points in [9, 10] {
+            let physics = Schroedinger::new(InfiniteWell { points }, 12, 0.05);
+            let control = Mat::from_fn(11, 12, |i, j| (0.9 * i as f64 + 0.4 * j as f64).sin());
+            let (state, width) = (Mat::zeros(11, 0), 2 * (points - 2));
+            let w = Mat::from_fn(11, width, |i, j| (1.1 * i as f64 - 0.3 * j as f64).cos());
+            let record = physics.record(state.as_ref(), control.as_ref()).unwrap();
+            let own = record.rows().unwrap();
+            narrower::each(|| {
+                let rows = record.rows().unwrap();
+                assert!((&rows - &own).norm_max() < 1e-13);
+                let single = record.vjp(w.as_ref()).unwrap();
+                let of_rows = rows_transposed_times(&rows, w.as_ref());
+                assert!((single - of_rows).norm_max() < 1e-13);
+            });
+        }
+    }
+}
