@@ -728,8 +728,11 @@ fn what_does_not_fit_is_refused_by_name() {
     );
 }
 
-/// Loops of seven steps, each made as often as wanted.
-fn long_loops() -> Vec<(&'static str, Box<dyn Fn() -> ClosedLoop>, usize, usize)> {
+/// Name, a loop that is made as often as wanted, and its numbers of inputs and outputs.
+type Made = (&'static str, Box<dyn Fn() -> ClosedLoop>, usize, usize);
+
+/// Loops of seven steps.
+fn long_loops() -> Vec<Made> {
     let physics = || RungeKutta4::new(Shaken, 7, 0.2);
     let network = |inputs| mlp(&[inputs, 4, 2]);
     let several = move || {

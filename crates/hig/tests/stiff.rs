@@ -94,7 +94,7 @@ fn errors_fall_with_the_third_power_of_the_step() {
     assert!(errors[2].1 <= 1e-6, "{errors:?}");
     let explicit = RungeKutta4::new(VanDerPol(1e3), 40, 0.5 / 40.0);
     let end = explicit.trajectory(&start, &[0.0; 40]).pop().unwrap();
-    assert!(!(end[0].abs() <= 10.0), "{end:?}");
+    assert!(end[0].is_nan() || end[0].abs() > 10.0, "{end:?}");
 }
 
 #[test]
