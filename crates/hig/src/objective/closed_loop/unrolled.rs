@@ -1,0 +1,649 @@
+//! A batch that was simulated with the network in the loop, linearised.
+
+use super::{ClosedLoop, Target};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
+use crate::network::{Activations, LayerMoments};
+use crate::objective::linearized::check_finite_losses;
+use crate::objective::network_jacobian::by_network_jacobian;
+use crate::objective::{
+    ExplicitJacobian, Jacobian, Linearized, NetworkJacobian, Objective, Reduction, Sketch,
+};
+use crate::physics::{self, Record};
+use crate::timing::part;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// Some time steps of a batch, with what the adjoint needs of them.
+pub(super) struct Stretch {
+    steps: Range<usize>,
+    /// Values inside the network, of all of these steps.
+    pub(super) activations: Activations,
+    /// The state before each of them, and the last one.
+    states: Vec<Mat<f64>>,
+    /// What the network saw at each step, where that is a function.
+    sights: Vec<Box<dyn Record>>,
+    /// ∂u/∂s of the network at all of these steps: row `component · (steps·samples) + step · samples + sample`.
+    input_rows: OnceLock<Mat<f64>>,
+}
+
+impl Stretch {
+    /// Moves samples through some steps and keeps what their derivatives need.
+    fn new(
+        parts: &ClosedLoop,
+        steps: Range<usize>,
+        start: Mat<f64>,
+        input: MatRef<'_, f64>,
+        parameters: &[f64],
+    ) -> Result<Self> {
+        let (mut activations, mut values) = (parts.spare_values(), Activations::default());
+        let (mut states, mut sights) = (vec![start], Vec::new());
+        let passes = parts.passes(steps.len());
+        for (pass, k) in steps.clone().enumerate() {
+            let x = states[pass].as_ref();
+            let seen = match &parts.sight {
+                None => parts.beside_state(k, x, input),
+                Some(sight) => {
+                    let record = sight.record(parts.place(k, input).as_ref(), x)?;
+                    let seen = record.y().clone();
+                    sights.push(record);
+                    seen
+                }
+            };
+            parts.scratch.with_another(|scratch| {
+                let network = &parts.network;
+                network.forward_into(parameters, seen.as_ref(), &mut values, scratch);
+            });
+            activations.set_pass(pass, passes, &values);
+            let next = parts.physics.advance(k, x, values.output().as_ref())?;
+            states.push(next);
+        }
+        Ok(Self {
+            steps,
+            activations,
+            states,
+            sights,
+            input_rows: OnceLock::new(),
+        })
+    }
+
+    /// The controls during a step, which is counted from the first of these.
+    fn control(&self, pass: usize) -> MatRef<'_, f64> {
+        let samples = self.states[0].nrows();
+        let output = self.activations.output().as_ref();
+        output.subrows(pass * samples, samples)
+    }
+}
+
+/// A batch simulated over its first steps with the network in the loop, with what the adjoint needs of them.
+pub(super) struct Unrolled<'a> {
+    parts: &'a ClosedLoop,
+    batch: &'a Dataset,
+    /// The number of steps.
+    steps: usize,
+    target: Target<'a>,
+    parameters: &'a [f64],
+    /// The states where the stretches before the last begin.
+    starts: Vec<Mat<f64>>,
+    /// The steps of one of them.
+    held: usize,
+    /// The last stretch: all steps, where these are held at once.
+    pub(super) last: Stretch,
+    /// y, where it is a function of the observed states.
+    observation: Option<Box<dyn Record>>,
+    pub(super) y: Mat<f64>,
+    cotangent: Vec<f64>,
+    mean_loss: f64,
+    loss: f64,
+    /// ∂y/∂u at all steps, as [`NetworkJacobian`] reads them.
+    rows: OnceLock<Mat<f64>>,
+    /// J, where the steps are not held at once.
+    formed: OnceLock<ExplicitJacobian>,
+    /// Sample, control and value of the first number of a product with the derivative of the motion that
+    /// was not finite.
+    spoilt: OnceLock<(usize, usize, f64)>,
+}
+
+impl<'a> Unrolled<'a> {
+    pub(super) fn new(
+        parts: &'a ClosedLoop,
+        steps: usize,
+        batch: &'a Dataset,
+        parameters: &'a [f64],
+    ) -> Result<Self> {
+        let _part = part!(FORWARD);
+        let (d, input) = (parts.physics.state_len(), batch.input.as_ref());
+        let observed = parts.observed_within(steps);
+        let mut seen = Mat::zeros(batch.len(), parts.observed_len());
+        let held = parts.held(batch.len(), steps);
+        let (mut starts, mut first) = (Vec::new(), 0);
+        let mut start = batch.state.clone();
+        let last = loop {
+            let end = (first + held).min(steps);
+            let stretch = Stretch::new(parts, first..end, start.clone(), input, parameters)?;
+            for (place, step) in &observed {
+                if (first + 1..=end).contains(step) {
+                    let columns = seen.as_mut().subcols_mut(place * d, d);
+                    { columns }.copy_from(&stretch.states[step - first]);
+                }
+            }
+            if end == steps {
+                break stretch;
+            }
+            starts.push(start);
+            start = stretch.states[held].clone();
+            parts.leave_values(stretch.activations);
+            first = end;
+        };
+        let observation = match &parts.observation {
+            Some(observation) => Some(observation.record(batch.state.as_ref(), seen.as_ref())?),
+            None => None,
+        };
+        let y = observation
+            .as_ref()
+            .map_or(seen, |record| record.y().clone());
+        let target = parts.target_of(batch);
+        let y = parts.weighed_y(steps, y, &target);
+        let losses = parts.loss.values(y.as_ref(), target.values());
+        let cotangents = parts.loss.cotangents(y.as_ref(), target.values());
+        Ok(Self {
+            parts,
+            batch,
+            steps,
+            target,
+            parameters,
+            starts,
+            held,
+            last,
+            observation,
+            cotangent: parts.reduction.rows(&cotangents),
+            y,
+            mean_loss: Reduction::Mean.loss(&losses),
+            loss: parts.reduction.loss(&losses),
+            rows: OnceLock::new(),
+            formed: OnceLock::new(),
+            spoilt: OnceLock::new(),
+        })
+    }
+
+    /// Rows of cotangents of the observed states (k·samples × observed) from rows of those of y.
+    pub(super) fn of_observed(&self, mut rows: Mat<f64>) -> Result<Mat<f64>> {
+        let samples = self.batch.len();
+        if let Some(roots) = &self.target.roots {
+            for j in 0..rows.ncols() {
+                let column = rows.col_as_slice_mut(j).iter_mut().enumerate();
+                column.for_each(|(row, w)| *w *= roots[(row % samples, j)]);
+            }
+        }
+        match &self.observation {
+            Some(record) => record.vjps(rows.as_ref()),
+            None => Ok(rows),
+        }
+    }
+
+    /// Calls `visit` for all stretches from the last to the first; those that are not held are computed once more.
+    fn each_stretch(&self, mut visit: impl FnMut(&Stretch) -> Result<()>) -> Result<()> {
+        visit(&self.last)?;
+        for (place, start) in self.starts.iter().enumerate().rev() {
+            let steps = place * self.held..(place + 1) * self.held;
+            let input = self.batch.input.as_ref();
+            let stretch = Stretch::new(self.parts, steps, start.clone(), input, self.parameters)?;
+            visit(&stretch)?;
+            self.parts.leave_values(stretch.activations);
+        }
+        Ok(())
+    }
+
+    /// Carries rows of cotangents of the observed states (k·samples × observed) back through time: `take` is
+    /// handed each stretch, from the last to the first, with those of the controls at its steps, row
+    /// `component · (steps·samples) + step · samples + sample`.
+    fn adjoint(
+        &self,
+        seed: MatRef<'_, f64>,
+        take: impl FnMut(&Stretch, Mat<f64>) -> Result<()>,
+    ) -> Result<()> {
+        self.adjoint_seen(seed, |_, _| {}, take)
+    }
+
+    /// The same, where `see` is told the number of each step but the first with the cotangents of the state
+    /// before it.
+    pub(super) fn adjoint_seen(
+        &self,
+        seed: MatRef<'_, f64>,
+        mut see: impl FnMut(usize, &Mat<f64>),
+        mut take: impl FnMut(&Stretch, Mat<f64>) -> Result<()>,
+    ) -> Result<()> {
+        let (physics, samples) = (&*self.parts.physics, self.batch.len());
+        let (d, c) = (physics.state_len(), physics.control_len());
+        let count = seed.nrows() / samples.max(1);
+        let observed = self.parts.observed_within(self.steps);
+        let mut carried = Mat::<f64>::zeros(seed.nrows(), d);
+        self.each_stretch(|stretch| {
+            let length = stretch.steps.len();
+            let mut rows = Mat::zeros(count * length * samples, c);
+            for (pass, k) in stretch.steps.clone().enumerate().rev() {
+                for (place, _) in observed.iter().filter(|(_, step)| *step == k + 1) {
+                    carried += seed.subcols(place * d, d);
+                }
+                let at = (stretch.states[pass].as_ref(), stretch.control(pass));
+                let (mut before, during) = physics.pull_back(k, at, carried.as_ref())?;
+                for i in 0..count {
+                    let from = during.as_ref().subrows(i * samples, samples);
+                    let to = rows
+                        .as_mut()
+                        .subrows_mut((i * length + pass) * samples, samples);
+                    { to }.copy_from(from);
+                }
+                if k > 0 {
+                    if !self.parts.stopped {
+                        self.add_through_network(stretch, pass, during.as_ref(), &mut before)?;
+                    }
+                    see(k, &before);
+                }
+                carried = before;
+            }
+            take(stretch, rows)
+        })
+    }
+
+    /// Adds to rows of cotangents of the state at a step of a stretch what comes through the network from those
+    /// of the control.
+    fn add_through_network(
+        &self,
+        stretch: &Stretch,
+        pass: usize,
+        control: MatRef<'_, f64>,
+        state: &mut Mat<f64>,
+    ) -> Result<()> {
+        let samples = self.batch.len();
+        let count = control.nrows() / samples.max(1);
+        // One pass for each component of the control serves all rows.
+        let seen = if control.ncols() <= count {
+            self.through_input_rows(stretch, pass, control)
+        } else {
+            let passes = self.parts.passes(stretch.steps.len());
+            let values = stretch.activations.of_pass(pass, passes);
+            let network = &self.parts.network;
+            let carry = |scratch: &mut Scratch| {
+                network.input_rows(self.parameters, &values, control, scratch)
+            };
+            self.parts.scratch.with_another(carry)
+        };
+        let Some(sight) = stretch.sights.get(pass) else {
+            let d = state.ncols();
+            *state += seen.as_ref().subcols(0, d);
+            return Ok(());
+        };
+        let by_products = self.parts.sight.as_ref().is_some_and(|s| s.has_products());
+        if by_products {
+            *state += sight.vjps(seen.as_ref())?;
+            return Ok(());
+        }
+        let rows = sight.rows()?;
+        for i in 0..count {
+            let part = seen.as_ref().subrows(i * samples, samples);
+            let through = physics::rows_transposed_times(&rows, part);
+            let mut target = state.as_mut().subrows_mut(i * samples, samples);
+            target += through;
+        }
+        Ok(())
+    }
+
+    /// Rows at the input of the network from those at its output, by its derivative in the input.
+    fn through_input_rows(
+        &self,
+        stretch: &Stretch,
+        pass: usize,
+        control: MatRef<'_, f64>,
+    ) -> Mat<f64> {
+        let (samples, steps) = (self.batch.len(), stretch.steps.len());
+        let derivative = stretch.input_rows.get_or_init(|| {
+            let (all, c) = (steps * samples, control.ncols());
+            let units = Mat::from_fn(c * all, c, |row, j| f64::from(row / all == j));
+            self.parts.scratch.with_another(|scratch| {
+                let (network, at) = (&self.parts.network, &stretch.activations);
+                network.input_rows(self.parameters, at, units.as_ref(), scratch)
+            })
+        });
+        let mut seen = Mat::zeros(control.nrows(), derivative.ncols());
+        for i in 0..seen.ncols() {
+            let target = seen.col_as_slice_mut(i);
+            for j in 0..control.ncols() {
+                let first = (j * steps + pass) * samples;
+                let slopes = &derivative.col_as_slice(i)[first..first + samples];
+                let factors = linalg::column(control, j).chunks_exact(samples);
+                for (target, factors) in target.chunks_exact_mut(samples).zip(factors) {
+                    for (t, (f, s)) in target.iter_mut().zip(factors.iter().zip(slopes)) {
+                        *t += f * s;
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    /// Whether all steps are held at once.
+    fn is_held(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Cotangents of the observed states for every component of y.
+    fn units(&self) -> Result<Mat<f64>> {
+        let (samples, width) = (self.batch.len(), self.y.ncols());
+        let unit = |row, j| f64::from(row / samples == j);
+        match &self.observation {
+            Some(record) if self.target.roots.is_none() => record.rows(),
+            _ => self.of_observed(Mat::from_fn(samples * width, width, unit)),
+        }
+    }
+
+    /// The rows of cotangents of the controls at all steps, where these are held at once.
+    fn rows_of(&self, seed: &Mat<f64>) -> Result<Mat<f64>> {
+        let mut all = Mat::new();
+        self.adjoint(seed.as_ref(), |_, rows| {
+            all = rows;
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Jᵀ (p × k·samples) of rows that begin as the given cotangents of the observed states, one stretch after
+    /// another.
+    fn form(&self, seed: &Mat<f64>) -> Result<ExplicitJacobian> {
+        let mut sum = Mat::<f64>::zeros(self.parameters.len(), seed.nrows());
+        self.adjoint(seed.as_ref(), |stretch, rows| {
+            self.note_spoilt(stretch, &rows);
+            sum += self.jacobian_of(stretch, Cow::Owned(rows)).transposed()?;
+            Ok(())
+        })?;
+        Ok(ExplicitJacobian::from_transposed(sum))
+    }
+
+    /// Remembers the first number of rows that is not finite.
+    fn note_spoilt(&self, stretch: &Stretch, rows: &Mat<f64>) {
+        let samples = stretch.states[0].nrows();
+        if let Some((row, j, value)) = linalg::first_not_finite(rows.as_ref()) {
+            self.spoilt.get_or_init(|| (row % samples, j, value));
+        }
+    }
+
+    fn jacobian(&self) -> Result<Unfolded<'_>> {
+        if !self.is_held() {
+            if self.formed.get().is_none() {
+                let _part = part!(GRAM);
+                let formed = self.form(&self.units()?)?;
+                self.formed.get_or_init(|| formed);
+            }
+            let formed = self.formed.get().expect("it was just formed");
+            return Ok(Unfolded::Formed(Cow::Borrowed(formed)));
+        }
+        if self.rows.get().is_none() {
+            let _part = part!(GRAM);
+            let rows = self.rows_of(&self.units()?)?;
+            self.rows.get_or_init(|| rows);
+        }
+        let rows = self.rows.get().expect("they were just computed");
+        Ok(Unfolded::Held(
+            self.jacobian_of(&self.last, Cow::Borrowed(rows)),
+        ))
+    }
+
+    fn jacobian_of<'s>(
+        &'s self,
+        stretch: &'s Stretch,
+        rows: Cow<'s, Mat<f64>>,
+    ) -> NetworkJacobian<'s> {
+        let (network, at) = (&self.parts.network, &stretch.activations);
+        let jacobian = NetworkJacobian::new(network, self.parameters, at, rows);
+        let jacobian = jacobian.of_passes(self.parts.passes(stretch.steps.len()));
+        jacobian.with_scratch(&self.parts.scratch)
+    }
+}
+
+impl Drop for Unrolled<'_> {
+    fn drop(&mut self) {
+        let values = std::mem::take(&mut self.last.activations);
+        self.parts.leave_values(values);
+    }
+}
+
+/// J of an unrolled batch.
+enum Unfolded<'s> {
+    /// By the values of all steps.
+    Held(NetworkJacobian<'s>),
+    /// Formed one stretch after another.
+    Formed(Cow<'s, ExplicitJacobian>),
+}
+
+impl<'s> Unfolded<'s> {
+    fn with_scaled_rows(&self, factors: &[f64]) -> Unfolded<'s> {
+        match self {
+            Self::Held(jacobian) => Unfolded::Held(jacobian.with_scaled_rows(factors)),
+            Self::Formed(jacobian) => {
+                Unfolded::Formed(Cow::Owned(jacobian.with_scaled_rows(factors)))
+            }
+        }
+    }
+
+    fn either(&self) -> &dyn Jacobian {
+        match self {
+            Self::Held(jacobian) => jacobian,
+            Self::Formed(jacobian) => jacobian.as_ref(),
+        }
+    }
+}
+
+impl Jacobian for Unfolded<'_> {
+    fn rows(&self) -> usize {
+        self.either().rows()
+    }
+    fn columns(&self) -> usize {
+        self.either().columns()
+    }
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.either().vjp_into(w, target, scratch)
+    }
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        self.either().jvp_into(v, target, scratch)
+    }
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        self.either().vjp(w)
+    }
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        self.either().jvp(v)
+    }
+    fn gram(&self) -> Result<Symmetric> {
+        self.either().gram()
+    }
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.either().image_gram(w)
+    }
+    fn normal(&self) -> Result<Symmetric> {
+        self.either().normal()
+    }
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.either().normal_image_gram(v)
+    }
+    fn transposed(&self) -> Result<Mat<f64>> {
+        self.either().transposed()
+    }
+    fn scaled_rows<'t>(&'t self, factors: &[f64]) -> Result<Box<dyn Jacobian + 't>> {
+        Ok(Box::new(self.with_scaled_rows(factors)))
+    }
+}
+
+impl Linearized for Unrolled<'_> {
+    /// By the adjoint, which begins with the probes. The moments of a row are not sums over stretches: all steps
+    /// are held for them.
+    fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
+        let _part = part!(DIRECTION);
+        let (samples, width) = (self.batch.len(), self.y.ncols());
+        let cotangents = Mat::from_fn(samples * probes.ncols(), width, |row, i| {
+            probes[(i * samples + row % samples, row / samples)]
+        });
+        let seed = self.of_observed(cotangents)?;
+        let whole = match self.is_held() {
+            true => None,
+            false => {
+                let (start, input) = (self.batch.state.clone(), self.batch.input.as_ref());
+                let steps = 0..self.steps;
+                Some(Stretch::new(
+                    self.parts,
+                    steps,
+                    start,
+                    input,
+                    self.parameters,
+                )?)
+            }
+        };
+        let all = self.steps * samples;
+        let mut rows = Mat::zeros(all * probes.ncols(), self.parts.physics.control_len());
+        self.adjoint(seed.as_ref(), |stretch, part| {
+            let held = stretch.steps.len() * samples;
+            for i in 0..probes.ncols() {
+                let first = i * all + stretch.steps.start * samples;
+                let target = rows.as_mut().subrows_mut(first, held);
+                { target }.copy_from(part.as_ref().subrows(i * held, held));
+            }
+            Ok(())
+        })?;
+        let at = &whole.as_ref().unwrap_or(&self.last).activations;
+        let moments = self.parts.scratch.with_another(|scratch| {
+            let (network, passes) = (&self.parts.network, self.parts.passes(self.steps));
+            network.moments(self.parameters, at, rows.as_ref(), passes, scratch)
+        });
+        Ok(Some(moments))
+    }
+
+    fn parameters(&self) -> &[f64] {
+        self.parameters
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn mean_loss(&self) -> f64 {
+        self.mean_loss
+    }
+
+    fn cotangent(&self) -> &[f64] {
+        &self.cotangent
+    }
+
+    fn curvature(&self) -> Result<Vec<f64>> {
+        let (y, target) = (self.y.as_ref(), self.target.values());
+        let of_samples = self.parts.loss.curvature(y, target);
+        Ok(self.parts.reduction.rows(&of_samples))
+    }
+
+    /// By one cotangent a sample, whether the rows of J are there or not.
+    fn gradient(&self) -> Result<Vec<f64>> {
+        let _part = part!(DIRECTION);
+        let (samples, width) = (self.batch.len(), self.y.ncols());
+        let g = MatRef::from_column_major_slice(&self.cotangent, samples, width);
+        let seed = self.of_observed(g.to_owned())?;
+        let mut gradient = vec![0.0; self.parameters.len()];
+        let mut part = Vec::new();
+        self.adjoint(seed.as_ref(), |stretch, rows| {
+            // The first stretch writes where it is, the others are added.
+            let first = stretch.steps.end == self.steps;
+            if !first {
+                part.resize(self.parameters.len(), 0.0);
+            }
+            let target = if first { &mut gradient } else { &mut part };
+            self.parts.scratch.with_another(|scratch| {
+                let (network, at) = (&self.parts.network, &stretch.activations);
+                network.vjp_into(self.parameters, at, rows.as_ref(), target, scratch);
+            });
+            if !first {
+                let sums = gradient.iter_mut().zip(&part);
+                sums.for_each(|(sum, part)| *sum += part);
+            }
+            Ok(())
+        })?;
+        Ok(gradient)
+    }
+
+    fn loss_at(&self, parameters: &[f64]) -> Result<f64> {
+        let _part = part!(FORWARD);
+        let parts = self.parts;
+        let mean = parts.mean_loss(self.steps, parameters, self.batch, &self.target)?;
+        Ok(parts.reduction.of_mean(mean, self.batch.len()))
+    }
+
+    fn outputs(&self) -> Vec<f64> {
+        linalg::stack(self.y.as_ref())
+    }
+
+    fn outputs_at(&self, parameters: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(FORWARD);
+        let parts = self.parts;
+        let y = parts.observe_all(self.steps, parameters, self.batch, &self.target)?;
+        Ok(linalg::stack(y.as_ref()))
+    }
+
+    fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
+        (self.parts).linearize_within(self.steps, self.batch, parameters)
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.batch.len())
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        let (samples, name) = (self.batch.len(), self.parts.physics.name());
+        // The first in the order of time is told, and stretches come in the other order.
+        let mut first = Ok(());
+        self.each_stretch(|stretch| {
+            let checked = stretch.steps.clone().enumerate().try_for_each(|(pass, k)| {
+                let control = format!("output of the network at step {k}");
+                linalg::check_finite_samples(&control, stretch.control(pass))?;
+                let state = format!("state of {name} after step {k}");
+                linalg::check_finite_samples(&state, stretch.states[pass + 1].as_ref())
+            });
+            if checked.is_err() {
+                first = checked;
+            }
+            Ok(())
+        })?;
+        first?;
+        linalg::check_finite_samples("observation", self.y.as_ref())?;
+        let losses = (self.parts.loss).values(self.y.as_ref(), self.target.values());
+        check_finite_losses(&losses, &self.cotangent)?;
+        let rows = self.rows.get();
+        match rows.and_then(|rows| linalg::first_not_finite(rows.as_ref())) {
+            Some((row, j, value)) => {
+                let component = row / (samples * self.steps);
+                let what = format!("Jacobian of {name} with the network in the loop");
+                Err(Error::of_sample(what, value, row % samples, component).by_control(j))
+            }
+            None => match self.spoilt.get() {
+                Some((s, j, value)) => {
+                    let what = format!("product with the Jacobian of {name}");
+                    Err(Error::of_sample(what, *value, *s, None).by_control(*j))
+                }
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// All by the rows at the network's output, which are simulated at the first question.
+impl Jacobian for Unrolled<'_> {
+    by_network_jacobian!();
+
+    /// The adjoint begins with the combinations, so that its cost is that of n_s rows.
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        let _part = part!(GRAM);
+        let seed = self.of_observed(sketch.weights().clone())?;
+        if !self.is_held() {
+            return Ok(Box::new(self.form(&seed)?));
+        }
+        let rows = self.rows_of(&seed)?;
+        self.note_spoilt(&self.last, &rows);
+        Ok(Box::new(self.jacobian_of(&self.last, Cow::Owned(rows))))
+    }
+}
