@@ -60,8 +60,30 @@ const HEAT_4D: Set = &[
     ("renew", "20"),
     ("test_samples", "30000"),
 ];
+const POISSON_5D_DEEP: Set = &[
+    ("hidden", MEDIUM),
+    ("dimension", "5"),
+    ("solution", "cosines"),
+    ("samples", "3500"),
+    ("boundary", "0.142857"),
+    ("batch", "3500"),
+    ("order", "fresh"),
+    ("renew", "20"),
+    ("test_samples", "30000"),
+];
+const HEAT_4D_DEEP: Set = &[
+    ("hidden", MEDIUM),
+    ("dimension", "4"),
+    ("solution", "sines"),
+    ("samples", "3500"),
+    ("boundary", "0.142857"),
+    ("batch", "3500"),
+    ("order", "fresh"),
+    ("renew", "20"),
+    ("test_samples", "30000"),
+];
 
-const COURSES: [Course; 8] = [
+const COURSES: [Course; 10] = [
     Course {
         name: "poisson-2d",
         system: "poisson-pinn",
@@ -109,6 +131,22 @@ const COURSES: [Course; 8] = [
         seconds: 100.0,
         published: [Some(33.0), Some(98.0), Some(1130.0), None],
         best: (7.6e-7, "ENGD", 3000.0),
+    },
+    Course {
+        name: "poisson-5d-deep",
+        system: "poisson-pinn",
+        set: POISSON_5D_DEEP,
+        seconds: 300.0,
+        published: [Some(90.0), Some(224.0), Some(1887.0), None],
+        best: (2.6e-7, "SPRING", 7000.0),
+    },
+    Course {
+        name: "heat-4d-deep",
+        system: "heat-pinn",
+        set: HEAT_4D_DEEP,
+        seconds: 300.0,
+        published: [Some(91.0), Some(2504.0), None, None],
+        best: (9.8e-6, "KFAC*", 3000.0),
     },
     Course {
         name: "burgers",
