@@ -20,7 +20,7 @@ use crate::timing::part;
 /// How a damped system is solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Factorization {
-    /// Where the route is `auto` too and takes K or JᵀJ of [this size](FROM) on, [`Cholesky`](Self::Cholesky); or
+    /// Where the route is `auto` too and takes K or JᵀJ of 400 rows on, [`Cholesky`](Self::Cholesky); or
     /// else [`Spectral`](Self::Spectral).
     Auto,
     /// By the decomposition of J, whatever route it takes.
