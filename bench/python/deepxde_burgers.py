@@ -103,9 +103,7 @@ def ours(optimizer, seed, seconds, where, truth):
     residuals = hig.torch.Residuals()
     begin = time.process_time()
     trained.compile(optimizer(net.parameters(), residuals=residuals), loss=residuals)
-    trained.train(
-        iterations=10**6, display_every=10**6, callbacks=[Clock(seconds)]
-    )
+    trained.train(iterations=10**6, display_every=10**6, callbacks=[Clock(seconds)])
     spent = time.process_time() - begin
     return error(trained, where, truth), trained.train_state.step, spent
 
