@@ -11,6 +11,7 @@
 //! the pressure.
 
 use super::banded::BandedCholesky;
+use super::lanes::stored;
 use super::{Lanes, Real, Stepwise};
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{Mat, MatRef};
@@ -645,7 +646,7 @@ impl Stepwise for ChannelFlow {
             );
             state
         });
-        Ok(stored(&groups, samples, self.state_len()))
+        Ok(stored(groups, samples, 1, self.state_len()))
     }
 
     fn pull_back(
@@ -714,19 +715,8 @@ impl Stepwise for ChannelFlow {
             );
             change
         });
-        Ok(stored(&groups, samples, self.state_len()))
+        Ok(stored(groups, samples, 1, self.state_len()))
     }
-}
-
-/// Groups of samples as a batch.
-fn stored(groups: &[Vec<Lanes>], samples: usize, width: usize) -> Mat<f64> {
-    let mut batch = Mat::zeros(samples, width);
-    for (group, values) in groups.iter().enumerate() {
-        for (j, value) in values.iter().enumerate() {
-            value.store(&mut batch, 0, samples, group, j);
-        }
-    }
-    batch
 }
 
 #[cfg(test)]

@@ -160,6 +160,23 @@ impl Real for Lanes {
     }
 }
 
+/// The values of all groups, `count` vectors of length `width` each, as rows `vector · samples + sample`.
+pub(super) fn stored(
+    groups: impl IntoIterator<Item = impl IntoIterator<Item = Lanes>>,
+    samples: usize,
+    count: usize,
+    width: usize,
+) -> Mat<f64> {
+    let mut rows = Mat::zeros(count * samples, width);
+    for (group, values) in groups.into_iter().enumerate() {
+        for (place, value) in values.into_iter().enumerate() {
+            let (i, j) = (place / width, place % width);
+            value.store(&mut rows, i * samples, samples, group, j);
+        }
+    }
+    rows
+}
+
 // Below this many group-steps a batch is done before a second thread has woken up.
 const WORTH_THREADS: usize = 256;
 

@@ -4,7 +4,7 @@
 //! method; the adjoint differentiates the discrete steps themselves (Hager 2000,
 //! doi 10.1007/s002110000178), so that its products are exact for the numbers that were simulated.
 
-use super::lanes::over_groups;
+use super::lanes::{over_groups, stored};
 use super::{Cotangents, Dual, Equations, Lanes, Real, Record, Simulator, Stepwise, Widths};
 use crate::error::Result;
 use crate::linalg::matrix::{Mat, MatRef};
@@ -103,12 +103,10 @@ impl<E: Equations + 'static> Simulator for RungeKutta4<E> {
         let trajectories = over_groups(samples, self.steps, |group| {
             self.run_group(state, control, group)
         });
-        let mut y = Mat::zeros(samples, d);
-        for (group, states) in trajectories.iter().enumerate() {
-            for (j, value) in states[self.steps * d..].iter().enumerate() {
-                value.store(&mut y, 0, samples, group, j);
-            }
-        }
+        let ends = trajectories
+            .iter()
+            .map(|states| states[self.steps * d..].iter().copied());
+        let y = stored(ends, samples, 1, d);
         Ok(Box::new(Trajectories {
             equations: Arc::clone(&self.equations),
             steps: self.steps,
@@ -153,13 +151,7 @@ impl<E: Equations + 'static> Stepwise for RungeKutta4<E> {
             );
             x
         });
-        let mut next = Mat::zeros(samples, d);
-        for (group, x) in groups.iter().enumerate() {
-            for (j, value) in x.iter().enumerate() {
-                value.store(&mut next, 0, samples, group, j);
-            }
-        }
-        Ok(next)
+        Ok(stored(groups, samples, 1, d))
     }
 
     fn pull_back(
@@ -194,17 +186,9 @@ impl<E: Equations + 'static> Stepwise for RungeKutta4<E> {
             );
             (x_bar, u_bar)
         });
-        let mut before = Mat::zeros(rows.nrows(), d);
-        let mut during = Mat::zeros(rows.nrows(), c);
-        for (group, (x_bar, u_bar)) in groups.iter().enumerate() {
-            for (values, width, target) in [(x_bar, d, &mut before), (u_bar, c, &mut during)] {
-                for (place, value) in values.iter().enumerate() {
-                    let (i, j) = (place / width, place % width);
-                    value.store(target, i * samples, samples, group, j);
-                }
-            }
-        }
-        Ok((before, during))
+        let (before, during): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
+        let whole = |groups: Vec<Vec<Lanes>>, width| stored(groups, samples, count, width);
+        Ok((whole(before, d), whole(during, c)))
     }
 
     fn push_forward(
@@ -245,13 +229,10 @@ fn with_tangents(
 
 /// The tangents of all groups (samples × width).
 fn tangents(groups: &[Vec<Dual<1, Lanes>>], samples: usize, width: usize) -> Mat<f64> {
-    let mut result = Mat::zeros(samples, width);
-    for (group, values) in groups.iter().enumerate() {
-        for (j, value) in values.iter().enumerate() {
-            value.slopes[0].store(&mut result, 0, samples, group, j);
-        }
-    }
-    result
+    let slopes = groups
+        .iter()
+        .map(|values| values.iter().map(|value| value.slopes[0]));
+    stored(slopes, samples, 1, width)
 }
 
 /// Stored trajectories of a batch; derivatives walk them backwards.

@@ -3,7 +3,7 @@
 //! Alexander 1977, "Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s", SIAM Journal on Numerical
 //! Analysis 14, doi 10.1137/0714068: three stages, third order, L-stable, the last stage is the next state.
 
-use super::lanes::over_groups;
+use super::lanes::{over_groups, stored};
 use super::{Cotangents, Equations, Lanes, Real, Stepwise};
 use crate::error::{Error, Result};
 use crate::linalg::matrix::{Mat, MatRef};
@@ -150,10 +150,10 @@ impl<E: Equations> Sdirk3<E> {
             }
             let (of_state, _) = self.jacobians(time, &y, u);
             let systems = self.systems(&of_state, d);
-            for lane in (0..Lanes::COUNT)
-                .filter(|lane| open[*lane])
-                .collect::<Vec<_>>()
-            {
+            for lane in 0..Lanes::COUNT {
+                if !open[lane] {
+                    continue;
+                }
                 let residual = |i: usize, _| {
                     known[i].0[lane] + slope[i].0[lane] * (GAMMA * self.dt) - y[i].0[lane]
                 };
@@ -217,6 +217,11 @@ impl Stage {
     }
 }
 
+/// What all groups answer, or the first error.
+fn all<T>(groups: Vec<Result<T>>) -> Result<Vec<T>> {
+    groups.into_iter().collect()
+}
+
 /// Adds the product of a transposed matrix (rows × width, row-major) with each of the vectors (count × rows).
 fn add_transposed(matrix: &[Lanes], width: usize, vectors: &[Lanes], targets: &mut [Lanes]) {
     let rows = matrix.len() / width.max(1);
@@ -271,7 +276,7 @@ impl<E: Equations + 'static> Stepwise for Sdirk3<E> {
             let last = self.stages(k, &x, &u)?.pop();
             Ok(last.map_or(x, |(stage, _)| stage))
         });
-        stored(groups, samples, 1, state.ncols())
+        Ok(stored(all(groups)?, samples, 1, state.ncols()))
     }
 
     /// Differentiates the solved stages: (1 - γ·dt·∂f/∂x)ᵀ is solved in place of Newton's iterations being walked
@@ -321,12 +326,9 @@ impl<E: Equations + 'static> Stepwise for Sdirk3<E> {
             }
             Ok((x_bar, u_bar))
         });
-        let groups: Vec<(Vec<Lanes>, Vec<Lanes>)> = groups.into_iter().collect::<Result<_>>()?;
-        let (before, during): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
-        let whole = |groups: Vec<Vec<Lanes>>, width| {
-            stored(groups.into_iter().map(Ok).collect(), samples, count, width)
-        };
-        Ok((whole(before, d)?, whole(during, c)?))
+        let (before, during): (Vec<_>, Vec<_>) = all(groups)?.into_iter().unzip();
+        let whole = |groups: Vec<Vec<Lanes>>, width| stored(groups, samples, count, width);
+        Ok((whole(before, d), whole(during, c)))
     }
 
     fn push_forward(
@@ -359,23 +361,6 @@ impl<E: Equations + 'static> Stepwise for Sdirk3<E> {
             }
             Ok(change)
         });
-        stored(groups, samples, 1, d)
+        Ok(stored(all(groups)?, samples, 1, d))
     }
-}
-
-/// The values of all groups (count × width each) as rows `component · samples + sample`.
-fn stored(
-    groups: Vec<Result<Vec<Lanes>>>,
-    samples: usize,
-    count: usize,
-    width: usize,
-) -> Result<Mat<f64>> {
-    let mut rows = Mat::zeros(count * samples, width);
-    for (group, values) in groups.into_iter().enumerate() {
-        for (place, value) in values?.iter().enumerate() {
-            let (i, j) = (place / width, place % width);
-            value.store(&mut rows, i * samples, samples, group, j);
-        }
-    }
-    Ok(rows)
 }
