@@ -18,6 +18,28 @@ const BLOCK: usize = 64;
 /// Numbers in a row of both factors of an update.
 const BOTH: usize = 2 * WIDTH;
 
+/// Work on rows of WIDTH numbers.
+trait Kernel {
+    /// With so many vectors for a row, and sums of so many rows at once.
+    fn run<S: Simd, const VECTORS: usize, const ROWS: usize>(self, simd: S);
+}
+
+/// Such work with as many rows as fill the registers of a machine.
+struct ByRows<K>(K);
+
+impl<K: Kernel> WithSimd for ByRows<K> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F64_LANES {
+            8 => self.0.run::<S, 2, 8>(simd),
+            4 => self.0.run::<S, 4, 2>(simd),
+            2 => self.0.run::<S, 8, 1>(simd),
+            _ => self.0.run::<S, 16, 1>(simd),
+        }
+    }
+}
+
 /// A·V for the trailing square A of a matrix from row and column `first` on; V and the result have
 /// WIDTH numbers a row, row after row.
 pub(super) fn times(matrix: &Mat<f64>, first: usize, v: &[f64]) -> Vec<f64> {
@@ -26,12 +48,12 @@ pub(super) fn times(matrix: &Mat<f64>, first: usize, v: &[f64]) -> Vec<f64> {
         .collect();
     let mut products = vec![0.0; v.len()];
     let fill = |(block, target): (usize, &mut [f64])| {
-        with_lanes(Times {
+        with_lanes(ByRows(Times {
             columns: &columns,
             v,
             start: block * BLOCK,
             target,
-        });
+        }));
     };
     if columns.len() >= WORTH_THREADS {
         let blocks = products.par_chunks_mut(BLOCK * WIDTH);
@@ -51,21 +73,7 @@ struct Times<'a> {
     target: &'a mut [f64],
 }
 
-impl WithSimd for Times<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // A row of V is so many vectors, and so many rows of sums fill the registers.
-        match S::F64_LANES {
-            8 => self.run::<S, 2, 8>(simd),
-            4 => self.run::<S, 4, 2>(simd),
-            2 => self.run::<S, 8, 1>(simd),
-            _ => self.run::<S, 16, 1>(simd),
-        }
-    }
-}
-
-impl Times<'_> {
+impl Kernel for Times<'_> {
     #[inline(always)]
     fn run<S: Simd, const VECTORS: usize, const ROWS: usize>(mut self, simd: S) {
         let (size, start) = (self.columns.len(), self.start);
@@ -100,7 +108,9 @@ impl Times<'_> {
             }
         }
     }
+}
 
+impl Times<'_> {
     /// Adds Σ_k A[i, k]·V[k] to rows i of the result, for columns k to the left of them.
     #[inline(always)]
     fn left_of<S: Simd, const VECTORS: usize, const ROWS: usize>(
@@ -370,21 +380,21 @@ impl Columns<'_> {
 /// Vᵀ·P (WIDTH × WIDTH, row by row), where both have WIDTH numbers a row.
 pub(super) fn cross(v: &[f64], p: &[f64]) -> Small {
     let mut sums = [0.0; WIDTH * WIDTH];
-    with_lanes(Cross {
+    with_lanes(ByRows(Cross {
         v,
         p,
         sums: &mut sums,
-    });
+    }));
     sums
 }
 
 /// P·T - V·W, row by row.
 pub(super) fn combine(p: &[f64], t: &Small, v: &[f64], w: &Small) -> Vec<f64> {
     let mut rows = vec![0.0; p.len()];
-    with_lanes(Combine {
+    with_lanes(ByRows(Combine {
         products: [(p, *t), (v, w.map(|w| -w))],
         rows: &mut rows,
-    });
+    }));
     rows
 }
 
@@ -397,20 +407,7 @@ struct Cross<'a> {
     sums: &'a mut Small,
 }
 
-impl WithSimd for Cross<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F64_LANES {
-            8 => self.run::<S, 2, 8>(simd),
-            4 => self.run::<S, 4, 2>(simd),
-            2 => self.run::<S, 8, 1>(simd),
-            _ => self.run::<S, 16, 1>(simd),
-        }
-    }
-}
-
-impl Cross<'_> {
+impl Kernel for Cross<'_> {
     #[inline(always)]
     fn run<S: Simd, const VECTORS: usize, const ROWS: usize>(self, simd: S) {
         let (p, _) = S::as_simd_f64s(self.p);
@@ -436,20 +433,7 @@ struct Combine<'a> {
     rows: &'a mut [f64],
 }
 
-impl WithSimd for Combine<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F64_LANES {
-            8 => self.run::<S, 2, 8>(simd),
-            4 => self.run::<S, 4, 2>(simd),
-            2 => self.run::<S, 8, 1>(simd),
-            _ => self.run::<S, 16, 1>(simd),
-        }
-    }
-}
-
-impl Combine<'_> {
+impl Kernel for Combine<'_> {
     #[inline(always)]
     fn run<S: Simd, const VECTORS: usize, const ROWS: usize>(mut self, simd: S) {
         let count = self.rows.len() / WIDTH;
@@ -461,7 +445,9 @@ impl Combine<'_> {
             self.some::<S, VECTORS, 1>(simd, r);
         }
     }
+}
 
+impl Combine<'_> {
     #[inline(always)]
     fn some<S: Simd, const VECTORS: usize, const ROWS: usize>(&mut self, simd: S, r: usize) {
         let mut sums = [[simd.splat_f64s(0.0); VECTORS]; ROWS];
