@@ -31,7 +31,7 @@ struct Course {
     name: &'static str,
     system: &'static str,
     /// What differs from the defaults of the system and from what is recommended for every method.
-    set: Set,
+    sets: &'static [Set],
     seconds: f64,
     /// Seconds to the errors, of the quickest method at each.
     published: [Option<f64>; ERRORS.len()],
@@ -39,42 +39,11 @@ struct Course {
     best: (f64, &'static str, f64),
 }
 
-const MEDIUM: &str = "[64,64,48,48]";
-const POISSON_5D: Set = &[
-    ("dimension", "5"),
-    ("solution", "cosines"),
-    ("samples", "3500"),
-    ("boundary", "0.142857"),
-    ("batch", "3500"),
-    ("order", "fresh"),
-    ("renew", "20"),
-    ("test_samples", "30000"),
-];
-const HEAT_4D: Set = &[
-    ("dimension", "4"),
-    ("solution", "sines"),
-    ("samples", "3500"),
-    ("boundary", "0.142857"),
-    ("batch", "3500"),
-    ("order", "fresh"),
-    ("renew", "20"),
-    ("test_samples", "30000"),
-];
-const POISSON_5D_DEEP: Set = &[
-    ("hidden", MEDIUM),
-    ("dimension", "5"),
-    ("solution", "cosines"),
-    ("samples", "3500"),
-    ("boundary", "0.142857"),
-    ("batch", "3500"),
-    ("order", "fresh"),
-    ("renew", "20"),
-    ("test_samples", "30000"),
-];
-const HEAT_4D_DEEP: Set = &[
-    ("hidden", MEDIUM),
-    ("dimension", "4"),
-    ("solution", "sines"),
+const DEEP: Set = &[("hidden", "[64,64,48,48]")];
+const FIVE: Set = &[("dimension", "5"), ("solution", "cosines")];
+const FOUR: Set = &[("dimension", "4"), ("solution", "sines")];
+/// Points of the problems of four and five dimensions.
+const RENEWED: Set = &[
     ("samples", "3500"),
     ("boundary", "0.142857"),
     ("batch", "3500"),
@@ -87,7 +56,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "poisson-2d",
         system: "poisson-pinn",
-        set: &[],
+        sets: &[],
         seconds: 30.0,
         published: [Some(24.0), Some(59.0), Some(94.0), Some(219.0)],
         best: (6.2e-8, "ENGD", 1000.0),
@@ -95,7 +64,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "poisson-2d-deep",
         system: "poisson-pinn",
-        set: &[("hidden", MEDIUM)],
+        sets: &[DEEP],
         seconds: 100.0,
         published: [Some(31.0), Some(101.0), Some(612.0), None],
         best: (7.9e-7, "KFAC*", 1000.0),
@@ -103,7 +72,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "heat-1d",
         system: "heat-pinn",
-        set: &[],
+        sets: &[],
         seconds: 30.0,
         published: [Some(27.0), Some(38.0), Some(96.0), Some(202.0)],
         best: (3.0e-8, "ENGD", 1000.0),
@@ -111,7 +80,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "heat-1d-deep",
         system: "heat-pinn",
-        set: &[("hidden", MEDIUM)],
+        sets: &[DEEP],
         seconds: 100.0,
         published: [Some(31.0), Some(49.0), Some(89.0), Some(343.0)],
         best: (4.3e-8, "KFAC", 1000.0),
@@ -119,7 +88,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "poisson-5d",
         system: "poisson-pinn",
-        set: POISSON_5D,
+        sets: &[FIVE, RENEWED],
         seconds: 100.0,
         published: [Some(40.0), Some(52.0), Some(80.0), Some(356.0)],
         best: (5.6e-8, "ENGD", 3000.0),
@@ -127,7 +96,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "heat-4d",
         system: "heat-pinn",
-        set: HEAT_4D,
+        sets: &[FOUR, RENEWED],
         seconds: 100.0,
         published: [Some(33.0), Some(98.0), Some(1130.0), None],
         best: (7.6e-7, "ENGD", 3000.0),
@@ -135,7 +104,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "poisson-5d-deep",
         system: "poisson-pinn",
-        set: POISSON_5D_DEEP,
+        sets: &[DEEP, FIVE, RENEWED],
         seconds: 300.0,
         published: [Some(90.0), Some(224.0), Some(1887.0), None],
         best: (2.6e-7, "SPRING", 7000.0),
@@ -143,7 +112,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "heat-4d-deep",
         system: "heat-pinn",
-        set: HEAT_4D_DEEP,
+        sets: &[DEEP, FOUR, RENEWED],
         seconds: 300.0,
         published: [Some(91.0), Some(2504.0), None, None],
         best: (9.8e-6, "KFAC*", 3000.0),
@@ -151,7 +120,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "burgers",
         system: "burgers-pinn",
-        set: &[],
+        sets: &[],
         seconds: 60.0,
         published: [None; ERRORS.len()],
         best: (6.9e-7, "TINN with Levenberg-Marquardt, RTX 4090", 371.0),
@@ -159,7 +128,7 @@ const COURSES: [Course; 10] = [
     Course {
         name: "burgers-mild",
         system: "burgers-pinn",
-        set: &[("viscosity", "0.01")],
+        sets: &[&[("viscosity", "0.01")]],
         seconds: 30.0,
         published: [None; ERRORS.len()],
         best: (3.9e-7, "DSGNAR (arXiv 2607.02194), f32", 15.6),
@@ -275,7 +244,7 @@ impl Course {
     fn case(&self, method: &str, scale: f64) -> Result<Case> {
         let mut system = systems::system(self.system)?;
         let mut phase = recommended(system.as_ref(), method)?;
-        for (key, value) in self.set {
+        for (key, value) in self.sets.iter().copied().flatten() {
             match system.has(key) {
                 true => system.set(key, value)?,
                 false => phase.set(key, value)?,
