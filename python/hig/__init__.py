@@ -5,7 +5,8 @@
 >>> result = hig.train(system, hig.methods.HalfInverse(cutoff=1e-10), epochs=1)
 
 The step alone, for a Jacobian and a gradient of your own: :func:`spectral_step`,
-:func:`half_inverse`, :func:`gram_step`. Your own simulator: :mod:`hig.physics` and :class:`Problem`.
+:func:`half_inverse`, :func:`gram_step`. Your own simulator: :mod:`hig.physics` and :class:`Problem`. A
+network in the loop of a time step of your own: :class:`ClosedLoop`.
 Any model of your own: :class:`Objective`, :mod:`hig.jax`. Your own equation: :mod:`hig.fields`.
 """
 
@@ -16,6 +17,7 @@ import importlib.metadata
 from types import ModuleType
 
 from . import fields, losses, methods, networks, physics, systems
+from ._closed_loop import ClosedLoop
 from ._data import Dataset
 from ._least_squares import least_squares
 from ._objective import Objective
@@ -27,6 +29,7 @@ from .errors import PrecisionWarning, TrainingInterrupted, TrainingStopped, Trai
 from .training import Training
 
 __all__ = [
+    "ClosedLoop",
     "Dataset",
     "Evaluation",
     "History",

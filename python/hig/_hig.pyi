@@ -143,6 +143,8 @@ class Problem:
         test: _Samples,
     ) -> Problem: ...
     @staticmethod
+    def steered(parts: dict[str, Any], train: _Samples, test: _Samples) -> Problem: ...
+    @staticmethod
     def field(
         network: Network,
         blocks: list[Any],

@@ -18,6 +18,18 @@ from .physics import Simulator
 from .physics._adapter import Adapter
 
 
+def told_loss(loss: Loss | None) -> tuple[str, list[float]]:
+    """A loss as the compiled half knows it: its name and its weights; without any Σ (y - ŷ)²."""
+    loss = SquaredError() if loss is None else loss
+    if not isinstance(loss, (SquaredError, Infidelity)):
+        raise TypeError(
+            f"loss is a {type(loss).__name__}, expected one of hig.losses, such as "
+            "hig.losses.SquaredError(); a function of your own is the loss of a hig.Objective, "
+            "hig.jax.objective(predict, loss, parameters, train) for one"
+        )
+    return loss._told()
+
+
 class Problem:
     """Everything that a training needs besides a method: y = simulate(state, network(input)).
 
@@ -42,14 +54,7 @@ class Problem:
     ) -> None:
         test = train if test is None else test
         self._adapter = Adapter(simulator, train.target.shape[1])
-        loss = SquaredError() if loss is None else loss
-        if not isinstance(loss, (SquaredError, Infidelity)):
-            raise TypeError(
-                f"loss is a {type(loss).__name__}, expected one of hig.losses, such as "
-                "hig.losses.SquaredError(); a function of your own is the loss of a hig.Objective, "
-                "hig.jax.objective(predict, loss, parameters, train) for one"
-            )
-        name, weights = loss._told()
+        name, weights = told_loss(loss)
         samples = train._arrays(), test._arrays()
         self._parts = network, loss
         self._compiled = _hig.Problem.own(network, self._adapter, name, weights, *samples)

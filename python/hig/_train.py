@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import _hig, fields, methods
 from ._arrays import Array, double
+from ._closed_loop import ClosedLoop
 from ._data import Dataset
 from ._objective import Objective
 from ._problem import Problem
@@ -84,8 +85,9 @@ def train(
 
     Parameters
     ----------
-    problem : a system of :mod:`hig.systems`, a :class:`hig.Problem` with a simulator of your own, or a
-        :class:`hig.Objective` of any model of your own
+    problem : a system of :mod:`hig.systems`, a :class:`hig.Problem` with a simulator of your own, a
+        :class:`hig.ClosedLoop` with a time step of your own, or a :class:`hig.Objective` of any model of
+        your own
     method : of :mod:`hig.methods`; or a registered name, with the settings that the system's source
         recommends for it
     updates, epochs, seconds : the budget; without any, that of the system's comparison
@@ -94,7 +96,7 @@ def train(
     data, test_data : samples instead of the system's own; with ``data`` the order ``fresh`` becomes
         ``shuffled``, with a warning
     training : batch size, order, schedule, …; without, as the system's source recommends, and for an
-        objective of few samples a batch of them all
+        objective or a closed loop of few samples a batch of them all
     callbacks : called with an :class:`Evaluation` at every evaluation, on this thread; one that raises
         ``StopIteration`` ends the training
     progress : whether to show a bar; without, in a terminal and in a notebook
@@ -207,8 +209,9 @@ def _chosen(
         method = problem.method(method) if recommends else methods.by_name(method)  # type: ignore[union-attr]
     if training is None:
         training = problem.training(method.name) if recommends else Training()  # type: ignore[union-attr]
-        if isinstance(problem, Objective):
-            training = dataclasses.replace(training, batch=min(training.batch, len(problem)))
+        if isinstance(problem, (Objective, ClosedLoop)):
+            samples = len(problem.train if isinstance(problem, ClosedLoop) else problem)
+            training = dataclasses.replace(training, batch=min(training.batch, samples))
     unknown = settings.keys() - {field.name for field in dataclasses.fields(training)}
     if unknown:
         raise _unknown(min(unknown), method)

@@ -26,10 +26,11 @@ def test_a_notebook_runs(path):
     assert all(cell.execution_count for cell in code if cell.source)
 
 
-def test_there_are_six():
+def test_there_are_seven():
     assert {path.stem for path in FOLDER.glob("*.ipynb")} == {
         "chapter",
         "least_squares",
+        "own_closed_loop",
         "own_equation",
         "own_jax_network",
         "own_simulator",

@@ -87,6 +87,19 @@ fn place((part, sides, spread, which): Drawn) -> Result<(Cuboid, Part)> {
     Ok((domain, part))
 }
 
+/// Numbers that nobody knows, as they were told.
+pub fn unknowns_of(told: Vec<UnknownParts>) -> Vec<Unknown> {
+    let unknown = |(name, initial, bounds, least, most): UnknownParts| {
+        let name = kept(name);
+        match bounds.as_str() {
+            "free" => Unknown::free(name, initial),
+            "positive" => Unknown::positive(name, initial),
+            _ => Unknown::between(name, initial, least, most),
+        }
+    };
+    told.into_iter().map(unknown).collect()
+}
+
 /// The problem of a network that should obey equations, and what it is, by name.
 ///
 /// # Errors
@@ -105,15 +118,7 @@ pub fn problem(
         .map(|(name, value)| (name.into(), value))
         .collect();
     told.push(("unknowns".into(), format!("{unknowns:?}")));
-    let unknown = |(name, initial, bounds, least, most): UnknownParts| {
-        let name = kept(name);
-        match bounds.as_str() {
-            "free" => Unknown::free(name, initial),
-            "positive" => Unknown::positive(name, initial),
-            _ => Unknown::between(name, initial, least, most),
-        }
-    };
-    let unknowns: Vec<Unknown> = unknowns.into_iter().map(unknown).collect();
+    let unknowns = unknowns_of(unknowns);
     let build = || match unknowns.is_empty() {
         true => network.build(),
         false => network.build()?.beside(unknowns.clone()),

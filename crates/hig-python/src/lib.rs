@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod arrays;
+mod closed_loop;
 mod errors;
 mod factored;
 mod field;

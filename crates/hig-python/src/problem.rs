@@ -1,6 +1,7 @@
 //! Problems: a system of the library, or a network, a Python simulator, a loss and data.
 
 use crate::arrays::{Array2, by_rows, matrix, vector};
+use crate::closed_loop::{LoopParts, OfLoop};
 use crate::errors::{guarded, raise};
 use crate::field::{self, BlockParts, Judged, UnknownParts};
 use crate::network::Network;
@@ -49,6 +50,7 @@ enum Source {
     },
     Field(Box<OfField>),
     Own(Box<Own>),
+    Loop(Box<OfLoop>),
     Model(Box<OfModel>),
 }
 
@@ -99,6 +101,10 @@ impl Problem {
                 let problem = hig::Problem::of(of.train.clone(), of.test.clone(), objective);
                 return Ok((Arc::new(problem), worker));
             }
+            Source::Loop(of) => {
+                let problem = of.problem(py, &worker.caller())?;
+                return Ok((Arc::new(problem), worker));
+            }
             Source::Own(own) => own,
         };
         let caller = worker.caller();
@@ -120,15 +126,12 @@ impl Problem {
             }
             Source::Model(of) => tell_all(&of.told, identity),
             Source::Field(field) => tell_all(&field.told, identity),
+            Source::Loop(of) => tell_all(&of.told(), identity),
             Source::Own(own) => {
                 for (name, value) in own.network.told() {
                     identity.tell(name, value);
                 }
-                let weights = match own.weights.is_empty() {
-                    true => String::new(),
-                    false => format!(" with weights {:?}", own.weights),
-                };
-                identity.tell("loss", format!("{}{weights}", own.loss));
+                identity.tell("loss", told_loss(&own.loss, &own.weights));
             }
         }
     }
@@ -167,6 +170,7 @@ impl Problem {
             Source::System { problem, .. } => problem.parameters(),
             Source::Field(field) => field.problem.parameters(),
             Source::Own(own) => own.layers.views(),
+            Source::Loop(of) => of.layers.views(),
             Source::Model(of) => of.model.views.clone(),
         }
     }
@@ -176,23 +180,23 @@ impl Problem {
         match &self.source {
             Source::Field(field) => Ok(&field.layers),
             Source::System { problem, .. } => problem.objective.network().ok_or_else(without_parts),
+            Source::Loop(of) => Ok(&of.layers),
             _ => self.network().map(|(network, _)| network),
         }
     }
 
     /// Samples of a network inside a simulation, whose targets say nothing: where they have weights, these are 1.
     fn moved(&self, input: Mat<f64>, state: Mat<f64>) -> PyResult<Option<Dataset>> {
-        let Source::System { problem, .. } = &self.source else {
-            return Ok(None);
+        let (train, observed) = match &self.source {
+            Source::System { problem, .. } if problem.objective.steps().is_some() => {
+                (&problem.train, problem.objective.rows(1))
+            }
+            Source::Loop(of) => (&of.train, of.outputs()),
+            _ => return Ok(None),
         };
-        if problem.objective.steps().is_none() {
-            return Ok(None);
-        }
-        let train = &problem.train;
         expect_width("input", &input, train.input.ncols())?;
         expect_width("state", &state, train.state.ncols())?;
         same_samples(&input, &state)?;
-        let observed = problem.objective.rows(1);
         let target = |_, j| f64::from(j >= observed);
         Ok(Some(Dataset {
             target: Mat::from_fn(input.nrows(), train.target.ncols(), target),
@@ -209,7 +213,7 @@ impl Problem {
                 None => Err(without_parts()),
             },
             Source::Own(own) => Ok((&own.layers, own.widths)),
-            Source::Model(_) | Source::Field(_) => Err(without_parts()),
+            Source::Model(_) | Source::Field(_) | Source::Loop(_) => Err(without_parts()),
         }
     }
 }
@@ -224,7 +228,19 @@ fn without_parts() -> PyErr {
     PyValueError::new_err("this problem is no network with a simulator behind it")
 }
 
-fn loss(name: &str, weights: Vec<f64>) -> hig::Result<Box<dyn Loss>> {
+/// A loss and its weights as a checkpoint tells them.
+pub fn told_loss(name: &str, weights: &[f64]) -> String {
+    match weights.is_empty() {
+        true => name.into(),
+        false => format!("{name} with weights {weights:?}"),
+    }
+}
+
+/// A loss by its name.
+///
+/// # Errors
+/// Another name, weights that are none.
+pub fn loss(name: &str, weights: Vec<f64>) -> hig::Result<Box<dyn Loss>> {
     let squared = |loss: SquaredError| match weights.is_empty() {
         true => Ok(loss),
         false => loss.weighted(weights.clone()),
@@ -345,6 +361,22 @@ impl Problem {
         };
         let problem = Self {
             source: Source::Own(Box::new(own)),
+        };
+        problem.open(py)?.0.check().map_err(raise)?;
+        Ok(problem)
+    }
+
+    /// A network in the loop of a Python time step, and data.
+    #[staticmethod]
+    fn steered(
+        py: Python<'_>,
+        parts: LoopParts,
+        train: Samples<'_>,
+        test: Samples<'_>,
+    ) -> PyResult<Self> {
+        let of = OfLoop::new(py, parts, dataset(&train)?, dataset(&test)?)?;
+        let problem = Self {
+            source: Source::Loop(Box::new(of)),
         };
         problem.open(py)?.0.check().map_err(raise)?;
         Ok(problem)
@@ -516,7 +548,7 @@ impl Problem {
         match &self.source {
             Source::System { problem, .. } => problem.sampler.is_some(),
             Source::Field(_) => true,
-            Source::Own(_) | Source::Model(_) => false,
+            Source::Own(_) | Source::Loop(_) | Source::Model(_) => false,
         }
     }
 
@@ -530,6 +562,7 @@ impl Problem {
             Source::System { problem, .. } => (&problem.train, &problem.test),
             Source::Field(field) => (&field.problem.train, &field.problem.test),
             Source::Own(own) => (&own.train, &own.test),
+            Source::Loop(of) => (&of.train, &of.test),
             Source::Model(of) => (&of.train, &of.test),
         };
         let data = if test { test_data } else { train_data };
@@ -555,6 +588,10 @@ impl Problem {
             Source::Own(own) => {
                 check_parameters(&own.layers, memory_limit)?;
                 guarded(|| own.layers.initial_parameters(seed))?
+            }
+            Source::Loop(of) => {
+                check_parameters(&of.layers, memory_limit)?;
+                guarded(|| of.layers.initial_parameters(seed))?
             }
             Source::Model(of) => of.model.initial.clone(),
         };

@@ -215,6 +215,22 @@ impl Record for PythonRecord {
         Ok(rows_transposed_times(self.kept_rows()?, cotangent))
     }
 
+    /// Of several cotangents by the rows, so that their number is no number of calls.
+    fn vjps(&self, cotangents: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        let samples = self.y.nrows();
+        if cotangents.nrows() == samples {
+            return self.vjp(cotangents);
+        }
+        let rows = self.kept_rows()?;
+        let mut products = Mat::zeros(cotangents.nrows(), rows.ncols());
+        for first in (0..cotangents.nrows()).step_by(samples.max(1)) {
+            let part = rows_transposed_times(rows, cotangents.subrows(first, samples));
+            let target = products.as_mut().subrows_mut(first, samples);
+            { target }.copy_from(&part);
+        }
+        Ok(products)
+    }
+
     fn rows(&self) -> Result<Mat<f64>> {
         Ok(self.kept_rows()?.clone())
     }

@@ -25,7 +25,7 @@ impl Equations for Damped {
     }
 }
 
-/// The bytes that the gradient and the products with J of one batch add at their peak.
+/// The bytes that the gradient, the products with J and the moments of the layers of one batch add at their peak.
 fn held(steps: usize, at_once: usize) -> (usize, Vec<f64>) {
     let network = Network::mlp(&[2, 40, 40, 1], Activation::Tanh, Initializer::Glorot);
     let physics = RungeKutta4::new(Damped, steps, 0.02);
@@ -41,6 +41,8 @@ fn held(steps: usize, at_once: usize) -> (usize, Vec<f64>) {
     let batch = objective.linearize(&samples, &at).unwrap();
     let gradient = batch.gradient().unwrap();
     batch.gram().unwrap();
+    let probes = Mat::full(batch.rows(), 1, 1.0);
+    batch.layer_moments(probes.as_ref()).unwrap();
     (MEMORY.peak_usage() - before, gradient)
 }
 

@@ -21,7 +21,7 @@ class Adapter:
     def __init__(self, simulator: Any, outputs: int) -> None:
         self.simulator = simulator
         self.outputs = outputs
-        self._warned = False
+        self._warned: set[str] = set()
         offers = {name: callable(getattr(simulator, name, None)) for name in _METHODS}
         self.name = kind = type(simulator).__name__
         if not offers["simulate"]:
@@ -82,23 +82,36 @@ class Adapter:
         return self._checked("inverse", inverse, control.shape, "(samples, control)")
 
     def _checked(self, method: str, answer: Any, shape: tuple[int, ...], meaning: str) -> Array:
-        name = f"{self.name}.{method}"
-        if answer is None:
-            raise TypeError(f"{name} returned None, expected an array {meaning}")
-        array = np.asarray(answer)
-        if array.dtype.kind != "f":
-            raise TypeError(f"{name} returned dtype {array.dtype}, expected float64")
-        if array.shape != shape:
-            raise ValueError(f"{name} returned shape {array.shape}, expected {shape} {meaning}")
-        if array.dtype.itemsize < 8 and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{name} returned {array.dtype}: its rounding limits how far a training comes; "
-                "simulate in float64",
-                PrecisionWarning,
-                stacklevel=2,
-            )
-        return np.ascontiguousarray(array, dtype=np.float64)
+        return checked(f"{self.name}.{method}", answer, shape, meaning, self._warned)
+
+
+def checked(
+    name: str, answer: Any, shape: tuple[int, ...], meaning: str, warned: set[str]
+) -> Array:
+    """What the user's ``name`` answered, as a contiguous float64 array of that shape. Single precision is
+    warned of once for each set ``warned``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Anything else.
+    """
+    if answer is None:
+        raise TypeError(f"{name} returned None, expected an array {meaning}")
+    array = np.asarray(answer)
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name} returned dtype {array.dtype}, expected float64")
+    if array.shape != shape:
+        raise ValueError(f"{name} returned shape {array.shape}, expected {shape} {meaning}")
+    if array.dtype.itemsize < 8 and not warned:
+        warned.add(name)
+        warnings.warn(
+            f"{name} returned {array.dtype}: its rounding limits how far a training comes; "
+            "simulate in float64",
+            PrecisionWarning,
+            stacklevel=3,
+        )
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 _METHODS = ("simulate", "jacobian", "vjp", "jvp", "inverse")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _hig
 from .._arrays import by_rows
+from .._settings import count
 from ._adapter import Adapter
 from ._protocol import Simulator
+from ._step import Step, StepAdapter, Whole
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,23 @@ def check(simulator: Simulator, state: ArrayLike, control: ArrayLike, outputs: i
     )
     difference, adjoint, rows, batches, elsewhere = errors
     return Report(difference, adjoint, rows, batches, elsewhere, tuple(faults))
+
+
+def check_step(
+    step: Step,
+    state: ArrayLike,
+    control: ArrayLike,
+    *,
+    timed: bool = False,
+    dt: float = 1.0,
+    number: int = 0,
+) -> Report:
+    """The same for a time step at given states (samples, state) and controls (samples, control): its
+    derivatives in both. ``timed`` and ``dt`` as in :class:`hig.ClosedLoop`, for the time step ``number``."""
+    x, u = by_rows("state", state), by_rows("control", control)
+    if len(x) != len(u):
+        raise ValueError(f"control has shape {u.shape}, expected {len(x)} samples as the state")
+    whole = Whole(StepAdapter(step, float(dt), timed), x.shape[1], count("number", number))
+    both = np.concatenate([x, u], axis=1)
+    errors, faults = _hig.check_simulator(whole, x.shape[1], np.zeros((len(x), 0)), both)
+    return Report(*errors, faults=tuple(faults))

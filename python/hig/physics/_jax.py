@@ -1,4 +1,4 @@
-"""A simulator from a JAX function of one sample."""
+"""A simulator, and a time step, from a JAX function of one sample."""
 
 from __future__ import annotations
 
@@ -51,3 +51,42 @@ class JaxSimulator:
         """(∂y/∂control)ᵀ·cotangent (samples, control)."""
         with jax_double():
             return self._pulled(state, control, cotangent)
+
+
+def step_from_jax(function: Callable[..., Any]) -> JaxStep:
+    """A :class:`Step` from ``function(state, control) -> state`` of one sample, written in JAX; with
+    ``timed=True`` of :class:`hig.ClosedLoop` from ``function(state, control, time) -> state``.
+
+    It is mapped over the batch, differentiated and compiled once for each size of a batch, all in float64.
+    """
+    return JaxStep(function)
+
+
+class JaxStep:
+    """See :func:`step_from_jax`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        import jax
+
+        def step(state: Any, control: Any, *time: Any) -> Any:
+            return jax.vmap(lambda x, u: function(x, u, *time))(state, control)
+
+        def pulled(state: Any, control: Any, cotangents: Any, *time: Any) -> Any:
+            # One pass forwards serves all rows of a sample.
+            def of_sample(x: Any, u: Any, rows: Any) -> Any:
+                _, pull = jax.vjp(lambda x, u: function(x, u, *time), x, u)
+                return jax.vmap(pull)(rows)
+
+            return jax.vmap(of_sample, in_axes=(0, 0, 1), out_axes=1)(state, control, cotangents)
+
+        self._step, self._pulled = jax.jit(step), jax.jit(pulled)
+
+    def step(self, state: Array, control: Array, *time: float) -> Any:
+        """The states (samples, state) after a step."""
+        with jax_double():
+            return self._step(state, control, *time)
+
+    def vjps(self, state: Array, control: Array, cotangents: Array, *time: float) -> Any:
+        """Products with k cotangents of each sample, (k, samples, state)."""
+        with jax_double():
+            return self._pulled(state, control, cotangents, *time)

@@ -1,4 +1,4 @@
-"""A simulator from a PyTorch function of one sample."""
+"""A simulator, and a time step, from a PyTorch function of one sample."""
 
 from __future__ import annotations
 
@@ -50,6 +50,49 @@ class TorchSimulator:
     def vjp(self, state: Array, control: Array, cotangent: Array) -> Array:
         """(∂y/∂control)ᵀ·cotangent (samples, control)."""
         return _call(self._pulled, state, control, cotangent)
+
+
+def step_from_torch(function: Callable[..., Any]) -> TorchStep:
+    """A :class:`Step` from ``function(state, control) -> state`` of one sample, written in PyTorch; with
+    ``timed=True`` of :class:`hig.ClosedLoop` from ``function(state, control, time) -> state``.
+
+    It is mapped over the batch and differentiated by ``torch.func`` (``functorch`` before PyTorch 2), on the
+    CPU in float64, as by :func:`from_torch`.
+    """
+    return TorchStep(function)
+
+
+class TorchStep:
+    """See :func:`step_from_torch`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        from .._torch_tools import transforms
+
+        func = transforms()
+
+        def step(time: tuple[float, ...]) -> Callable[..., Any]:
+            return func.vmap(lambda x, u: function(x, u, *time))  # type: ignore[no-any-return]
+
+        def pulled(time: tuple[float, ...]) -> Callable[..., Any]:
+            # One pass forwards serves all rows of a sample.
+            def of_sample(x: Any, u: Any, rows: Any) -> Any:
+                _, pull = func.vjp(lambda x, u: function(x, u, *time), x, u)
+                return func.vmap(pull)(rows)
+
+            return func.vmap(of_sample, in_dims=(0, 0, 1), out_dims=1)  # type: ignore[no-any-return]
+
+        self._step, self._pulled = step, pulled
+
+    def step(self, state: Array, control: Array, *time: float) -> Array:
+        """The states (samples, state) after a step."""
+        return _call(self._step(time), state, control)
+
+    def vjps(self, state: Array, control: Array, cotangents: Array, *time: float) -> Any:
+        """Products with k cotangents of each sample, (k, samples, state)."""
+        import torch
+
+        given = (torch.from_numpy(array) for array in (state, control, cotangents))
+        return tuple(part.detach().numpy() for part in self._pulled(time)(*given))
 
 
 def _call(function: Callable[..., Any], *arrays: Array) -> Array:

@@ -35,6 +35,7 @@ pub use jets::{Derivative, Jets};
 pub use layer::{Layer, ThroughJets, Values};
 pub use layer_norm::LayerNorm;
 pub use layer_rows::LayerRows;
+pub(crate) use moments::MomentSums;
 pub use moments::{LayerMoments, Moment, Moments, SharedWeight, WIDE};
 pub use parameter::{Initial, Parameter};
 pub use passes::Passes;

@@ -16,10 +16,16 @@
 //!
 //! A wide side of a dense layer is told by its rows: R (a row for each sample) in place of RᵀR, which would be
 //! as many numbers as the layer has parameters.
+//!
+//! Where the passes are not held at once the moments are sums over parts of them ([`MomentSums`]); a wide side is
+//! then summed as RᵀR and told by the rows √Λ·Uᵀ of its eigenvectors, whose number does not grow with that of the
+//! passes.
 
 use super::layer_rows::LayerRows;
 use super::passes::Passes;
+use crate::error::Result;
 use crate::linalg::matrix;
+use crate::linalg::symmetric::eigen;
 use crate::linalg::{Mat, MatRef, Scratch, Symmetric};
 use std::ops::Range;
 
@@ -33,6 +39,13 @@ pub struct SharedWeight {
     pub outputs: usize,
     /// Positions of a sample.
     pub positions: usize,
+}
+
+impl SharedWeight {
+    /// Whether a side of so many coordinates is told by rows.
+    fn is_wide(self, width: usize) -> bool {
+        self.positions == 1 && width >= WIDE
+    }
 }
 
 /// What stands for a layer's block of a Gauss-Newton matrix.
@@ -71,7 +84,126 @@ pub enum Moment {
 /// Coordinates of a side of a dense layer from which it is told by rows.
 pub const WIDE: usize = 192;
 
+/// The moments of all layers as sums over parts of the passes of the same samples, with the same k rows of each.
+#[derive(Debug, Default)]
+pub struct MomentSums {
+    /// From the last layer to the first.
+    layers: Vec<LayerSums>,
+}
+
+#[derive(Debug)]
+struct LayerSums {
+    range: Range<usize>,
+    /// The shape of the weight, where there is one.
+    shape: Option<SharedWeight>,
+    /// k.
+    rows: usize,
+    /// Samples of all passes so far.
+    read: usize,
+    block: BlockSums,
+}
+
+#[derive(Debug)]
+enum BlockSums {
+    Kronecker {
+        inputs: Symmetric,
+        outputs: Symmetric,
+    },
+    /// The layer's part of J (k·b × parameters): squares are taken of the sums over all passes.
+    Columns(Mat<f64>),
+}
+
+impl MomentSums {
+    /// Adds what some of the passes give for a layer, of which each part visits all in the same order.
+    pub fn add(
+        &mut self,
+        layer: usize,
+        part: &LayerRows<'_>,
+        passes: Passes<'_>,
+        scratch: &mut Scratch,
+    ) {
+        if layer == self.layers.len() {
+            self.layers.push(LayerSums::of(part, passes));
+        }
+        part.add_moments(passes, &mut self.layers[layer], scratch);
+    }
+
+    /// The moments, in the order of the layers.
+    ///
+    /// # Errors
+    /// A wide side whose square cannot be decomposed.
+    pub fn finish(self) -> Result<Vec<LayerMoments>> {
+        self.layers
+            .into_iter()
+            .rev()
+            .map(LayerSums::finish)
+            .collect()
+    }
+}
+
+impl LayerSums {
+    fn of(part: &LayerRows<'_>, passes: Passes<'_>) -> Self {
+        let shape = part.layer.shared_weight();
+        let block = match shape {
+            Some(shape) => BlockSums::Kronecker {
+                inputs: Symmetric::zeros(shape.inputs + 1),
+                outputs: Symmetric::zeros(shape.outputs),
+            },
+            None => {
+                let rows = part.rows.nrows() / passes.count();
+                BlockSums::Columns(Mat::zeros(rows, part.range.len()))
+            }
+        };
+        Self {
+            range: part.range.clone(),
+            shape,
+            rows: part.rows.nrows() / part.input.nrows(),
+            read: 0,
+            block,
+        }
+    }
+
+    fn finish(self) -> Result<LayerMoments> {
+        let block = match (self.block, self.shape) {
+            (BlockSums::Kronecker { inputs, outputs }, Some(shape)) => {
+                let of_inputs = 1.0 / (self.read * shape.positions) as f64;
+                let side = |mut sum: Symmetric, factor: f64| {
+                    sum.scale(factor);
+                    match shape.is_wide(sum.size()) {
+                        true => Moment::of_square(sum),
+                        false => Ok(Moment::Whole(sum)),
+                    }
+                };
+                Moments::Kronecker {
+                    inputs: side(inputs, of_inputs)?,
+                    outputs: side(outputs, 1.0 / self.rows as f64)?,
+                }
+            }
+            (BlockSums::Columns(columns), _) => {
+                let squares = columns.col_iter().map(|column| column.squared_norm_l2());
+                Moments::Diagonal(squares.map(|square| square / self.rows as f64).collect())
+            }
+            (BlockSums::Kronecker { .. }, None) => unreachable!("it comes of a shape"),
+        };
+        Ok(LayerMoments {
+            range: self.range,
+            block,
+        })
+    }
+}
+
 impl Moment {
+    /// A moment by the rows √Λ·Uᵀ, largest first, without those that are rounding.
+    fn of_square(square: Symmetric) -> Result<Self> {
+        let width = square.size();
+        let (values, vectors) = eigen(square.into_lower(), "moment of a wide layer")?;
+        let least = values[0] * width as f64 * f64::EPSILON;
+        let kept = values.iter().take_while(|value| **value > least).count();
+        Ok(Self::Rows(Mat::from_fn(kept, width, |i, j| {
+            values[i].sqrt() * vectors[(j, i)]
+        })))
+    }
+
     /// The moment itself.
     pub fn complete(self) -> Mat<f64> {
         match self {
@@ -106,12 +238,8 @@ impl LayerRows<'_> {
 
     fn factors(&self, shape: SharedWeight, passes: Passes<'_>, scratch: &mut Scratch) -> Moments {
         let virtual_samples = self.input.nrows();
-        let samples = passes.samples(virtual_samples);
-        let mut ones = scratch.take_numbers(virtual_samples);
-        for (pass, biased) in passes.biased().iter().enumerate() {
-            ones[passes.range(pass, samples)].fill(f64::from(*biased));
-        }
-        let is_wide = |width: usize| shape.positions == 1 && width >= WIDE;
+        let ones = self.ones(passes, scratch);
+        let is_wide = |width: usize| shape.is_wide(width);
         let of_inputs = 1.0 / (virtual_samples * shape.positions) as f64;
         let inputs = match is_wide(shape.inputs + 1) {
             true => {
@@ -142,6 +270,35 @@ impl LayerRows<'_> {
         };
         scratch.give_numbers(ones);
         Moments::Kronecker { inputs, outputs }
+    }
+
+    /// Whether each sample of each pass uses the bias.
+    fn ones(&self, passes: Passes<'_>, scratch: &mut Scratch) -> Vec<f64> {
+        let virtual_samples = self.input.nrows();
+        let samples = passes.samples(virtual_samples);
+        let mut ones = scratch.take_numbers(virtual_samples);
+        for (pass, biased) in passes.biased().iter().enumerate() {
+            ones[passes.range(pass, samples)].fill(f64::from(*biased));
+        }
+        ones
+    }
+
+    /// Adds what some of the passes give.
+    fn add_moments(&self, passes: Passes<'_>, sums: &mut LayerSums, scratch: &mut Scratch) {
+        sums.read += self.input.nrows();
+        match &mut sums.block {
+            BlockSums::Kronecker { inputs, outputs } => {
+                let ones = self.ones(passes, scratch);
+                let layer = self.layer;
+                layer.add_input_moment(self.input, &ones, inputs, scratch);
+                layer.add_output_moment(self.rows, outputs, scratch);
+                scratch.give_numbers(ones);
+            }
+            BlockSums::Columns(sum) => self.each_chunk(passes, scratch, |range, columns| {
+                let mut target = sum.as_mut().subcols_mut(range.start, range.len());
+                target += columns;
+            }),
+        }
     }
 
     fn diagonal(&self, passes: Passes<'_>, scratch: &mut Scratch) -> Moments {

@@ -3,7 +3,7 @@
 use super::chain::Node;
 use super::layer::{Layer, Values};
 use super::layer_rows::LayerRows;
-use super::moments::LayerMoments;
+use super::moments::{LayerMoments, MomentSums};
 use super::passes::Passes;
 use super::{Activation, Jets, Network};
 use crate::linalg::matrix::{Accum, Mat, MatMut, MatRef};
@@ -315,6 +315,23 @@ impl Network {
         });
         moments.reverse();
         moments
+    }
+
+    /// Adds what some of the passes give to the moments of all of them, by rows as [`moments`](Self::moments) has
+    /// them for these passes.
+    pub(crate) fn add_moments(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        passes: Passes<'_>,
+        (sums, scratch): (&mut MomentSums, &mut Scratch),
+    ) {
+        let mut layer = 0;
+        self.backward(parameters, values, rows, scratch, |part, scratch| {
+            sums.add(layer, &part, passes, scratch);
+            layer += 1;
+        });
     }
 
     /// Gradients with respect to the parameters: Σ over samples of (∂output/∂θ)ᵀ · cotangent for

@@ -345,12 +345,12 @@ impl ClosedLoop {
         samples: &Dataset,
         target: &Target<'_>,
     ) -> Result<Mat<f64>> {
-        const PIECE: usize = 64;
-        let pieces = (0..samples.len().div_ceil(PIECE)).into_par_iter();
+        let size = self.physics.chunk().clamp(1, samples.len().max(1));
+        let pieces = (0..samples.len().div_ceil(size)).into_par_iter();
         let pieces: Vec<Mat<f64>> = pieces
             .map(|piece| {
-                let first = piece * PIECE;
-                let count = PIECE.min(samples.len() - first);
+                let first = piece * size;
+                let count = size.min(samples.len() - first);
                 let rows = |matrix: &Mat<f64>| matrix.as_ref().subrows(first, count).to_owned();
                 let (state, input) = (rows(&samples.state), rows(&samples.input));
                 self.observe(steps, parameters, state.as_ref(), input.as_ref())
@@ -358,7 +358,7 @@ impl ClosedLoop {
             .collect::<Result<_>>()?;
         let mut y = Mat::zeros(samples.len(), self.outputs_len());
         for (piece, part) in pieces.iter().enumerate() {
-            let rows = y.as_mut().subrows_mut(piece * PIECE, part.nrows());
+            let rows = y.as_mut().subrows_mut(piece * size, part.nrows());
             { rows }.copy_from(part);
         }
         Ok(self.weighed_y(steps, y, target))

@@ -47,6 +47,10 @@ impl<S: Stepwise> Stepwise for CountedEffort<S> {
         self.physics.time(step)
     }
 
+    fn chunk(&self) -> usize {
+        self.physics.chunk()
+    }
+
     fn advance(&self, step: usize, x: MatRef<'_, f64>, u: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let d = self.physics.state_len();
         let moved = self.physics.advance(step, x.subcols(0, d), u)?;

@@ -53,6 +53,12 @@ pub trait Stepwise: Send + Sync {
         step as f64
     }
 
+    /// The most samples that an evaluation moves at once; the default is a number whose values stay in the
+    /// cache. A step with a price for each call asks for more.
+    fn chunk(&self) -> usize {
+        64
+    }
+
     /// The states after a step (samples × state) from those before it and the controls during it
     /// (samples × control).
     ///

@@ -4,7 +4,7 @@ use super::{ClosedLoop, Target};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
-use crate::network::{Activations, LayerMoments};
+use crate::network::{Activations, LayerMoments, MomentSums};
 use crate::objective::linearized::check_finite_losses;
 use crate::objective::network_jacobian::by_network_jacobian;
 use crate::objective::{
@@ -77,6 +77,15 @@ impl Stretch {
     }
 }
 
+/// A number among rows of cotangents of the controls that is not finite.
+#[derive(Debug, Clone, Copy)]
+struct Spoilt {
+    step: usize,
+    sample: usize,
+    control: usize,
+    value: f64,
+}
+
 /// A batch simulated over its first steps with the network in the loop, with what the adjoint needs of them.
 pub(super) struct Unrolled<'a> {
     parts: &'a ClosedLoop,
@@ -101,9 +110,8 @@ pub(super) struct Unrolled<'a> {
     rows: OnceLock<Mat<f64>>,
     /// J, where the steps are not held at once.
     formed: OnceLock<ExplicitJacobian>,
-    /// Sample, control and value of the first number of a product with the derivative of the motion that
-    /// was not finite.
-    spoilt: OnceLock<(usize, usize, f64)>,
+    /// Where a product with the derivative of the motion was not finite.
+    spoilt: OnceLock<Spoilt>,
 }
 
 impl<'a> Unrolled<'a> {
@@ -363,10 +371,29 @@ impl<'a> Unrolled<'a> {
 
     /// Remembers the first number of rows that is not finite.
     fn note_spoilt(&self, stretch: &Stretch, rows: &Mat<f64>) {
-        let samples = stretch.states[0].nrows();
-        if let Some((row, j, value)) = linalg::first_not_finite(rows.as_ref()) {
-            self.spoilt.get_or_init(|| (row % samples, j, value));
+        if let Some(spoilt) = Self::spoilt_in(stretch, rows) {
+            self.spoilt.get_or_init(|| spoilt);
         }
+    }
+
+    /// A number of rows that is not finite, in the last step that has one: it spoils all steps before.
+    fn spoilt_in(stretch: &Stretch, rows: &Mat<f64>) -> Option<Spoilt> {
+        linalg::first_not_finite(rows.as_ref())?;
+        let (samples, length) = (stretch.states[0].nrows(), stretch.steps.len());
+        (0..length).rev().find_map(|pass| {
+            let components = 0..rows.nrows() / (length * samples);
+            let mut places = components.map(|i| (i * length + pass) * samples);
+            places.find_map(|first| {
+                let part = rows.as_ref().subrows(first, samples);
+                let (sample, control, value) = linalg::first_not_finite(part)?;
+                Some(Spoilt {
+                    step: stretch.steps.start + pass,
+                    sample,
+                    control,
+                    value,
+                })
+            })
+        })
     }
 
     fn jacobian(&self) -> Result<Unfolded<'_>> {
@@ -475,8 +502,7 @@ impl Jacobian for Unfolded<'_> {
 }
 
 impl Linearized for Unrolled<'_> {
-    /// By the adjoint, which begins with the probes. The moments of a row are not sums over stretches: all steps
-    /// are held for them.
+    /// By the adjoint, which begins with the probes; sums over the stretches, where all steps are not held at once.
     fn layer_moments(&self, probes: MatRef<'_, f64>) -> Result<Option<Vec<LayerMoments>>> {
         let _part = part!(DIRECTION);
         let (samples, width) = (self.batch.len(), self.y.ncols());
@@ -484,37 +510,26 @@ impl Linearized for Unrolled<'_> {
             probes[(i * samples + row % samples, row / samples)]
         });
         let seed = self.of_observed(cotangents)?;
-        let whole = match self.is_held() {
-            true => None,
-            false => {
-                let (start, input) = (self.batch.state.clone(), self.batch.input.as_ref());
-                let steps = 0..self.steps;
-                Some(Stretch::new(
-                    self.parts,
-                    steps,
-                    start,
-                    input,
-                    self.parameters,
-                )?)
-            }
-        };
-        let all = self.steps * samples;
-        let mut rows = Mat::zeros(all * probes.ncols(), self.parts.physics.control_len());
-        self.adjoint(seed.as_ref(), |stretch, part| {
-            let held = stretch.steps.len() * samples;
-            for i in 0..probes.ncols() {
-                let first = i * all + stretch.steps.start * samples;
-                let target = rows.as_mut().subrows_mut(first, held);
-                { target }.copy_from(part.as_ref().subrows(i * held, held));
-            }
+        let (network, scratch) = (&self.parts.network, &self.parts.scratch);
+        if self.is_held() {
+            let (rows, at) = (self.rows_of(&seed)?, &self.last.activations);
+            let passes = self.parts.passes(self.steps);
+            let moments = scratch.with_another(|scratch| {
+                network.moments(self.parameters, at, rows.as_ref(), passes, scratch)
+            });
+            return Ok(Some(moments));
+        }
+        let mut sums = MomentSums::default();
+        self.adjoint(seed.as_ref(), |stretch, rows| {
+            let passes = self.parts.passes(stretch.steps.len());
+            let at = &stretch.activations;
+            scratch.with_another(|scratch| {
+                let sums = (&mut sums, scratch);
+                network.add_moments(self.parameters, at, rows.as_ref(), passes, sums);
+            });
             Ok(())
         })?;
-        let at = &whole.as_ref().unwrap_or(&self.last).activations;
-        let moments = self.parts.scratch.with_another(|scratch| {
-            let (network, passes) = (&self.parts.network, self.parts.passes(self.steps));
-            network.moments(self.parameters, at, rows.as_ref(), passes, scratch)
-        });
-        Ok(Some(moments))
+        sums.finish().map(Some)
     }
 
     fn parameters(&self) -> &[f64] {
@@ -548,6 +563,7 @@ impl Linearized for Unrolled<'_> {
         let mut gradient = vec![0.0; self.parameters.len()];
         let mut part = Vec::new();
         self.adjoint(seed.as_ref(), |stretch, rows| {
+            self.note_spoilt(stretch, &rows);
             // The first stretch writes where it is, the others are added.
             let first = stretch.steps.end == self.steps;
             if !first {
@@ -594,7 +610,7 @@ impl Linearized for Unrolled<'_> {
     }
 
     fn check_finite(&self) -> Result<()> {
-        let (samples, name) = (self.batch.len(), self.parts.physics.name());
+        let name = self.parts.physics.name();
         // The first in the order of time is told, and stretches come in the other order.
         let mut first = Ok(());
         self.each_stretch(|stretch| {
@@ -613,21 +629,16 @@ impl Linearized for Unrolled<'_> {
         linalg::check_finite_samples("observation", self.y.as_ref())?;
         let losses = (self.parts.loss).values(self.y.as_ref(), self.target.values());
         check_finite_losses(&losses, &self.cotangent)?;
-        let rows = self.rows.get();
-        match rows.and_then(|rows| linalg::first_not_finite(rows.as_ref())) {
-            Some((row, j, value)) => {
-                let component = row / (samples * self.steps);
-                let what = format!("Jacobian of {name} with the network in the loop");
-                Err(Error::of_sample(what, value, row % samples, component).by_control(j))
-            }
-            None => match self.spoilt.get() {
-                Some((s, j, value)) => {
-                    let what = format!("product with the Jacobian of {name}");
-                    Err(Error::of_sample(what, *value, *s, None).by_control(*j))
-                }
-                None => Ok(()),
-            },
-        }
+        let of_rows = self.rows.get().and_then(|r| Self::spoilt_in(&self.last, r));
+        let Some(spoilt) = of_rows.or_else(|| self.spoilt.get().copied()) else {
+            return Ok(());
+        };
+        let what = format!(
+            "derivative of {name}, with the network in the loop, by its control at step {}",
+            spoilt.step
+        );
+        let error = Error::of_sample(what, spoilt.value, spoilt.sample, None);
+        Err(error.by_control(spoilt.control))
     }
 }
 
