@@ -49,6 +49,10 @@ def check(simulator: Simulator, state: ArrayLike, control: ArrayLike, outputs: i
     errors, faults = _hig.check_simulator(
         adapter, outputs, by_rows("state", state), by_rows("control", control)
     )
+    return _report(errors, faults)
+
+
+def _report(errors: list[float], faults: list[str]) -> Report:
     difference, adjoint, rows, batches, elsewhere = errors
     return Report(difference, adjoint, rows, batches, elsewhere, tuple(faults))
 
@@ -70,4 +74,4 @@ def check_step(
     whole = Whole(StepAdapter(step, float(dt), timed), x.shape[1], count("number", number))
     both = np.concatenate([x, u], axis=1)
     errors, faults = _hig.check_simulator(whole, x.shape[1], np.zeros((len(x), 0)), both)
-    return Report(*errors, faults=tuple(faults))
+    return _report(errors, faults)
