@@ -20,12 +20,15 @@
 //! - μ, and below it the longest β, follow what new batches say over many updates ([`Kept`],
 //!   [`Length`]); where their loss rises far above that of the best parameters kept, training goes back
 //!   to these.
+//! - Where the first updates keep next to nothing of what the model promises, training begins again with
+//!   shorter steps ([`Beginning`]).
 //! - An update that a new batch finds to have made things far worse is taken back.
 //! - A batch that comes again, as where all samples or points are trained on at once, is all the evidence
 //!   there is: κ follows its trials from the start, paths bend ([`Geodesic`]), every step lowers its loss,
 //!   and nothing is asked about other parameters.
 //! - What is shown to the trainer is the best of the parameters and their averages ([`Iterates`]).
 
+mod beginning;
 mod iterates;
 mod kept;
 mod length;
@@ -42,6 +45,7 @@ use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, ParameterView, rayleigh, residual};
 use crate::settings::{AT_LEAST_ONE, End, FLAG, FRACTION, GROUP, POSITIVE, Rule, Settings};
 use crate::spectral::{Combinations, Decomposition, DecompositionSettings, Request, Rows, Solve};
+use beginning::Beginning;
 use iterates::Iterates;
 use kept::{Kept, Verdict};
 use length::Length;
@@ -122,6 +126,7 @@ impl Method for AdaptiveHalfInverse {
             largest: None,
             last: None,
             iterates: None,
+            beginning: None,
             kept: None,
             left: None,
         }))
@@ -290,6 +295,7 @@ struct Searching {
     /// φ of the last update.
     last: Option<Vec<f64>>,
     iterates: Option<Iterates>,
+    beginning: Option<Beginning>,
     /// What new batches found best.
     kept: Option<Kept>,
     /// The loss that the last batch was left with.
@@ -444,6 +450,9 @@ impl Searching {
         ];
         told.extend(rows.diagnostics());
         let spectrum = parts.into_singular_values();
+        if let Some(beginning) = &mut self.beginning {
+            beginning.hear(found.as_ref().and_then(|f| f.gain).unwrap_or(0.0));
+        }
         self.left = Some(found.as_ref().map_or(at.loss(), |found| found.loss));
         self.last = found.map(|found| found.whole);
         let delta = match &self.last {
@@ -477,6 +486,16 @@ impl Searching {
         iterates: &mut Iterates,
     ) -> Result<Option<Vec<f64>>> {
         let shown = given.parameters();
+        let beginning = self.beginning.get_or_insert_with(|| Beginning::new(shown));
+        if let Some(start) = beginning.begin_again() {
+            self.place = self.settings.first();
+            self.probe = Probe::new();
+            self.length = Length::gradual(self.settings.momentum);
+            self.last = None;
+            self.kept = None;
+            *iterates = Iterates::new(&start);
+            return Ok(Some(start));
+        }
         let kept = self.kept.get_or_insert_with(|| Kept::new(shown));
         let verdict = kept.hear(shown, given.loss(), given.loss_at(&kept.parameters)?);
         self.length.learn(verdict);
@@ -508,6 +527,9 @@ impl Step for Searching {
         let fresh = || Iterates::new(&[]);
         let part = |state: &mut Exchange<'_>, iterates: &mut Iterates| iterates.exchange(state);
         state.optional("iterates", &mut self.iterates, fresh, part);
+        let fresh = || Beginning::new(&[]);
+        let part = |state: &mut Exchange<'_>, beginning: &mut Beginning| beginning.exchange(state);
+        state.optional("beginning", &mut self.beginning, fresh, part);
         let fresh = || Kept::new(&[]);
         let part = |state: &mut Exchange<'_>, kept: &mut Kept| kept.exchange(state);
         state.optional("kept", &mut self.kept, fresh, part);
@@ -526,6 +548,7 @@ impl Step for Searching {
             _ => {
                 self.last = None;
                 self.kept = None;
+                self.beginning = None;
                 Iterates::new(parameters)
             }
         };
@@ -559,7 +582,7 @@ impl Step for Searching {
         }
         self.length.hear(at.mean_loss());
         if !again {
-            iterates.judge(at.loss(), |parameters| at.loss_at(parameters))?;
+            iterates.judge(at.loss(), given.loss(), |parameters| at.loss_at(parameters))?;
         }
         let Update {
             delta,

@@ -107,18 +107,24 @@ impl Iterates {
         delta
     }
 
-    /// Compares the averages by a new batch, on which the current parameters have a known loss.
+    /// Compares the averages by a new batch, on which the current parameters and what is shown have known
+    /// losses.
     ///
     /// # Errors
     /// Those of the loss.
     pub fn judge(
         &mut self,
         current: f64,
+        shown: f64,
         loss: impl Fn(&[f64]) -> Result<f64> + Sync,
     ) -> Result<()> {
         let count = LOOKED_BACK.min(self.updates.max(1.0));
+        let span = self.span();
         self.averages.par_iter_mut().try_for_each(|average| {
-            let loss = loss(&average.values)?;
+            let loss = match average.span == span {
+                true => shown,
+                false => loss(&average.values)?,
+            };
             let ratio = match loss.is_nan() {
                 true => f64::INFINITY,
                 false => (loss / current).ln(),

@@ -37,6 +37,11 @@ const LEAST: f64 = 0.05;
 /// The s beyond which a step would do nothing.
 const MOST: f64 = 1e6;
 
+/// The part of a step that the first update of a training takes that begins again, and its growth with
+/// each further one.
+const FIRST: f64 = 0.1;
+const GROWTH: f64 = 1.1;
+
 /// Fall of ln(loss) from the first batch on by which much has been learned: to a tenth.
 const LEARNED: f64 = std::f64::consts::LN_10;
 
@@ -47,6 +52,8 @@ pub struct Length {
     inverse: f64,
     /// Whether steps were seen to be too long for other samples.
     careful: bool,
+    /// Whether the first steps are short.
+    gradual: bool,
     /// Variance of ln(loss), the lowest average of it, and the updates since.
     variance: f64,
     lowest: f64,
@@ -66,6 +73,7 @@ impl Length {
         Self {
             inverse: 1.0 - momentum,
             careful: false,
+            gradual: false,
             variance: 0.0,
             lowest: 0.0,
             since_lowest: 0.0,
@@ -77,10 +85,19 @@ impl Length {
         }
     }
 
+    /// Begins at a μ, with steps that grow to their length from a tenth of it.
+    pub fn gradual(momentum: f64) -> Self {
+        Self {
+            gradual: true,
+            ..Self::new(momentum)
+        }
+    }
+
     /// Exchanges all of it.
     pub fn exchange(&mut self, state: &mut Exchange<'_>) {
         state.number("inverse", &mut self.inverse);
         state.flag("careful", &mut self.careful);
+        state.flag("gradual", &mut self.gradual);
         state.number("variance", &mut self.variance);
         state.number("lowest", &mut self.lowest);
         state.number("since_lowest", &mut self.since_lowest);
@@ -99,7 +116,11 @@ impl Length {
 
     /// β.
     pub fn part(&self) -> f64 {
-        self.inverse.recip().min(1.0)
+        let begun = match self.gradual {
+            true => FIRST * GROWTH.powf(self.updates - 1.0),
+            false => 1.0,
+        };
+        self.inverse.recip().min(begun).min(1.0)
     }
 
     /// Hears the loss of a new batch.
