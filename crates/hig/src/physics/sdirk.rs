@@ -246,7 +246,10 @@ impl Pattern {
         let d = read.len();
         let (state, control) = (Read::of(read, 0, d), Read::of(read, d, controls));
         // As they are, or both ends in turn, in which what goes round a circle lies in a band.
-        let folded = |p: usize| if p % 2 == 0 { p / 2 } else { d - 1 - p / 2 };
+        let folded = |p: usize| match p.is_multiple_of(2) {
+            true => p / 2,
+            false => d - 1 - p / 2,
+        };
         let orders = [(0..d).collect::<Vec<_>>(), (0..d).map(folded).collect()];
         let bands = orders.into_iter().map(|order| {
             let mut place = vec![0; d];
