@@ -1,6 +1,6 @@
 //! What derivatives of equations cost that nobody differentiated by hand: the viscous Burgers equation on 64 cells with
 //! a force on each, 32 Runge-Kutta steps of 32 samples, beside the same with a product written by hand and
-//! beside dual numbers.
+//! beside dual numbers; and the same equation in two implicit steps of the same length as all of these.
 //!
 //! `cargo run --release -p hig --example equations`
 
@@ -12,10 +12,13 @@ mod common;
 use by_duals::ByDuals;
 use common::{done, headline, seconds};
 use hig::linalg::Mat;
-use hig::physics::{Cotangents, Equations, Lanes, Real, RungeKutta4, Simulator};
+use hig::physics::{Cotangents, Equations, Lanes, OpenLoop, Real, RungeKutta4, Sdirk3, Simulator};
 
 const CELLS: usize = 64;
 const STEPS: usize = 32;
+const DT: f64 = 0.002;
+/// Implicit steps of the same time.
+const LONG_STEPS: usize = 2;
 const SAMPLES: usize = 32;
 /// 1/(2Δx) and ν/Δx² on a circle of length 1.
 const ADVECTION: f64 = CELLS as f64 / 2.0;
@@ -78,15 +81,21 @@ fn main() {
         "\n| derivatives | simulation, ms | one product, ms | one tangent, ms | all rows, ms |"
     );
     println!("| --- | --- | --- | --- | --- |");
-    measured("by hand", ByHand);
-    measured("recorded", Burgers);
-    measured("dual numbers", ByDuals(Burgers));
+    let explicit = |name, physics: &dyn Simulator| measured(name, STEPS, physics);
+    explicit("by hand", &RungeKutta4::new(ByHand, STEPS, DT));
+    explicit("recorded", &RungeKutta4::new(Burgers, STEPS, DT));
+    explicit(
+        "dual numbers",
+        &RungeKutta4::new(ByDuals(Burgers), STEPS, DT),
+    );
+    let long = DT * (STEPS / LONG_STEPS) as f64;
+    let implicit = OpenLoop::new(Sdirk3::new(Burgers, LONG_STEPS, long));
+    measured("recorded, implicit steps", LONG_STEPS, &implicit);
 }
 
-fn measured<E: Equations + 'static>(name: &str, equations: E) {
-    let physics = RungeKutta4::new(equations, STEPS, 0.002);
+fn measured(name: &str, steps: usize, physics: &dyn Simulator) {
     let state = Mat::from_fn(SAMPLES, CELLS, |s, i| (0.1 * i as f64 + s as f64).sin());
-    let control = Mat::from_fn(SAMPLES, CELLS * STEPS, |s, k| (0.3 * (s + k) as f64).sin());
+    let control = Mat::from_fn(SAMPLES, CELLS * steps, |s, k| (0.3 * (s + k) as f64).sin());
     let record = done(physics.record(state.as_ref(), control.as_ref()));
     let (cotangent, tangent) = (state.as_ref(), control.as_ref());
     let simulation = seconds(|| physics.record(state.as_ref(), control.as_ref()));

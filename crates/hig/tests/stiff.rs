@@ -166,6 +166,82 @@ fn derivatives_agree_with_differences_and_with_each_other() {
     assert!(report.adjoint_identity <= 1e-11, "{report:?}");
 }
 
+/// Burgers' equation on a circle or a line, with a force, and growth that makes the diagonal of 1 - γ·dt·∂f/∂x vanish
+/// where it is such; `whole` has every component read all others, which changes no number.
+#[derive(Clone)]
+struct Cells {
+    circle: bool,
+    advection: f64,
+    growth: f64,
+    whole: bool,
+}
+
+impl Equations for Cells {
+    fn state_len(&self) -> usize {
+        20
+    }
+    fn control_len(&self) -> usize {
+        20
+    }
+    fn rate<T: Real>(&self, _: f64, x: &[T], u: &[T], rate: &mut [T]) {
+        let n = x.len();
+        let all = x.iter().fold(T::constant(0.0), |sum, x| sum + *x) * 0.0;
+        for i in 0..n {
+            let edge = T::constant(0.0);
+            let (left, right) = match self.circle {
+                true => (x[(i + n - 1) % n], x[(i + 1) % n]),
+                false => (
+                    if i > 0 { x[i - 1] } else { edge },
+                    if i + 1 < n { x[i + 1] } else { edge },
+                ),
+            };
+            let bend = (right + left - x[i] * 2.0) * 40.0;
+            rate[i] = bend - x[i] * (right - left) * self.advection + x[i] * self.growth + u[i];
+            if self.whole {
+                rate[i] = rate[i] + all;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stencil_within_a_band_is_what_whole_matrices_give() {
+    // The diagonal of the last is near 0, which asks for exchanges of rows.
+    let vanishing = 81.0 + 1.0 / (0.435_866_521_508_459 * 0.1);
+    for (circle, advection, growth) in [(true, 3.0, 0.0), (false, 3.0, 0.0), (true, 0.0, vanishing)]
+    {
+        let physics = |whole| {
+            let cells = Cells {
+                circle,
+                advection,
+                growth,
+                whole,
+            };
+            Sdirk3::new(cells, 2, 0.1)
+        };
+        let (state, control) = (normal(11, 20, 1), normal(11, 20, 2));
+        let at = (state.as_ref(), control.as_ref());
+        let (rows, along) = (normal(22, 20, 3), (normal(11, 20, 4), normal(11, 20, 5)));
+        let along = (along.0.as_ref(), along.1.as_ref());
+        let answers = |whole| {
+            let physics = physics(whole);
+            let (of_state, of_control) = physics.pull_back(1, at, rows.as_ref()).unwrap();
+            let next = physics.advance(1, at.0, at.1).unwrap();
+            let pushed = physics.push_forward(1, at, along).unwrap();
+            [next, of_state, of_control, pushed]
+        };
+        for (found, expected) in answers(false).iter().zip(&answers(true)) {
+            let error = relative_matrix(found, expected);
+            assert!(error <= 1e-10, "{circle} {growth}: {error:e}");
+        }
+        let physics = OpenLoop::new(physics(false));
+        let control = normal(11, 40, 6);
+        let report = check(&physics, state.as_ref(), control.as_ref()).unwrap();
+        assert!(report.faults().is_empty(), "{:?}", report.faults());
+        assert!(report.batches.max(report.elsewhere) <= 1e-14, "{report:?}");
+    }
+}
+
 #[test]
 fn where_nothing_is_stiff_it_agrees_with_explicit_steps_and_their_derivatives() {
     let (state, control) = (normal(9, 2, 5), normal(9, 3, 6));

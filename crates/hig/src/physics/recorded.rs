@@ -728,3 +728,39 @@ fn record<E: Equations + ?Sized>(
         graph.node();
     }
 }
+
+/// For each component of the rate the inputs that it reads, state first and control behind it, in rising order.
+pub(super) fn inputs_read<E: Equations + ?Sized>(
+    equations: &E,
+    time: f64,
+    (state, control): (&[Lanes], &[Lanes]),
+) -> Vec<Vec<usize>> {
+    let graph = RefCell::new(Graph::default());
+    let inputs = state.len() + control.len();
+    graph.borrow_mut().begin(inputs);
+    record(equations, time, (state, control), &graph);
+    let graph = graph.into_inner();
+    let words = inputs.div_ceil(64);
+    // A bit for each input.
+    let mut read = vec![0_u64; (inputs + graph.ends.len()) * words];
+    for input in 0..inputs {
+        read[input * words + input / 64] = 1 << (input % 64);
+    }
+    let mut edge = 0;
+    for (place, end) in graph.ends.iter().enumerate() {
+        let (before, node) = read.split_at_mut((inputs + place) * words);
+        for operand in &graph.operands[edge..*end as usize] {
+            let from = *operand as usize / 2 * words;
+            let pairs = node.iter_mut().zip(&before[from..from + words]);
+            pairs.for_each(|(all, bits)| *all |= bits);
+        }
+        edge = *end as usize;
+    }
+    let first = inputs + graph.ends.len() - state.len();
+    let of_node = |node: &[u64]| {
+        let is_read = |input: &usize| node[input / 64] >> (input % 64) & 1 == 1;
+        (0..inputs).filter(is_read).collect()
+    };
+    let outputs = read[first * words..].chunks_exact(words.max(1));
+    outputs.map(of_node).collect()
+}
