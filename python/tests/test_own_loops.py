@@ -446,6 +446,22 @@ def test_calls_may_ask_the_problem():
     assert len(found) == len(result.history) and np.isfinite(found).all()
 
 
+def test_a_horizon_may_grow():
+    grown = train(pendulum(), updates=4, first_horizon=0.2, horizon_updates=3)
+    other = train(SYSTEM, updates=4, first_horizon=0.2, horizon_updates=3)
+    assert np.allclose(grown.last_weights, other.last_weights, rtol=0, atol=1e-9)
+    assert not np.allclose(grown.last_weights, train(pendulum(), updates=4).last_weights)
+
+
+def test_ctrl_c_inside_a_step():
+    def press(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(hig.TrainingInterrupted) as stopped:
+        train(pendulum(Spoilt("step", 3 * STEPS + 2, press)), evaluate_every=1000)
+    assert stopped.value.result.updates == 3
+
+
 def test_a_checkpoint_goes_on_to_the_same_bits(tmp_path):
     file = tmp_path / "loop.safetensors"
     whole = train(pendulum(), updates=8)

@@ -48,6 +48,11 @@ fn held(steps: usize, at_once: usize) -> (usize, Vec<f64>) {
 
 #[test]
 fn memory_of_a_long_loop_is_that_of_a_stretch() {
+    // Every thread holds 64 MiB for products of matrices from its first large one on.
+    rayon::broadcast(|_| {
+        let square = Mat::<f64>::full(300, 300, 1.0);
+        assert_eq!((&square * &square)[(0, 0)], 300.0);
+    });
     let (whole, expected) = held(900, 900);
     let (parted, found) = held(900, 30);
     assert!(10 * parted < whole, "{parted} bytes of {whole}");
