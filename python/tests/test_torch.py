@@ -429,6 +429,21 @@ def test_groups_have_learning_rates_and_schedules():
     assert all(torch.equal(s, torch.zeros_like(s)) for s in scaled[2:])
 
 
+def test_schedulers_that_change_nothing_stand_beside_methods_that_find_their_length():
+    module, batch = network(), data()
+    optimizer = hig.torch.AdaptiveHIG(module.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1.0 if k < 3 else 0.1)
+    losses = []
+    for _ in range(3):
+        losses.append(float(optimizer.step(lambda: answers("residuals", module, batch))))
+        schedule.step()
+    assert losses[2] < losses[0]
+    with pytest.raises(
+        ValueError, match=r"lr = 0\.1 is not possible: AdaptiveHIG finds the length"
+    ):
+        optimizer.step(lambda: answers("residuals", module, batch))
+
+
 def test_frozen_parameters_stay_and_batches_may_change_their_size():
     module, batch = network(), data()
     module[0].requires_grad_(False)
@@ -513,6 +528,41 @@ def test_rows_from_factors_are_those_of_single_passes(dtype):
         compare([made(x)])
 
 
+class Labelled(torch.Tensor):
+    """Keeps its class through operations, and is particular about indices, as PINA's tensors are."""
+
+    def __getitem__(self, index):
+        if index is None or (isinstance(index, tuple) and None in index):
+            raise NotImplementedError(f"Unsupported index: {index}")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("trainer", [False, True])
+def test_rows_of_tensors_of_another_class_factor(trainer):
+    x = torch.linspace(-1, 1, 40, dtype=torch.float64)[:, None]
+
+    def trained(given):
+        torch.manual_seed(5)
+        module = nn.Sequential(nn.Linear(1, 8), nn.Softplus(), nn.Linear(8, 1)).double()
+        residuals = hig.torch.Residuals()
+        told = {"residuals": residuals} if trainer else {}
+        optimizer = hig.torch.LM(module.parameters(), **told)
+
+        def closure():
+            out = module(given.clone().requires_grad_())
+            if not trainer:
+                return out - torch.sin(3 * x)
+            total = residuals(out, torch.sin(3 * x))
+            total.backward()
+            return total
+
+        losses = [float(optimizer.step(closure)) for _ in range(4)]
+        assert optimizer._factored is True
+        return losses
+
+    assert np.allclose(trained(x), trained(x.as_subclass(Labelled)), rtol=1e-9)
+
+
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_step_is_the_same_however_its_rows_are_found(monkeypatch, mixed):
     batch = data()
@@ -533,12 +583,15 @@ def test_a_step_is_the_same_however_its_rows_are_found(monkeypatch, mixed):
     assert np.allclose(found, expected, rtol=1e-8) and known is not mixed
 
 
-def test_trainers_that_call_backward_themselves():
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_trainers_that_call_backward_themselves(reduction):
     batch = data()
 
     def trained(trainer):
         module = network()
         residuals = hig.torch.Residuals() if trainer else None
+        if trainer:
+            residuals.reduction = reduction
         optimizer = hig.torch.AdaptiveHIG(module.parameters(), residuals=residuals)
 
         def closure():
@@ -550,8 +603,9 @@ def test_trainers_that_call_backward_themselves():
                     "b": (0.25, r),
                 }  # the mean of all squares, weighted by 1/2
             optimizer.zero_grad()
-            total = 3.0 * residuals(out[:, 0], batch["y"][:, 0]) + 0.5 * residuals(out, batch["y"])
-            total = total + 0.0 * residuals(out)
+            # A mean of the squares, which `reduction` leaves to the trainer or not.
+            total = 3.0 * residuals(out[:, 0], batch["y"][:, 0]).mean()
+            total = total + 0.5 * residuals(out, batch["y"]).mean() + 0.0 * residuals(out).mean()
             total.backward()
             return total
 
@@ -560,6 +614,34 @@ def test_trainers_that_call_backward_themselves():
 
     (losses, weights), (others, same) = trained(True), trained(False)
     assert np.allclose(losses, others, rtol=1e-9) and torch.allclose(weights, same, rtol=1e-7)
+
+
+def test_a_trainer_may_weigh_single_points():
+    batch, weights = data(), torch.linspace(0.0, 2.0, 48, dtype=torch.float64).reshape(24, 2)
+
+    def trained(trainer):
+        module, residuals = network(), hig.torch.Residuals()
+        residuals.reduction = "none"
+        told = {"residuals": residuals} if trainer else {}
+        optimizer = hig.torch.LM(module.parameters(), **told)
+
+        def closure():
+            out = module(batch["x"])
+            if not trainer:
+                return (out - batch["y"]) * weights.sqrt() / 2**0.5
+            total = (weights * residuals(out, batch["y"])).mean()
+            total.backward()
+            return total
+
+        losses = [float(optimizer.step(closure)) for _ in range(5)]
+        return losses, module[0].weight.detach()
+
+    (losses, ends), (others, same) = trained(True), trained(False)
+    assert np.allclose(losses, others, rtol=1e-9) and torch.allclose(ends, same, rtol=1e-7)
+
+
+def test_losses_of_trainers_that_are_no_sums_of_squares():
+    batch = data()
     optimizer = hig.torch.LM(network().parameters(), residuals=hig.torch.Residuals())
     with pytest.raises(ValueError, match="made no loss of the residuals"):
         optimizer.step(lambda: torch.tensor(1.0))
@@ -573,6 +655,19 @@ def test_trainers_that_call_backward_themselves():
 
     with pytest.raises(ValueError, match="a part that is no residual"):
         optimizer.step(penalised)
+
+    def negative():
+        total = residuals(module(batch["x"][:, :1].repeat(1, 2)), batch["y"])
+        total = (total * torch.tensor([1.0, -1.0])).mean()
+        total.backward()
+        return total
+
+    residuals.reduction = "none"
+    with pytest.raises(ValueError, match="a square of block 0 of the residuals has the weight -0"):
+        optimizer.step(negative)
+    residuals.reduction = "sum"
+    with pytest.raises(ValueError, match="reduction = 'sum' is not possible"):
+        residuals(batch["y"])
     with pytest.raises(TypeError, match="residuals is a function, expected"):
         hig.torch.LM(module.parameters(), residuals=loss)
 
@@ -599,6 +694,51 @@ def test_the_trainer_of_deepxde(monkeypatch):
     model.train(iterations=60, display_every=30)
     x = np.linspace(-1, 1, 50)[:, None]
     assert np.abs(model.predict(x) - np.sin(np.pi * x)).max() < 1e-2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_trainer_of_pina():
+    """Its own Burgers problem, smooth, by its own solver and trainer."""
+    pina = pytest.importorskip("pina")
+    zoo, solvers = pytest.importorskip("pina.problem.zoo"), pytest.importorskip("pina.solver")
+    optim, models = pytest.importorskip("pina.optim"), pytest.importorskip("pina.model")
+    weighting = pytest.importorskip("pina.weighting")
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        problem = zoo.BurgersProblem(nu=0.1)
+        problem.discretise_domain(12, "grid", domains=["D"])
+        problem.discretise_domain(30, "grid", domains=["t0"])
+        problem.discretise_domain(10, "grid", domains=["boundary"])
+        net = models.FeedForward(2, 1, layers=[16, 16], func=torch.nn.Tanh)
+        residuals = hig.torch.Residuals()
+        optimizer = optim.TorchOptimizer(hig.torch.AdaptiveHIG, residuals=residuals)
+        solver = solvers.PINN(
+            problem,
+            net,
+            optimizer=optimizer,
+            loss=residuals,
+            weighting=weighting.ScalarWeighting({"t0": 10.0}),
+        )
+        quiet = dict.fromkeys(
+            ["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False
+        )
+        trainer = pina.Trainer(solver, max_epochs=40, accelerator="cpu", **quiet)
+        trainer.train()
+        assert trainer.global_step == 40
+        assert float(trainer.callback_metrics["train_loss"]) < 1e-3
+        # The rows were found from factors, in tensors with labels.
+        assert optimizer.instance._factored is True
+        # u(x, t) of nearly the start, a front that has not formed yet: odd in x, 0 at the walls.
+        x = torch.linspace(-1, 1, 21)[:, None]
+        order = problem.input_variables
+        columns = {"x": x, "t": torch.full_like(x, 0.2)}
+        given = pina.LabelTensor(torch.cat([columns[name] for name in order], 1), order)
+        u = solver(given).detach().as_subclass(torch.Tensor)
+        assert float((u + u.flip(0)).abs().max()) < 0.1 and float(u.abs().max()) > 0.5
+    finally:
+        torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize(
@@ -677,6 +817,11 @@ def test_an_answer_that_changes_its_shape_within_a_step():
         (lambda p: hig.torch.HIG(p, cutoff=-1.0), ValueError, "cutoff"),
         (lambda p: hig.torch.LM(p, cutof=1.0), TypeError, "cutof"),
         (lambda p: hig.torch.LM([]), ValueError, "empty parameter list"),
+        (
+            lambda p: hig.torch.LM([{"params": p, "lr": 0.5}]),
+            ValueError,
+            "lr = 0.5 is not possible: LM finds the length of its steps itself, leave lr at 1",
+        ),
         (
             lambda p: hig.torch.HIG([{"params": p[:1]}, {"params": p[1:], "cutoff": 1e-2}]),
             ValueError,
