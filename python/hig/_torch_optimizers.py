@@ -143,13 +143,14 @@ class _Optimizer(torch.optim.Optimizer):
         Raises
         ------
         ValueError, TypeError
-            A setting of its own; parameters that are empty, not real or not finite.
+            A setting of its own; parameters to train that are empty, not real or not finite.
         """
         super().add_param_group(param_group)
         added = self.param_groups[-1]
         index = len(self.param_groups) - 1
         for i, parameter in enumerate(added["params"]):
-            check_parameter(f"params[{i}] of group {index}", parameter)
+            if parameter.requires_grad:
+                check_parameter(f"params[{i}] of group {index}", parameter)
         self._told(added)
 
     def _told(self, group: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
@@ -529,8 +530,15 @@ class _Diagonal(Curvature):
 
 def _read(answer: Any) -> tuple[str, Any, Callable[[Any, Blocks], Any]]:
     """What a closure answers: the kind, the tensors of y, and their loss."""
-    if isinstance(answer, tuple) and len(answer) == 2 and _is_number(answer[1]):
+    if isinstance(answer, tuple) and len(answer) == 2:
         outputs, loss = answer
+        if not _is_number(loss) or not loss.dtype.is_floating_point:
+            told = type(loss).__name__
+            if isinstance(loss, torch.Tensor):
+                told = f"{loss.dtype} of shape {tuple(loss.shape)}"
+            raise TypeError(
+                f"closure answers (outputs, loss) whose loss is {told}, expected a tensor with one real number"
+            )
         if not loss.requires_grad:
             raise TypeError(
                 "the loss of the closure does not depend on the outputs: detach(), item(), NumPy and "
