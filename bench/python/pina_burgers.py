@@ -1,7 +1,7 @@
 """PINA's own Burgers problem by its PINN solver and its trainer: with Adam, with L-BFGS, with one after the other, and
 with the optimizers of `hig.torch`, each for the same processor time.
 
-    python bench/python/pina_burgers.py [--seeds 0 1 2] [--seconds 60] [--out docs/pytorch.md]
+    python bench/python/pina_burgers.py [--seeds 0 1 2] [--seconds 60] [--only LM] [--out docs/pytorch.md]
 
 Needs PyTorch, PINA (`pina-mathlab`) and the package. Everything runs on one thread; what is counted is processor time,
 so that other work on the machine does not count. Network, points and learning rate are those of PINA's former
@@ -111,6 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102])
     parser.add_argument("--seconds", type=float, default=60.0, help="of processor time for each")
+    parser.add_argument("--only", nargs="+", help="parts of the names of some of them")
     parser.add_argument("--out", type=Path, help="a page that has a place for the table")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -118,6 +119,12 @@ def main():
     torch.set_num_threads(1)
     where, truth = burgers.points()
     trained, rows = rivals(given.seconds), []
+    if given.only:
+        trained = {
+            name: train
+            for name, train in trained.items()
+            if any(part in name for part in given.only)
+        }
     heads = ["seed", *(f"{name}: error, updates" for name in trained)]
     for seed in given.seeds:
         row, spent = [str(seed)], []

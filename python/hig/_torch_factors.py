@@ -159,7 +159,8 @@ def _placed(
         size, along = (right * right).sum(1), (right * other_right.double()).sum(1)
         if left is not None:
             size, along = size * (left * left).sum(1), along * (left * other_left.double()).sum(1)
-        there = size > 0
+        # What is far below rounding of the others is none of J, and its square may have no digits.
+        there = size > 1e-28 * size.max()
         place = (along[there] / size[there] - 1.0) * number
         nearest = place.round()
         if bool(((place - nearest).abs() > 0.1).any()) or bool(

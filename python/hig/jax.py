@@ -14,14 +14,18 @@ import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.experimental.multihost_utils import process_allgather
-from jax.flatten_util import ravel_pytree
 
 from . import _hig
+from ._optional import jax_double, needing
+
+with needing("hig.jax", "jax optax"):
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from jax.experimental.multihost_utils import process_allgather
+    from jax.flatten_util import ravel_pytree
+
 from ._jax_compiled_step import NAMES, CompiledStep, packed, samples_in, unpacked, words_of
 from ._jax_factors import Factors
 from ._jax_objective import (
@@ -33,7 +37,6 @@ from ._jax_objective import (
     check_outputs,
     objective,
 )
-from ._optional import jax_double
 from ._settings import count, number, text
 from ._steps import gram_step, spectral_step
 from .methods import ALL
@@ -157,7 +160,7 @@ def adaptive_half_inverse(
     def compiled(
         state: AdaptiveHalfInverseState, params: Any, batch: Any
     ) -> tuple[Any, AdaptiveHalfInverseState]:
-        double = jax.config.read("jax_enable_x64")
+        double = jax.config.jax_enable_x64
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
             if not double:
@@ -258,7 +261,7 @@ def half_inverse(
         if params is None or batch is None:
             raise ValueError("half_inverse needs update(gradients, state, params, batch=batch)")
         _check_whole(params)
-        double = jax.config.read("jax_enable_x64")
+        double = jax.config.jax_enable_x64
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
             if not double and any(map(_is_traced, jax.tree.leaves((theta, data)))):

@@ -13,6 +13,7 @@ import hig
 torch = pytest.importorskip("torch")
 nn = torch.nn
 _torch_tools = pytest.importorskip("hig._torch_tools")
+_torch_factors = pytest.importorskip("hig._torch_factors")
 
 
 def network(dtype=torch.float64):
@@ -502,7 +503,6 @@ class Convolved(nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rows_from_factors_are_those_of_single_passes(dtype):
-    from hig import _torch_factors
 
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 9), nn.Tanh(), nn.Linear(9, 9), nn.Tanh(), nn.Linear(9, 1))
@@ -534,6 +534,20 @@ def test_rows_from_factors_are_those_of_single_passes(dtype):
         made = Convolved().to(dtype)
         of = list(made.parameters())
         compare([made(x)])
+
+
+def test_rows_of_points_at_which_nothing_gets_through():
+    """Slopes of softplus down to 1e-174, whose squares have few digits or none."""
+    module = nn.Sequential(nn.Linear(1, 1), nn.Softplus(), nn.Linear(1, 1)).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(1.0)
+    x = torch.linspace(-400.0, 1.0, 200, dtype=torch.float64)[:, None]
+    y, parameters = module(x)[:, 0], list(module.parameters())
+    found = _torch_factors.rows(y, parameters, [torch.arange(200)])
+    single = [torch.autograd.grad(value, parameters, retain_graph=True) for value in y]
+    expected = torch.stack([torch.cat([part.ravel() for part in row]) for row in single])
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 class Labelled(torch.Tensor):
