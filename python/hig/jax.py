@@ -160,7 +160,7 @@ def adaptive_half_inverse(
     def compiled(
         state: AdaptiveHalfInverseState, params: Any, batch: Any
     ) -> tuple[Any, AdaptiveHalfInverseState]:
-        double = jax.config.jax_enable_x64
+        double = _is_double()
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
             if not double:
@@ -261,7 +261,7 @@ def half_inverse(
         if params is None or batch is None:
             raise ValueError("half_inverse needs update(gradients, state, params, batch=batch)")
         _check_whole(params)
-        double = jax.config.jax_enable_x64
+        double = _is_double()
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
             if not double and any(map(_is_traced, jax.tree.leaves((theta, data)))):
@@ -624,6 +624,12 @@ def _check_whole(parameters: Any) -> None:
             "multi_transform), but a step is one for all that predict reads; keep the others out of "
             "the parameters and let predict close over them"
         )
+
+
+def _is_double() -> bool:
+    """Whether JAX is set to double precision."""
+    config: Any = jax.config
+    return bool(config.jax_enable_x64)
 
 
 def _is_traced(value: Any) -> bool:
