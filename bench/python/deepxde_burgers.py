@@ -15,35 +15,22 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("RAYON_NUM_THREADS", "1")
 
+import burgers
 import deepxde as dde
 import numpy as np
 import torch
 
 import hig
 
-VISCOSITY = 0.01 / np.pi
 ITERATIONS = 15_000
-START, END = "<!-- deepxde -->", "<!-- /deepxde -->"
-
-
-def exact(x, t):
-    """u(x, t) of the start -sin(πx): Cole and Hopf's integral by Gauss-Hermite quadrature."""
-    nodes, weights = np.polynomial.hermite.hermgauss(100)
-    y = x[:, None] - nodes * np.sqrt(4 * VISCOSITY * t[:, None])
-    # exp(-cos(πy)/(2πν)) over its largest value: the quotient does not change.
-    power = -np.cos(np.pi * y) / (2 * np.pi * VISCOSITY)
-    heat = weights * np.exp(power - power.max(axis=1, keepdims=True))
-    return -(heat * np.sin(np.pi * y)).sum(1) / heat.sum(1)
-
-
-def points():
-    """A grid of 256 × 100 points (x, t), with the solution there."""
-    x, t = np.meshgrid(np.linspace(-1, 1, 256), np.linspace(0, 0.99, 100))
-    x, t = x.ravel(), t.ravel()
-    return np.stack([x, t], axis=1), exact(x, t)
+HEADS = [
+    "seed",
+    "Adam: error, s",
+    "then L-BFGS: error, s in all",
+    "`AdaptiveHIG`: error, s, updates",
+    "`LM`: error, s, updates",
+]
 
 
 def model(seed, precision):
@@ -54,7 +41,7 @@ def model(seed, precision):
     def equation(x, u):
         slope = dde.grad.jacobian(u, x, i=0, j=0)
         rate = dde.grad.jacobian(u, x, i=0, j=1)
-        return rate + u * slope - VISCOSITY * dde.grad.hessian(u, x, i=0, j=0)
+        return rate + u * slope - burgers.VISCOSITY * dde.grad.hessian(u, x, i=0, j=0)
 
     space = dde.geometry.Interval(-1, 1)
     domain = dde.geometry.GeometryXTime(space, dde.geometry.TimeDomain(0, 0.99))
@@ -65,11 +52,6 @@ def model(seed, precision):
     )
     net = dde.nn.FNN([2, 20, 20, 20, 1], "tanh", "Glorot normal")
     return dde.Model(data, net), net
-
-
-def error(trained, where, truth):
-    """Relative L² error."""
-    return float(np.linalg.norm(trained.predict(where).ravel() - truth) / np.linalg.norm(truth))
 
 
 class Clock(dde.callbacks.Callback):
@@ -90,11 +72,16 @@ def recipe(seed, where, truth):
     trained.compile("adam", lr=1e-3)
     trained.train(iterations=ITERATIONS, display_every=ITERATIONS)
     adam = time.process_time() - begin
-    after_adam = error(trained, where, truth)
+    after_adam = burgers.error(trained.predict(where), truth)
     begin = time.process_time()
     trained.compile("L-BFGS")
     trained.train(display_every=ITERATIONS)
-    return after_adam, error(trained, where, truth), adam, adam + time.process_time() - begin
+    return (
+        after_adam,
+        burgers.error(trained.predict(where), truth),
+        adam,
+        adam + time.process_time() - begin,
+    )
 
 
 def ours(optimizer, seed, seconds, where, truth):
@@ -105,17 +92,7 @@ def ours(optimizer, seed, seconds, where, truth):
     trained.compile(optimizer(net.parameters(), residuals=residuals), loss=residuals)
     trained.train(iterations=10**6, display_every=10**6, callbacks=[Clock(seconds)])
     spent = time.process_time() - begin
-    return error(trained, where, truth), trained.train_state.step, spent
-
-
-def table(rows):
-    """As Markdown."""
-    lines = [
-        "| seed | Adam: error, s | then L-BFGS: error, s in all | `AdaptiveHIG`: error, s, updates | `LM`: error, s, updates |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
+    return burgers.error(trained.predict(where), truth), trained.train_state.step, spent
 
 
 def main():
@@ -126,7 +103,7 @@ def main():
     parser.add_argument("--out", type=Path, help="a page that has a place for the table")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    where, truth = points()
+    where, truth = burgers.points()
     rows, ratios = [], []
     for seed in given.seeds:
         if given.seconds:
@@ -140,18 +117,15 @@ def main():
             if optimizer is hig.torch.AdaptiveHIG:
                 ratios.append(reached / end)
         rows.append(row)
-        print(table(rows), flush=True)
+        print(burgers.table(HEADS, rows), flush=True)
     note = (
         f"Relative L² error on 256 × 100 points; seconds of processor time on one thread; DeepXDE {dde.__version__}, "
         f"PyTorch {torch.__version__}, hig {hig.__version__}. `AdaptiveHIG`'s error over the recipe's, median: "
         f"{statistics.median(ratios):.2g}."
     )
-    text = f"{START}\n{table(rows)}\n\n{note}\n{END}"
     print(note)
     if given.out:
-        page = given.out.read_text()
-        before, rest = page.split(START)
-        given.out.write_text(before + text + rest.split(END)[1])
+        burgers.put(given.out, "deepxde", f"{burgers.table(HEADS, rows)}\n\n{note}")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,73 @@ def _named(path: Any) -> str:
     return ".".join(str(part) for part in parts) or "theta"
 
 
+def check_leaf(place: str, leaf: Any) -> None:
+    """Refuses a leaf of the parameters that is no array of real numbers."""
+    if callable(leaf) or (
+        not hasattr(leaf, "dtype") and not isinstance(leaf, (float, int, complex))
+    ):
+        raise TypeError(
+            f"{place} is a {type(leaf).__name__}, expected an array; equinox.partition(model, "
+            "equinox.is_inexact_array) takes functions out of a model"
+        )
+    # bfloat16 is of another kind for NumPy, and keys of random numbers have none there.
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"{place} has dtype {dtype}, expected real numbers (float32 or float64); leave it out of the "
+            "parameters and let predict close over it"
+        )
+
+
+def check_outputs(name: str, tree: Any) -> list[tuple[str, Any]]:
+    """The arrays of y with where they stand, which must be real."""
+    found = jax.tree_util.tree_flatten_with_path(tree)[0]
+    if not found:
+        raise TypeError(f"{name} returned no arrays")
+    placed = [(_path(f"y of {name}", path), leaf) for path, leaf in found]
+    for place, leaf in placed:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(f"{place} has dtype {leaf.dtype}, expected real numbers")
+    return placed
+
+
+def check_loss(value: Any) -> None:
+    """Refuses what is not one real number."""
+    if not hasattr(value, "shape"):
+        raise TypeError(f"loss returned a {type(value).__name__}, expected one real number")
+    if value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
+        raise TypeError(
+            f"loss returned {value.dtype} of shape {value.shape}, expected one real number"
+        )
+
+
+def check_derivatives(name: str, predict: Any, loss: Any, parameters: Any, batch: Any) -> None:
+    """Refuses functions whose derivative is 0 whatever they are given, from shapes alone: no update would change
+    anything."""
+    y = jax.eval_shape(predict, parameters, batch)
+    value = jax.eval_shape(loss, y, batch)
+
+    def pulled(function: Any) -> Any:
+        return lambda w, at, batch: jax.vjp(lambda at: function(at, batch), at)[1](w)
+
+    cut = "jax.lax.stop_gradient, rounding and comparisons cut it"
+    if not _reaches(pulled(predict), y, parameters, batch):
+        raise TypeError(f"y of {name} has no derivative in the parameters: {cut}")
+    if not _reaches(pulled(loss), value, y, batch):
+        raise TypeError(f"loss has no derivative in y: {cut}")
+
+
+def _reaches(function: Any, first: Any, *others: Any) -> bool:
+    """Whether what a function answers is made of its first argument."""
+    closed: Any = jax.make_jaxpr(function)(first, *others)
+    number = len(jax.tree.leaves(first))
+    reached = {id(atom) for atom in closed.jaxpr.invars[:number]}
+    for eqn in closed.jaxpr.eqns:
+        if any(id(atom) in reached for atom in eqn.invars):
+            reached.update(id(atom) for atom in eqn.outvars)
+    return any(id(atom) in reached for atom in closed.jaxpr.outvars)
+
+
 class _Parameters:
     """A pytree of real arrays as a vector θ."""
 
@@ -107,22 +174,13 @@ class _Parameters:
 
     @staticmethod
     def _leaf(place: str, leaf: Any) -> Any:
-        if callable(leaf) or (
-            not hasattr(leaf, "dtype") and not isinstance(leaf, (float, int, complex))
-        ):
-            raise TypeError(
-                f"{place} is a {type(leaf).__name__}, expected an array; equinox.partition(model, "
-                "equinox.is_inexact_array) takes functions out of a model"
-            )
+        check_leaf(place, leaf)
         array = np.asarray(leaf)
-        # bfloat16 is of another kind for NumPy.
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise TypeError(
-                f"{place} has dtype {array.dtype}, expected real numbers (float32 or float64); leave it "
-                "out of parameters and let predict close over it"
-            )
         if array.size == 0:
-            raise ValueError(f"{place} has shape {array.shape}: it is empty")
+            raise ValueError(
+                f"{place} has shape {array.shape}: it is empty; leave it out of the parameters and let predict "
+                "close over it"
+            )
         finite = np.isfinite(np.asarray(array, dtype=np.float64))
         if not finite.all():
             at = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -262,6 +320,12 @@ class JaxModel(SampledModel):
     @staticmethod
     def _leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
         found = jax.tree_util.tree_flatten_with_path(tree)[0]
+        for path, leaf in found:
+            if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                raise TypeError(
+                    f"{_path(name, path)} has dtype {leaf.dtype}, expected arrays of numbers: give "
+                    "jax.random.key_data(keys), and let predict call jax.random.wrap_key_data"
+                )
         leaves = [(_path(name, path), np.asarray(leaf)) for path, leaf in found]
         for place, leaf in leaves:
             if leaf.dtype.kind == "O":
@@ -316,14 +380,9 @@ class JaxModel(SampledModel):
             return jax.eval_shape(ask, theta, batch)
 
         first, second = (shapes(size) for size in sizes)
-        found, self._form = jax.tree_util.tree_flatten_with_path(first)
-        if not found:
-            raise TypeError(f"{self.name} returned no arrays")
+        found, self._form = check_outputs(self.name, first), jax.tree_util.tree_structure(first)
         others = jax.tree_util.tree_leaves(second)
-        for (path, leaf), other in zip(found, others):
-            place = _path(f"y of {self.name}", path)
-            if not jnp.issubdtype(leaf.dtype, jnp.floating):
-                raise TypeError(f"{place} has dtype {leaf.dtype}, expected real numbers")
+        for (place, leaf), other in zip(found, others):
             if leaf.dtype.itemsize < 8:
                 self.answers.warn(self.name, leaf.dtype)
             if self._whole:
@@ -510,6 +569,7 @@ class JaxModel(SampledModel):
         """Whether there are second derivatives of the loss, and a forward derivative of predict."""
         batch = jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype), self._data)
         samples = jax.tree.leaves(batch)[0].shape[0]
+        self._check_functions(batch, samples)
         y, numbers = _shape((samples, self.components), jnp.float64), np.arange(samples)
         theta = _shape(self.start.shape, jnp.float64)
         try:
@@ -527,18 +587,23 @@ class JaxModel(SampledModel):
         """Refuses samples that depend on each other, by y of a batch and of its samples alone."""
         self._check_independent(y, alone, all(dtype.itemsize >= 8 for dtype in self._types))
 
+    def _check_functions(self, batch: Any, samples: int) -> None:
+        """Refuses a loss that is no number, and functions without derivatives."""
+        y = _shape((samples, self.components), jnp.float64)
+        check_loss(jax.eval_shape(self._value, y, batch))
+        if (
+            not self._forward
+        ):  # Where columns of J are fewer, a predict may have a forward derivative alone.
+            theta = _shape(self.start.shape, jnp.float64)
+            predict: Any = lambda t, b: self._y(self._parameters.tree(t), b)  # noqa: E731
+            check_derivatives(self.name, predict, self._value, theta, batch)
+
     def _try(self) -> None:
         """Finds out how samples make a loss, and holds an assumption against three of them."""
         # Without another sample nothing can depend on one.
         numbers = np.arange(min(PROBE, len(self.samples[0])))
         batch, shape = self._batch(numbers), (len(numbers), self.components)
-        value = jax.eval_shape(self._value, _shape(shape, jnp.float64), batch)
-        if not hasattr(value, "shape"):
-            raise TypeError(f"loss returned a {type(value).__name__}, expected one real number")
-        if value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
-            raise TypeError(
-                f"loss returned {value.dtype} of shape {value.shape}, expected one real number"
-            )
+        self._check_functions(batch, len(numbers))
         random = np.random.default_rng(0)
         # Of different numbers: signs could hide a mixture of components.
         normal, along = random.normal(size=shape), random.uniform(1.0, 2.0, size=(2, *shape))

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+
+@contextmanager
+def needing(what: str, packages: str) -> Iterator[None]:
+    """Says what to install where one of these packages is missing within a ``with`` block."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in packages.split():
+            raise
+        told = f"{what} needs {error.name}: python -m pip install {packages}"
+        raise ModuleNotFoundError(told, name=error.name, path=error.path) from None
 
 
 def jax_double() -> AbstractContextManager[Any]:

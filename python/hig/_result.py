@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import Array
 from ._html import page
+from ._optional import needing
 from ._problem import Problem
 from ._run_folder import write
 from ._warning import TrainingWarning
@@ -179,7 +180,8 @@ class Result:
             raise ValueError(
                 f"against = {against} is not possible: it must be seconds, update or epoch"
             )
-        from matplotlib import pyplot
+        with needing("Result.plot", "matplotlib"):
+            from matplotlib import pyplot
 
         if ax is None:
             _, ax = pyplot.subplots()

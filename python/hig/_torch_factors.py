@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ._torch_tools import pull
+from ._torch_tools import plain, pull, side_by_side
 
 # Numbers of J that are made: half a gibibyte.
 _MOST = 2**26
@@ -57,7 +57,7 @@ class _Terms(TorchDispatchMode):
 
     def _terms(self, name: str, args: Any) -> list[Term] | None:
         if name == "aten.mm.default":
-            return [(args[0].t(), args[1])]
+            return [(plain(args[0]).t(), plain(args[1]))]
         if name in ("aten.sum.default", "aten.sum.dim_IntList"):
             return self._summed(args)
         known = self._known(args[0]) if args else None
@@ -77,7 +77,7 @@ class _Terms(TorchDispatchMode):
 
     @staticmethod
     def _summed(args: Any) -> list[Term] | None:
-        summed = args[0]
+        summed = plain(args[0])
         if summed.ndim not in (1, 2):
             return None
         dims = sorted(args[1]) if len(args) > 1 and args[1] else list(range(summed.ndim))
@@ -159,7 +159,8 @@ def _placed(
         size, along = (right * right).sum(1), (right * other_right.double()).sum(1)
         if left is not None:
             size, along = size * (left * left).sum(1), along * (left * other_left.double()).sum(1)
-        there = size > 0
+        # What is far below rounding of the others is none of J, and its square may have no digits.
+        there = size > 1e-28 * size.max()
         place = (along[there] / size[there] - 1.0) * number
         nearest = place.round()
         if bool(((place - nearest).abs() > 0.1).any()) or bool(
@@ -176,12 +177,7 @@ def _placed(
 def _check(y: Any, of: list[Any], block: Any, part: Any, random: Any) -> None:
     weights = torch.as_tensor(random.normal(size=len(block)), device=y.device)
     pulled = pull(y, of, _cotangent(y, block, weights))
-    zeros = (like.new_zeros(like.numel()) for like in of)
-    parts = [
-        (zero if found is None else found.reshape(-1)).double()
-        for found, zero in zip(pulled, zeros)
-    ]
-    expected, made = torch.cat(parts), weights @ part
+    expected, made = side_by_side(pulled, of), weights @ part
     rounding = 1e-9 if y.dtype == torch.float64 and of[0].dtype == torch.float64 else 1e-3
     size = (weights.abs() @ part.abs()).max()
     if not bool(((made - expected).abs() <= rounding * size).all()):

@@ -200,6 +200,12 @@ class _Parameters:
         return np.concatenate(parts)
 
 
+def _told(tensor: Any) -> Any:
+    """A tensor that NumPy can read, which has no bfloat16."""
+    found = tensor.detach().cpu()
+    return found.float() if found.dtype == torch.bfloat16 else found
+
+
 class TorchModel(SampledModel):
     """A module as the compiled half asks it."""
 
@@ -302,7 +308,7 @@ class TorchModel(SampledModel):
                     f"{place} is a Dataset, expected a tensor or a dictionary, tuple or list of tensors"
                 )
         detached = mapped(
-            lambda leaf: leaf.detach().cpu() if isinstance(leaf, torch.Tensor) else leaf, tree
+            lambda leaf: _told(leaf) if isinstance(leaf, torch.Tensor) else leaf, tree
         )
         found = leaves(detached, name)
         for place, leaf in found:
@@ -399,7 +405,9 @@ class TorchModel(SampledModel):
         normal = np.random.default_rng(0).normal(size=tuple(y.shape))
         # Away from y, at which a loss may be 0.
         moved = torch.nan_to_num(y.detach()) + (size or 1.0) * torch.as_tensor(normal).to(y)
-        value = float(self._value(moved, batch))
+        of_moved = self._value(moved.clone().requires_grad_(), batch)
+        self._check_depends(of_moved)
+        value = float(of_moved)
         single = np.array([value])
         ones = [self._batch(numbers[s : s + 1]) for s in range(len(numbers))]
         if not self._whole:
@@ -414,6 +422,13 @@ class TorchModel(SampledModel):
         self._read_reduction(value, single)
         self._diagonal = self._curvature is None and self._has_diagonal(moved, batch)
         self._mapped = self._per_sample and self._func is not None and self._is_open(theta, numbers)
+
+    @staticmethod
+    def _check_depends(value: Any) -> None:
+        if not value.requires_grad:
+            raise TypeError(
+                "loss does not depend on y: detach(), item(), NumPy and torch.no_grad() cut its derivative"
+            )
 
     def _check_repeats(self, y: Any, again: Any) -> None:
         if not torch.equal(torch.nan_to_num(y), torch.nan_to_num(again)):
@@ -484,11 +499,7 @@ class TorchModel(SampledModel):
             point = _TorchPoint(self, self._theta(theta, traced=True), self._numbers(indices))
             y = point.y.detach().requires_grad_()
             value = self._value(y, point.batch)
-            if not value.requires_grad:
-                raise TypeError(
-                    "loss does not depend on y: detach(), item(), NumPy and torch.no_grad() cut its "
-                    "derivative"
-                )
+            self._check_depends(value)
             (g,) = torch.autograd.grad(value, y)
             return point, array(y), array(g), float(value)
 

@@ -17,40 +17,56 @@ from ._objective import check_curvature
 from ._settings import Settings, count
 from ._torch_factors import columns, tried
 from ._torch_objective import check_parameter
-from ._torch_tools import Blocks, Curvature, Rows, array, pull, push, side_by_side, tensors
+from ._torch_tools import Blocks, Curvature, Rows, array, plain, pull, push, side_by_side, tensors
 from .methods import ALL
 
 _STATE = "hig"
 
 
-class Residuals:
-    """A loss for trainers that call ``backward()`` themselves, such as DeepXDE's and Lightning's.
+class Residuals(torch.nn.modules.loss._Loss):
+    """A loss for trainers that call ``backward()`` themselves, such as DeepXDE's, Lightning's and PINA's.
 
     It is called like the mean squared error, once for each block (equations, boundary, data), keeps the residual
     ``output - target`` for the optimizer that was given it, and answers the mean of its squares, which carries
-    no more than the block's weight in the total loss: ``backward()`` then costs nothing.
+    no more than the block's weight in the total loss: ``backward()`` then costs nothing. A trainer that takes the
+    mean itself, as PINA's does, sets ``reduction`` to ``"none"`` and is answered the squares; it may weigh them
+    one by one.
 
     >>> residuals = hig.torch.Residuals()
     >>> optimizer = hig.torch.AdaptiveHIG(net.parameters(), residuals=residuals)
     """
 
     def __init__(self) -> None:
-        self._blocks: list[tuple[Any, Any]] = []
+        super().__init__()
+        # Kept while an optimizer asks; an evaluation keeps nothing.
+        self._blocks: list[tuple[Any, Any]] | None = None
 
-    def __call__(self, output: Any, target: Any = 0.0) -> Any:
-        residual = output - target
-        # A leaf, whose gradient will be the weight of the block.
-        value = (residual.detach() ** 2).mean().requires_grad_(torch.is_grad_enabled())
-        self._blocks.append((residual, value))
+    def forward(self, output: Any, target: Any = 0.0) -> Any:
+        """The mean of the squares of ``output - target``, or the squares."""
+        residual = plain(output - target)
+        squares = residual.detach() ** 2
+        if self.reduction == "mean":
+            squares = squares.mean()
+        elif self.reduction != "none":
+            raise ValueError(
+                f"reduction = {self.reduction!r} is not possible: it must be 'mean' or 'none'"
+            )
+        # A leaf, whose gradient will be the weight.
+        value = squares.requires_grad_(torch.is_grad_enabled())
+        if self._blocks is not None:
+            self._blocks.append((residual, value))
         return value
 
     def of(self, closure: Callable[[], Any], trained: list[Any]) -> dict[str, tuple[float, Any]]:
         """The blocks of a closure with their weights, as the closure of a step answers them."""
-        self._blocks.clear()
         for parameter in trained:
             parameter.grad = None
-        total = closure()
-        blocks, self._blocks = self._blocks, []
+        blocks: list[tuple[Any, Any]] = []
+        self._blocks = blocks
+        try:
+            total = closure()
+        finally:
+            self._blocks = None
         if any(p.grad is not None and bool(p.grad.any()) for p in trained):
             raise ValueError(
                 "the loss of the trainer has a part that is no residual, such as a penalty on the parameters: "
@@ -62,10 +78,21 @@ class Residuals:
                 (weight,) = torch.autograd.grad(total, value, retain_graph=True, allow_unused=True)
             else:
                 weight = value.grad
-            if weight is None or not float(weight):
+            if weight is None or not bool(weight.any()):
                 continue
-            rows = len(residual) if residual.ndim else 1
-            found[f"block {i}"] = float(weight) * rows / residual.numel(), residual
+            name, rows = f"block {i}", len(residual) if residual.ndim else 1
+            if weight.ndim == 0:  # Of a mean.
+                found[name] = float(weight) * rows / residual.numel(), residual
+                continue
+            most, least = float(weight.max()), float(weight.min())
+            if least < 0:
+                raise ValueError(
+                    f"a square of {name} of the residuals has the weight {least} in the loss of the trainer, "
+                    "expected at least 0"
+                )
+            if least < most:
+                residual = residual * (weight / most).sqrt()
+            found[name] = most * rows, residual
         if not found:
             raise ValueError(
                 "the closure made no loss of the residuals that the optimizer was given: they are to be the "
@@ -91,6 +118,8 @@ class _Optimizer(torch.optim.Optimizer):
     """
 
     _method: str
+    #: Whether the length of a step is found and not given by ``lr``.
+    _finds_length = False
 
     def __init__(
         self, params: Iterable[Any], settings: dict[str, Any], seed: int, residuals: Any
@@ -104,7 +133,8 @@ class _Optimizer(torch.optim.Optimizer):
         self._asked: Any = None
         self._factored: bool | None = None
         self.diagnostics: dict[str, float] = {}
-        super().__init__(params, dict(settings))
+        # Schedulers, which some trainers always have, ask for a learning rate.
+        super().__init__(params, {"lr": 1.0, **settings})
         self._told(self.param_groups[0])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -113,13 +143,14 @@ class _Optimizer(torch.optim.Optimizer):
         Raises
         ------
         ValueError, TypeError
-            A setting of its own; parameters that are empty, not real or not finite.
+            A setting of its own; parameters to train that are empty, not real or not finite.
         """
         super().add_param_group(param_group)
         added = self.param_groups[-1]
         index = len(self.param_groups) - 1
         for i, parameter in enumerate(added["params"]):
-            check_parameter(f"params[{i}] of group {index}", parameter)
+            if parameter.requires_grad:
+                check_parameter(f"params[{i}] of group {index}", parameter)
         self._told(added)
 
     def _told(self, group: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
@@ -136,6 +167,11 @@ class _Optimizer(torch.optim.Optimizer):
             if not (np.isfinite(rate) and rate >= 0):
                 raise ValueError(
                     f"lr = {rate} is not possible: it must be a finite number of at least 0"
+                )
+            if self._finds_length and not np.isclose(rate, 1.0):
+                raise ValueError(
+                    f"lr = {rate} is not possible: {type(self).__name__} finds the length of its steps itself, "
+                    "leave lr at 1 and out of schedulers"
                 )
         method: Settings = ALL[self._method](**chosen)
         return method.name, method._assignments()
@@ -173,7 +209,7 @@ class _Optimizer(torch.optim.Optimizer):
             delta, loss, left, diagnostics = _hig.step(
                 model,
                 told,
-                1.0 if "lr" in self._settings else None,
+                None if self._finds_length else 1.0,
                 self._seed,
                 model.start,
                 1,
@@ -219,6 +255,8 @@ class HIG(_Optimizer):
 
 class _WithoutRate(_Optimizer):
     """An optimizer that finds the length of its steps itself."""
+
+    _finds_length = True
 
     def __init__(
         self,
@@ -492,8 +530,15 @@ class _Diagonal(Curvature):
 
 def _read(answer: Any) -> tuple[str, Any, Callable[[Any, Blocks], Any]]:
     """What a closure answers: the kind, the tensors of y, and their loss."""
-    if isinstance(answer, tuple) and len(answer) == 2 and _is_number(answer[1]):
+    if isinstance(answer, tuple) and len(answer) == 2:
         outputs, loss = answer
+        if not _is_number(loss) or not loss.dtype.is_floating_point:
+            told = type(loss).__name__
+            if isinstance(loss, torch.Tensor):
+                told = f"{loss.dtype} of shape {tuple(loss.shape)}"
+            raise TypeError(
+                f"closure answers (outputs, loss) whose loss is {told}, expected a tensor with one real number"
+            )
         if not loss.requires_grad:
             raise TypeError(
                 "the loss of the closure does not depend on the outputs: detach(), item(), NumPy and "
@@ -541,7 +586,9 @@ def _squares(tree: Any, blocks: Blocks, weights: list[float] | None) -> _Squares
     found = [leaf for _, leaf in tensors(tree, "")]
     given = weights or [1.0]
     factors = [
-        leaf.new_full((leaf.numel(),), weight / max(len(leaf) if leaf.ndim else 1, 1)).double()
+        plain(leaf)
+        .new_full((leaf.numel(),), weight / max(len(leaf) if leaf.ndim else 1, 1))
+        .double()
         for leaf, weight in zip(found, given)
     ]
     return _Squares(blocks.flat(tree), torch.cat(factors)[None])

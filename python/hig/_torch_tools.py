@@ -36,9 +36,14 @@ def torch_double() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+def plain(tensor: Any) -> Any:
+    """A tensor as it is without what a subclass adds, such as PINA's labels, which not every operation keeps."""
+    return tensor if type(tensor) is torch.Tensor else tensor.as_subclass(torch.Tensor)
+
+
 def array(tensor: Any) -> Array:
     """A tensor in NumPy, float64, contiguous by rows."""
-    found = tensor.detach().to(device="cpu", dtype=torch.float64)
+    found = plain(tensor).detach().to(device="cpu", dtype=torch.float64)
     return np.ascontiguousarray(found.numpy())
 
 
@@ -93,7 +98,7 @@ class Blocks:
                     "the shape must stay"
                 )
         rows = len(found[0][1]) if self._lead else 1
-        return torch.cat([leaf.double().reshape(rows, -1) for _, leaf in found], dim=1)
+        return torch.cat([plain(leaf).double().reshape(rows, -1) for _, leaf in found], dim=1)
 
     def tree(self, flat: Any) -> Any:
         """(samples, m) in the form, with its types."""
@@ -155,7 +160,7 @@ class Rows:
         pulled = torch.autograd.grad(y, of, weights, **settings)
         zeros = (weights.new_zeros(len(weights), part.numel()) for part in of)
         parts = [
-            zero if part is None else part.reshape(len(weights), -1).double()
+            zero if part is None else plain(part).reshape(len(weights), -1).double()
             for part, zero in zip(pulled, zeros)
         ]
         return torch.cat(parts, dim=1)
@@ -169,7 +174,7 @@ def pull(y: Any, of: list[Any], w: Any, again: bool = False) -> Any:
 def side_by_side(parts: Any, of: list[Any]) -> Any:
     """Derivatives in several tensors as one vector in double precision; None is 0."""
     filled = [like.new_zeros(like.shape) if part is None else part for part, like in zip(parts, of)]
-    return torch.cat([part.reshape(-1).double() for part in filled])
+    return torch.cat([plain(part).reshape(-1).double() for part in filled])
 
 
 def push(y: Any, of: list[Any], v: list[Any]) -> Any:

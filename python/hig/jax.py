@@ -14,18 +14,29 @@ import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.experimental.multihost_utils import process_allgather
-from jax.flatten_util import ravel_pytree
 
 from . import _hig
+from ._optional import jax_double, needing
+
+with needing("hig.jax", "jax optax"):
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from jax.experimental.multihost_utils import process_allgather
+    from jax.flatten_util import ravel_pytree
+
 from ._jax_compiled_step import NAMES, CompiledStep, packed, samples_in, unpacked, words_of
 from ._jax_factors import Factors
-from ._jax_objective import JaxModel, _shape, objective
-from ._optional import jax_double
+from ._jax_objective import (
+    JaxModel,
+    _shape,
+    check_derivatives,
+    check_leaf,
+    check_loss,
+    check_outputs,
+    objective,
+)
 from ._settings import count, number, text
 from ._steps import gram_step, spectral_step
 from .methods import ALL
@@ -120,7 +131,7 @@ def adaptive_half_inverse(
             )
         _check_whole(params)
         traced = jax.tree.leaves((params, batch, state))
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in traced):
+        if any(_is_traced(leaf) for leaf in traced):
             return compiled(state, params, batch)
         form = str(jax.tree.structure((params, batch)))
         if form not in models:
@@ -149,8 +160,11 @@ def adaptive_half_inverse(
     def compiled(
         state: AdaptiveHalfInverseState, params: Any, batch: Any
     ) -> tuple[Any, AdaptiveHalfInverseState]:
+        double = _is_double()
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
+            if not double:
+                _check_random(predict, theta, data)
             leaves, form = jax.tree.flatten((theta, data))
             key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
             if key not in models:
@@ -227,13 +241,13 @@ def half_inverse(
             )
     if not isinstance(per_sample, (bool, np.bool_)):
         raise TypeError(f"per_sample = {per_sample!r} is not possible: it must be True or False")
-    if not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer):
+    if not callable(learning_rate) and not _is_traced(learning_rate):
         rate = number("learning_rate", learning_rate)
         if not (math.isfinite(rate) and rate >= 0):
             expected = "a finite number of at least 0, or a schedule"
             raise ValueError(f"learning_rate = {rate} is not possible: it must be {expected}")
     numbers = exponent, cutoff, damping, accuracy
-    if not any(isinstance(value, jax.core.Tracer) for value in numbers):
+    if not any(_is_traced(value) for value in numbers):
         # A setting out of range should be heard of now.
         _spectral(treatment, np.eye(1), np.ones(1), *map(np.asarray, numbers))
     passes = _passes(predict, loss, rows, bool(per_sample))
@@ -247,11 +261,15 @@ def half_inverse(
         if params is None or batch is None:
             raise ValueError("half_inverse needs update(gradients, state, params, batch=batch)")
         _check_whole(params)
+        double = _is_double()
         with jax_double():
             theta, data = _double(params, "parameters"), _double(batch, "batch")
-            if passes.per_sample:
-                passes.check_shapes(theta, data)
+            if not double and any(map(_is_traced, jax.tree.leaves((theta, data)))):
+                _check_random(predict, theta, data)
+            passes.check(theta, data)
             value, y, gradient = passes.output(theta, data)
+            if not _is_traced(value) and not np.isfinite(_local(value)):
+                _check_finite(params)
             width = sum(leaf.size for leaf in jax.tree.leaves(theta))
             factors = None if matrix == "jacobian" else passes.factors(theta, data)
             formed = matrix == "jacobian" or (
@@ -276,7 +294,7 @@ def half_inverse(
                 step = passes.pulled(theta, data, c)
                 step = _local(step) if isinstance(c, np.ndarray) else step
             rate = learning_rate(state.updates) if callable(learning_rate) else learning_rate
-            if isinstance(step, np.ndarray) and not isinstance(rate, jax.core.Tracer):
+            if isinstance(step, np.ndarray) and not _is_traced(rate):
                 # Outside of compiled code, for parameters that may lie on devices of other processes.
                 delta = _like(params, -float(rate) * step)
                 told = jnp.asarray(_local(value), state.loss.dtype)
@@ -415,7 +433,7 @@ def _like(parameters: Any, vector: Any) -> Any:
 def _check_products(gradient: Any) -> None:
     """Refuses what XLA's CPU runtime never ends: callbacks behind loops of collectives."""
     devices = jax.local_device_count() if jax.default_backend() == "cpu" else 1
-    if isinstance(gradient, jax.core.Tracer) and devices > 1:
+    if _is_traced(gradient) and devices > 1:
         raise RuntimeError(
             f"K from products was asked for in compiled code, in a process with {devices} CPU devices, which can "
             'wait for each other for ever; call update from plain Python, or say matrix="jacobian"'
@@ -428,7 +446,7 @@ def _on_host(function: Callable[..., Any], length: int, *given: Any) -> Any:
     There float64 passes as pairs of words: callbacks are given no wider numbers than JAX is set to.
     """
     given = tuple(jnp.asarray(value, jnp.float64) for value in given)
-    if not any(isinstance(value, jax.core.Tracer) for value in given):
+    if not any(_is_traced(value) for value in given):
         return np.asarray(function(*map(_local, given)))
 
     def called(*words: Any) -> Any:
@@ -469,7 +487,8 @@ class _Passes:
         rows: int,
         per_sample: bool,
     ) -> None:
-        self._predict, self.per_sample = predict, per_sample
+        self._predict, self._loss, self.per_sample = predict, loss, per_sample
+        self._checked: set[Any] = set()
 
         def joined(y: Any, samples: bool) -> Any:
             leaves = jax.tree.leaves(y)
@@ -551,19 +570,35 @@ class _Passes:
         leaves = jax.tree.leaves(jax.eval_shape(self._predict, parameters, batch))
         return 1e-9 if all(leaf.dtype.itemsize >= 8 for leaf in leaves) else 1e-3
 
-    def check_shapes(self, parameters: Any, batch: Any) -> None:
-        """Refuses arrays without samples along their first axis."""
+    def check(self, parameters: Any, batch: Any) -> None:
+        """Refuses functions without derivatives, and arrays without samples along their first axis."""
+        leaves, form = jax.tree.flatten((parameters, batch))
+        key = form, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        if key in self._checked:
+            return
+        name = getattr(self._predict, "__name__", type(self._predict).__name__)
         y = jax.eval_shape(self._predict, parameters, batch)
-        samples = None
-        for name, tree in (("batch", batch), ("y", y)):
-            for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        found = check_outputs(name, y)
+        samples: Any = None
+        if self.per_sample:
+            batched = jax.tree_util.tree_flatten_with_path(batch)[0]
+            placed = [(f"batch{jax.tree_util.keystr(path)}", leaf) for path, leaf in batched]
+            for place, leaf in (*placed, *found):
                 samples = leaf.shape[:1] if samples is None else samples
                 if leaf.shape[:1] != samples or leaf.ndim == 0:
                     count = samples[0] if samples else "as many as the others"
                     raise ValueError(
-                        f"{name}{jax.tree_util.keystr(path)} has shape {leaf.shape}, expected {count} samples "
-                        "along its first axis; say per_sample=False where a batch has no samples"
+                        f"{place} has shape {leaf.shape}, expected {count} samples along its first axis; "
+                        "say per_sample=False where a batch has no samples"
                     )
+                if leaf.shape[0] == 0:
+                    raise ValueError(f"{place} has shape {leaf.shape}: it has no samples")
+        check_loss(jax.eval_shape(self._loss, y, batch))
+        rows = sum(leaf.size for _, leaf in found) // (samples[0] if self.per_sample else 1)
+        # Where columns of J are fewer, a predict may have a forward derivative alone.
+        if rows <= sum(leaf.size for leaf in jax.tree.leaves(parameters)):
+            check_derivatives(name, self._predict, self._loss, parameters, batch)
+        self._checked.add(key)
 
 
 _known: Any = functools.lru_cache(maxsize=32)(_Passes)
@@ -591,24 +626,60 @@ def _check_whole(parameters: Any) -> None:
         )
 
 
+def _is_double() -> bool:
+    """Whether JAX is set to double precision."""
+    config: Any = jax.config
+    return bool(config.jax_enable_x64)
+
+
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)
+
+
+def _check_finite(parameters: Any) -> None:
+    """Refuses parameters that are not, by their path."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(parameters)[0]:
+        array = _local(leaf)
+        finite = np.isfinite(array)
+        if not finite.all():
+            at = tuple(int(i) for i in np.argwhere(~finite)[0])
+            place = f"parameters{jax.tree_util.keystr(path)}"
+            raise ValueError(f"{place} is {array[at]} at {at}: every number must be finite")
+
+
+def _check_random(predict: Callable[..., Any], parameters: Any, batch: Any) -> None:
+    """Refuses random numbers in double precision where JAX, which compiles the function around in its own, does
+    not compile them."""
+    closed: Any = jax.make_jaxpr(predict)(parameters, batch)
+    if _draws_double(closed.jaxpr):
+        raise TypeError(
+            "predict draws random numbers in double precision, in which it is computed; JAX compiles them only with "
+            "jax_enable_x64: switch that on, say dtype=jnp.float32 where they are drawn, or draw them before and give "
+            "them with the batch"
+        )
+
+
+def _draws_double(jaxpr: Any) -> bool:
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "random_bits" and eqn.params["bit_width"] == 64:
+            return True
+        for inner in jax.tree.leaves(
+            list(eqn.params.values()), is_leaf=lambda part: hasattr(part, "eqns")
+        ):
+            body = getattr(inner, "jaxpr", inner)
+            if hasattr(body, "eqns") and _draws_double(body):
+                return True
+    return False
+
+
 def _double(tree: Any, name: str) -> Any:
     """Real leaves in float64; of a batch the others stay."""
 
     def leaf(path: Any, value: Any) -> Any:
-        place = name + jax.tree_util.keystr(path)
-        if name == "parameters" and callable(value):
-            raise TypeError(
-                f"{place} is a {type(value).__name__}, expected an array; "
-                "equinox.partition(model, equinox.is_inexact_array) takes functions out of a model"
-            )
-        array = jnp.asarray(value)
-        if jnp.issubdtype(array.dtype, jnp.floating):
-            return array.astype(jnp.float64)
         if name == "parameters":
-            raise TypeError(
-                f"{place} has dtype {array.dtype}, expected real numbers; leave it out of the parameters and let "
-                "predict close over it"
-            )
-        return array
+            check_leaf(name + jax.tree_util.keystr(path), value)
+        array = jnp.asarray(value)
+        real = jnp.issubdtype(array.dtype, jnp.floating)
+        return array.astype(jnp.float64) if real else array
 
     return jax.tree_util.tree_map_with_path(leaf, tree)

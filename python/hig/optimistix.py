@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
-from jax.flatten_util import ravel_pytree
 
-from ._optional import jax_double
+from ._optional import jax_double, needing
+
+with needing("hig.optimistix", "jax optax equinox optimistix"):
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+    import optimistix as optx
+    from jax.flatten_util import ravel_pytree
+
 from .jax import _on_host, _spectral
 
 __all__ = ["HalfInverse", "HalfInverseDescent"]

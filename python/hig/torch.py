@@ -12,7 +12,10 @@ or, in a loop of one's own,
 
 from __future__ import annotations
 
-from ._torch_objective import objective
-from ._torch_optimizers import HIG, LM, AdaptiveHIG, Residuals
+from ._optional import needing
+
+with needing("hig.torch", "torch"):
+    from ._torch_objective import objective
+    from ._torch_optimizers import HIG, LM, AdaptiveHIG, Residuals
 
 __all__ = ["HIG", "LM", "AdaptiveHIG", "Residuals", "objective"]

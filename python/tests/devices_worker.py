@@ -1,9 +1,9 @@
 """A training whose samples lie on several devices, as a program of its own.
 
-    python devices_worker.py FOLDER DEVICES [PROCESS PORT [KILL]]
+    python devices_worker.py FOLDER DEVICES [PROCESS ADDRESS [KILL]]
 
-DEVICES of one process, or two processes that each have one; the weights of every method are left in FOLDER. With
-KILL the process is killed within a training that keeps a checkpoint.
+DEVICES of one process, or two processes that each have one and meet at ADDRESS; the weights of every method are left in
+FOLDER. With KILL the process is killed within a training that keeps a checkpoint.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     if process is not None:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(f"127.0.0.1:{sys.argv[4]}", 2, int(process))
+        jax.distributed.initialize(sys.argv[4], 2, int(process))
     killed = len(sys.argv) > 5
 
     import optax

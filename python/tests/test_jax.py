@@ -137,6 +137,7 @@ def test_what_is_not_possible_is_said(make, exception, message):
         (np.arange(3), r"parameters\['extra'\] has dtype int"),
         (np.ones(2, bool), r"parameters\['extra'\] has dtype bool"),
         (1j * np.ones(2), r"parameters\['extra'\] has dtype complex"),
+        (jax.random.key(0), r"parameters\['extra'\] has dtype key.*leave it out"),
     ],
 )
 def test_leaves_that_are_no_real_numbers_are_told_by_their_path(leaf, message, make, compiled):
@@ -160,6 +161,61 @@ def test_leaves_without_numbers_and_arrays_that_stand_twice():
     expected, _ = made.update(None, made.init(parameters), parameters, batch=batch)
     assert close({name: found[name] for name in parameters}, expected, 1e-5)
     assert not np.any(found["again"]) and found["empty"].shape == (0, 2)
+
+
+CUT = "has no derivative in .*: jax.lax.stop_gradient, rounding and comparisons cut it"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("make", ["half_inverse", "adaptive_half_inverse"])
+@pytest.mark.parametrize(
+    ("of", "by", "exception", "message"),
+    [
+        (lambda q, b: jax.lax.stop_gradient(predict(q, b)), loss, TypeError, CUT),
+        (lambda q, b: jnp.round(predict(q, b)), loss, TypeError, CUT),
+        (predict, lambda y, b: loss(jax.lax.stop_gradient(y), b), TypeError, "loss " + CUT),
+        (predict, lambda y, b: jnp.mean(b["target"] ** 2), TypeError, "loss " + CUT),
+        (predict, lambda y, b: (y - b["target"]) ** 2, TypeError, "loss returned float64 of shape"),
+        (predict, lambda y, b: 1j * loss(y, b), TypeError, "loss returned complex128 of shape"),
+        (
+            lambda q, b: jnp.argmax(predict(q, b), axis=1),
+            loss,
+            TypeError,
+            "y of .* has dtype int64",
+        ),
+        (lambda q, b: 1j * predict(q, b), loss, TypeError, "y of .* has dtype complex128"),
+        (lambda q, b: None, loss, TypeError, "returned no arrays"),
+        (lambda q, b: predict(q, b)[1:], loss, ValueError, "y of .* has shape"),
+    ],
+)
+def test_functions_that_nothing_can_be_trained_with(of, by, exception, message, make, compiled):
+    parameters, batch = start()
+    made = getattr(hig.jax, make)(of, by)
+    update = jax.jit(made.update) if compiled else made.update
+    with pytest.raises(exception, match=message):
+        update(None, made.init(parameters), parameters, batch=batch)
+
+
+@pytest.mark.parametrize("make", ["half_inverse", "adaptive_half_inverse"])
+def test_random_numbers_in_compiled_code(make):
+    """They are double there, which JAX compiles in its own precision alone."""
+    parameters, batch = start()
+    keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0), 20)))
+    given = {**batch, "key": keys}
+
+    def noisy(dtype):
+        draw = lambda key: jax.random.normal(jax.random.wrap_key_data(key), (3,), dtype)  # noqa: E731
+        return lambda q, b: predict(q, b) + 0.1 * jax.vmap(draw)(b["key"])
+
+    made = getattr(hig.jax, make)(noisy(float), loss)
+    state = made.init(parameters)
+    if not jax.config.jax_enable_x64:
+        with pytest.raises(TypeError, match=r"random numbers in double precision.*jax_enable_x64"):
+            jax.jit(made.update)(None, state, parameters, batch=given)
+    made = getattr(hig.jax, make)(noisy(jnp.float32), loss)
+    found, _ = jax.jit(made.update)(None, state, parameters, batch=given)
+    expected, _ = made.update(None, state, parameters, batch=given)
+    assert close(found, expected, 1e-4)
 
 
 def test_a_predict_that_leaves_jax_is_jaxs_own_exception():
@@ -196,6 +252,9 @@ def test_nan_is_refused():
     optimizer = hig.jax.half_inverse(predict, loss)
     with pytest.raises(ValueError, match=r"is NaN|is nan"):
         optimizer.update(None, optimizer.init(parameters), parameters, batch=batch)
+    spoilt = {**parameters, "out": parameters["out"].at[1, 0].set(jnp.nan)}
+    with pytest.raises(ValueError, match=r"parameters\['out'\] is nan at \(1, 0\): every number"):
+        optimizer.update(None, optimizer.init(parameters), spoilt, batch=start()[1])
 
 
 def optimizer(**settings):
@@ -231,8 +290,12 @@ def test_what_is_no_number_and_what_is_no_array_is_told():
     with pytest.raises(TypeError, match="per_sample = 2 is not possible"):
         optimizer(per_sample=2)
     parameters, batch = start()
-    with pytest.raises(TypeError, match=r"'activation'\] is a function.*equinox\.partition"):
-        optimizer().update(None, None, {**parameters, "activation": lambda x: x}, batch=batch)
+    for leaf, kind in ((lambda x: x, "function"), ("tanh", "str")):
+        with pytest.raises(TypeError, match=rf"'activation'\] is a {kind}.*equinox\.partition"):
+            optimizer().update(None, None, {**parameters, "activation": leaf}, batch=batch)
+    nothing = {name: leaf[:0] for name, leaf in batch.items()}
+    with pytest.raises(ValueError, match=r"batch\['.*'\] has shape .*: it has no samples"):
+        optimizer().update(None, None, parameters, batch=nothing)
 
 
 def steps(transformation, count, parameters, batch, compiled=False, gradients=None):
@@ -308,7 +371,7 @@ def test_arrays_without_samples_are_told_by_their_place():
     with pytest.raises(ValueError, match=r"batch\['target'\] has shape .*per_sample=False"):
         optimizer().update(None, None, parameters, batch={"a": np.ones(3), **batch})
     made = hig.jax.half_inverse(lambda q, b: jnp.sum(predict(q, b)), lambda y, b: y**2)
-    with pytest.raises(ValueError, match=r"y has shape \(\), expected 20 samples"):
+    with pytest.raises(ValueError, match=r"y of .* has shape \(\), expected 20 samples"):
         made.update(None, None, parameters, batch=batch)
 
 

@@ -255,6 +255,26 @@ def with_leaf(leaf):
             "must have as many outputs in every batch",
         ),
         ({"predict": lambda q, b: b["x"].astype(int)}, TypeError, "has dtype int64, expected real"),
+        (
+            {"predict": lambda q, b: jax.lax.stop_gradient(predict(q, b))},
+            TypeError,
+            "has no derivative in the parameters: jax.lax.stop_gradient",
+        ),
+        ({"loss": lambda y, b: jnp.mean(b["y"] ** 2)}, TypeError, "loss has no derivative in y"),
+        (
+            {
+                "predict": lambda q, b: jax.lax.while_loop(
+                    lambda y: y[0, 0] > 9, jnp.tanh, predict(q, b)
+                )
+            },
+            ValueError,
+            "Reverse-mode differentiation does not work",
+        ),
+        (
+            {"train": {"x": np.ones((3, 2)), "y": jax.random.split(jax.random.key(0), 3)}},
+            TypeError,
+            r"train\['y'\] has dtype key.*give jax.random.key_data",
+        ),
         ({"train": {"x": np.ones((3, 2)), "y": np.ones((4, 2))}}, ValueError, "has 4 samples"),
         ({"train": {"x": np.ones((0, 2)), "y": np.ones((0, 2))}}, ValueError, "it has no samples"),
         (

@@ -26,13 +26,15 @@ def test_a_notebook_runs(path):
     assert all(cell.execution_count for cell in code if cell.source)
 
 
-def test_there_are_seven():
+def test_all_of_them_are_known():
     assert {path.stem for path in FOLDER.glob("*.ipynb")} == {
         "chapter",
+        "compiled_training",
         "least_squares",
         "own_closed_loop",
         "own_equation",
         "own_jax_network",
         "own_simulator",
         "own_torch_module",
+        "several_devices",
     }

@@ -13,6 +13,7 @@ import hig
 torch = pytest.importorskip("torch")
 nn = torch.nn
 _torch_tools = pytest.importorskip("hig._torch_tools")
+_torch_factors = pytest.importorskip("hig._torch_factors")
 
 
 def network(dtype=torch.float64):
@@ -138,6 +139,13 @@ def test_single_precision_modules_are_computed_in_double_and_loaded_back():
     objective = result.problem
     assert np.allclose(objective.weights(module), result.weights, rtol=1e-6)
     assert objective.shapes["0.weight"] == (8, 2)
+
+
+def test_samples_may_have_any_real_type():
+    half = {name: torch.tensor(value).bfloat16() for name, value in samples().items()}
+    wide = {name: value.double() for name, value in half.items()}
+    found, expected = (hig.train(make(train=of), "hig", updates=2) for of in (half, wide))
+    assert np.array_equal(found.weights, expected.weights)
 
 
 def test_an_objective_is_made_again_by_pickle():
@@ -287,6 +295,8 @@ def with_parameter(value, **how):
         ({"loss": hig.losses.SquaredError()}, TypeError, "loss is a SquaredError"),
         ({"loss": lambda y, b: (y - b["y"]) ** 2}, TypeError, r"of shape \(3, 2\), expected one"),
         ({"loss": lambda y, b: 1.0}, TypeError, "loss returned a float, expected a tensor"),
+        ({"loss": lambda y, b: loss(y.detach(), b)}, TypeError, "loss does not depend on y"),
+        ({"loss": lambda y, b: (b["y"] ** 2).mean()}, TypeError, "loss does not depend on y"),
         ({"predict": lambda m, b: m(b["x"]).sum()}, ValueError, r"has shape \(\) for 2 samples"),
         (
             {"predict": lambda m, b: m(b["x"])[:, :1] * torch.ones(len(b["x"]))},
@@ -327,8 +337,6 @@ def test_what_fails_later_is_told():
 
     with pytest.raises(hig.TrainingStopped, match="spoilt is NaN for training sample 7"):
         hig.train(make(predict=spoilt), "hig", updates=3)
-    with pytest.raises(hig.TrainingStopped, match="loss does not depend on y"):
-        hig.train(make(loss=lambda y, b: loss(y.detach(), b)), "hig", updates=3)
     with pytest.raises(hig.TrainingStopped, match="needs it above 0"):
         hig.train(make(loss=lambda y, b: torch.cos(y).sum(1).mean()), "lm", updates=3)
 
@@ -429,9 +437,25 @@ def test_groups_have_learning_rates_and_schedules():
     assert all(torch.equal(s, torch.zeros_like(s)) for s in scaled[2:])
 
 
+def test_schedulers_that_change_nothing_stand_beside_methods_that_find_their_length():
+    module, batch = network(), data()
+    optimizer = hig.torch.AdaptiveHIG(module.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1.0 if k < 3 else 0.1)
+    losses = []
+    for _ in range(3):
+        losses.append(float(optimizer.step(lambda: answers("residuals", module, batch))))
+        schedule.step()
+    assert losses[2] < losses[0]
+    with pytest.raises(
+        ValueError, match=r"lr = 0\.1 is not possible: AdaptiveHIG finds the length"
+    ):
+        optimizer.step(lambda: answers("residuals", module, batch))
+
+
 def test_frozen_parameters_stay_and_batches_may_change_their_size():
     module, batch = network(), data()
     module[0].requires_grad_(False)
+    module.counts = nn.Parameter(torch.arange(3), requires_grad=False)
     kept = module[0].weight.clone()
     optimizer = hig.torch.AdaptiveHIG(module.parameters())
     for size in (24, 7, 24):
@@ -479,7 +503,6 @@ class Convolved(nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rows_from_factors_are_those_of_single_passes(dtype):
-    from hig import _torch_factors
 
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 9), nn.Tanh(), nn.Linear(9, 9), nn.Tanh(), nn.Linear(9, 1))
@@ -513,6 +536,55 @@ def test_rows_from_factors_are_those_of_single_passes(dtype):
         compare([made(x)])
 
 
+def test_rows_of_points_at_which_nothing_gets_through():
+    """Slopes of softplus down to 1e-174, whose squares have few digits or none."""
+    module = nn.Sequential(nn.Linear(1, 1), nn.Softplus(), nn.Linear(1, 1)).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(1.0)
+    x = torch.linspace(-400.0, 1.0, 200, dtype=torch.float64)[:, None]
+    y, parameters = module(x)[:, 0], list(module.parameters())
+    found = _torch_factors.rows(y, parameters, [torch.arange(200)])
+    single = [torch.autograd.grad(value, parameters, retain_graph=True) for value in y]
+    expected = torch.stack([torch.cat([part.ravel() for part in row]) for row in single])
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+class Labelled(torch.Tensor):
+    """Keeps its class through operations, and is particular about indices, as PINA's tensors are."""
+
+    def __getitem__(self, index):
+        if index is None or (isinstance(index, tuple) and None in index):
+            raise NotImplementedError(f"Unsupported index: {index}")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("trainer", [False, True])
+def test_rows_of_tensors_of_another_class_factor(trainer):
+    x = torch.linspace(-1, 1, 40, dtype=torch.float64)[:, None]
+
+    def trained(given):
+        torch.manual_seed(5)
+        module = nn.Sequential(nn.Linear(1, 8), nn.Softplus(), nn.Linear(8, 1)).double()
+        residuals = hig.torch.Residuals()
+        told = {"residuals": residuals} if trainer else {}
+        optimizer = hig.torch.LM(module.parameters(), **told)
+
+        def closure():
+            out = module(given.clone().requires_grad_())
+            if not trainer:
+                return out - torch.sin(3 * x)
+            total = residuals(out, torch.sin(3 * x))
+            total.backward()
+            return total
+
+        losses = [float(optimizer.step(closure)) for _ in range(4)]
+        assert optimizer._factored is True
+        return losses
+
+    assert np.allclose(trained(x), trained(x.as_subclass(Labelled)), rtol=1e-9)
+
+
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_step_is_the_same_however_its_rows_are_found(monkeypatch, mixed):
     batch = data()
@@ -533,12 +605,15 @@ def test_a_step_is_the_same_however_its_rows_are_found(monkeypatch, mixed):
     assert np.allclose(found, expected, rtol=1e-8) and known is not mixed
 
 
-def test_trainers_that_call_backward_themselves():
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_trainers_that_call_backward_themselves(reduction):
     batch = data()
 
     def trained(trainer):
         module = network()
         residuals = hig.torch.Residuals() if trainer else None
+        if trainer:
+            residuals.reduction = reduction
         optimizer = hig.torch.AdaptiveHIG(module.parameters(), residuals=residuals)
 
         def closure():
@@ -550,8 +625,9 @@ def test_trainers_that_call_backward_themselves():
                     "b": (0.25, r),
                 }  # the mean of all squares, weighted by 1/2
             optimizer.zero_grad()
-            total = 3.0 * residuals(out[:, 0], batch["y"][:, 0]) + 0.5 * residuals(out, batch["y"])
-            total = total + 0.0 * residuals(out)
+            # A mean of the squares, which `reduction` leaves to the trainer or not.
+            total = 3.0 * residuals(out[:, 0], batch["y"][:, 0]).mean()
+            total = total + 0.5 * residuals(out, batch["y"]).mean() + 0.0 * residuals(out).mean()
             total.backward()
             return total
 
@@ -560,6 +636,34 @@ def test_trainers_that_call_backward_themselves():
 
     (losses, weights), (others, same) = trained(True), trained(False)
     assert np.allclose(losses, others, rtol=1e-9) and torch.allclose(weights, same, rtol=1e-7)
+
+
+def test_a_trainer_may_weigh_single_points():
+    batch, weights = data(), torch.linspace(0.0, 2.0, 48, dtype=torch.float64).reshape(24, 2)
+
+    def trained(trainer):
+        module, residuals = network(), hig.torch.Residuals()
+        residuals.reduction = "none"
+        told = {"residuals": residuals} if trainer else {}
+        optimizer = hig.torch.LM(module.parameters(), **told)
+
+        def closure():
+            out = module(batch["x"])
+            if not trainer:
+                return (out - batch["y"]) * weights.sqrt() / 2**0.5
+            total = (weights * residuals(out, batch["y"])).mean()
+            total.backward()
+            return total
+
+        losses = [float(optimizer.step(closure)) for _ in range(5)]
+        return losses, module[0].weight.detach()
+
+    (losses, ends), (others, same) = trained(True), trained(False)
+    assert np.allclose(losses, others, rtol=1e-9) and torch.allclose(ends, same, rtol=1e-7)
+
+
+def test_losses_of_trainers_that_are_no_sums_of_squares():
+    batch = data()
     optimizer = hig.torch.LM(network().parameters(), residuals=hig.torch.Residuals())
     with pytest.raises(ValueError, match="made no loss of the residuals"):
         optimizer.step(lambda: torch.tensor(1.0))
@@ -573,6 +677,19 @@ def test_trainers_that_call_backward_themselves():
 
     with pytest.raises(ValueError, match="a part that is no residual"):
         optimizer.step(penalised)
+
+    def negative():
+        total = residuals(module(batch["x"][:, :1].repeat(1, 2)), batch["y"])
+        total = (total * torch.tensor([1.0, -1.0])).mean()
+        total.backward()
+        return total
+
+    residuals.reduction = "none"
+    with pytest.raises(ValueError, match="a square of block 0 of the residuals has the weight -0"):
+        optimizer.step(negative)
+    residuals.reduction = "sum"
+    with pytest.raises(ValueError, match="reduction = 'sum' is not possible"):
+        residuals(batch["y"])
     with pytest.raises(TypeError, match="residuals is a function, expected"):
         hig.torch.LM(module.parameters(), residuals=loss)
 
@@ -601,6 +718,51 @@ def test_the_trainer_of_deepxde(monkeypatch):
     assert np.abs(model.predict(x) - np.sin(np.pi * x)).max() < 1e-2
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_trainer_of_pina():
+    """Its own Burgers problem, smooth, by its own solver and trainer."""
+    pina = pytest.importorskip("pina")
+    zoo, solvers = pytest.importorskip("pina.problem.zoo"), pytest.importorskip("pina.solver")
+    optim, models = pytest.importorskip("pina.optim"), pytest.importorskip("pina.model")
+    weighting = pytest.importorskip("pina.weighting")
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        problem = zoo.BurgersProblem(nu=0.1)
+        problem.discretise_domain(12, "grid", domains=["D"])
+        problem.discretise_domain(30, "grid", domains=["t0"])
+        problem.discretise_domain(10, "grid", domains=["boundary"])
+        net = models.FeedForward(2, 1, layers=[16, 16], func=torch.nn.Tanh)
+        residuals = hig.torch.Residuals()
+        optimizer = optim.TorchOptimizer(hig.torch.AdaptiveHIG, residuals=residuals)
+        solver = solvers.PINN(
+            problem,
+            net,
+            optimizer=optimizer,
+            loss=residuals,
+            weighting=weighting.ScalarWeighting({"t0": 10.0}),
+        )
+        quiet = dict.fromkeys(
+            ["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False
+        )
+        trainer = pina.Trainer(solver, max_epochs=40, accelerator="cpu", **quiet)
+        trainer.train()
+        assert trainer.global_step == 40
+        assert float(trainer.callback_metrics["train_loss"]) < 1e-3
+        # The rows were found from factors, in tensors with labels.
+        assert optimizer.instance._factored is True
+        # u(x, t) of nearly the start, a front that has not formed yet: odd in x, 0 at the walls.
+        x = torch.linspace(-1, 1, 21)[:, None]
+        order = problem.input_variables
+        columns = {"x": x, "t": torch.full_like(x, 0.2)}
+        given = pina.LabelTensor(torch.cat([columns[name] for name in order], 1), order)
+        u = solver(given).detach().as_subclass(torch.Tensor)
+        assert float((u + u.flip(0)).abs().max()) < 0.1 and float(u.abs().max()) > 0.5
+    finally:
+        torch.set_default_dtype(before)
+
+
 @pytest.mark.parametrize(
     ("closure", "exception", "message"),
     [
@@ -611,6 +773,17 @@ def test_the_trainer_of_deepxde(monkeypatch):
         (lambda m, b: m(b["x"])[:0], ValueError, "closure's answer is empty"),
         (lambda m, b: (m(b["x"]), loss(m(b["x"]), b)), TypeError, "very tensors that the loss"),
         (lambda m, b: (m(b["x"]), torch.tensor(1.0)), TypeError, "does not depend on the outputs"),
+        (
+            lambda m, b: (m(b["x"]), loss(m(b["x"]), b) + 1j),
+            TypeError,
+            r"whose loss is torch.complex128 of shape \(\), expected a tensor with one real number",
+        ),
+        (
+            lambda m, b: (m(b["x"]), m(b["x"])),
+            TypeError,
+            r"whose loss is torch.float64 of shape \(24",
+        ),
+        (lambda m, b: (m(b["x"]), 1.0), TypeError, "whose loss is float, expected a tensor"),
         (lambda m, b: m(b["x"]) + torch.randn(1), ValueError, "differently when it is asked twice"),
         (lambda m, b: {"a": (-1.0, m(b["x"]))}, ValueError, "weight of block 'a' is -1.0"),
         (
@@ -677,6 +850,11 @@ def test_an_answer_that_changes_its_shape_within_a_step():
         (lambda p: hig.torch.HIG(p, cutoff=-1.0), ValueError, "cutoff"),
         (lambda p: hig.torch.LM(p, cutof=1.0), TypeError, "cutof"),
         (lambda p: hig.torch.LM([]), ValueError, "empty parameter list"),
+        (
+            lambda p: hig.torch.LM([{"params": p, "lr": 0.5}]),
+            ValueError,
+            "lr = 0.5 is not possible: LM finds the length of its steps itself, leave lr at 1",
+        ),
         (
             lambda p: hig.torch.HIG([{"params": p[:1]}, {"params": p[1:], "cutoff": 1e-2}]),
             ValueError,
