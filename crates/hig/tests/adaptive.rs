@@ -3,17 +3,17 @@
 mod common;
 
 use common::*;
-use hig::linalg::Mat;
+use hig::linalg::{Mat, MatRef};
 use hig::loss::SquaredError;
 use hig::network::{Activation, Initializer, Network};
 use hig::objective::Consumes;
-use hig::physics::{Differentiated, Real, SampleFunction, Widths};
+use hig::physics::{Differentiated, Real, Record, SampleFunction, Simulator, Widths};
 use hig::spectral::{Decomposition, Filter, Route, Treatment};
 use hig::step::{AdaptiveHalfInverse, Method, Step};
 use hig::step::{Update, method};
 use hig::systems::{HeatInversion, LinearOscillators, MlpSettings, System, Toy};
 use hig::trainer::{Budget, Outcome, Training, train};
-use hig::{Dataset, Problem};
+use hig::{Dataset, Problem, Result};
 
 /// The update for all training samples at once.
 fn update(step: &mut dyn Step, problem: &Problem, at: &[f64]) -> Update {
@@ -319,6 +319,57 @@ fn a_loss_that_rises_and_falls_along_every_step_does_not_hold_it() {
     // Without a third trial every step is judged.
     let (held, free) = (reached(2), reached(8));
     assert!(free < 0.5 * held, "{free:e} and {held:e}");
+}
+
+/// y = u, with the derivative of -u: every step leads up.
+struct Upwards;
+
+/// The outputs of [`Upwards`].
+struct Outputs(Mat<f64>);
+
+impl Simulator for Upwards {
+    fn widths(&self) -> Widths {
+        Itself.widths()
+    }
+
+    fn record(&self, _: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Box<dyn Record>> {
+        Ok(Box::new(Outputs(control.to_owned())))
+    }
+}
+
+impl Record for Outputs {
+    fn y(&self) -> &Mat<f64> {
+        &self.0
+    }
+
+    fn vjp(&self, cotangent: MatRef<'_, f64>) -> Result<Mat<f64>> {
+        Ok(-cotangent.to_owned())
+    }
+}
+
+#[test]
+fn a_beginning_that_keeps_nothing_of_what_was_promised_is_gone_back_on() {
+    let inputs: Vec<f64> = (0..8).map(|i| 1.0 + f64::from(i) / 8.0).collect();
+    let batch = |k: i32| line(inputs.clone(), vec![0.1 * f64::from(k % 3); 8]).0;
+    let mut step = AdaptiveHalfInverse::default().start().unwrap();
+    let mut at = vec![3.0, 0.0];
+    for k in 0..2 {
+        advance(step.as_mut(), &batch(k), &mut at);
+    }
+    let learned = at[0];
+    assert!(learned.abs() < 1.0, "{at:?}");
+    let (mut returns, mut before) = (Vec::new(), learned);
+    for k in 0..40 {
+        let mut problem = batch(k);
+        parts_mut(&mut problem).physics = Box::new(Upwards);
+        advance(step.as_mut(), &problem, &mut at);
+        if (at[0] - 3.0).abs() < 0.5 && (before - 3.0).abs() > 1.0 {
+            returns.push(k);
+        }
+        before = at[0];
+    }
+    assert_eq!(returns.len(), 1, "{returns:?}");
+    assert!((8..40).contains(&returns[0]), "{returns:?}");
 }
 
 #[test]
