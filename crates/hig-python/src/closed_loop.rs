@@ -236,8 +236,7 @@ impl OfLoop {
 fn layers(parts: &LoopParts, train: &Dataset) -> Result<Layers> {
     let unknowns = unknowns_of(parts.unknowns.clone());
     match &parts.network {
-        Some(network) if unknowns.is_empty() => network.get().build(),
-        Some(network) => network.get().build()?.beside(unknowns),
+        Some(network) => network.get().build_beside(unknowns),
         None if unknowns.is_empty() => Err(Error::setting(
             "network",
             "None",

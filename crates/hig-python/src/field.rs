@@ -119,10 +119,7 @@ pub fn problem(
         .collect();
     told.push(("unknowns".into(), format!("{unknowns:?}")));
     let unknowns = unknowns_of(unknowns);
-    let build = || match unknowns.is_empty() {
-        true => network.build(),
-        false => network.build()?.beside(unknowns.clone()),
-    };
+    let build = || network.build_beside(unknowns.clone());
     // One predicts, the other is trained: a network holds shapes only.
     let (layers, trained) = (build().map_err(raise)?, build().map_err(raise)?);
     let (coordinates, fields) = (layers.inputs(), layers.outputs());

@@ -1,7 +1,7 @@
 //! Networks by their architecture.
 
 use crate::errors::{guarded, raise};
-use hig::network::{Activation, Boundary, Grid, Initializer, Network as Layers};
+use hig::network::{Activation, Boundary, Grid, Initializer, Network as Layers, Unknown};
 use hig::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -56,6 +56,17 @@ impl Network {
                 outputs,
                 boundary,
             } => Layers::unet(grid, &channels, outputs, boundary, activation, initializer),
+        }
+    }
+
+    /// The same with numbers that nobody knows beside it, where there are any.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and unknowns that do not fit.
+    pub fn build_beside(&self, unknowns: Vec<Unknown>) -> Result<Layers> {
+        match unknowns.is_empty() {
+            true => self.build(),
+            false => self.build()?.beside(unknowns),
         }
     }
 

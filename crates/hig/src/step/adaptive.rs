@@ -487,24 +487,27 @@ impl Searching {
     ) -> Result<Option<Vec<f64>>> {
         let shown = given.parameters();
         let beginning = self.beginning.get_or_insert_with(|| Beginning::new(shown));
-        if let Some(start) = beginning.begin_again() {
-            self.place = self.settings.first();
-            self.probe = Probe::new();
-            self.length = Length::gradual(self.settings.momentum);
-            self.last = None;
-            self.kept = None;
-            *iterates = Iterates::new(&start);
-            return Ok(Some(start));
-        }
-        let kept = self.kept.get_or_insert_with(|| Kept::new(shown));
-        let verdict = kept.hear(shown, given.loss(), given.loss_at(&kept.parameters)?);
-        self.length.learn(verdict);
-        if verdict != Verdict::Rise {
-            return Ok(None);
-        }
+        let back = match beginning.begin_again() {
+            Some(start) => {
+                self.place = self.settings.first();
+                self.probe = Probe::new();
+                self.length = Length::gradual(self.settings.momentum);
+                self.kept = None;
+                start
+            }
+            None => {
+                let kept = self.kept.get_or_insert_with(|| Kept::new(shown));
+                let verdict = kept.hear(shown, given.loss(), given.loss_at(&kept.parameters)?);
+                self.length.learn(verdict);
+                if verdict != Verdict::Rise {
+                    return Ok(None);
+                }
+                kept.parameters.clone()
+            }
+        };
         self.last = None;
-        *iterates = Iterates::new(&kept.parameters);
-        Ok(Some(kept.parameters.clone()))
+        *iterates = Iterates::new(&back);
+        Ok(Some(back))
     }
 }
 
