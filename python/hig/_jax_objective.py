@@ -104,6 +104,15 @@ def check_leaf(place: str, leaf: Any) -> None:
         )
 
 
+def check_finite(place: str, array: Any) -> None:
+    """Refuses a leaf of the parameters with a number that is not."""
+    # bfloat16 is none of NumPy's own types.
+    finite = np.isfinite(np.asarray(array, dtype=np.float64))
+    if not finite.all():
+        at = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{place} is {array[at]} at {at}: every number must be finite")
+
+
 def check_outputs(name: str, tree: Any) -> list[tuple[str, Any]]:
     """The arrays of y with where they stand, which must be real."""
     found = jax.tree_util.tree_flatten_with_path(tree)[0]
@@ -181,10 +190,7 @@ class _Parameters:
                 f"{place} has shape {array.shape}: it is empty; leave it out of the parameters and let predict "
                 "close over it"
             )
-        finite = np.isfinite(np.asarray(array, dtype=np.float64))
-        if not finite.all():
-            at = tuple(int(i) for i in np.argwhere(~finite)[0])
-            raise ValueError(f"{place} is {array[at]} at {at}: every number must be finite")
+        check_finite(place, array)
         return array
 
     def tree(self, theta: Any) -> Any:

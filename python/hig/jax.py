@@ -32,6 +32,7 @@ from ._jax_objective import (
     JaxModel,
     _shape,
     check_derivatives,
+    check_finite,
     check_leaf,
     check_loss,
     check_outputs,
@@ -269,7 +270,8 @@ def half_inverse(
             passes.check(theta, data)
             value, y, gradient = passes.output(theta, data)
             if not _is_traced(value) and not np.isfinite(_local(value)):
-                _check_finite(params)
+                for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+                    check_finite(f"parameters{jax.tree_util.keystr(path)}", _local(leaf))
             width = sum(leaf.size for leaf in jax.tree.leaves(theta))
             factors = None if matrix == "jacobian" else passes.factors(theta, data)
             formed = matrix == "jacobian" or (
@@ -634,17 +636,6 @@ def _is_double() -> bool:
 
 def _is_traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)
-
-
-def _check_finite(parameters: Any) -> None:
-    """Refuses parameters that are not, by their path."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(parameters)[0]:
-        array = _local(leaf)
-        finite = np.isfinite(array)
-        if not finite.all():
-            at = tuple(int(i) for i in np.argwhere(~finite)[0])
-            place = f"parameters{jax.tree_util.keystr(path)}"
-            raise ValueError(f"{place} is {array[at]} at {at}: every number must be finite")
 
 
 def _check_random(predict: Callable[..., Any], parameters: Any, batch: Any) -> None:
