@@ -11,14 +11,14 @@ use hig::objective::{Consumes, Reduction};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::spectral::{DecompositionSettings, Route};
 use hig::step::{
-    AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, RmsProp, Sgd,
-    Spring, Step, Update, method,
+    AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, PrimeSr, RmsProp,
+    Sgd, Spring, Step, Update, method,
 };
 use hig::systems::{MlpSettings, System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};
 use hig::{Problem, Result};
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "momentum",
     "adagrad",
     "adadelta",
@@ -28,6 +28,7 @@ const NAMES: [&str; 9] = [
     "lm",
     "gn-line-search",
     "spring",
+    "prime-sr",
 ];
 
 /// The update for all training samples at once.
@@ -584,6 +585,97 @@ fn an_undamped_spring_step_is_the_nearest_to_the_last_that_solves_the_batch() {
     }
 }
 
+/// The left singular vectors of √C·J of all training samples, the largest singular value first, with these.
+fn left_vectors(problem: &Problem, at: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let batch = Batch::new(parts(problem), &problem.train, at);
+    let (jacobian, curvature) = (batch.jacobian(), batch.curvature());
+    let weighted = Mat::from_fn(jacobian.nrows(), jacobian.ncols(), |i, j| {
+        curvature[i].sqrt() * jacobian[(i, j)]
+    });
+    let (u, sigma, _) = jacobi_svd(&weighted);
+    let mut order: Vec<usize> = (0..sigma.len()).collect();
+    order.sort_by(|i, j| sigma[*j].total_cmp(&sigma[*i]));
+    let columns = order.iter().map(|k| u.col_as_slice(*k).to_vec()).collect();
+    (order.iter().map(|k| sigma[*k]).collect(), columns)
+}
+
+#[test]
+fn prime_sr_is_spring_with_the_momentum_of_its_formula() {
+    let fraction = 0.01;
+    for (_, problem) in small_problems(Activation::Tanh) {
+        for route in [Route::Gram, Route::Normal, Route::Svd] {
+            let settings = PrimeSr {
+                damping: fraction,
+                norm_limit: 1e9,
+                decomposition: DecompositionSettings::by(route),
+                ..PrimeSr::default()
+            };
+            let mut step = settings.start().unwrap();
+            let mut at = problem.initial_parameters(3);
+            let mut phi = vec![0.0; at.len()];
+            let mut before: Option<Vec<Vec<f64>>> = None;
+            for k in 0..4 {
+                let (sigma, u) = left_vectors(&problem, &at);
+                let n = u[0].len() as f64;
+                let squares: Vec<f64> = sigma.iter().map(|s| s * s).collect();
+                let some = squares
+                    .iter()
+                    .filter(|s| **s > n * f64::EPSILON * squares[0]);
+                let (sum, fourth, rank) =
+                    some.fold((0.0, 0.0, 0.0), |(a, b, r), s| (a + s, b + s * s, r + 1.0));
+                let alpha: f64 = sum * sum / fourth;
+                let now = u[..alpha.ceil() as usize].to_vec();
+                let momentum = before.as_ref().map_or(0.0, |before| {
+                    let products = now.iter().flat_map(|u| before.iter().map(|v| dot(u, v)));
+                    let least = now.len().min(before.len()) as f64;
+                    let overlap = products.map(|p| p * p).sum::<f64>().sqrt() / least.sqrt();
+                    1.0 - (1.0 - overlap.sqrt()) * (1.0 - (alpha / rank).powf(0.25))
+                });
+                let (matrix, g) = gauss_newton(&problem, &at);
+                let near: Vec<f64> = phi.iter().map(|p| momentum * p).collect();
+                phi = proximal(&matrix, &g, fraction, &near);
+                let done = update(step.as_mut(), &problem, &at);
+                let expected: Vec<f64> = phi.iter().map(|p| -p).collect();
+                let told = diagnostic(&done, "momentum");
+                let text = format!("{route:?}, update {k}: {told} for {momentum}");
+                assert!((told - momentum).abs() <= 1e-7, "{text}");
+                assert_eq!(k > 0, momentum > 0.0, "{text}");
+                assert!(relative(&done.delta, &expected) <= 1e-6, "{text}");
+                at = at
+                    .iter()
+                    .zip(&done.delta)
+                    .map(|(p, d)| p + 0.1 * d)
+                    .collect();
+                before = Some(now);
+            }
+        }
+    }
+}
+
+#[test]
+fn prime_sr_has_no_momentum_where_there_is_no_overlap() {
+    let (problem, _) = least_squares(6, SquaredError::sum());
+    let (shorter, _) = least_squares(5, SquaredError::sum());
+    let at = problem.initial_parameters(1);
+    let mut step = PrimeSr::default().start().unwrap();
+    let mut momentum = |problem| diagnostic(&update(step.as_mut(), problem, &at), "momentum");
+    assert_eq!(momentum(&problem), 0.0);
+    // The same rows again: the subspaces are the same.
+    assert!((momentum(&problem) - 1.0).abs() < 1e-7);
+    assert_eq!(momentum(&shorter), 0.0);
+    let lanczos = PrimeSr {
+        decomposition: DecompositionSettings::by(Route::Lanczos),
+        ..PrimeSr::default()
+    };
+    let mut step = lanczos.start().unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            diagnostic(&update(step.as_mut(), &problem, &at), "momentum"),
+            0.0
+        );
+    }
+}
+
 #[test]
 fn a_spring_step_is_no_longer_than_its_limit() {
     let (problem, _) = least_squares(40, SquaredError::sum());
@@ -791,6 +883,10 @@ fn comparators_refuse_settings_out_of_range() {
                 learning_rate: bad,
                 ..Spring::default()
             }),
+            start(PrimeSr {
+                learning_rate: bad,
+                ..PrimeSr::default()
+            }),
         ];
         for result in results {
             assert_message(result, &["learning_rate", "above 0"]);
@@ -813,6 +909,8 @@ fn comparators_refuse_settings_out_of_range() {
         ("spring", "damping", "0"),
         ("spring", "momentum", "1"),
         ("spring", "norm_limit", "0"),
+        ("prime-sr", "damping", "0"),
+        ("prime-sr", "norm_limit", "0"),
     ] {
         let mut method = method(name).unwrap();
         assert_message(method.set(setting, bad), &[setting]);
@@ -837,8 +935,8 @@ fn comparators_lower_the_loss_of_every_system() {
                 // It alone has no idea of the scale of a loss.
                 method.set("learning_rate", "1e-6").unwrap();
             }
-            if name == "spring" {
-                // It takes every step, and almost undamped ones rise and fall on eight samples.
+            if ["spring", "prime-sr"].contains(&name) {
+                // They take every step, and almost undamped ones rise and fall on eight samples.
                 method.set("damping", "1e-2").unwrap();
             }
             let start = problem.initial_parameters(1);

@@ -114,7 +114,7 @@ fn trainings_as_their_sources_recommend_raise_nothing() {
         (
             "toy",
             600,
-            "adam sip hig adaptive-hig lm gn-line-search spring",
+            "adam sip hig adaptive-hig lm gn-line-search spring prime-sr",
         ),
         (
             "linear-oscillators",
