@@ -7,7 +7,7 @@ use hig::data::Dataset;
 use hig::linalg::Mat;
 use hig::loss::{Loss, SquaredError};
 use hig::network::{Activation, Initializer, Network};
-use hig::objective::{Consumes, Reduction};
+use hig::objective::{Consumes, Linearized, Reduction};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::spectral::{DecompositionSettings, Route};
 use hig::step::{
@@ -361,6 +361,7 @@ fn levenberg_marquardt_solves_the_damped_normal_equations() {
             let settings = LevenbergMarquardt {
                 damping: fraction,
                 geodesic: false,
+                corrections: 0,
                 decomposition: DecompositionSettings::by(route),
                 ..LevenbergMarquardt::default()
             };
@@ -379,6 +380,89 @@ fn levenberg_marquardt_solves_the_damped_normal_equations() {
             let found = diagnostic(&again, "damping") / next;
             assert!((found - 1.0).abs() <= 1e-6, "{route:?}: {found}");
         }
+    }
+}
+
+#[test]
+fn a_correction_takes_away_what_the_model_did_not_know_of_the_residuals() {
+    let mut corrected = 0;
+    let fractions = [0.1, 0.03, 1e-2, 3e-3, 1e-3];
+    let cases = fractions.map(|f| {
+        small_problems(Activation::Tanh)
+            .into_iter()
+            .map(move |p| (f, p))
+    });
+    for (fraction, (name, problem)) in cases.into_iter().flatten() {
+        let at = problem.initial_parameters(3);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
+        let roots: Vec<f64> = batch.curvature().iter().map(|c| c.sqrt()).collect();
+        let (jacobian, here) = (batch.jacobian(), batch.outputs());
+        let (mut matrix, g) = gauss_newton(&problem, &at);
+        let (_, eigenvalues, _) = jacobi_svd(&matrix);
+        let damping = fraction * eigenvalues.iter().fold(0.0_f64, |a, b| a.max(*b));
+        for i in 0..g.len() {
+            matrix[(i, i)] += damping;
+        }
+        let straight: Vec<f64> = solve(&matrix, &g).iter().map(|x| -x).collect();
+        // What it leads to beside r + A·δ, solved for with the same matrix.
+        let moved: Vec<f64> = at.iter().zip(&straight).map(|(p, d)| p + d).collect();
+        let there = Batch::new(parts(&problem), &problem.train, &moved).outputs();
+        let linear = times(&jacobian, &straight);
+        let rest: Vec<f64> = (0..here.len())
+            .map(|i| roots[i] * roots[i] * (there[i] - here[i] - linear[i]))
+            .collect();
+        let right: Vec<f64> = (0..g.len())
+            .map(|k| dot(jacobian.col_as_slice(k), &rest))
+            .collect();
+        let correction = solve(&matrix, &right);
+        let expected: Vec<f64> = straight
+            .iter()
+            .zip(&correction)
+            .map(|(s, c)| s - c)
+            .collect();
+        for route in [Route::Gram, Route::Normal, Route::Svd] {
+            let first = |corrections| {
+                let settings = LevenbergMarquardt {
+                    damping: fraction,
+                    trials: 1,
+                    geodesic: false,
+                    corrections,
+                    decomposition: DecompositionSettings::by(route),
+                    ..LevenbergMarquardt::default()
+                };
+                update(settings.start().unwrap().as_mut(), &problem, &at)
+            };
+            let found = first(1);
+            let text = format!("{name:?} {route:?} {fraction}");
+            if diagnostic(&found, "corrections") == 1.0 {
+                corrected += 1;
+                assert!(relative(&found.delta, &expected) <= 1e-7, "{text}");
+                let gain = diagnostic(&first(0), "gain_ratio");
+                assert!(diagnostic(&found, "gain_ratio") > gain, "{text}");
+            }
+            // More of them end no higher.
+            let gains = [0, 1, 2, 6].map(|most| diagnostic(&first(most), "gain_ratio"));
+            assert!(gains.is_sorted(), "{text}: {gains:?}");
+        }
+    }
+    assert!(corrected > 0);
+}
+
+#[test]
+fn nothing_is_corrected_where_the_model_is_right_or_nothing_solves_for_other_residuals() {
+    let (problem, _) = least_squares(40, SquaredError::sum());
+    let at = problem.initial_parameters(1);
+    let mut step = LevenbergMarquardt::default().start().unwrap();
+    let done = update(step.as_mut(), &problem, &at);
+    assert_eq!(diagnostic(&done, "corrections"), 0.0);
+    for (_, problem) in small_problems(Activation::Tanh) {
+        let settings = LevenbergMarquardt {
+            decomposition: DecompositionSettings::by(Route::Lanczos),
+            ..LevenbergMarquardt::default()
+        };
+        let at = problem.initial_parameters(3);
+        let done = update(settings.start().unwrap().as_mut(), &problem, &at);
+        assert_eq!(diagnostic(&done, "corrections"), 0.0);
     }
 }
 

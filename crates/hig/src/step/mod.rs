@@ -11,6 +11,7 @@ mod adadelta;
 mod adagrad;
 mod adam;
 mod adaptive;
+mod corrections;
 mod gain_ratio;
 mod gauss_newton_line_search;
 mod geodesic;

@@ -601,6 +601,14 @@ impl Linearized for Unrolled<'_> {
         Ok(linalg::stack(y.as_ref()))
     }
 
+    fn loss_and_outputs_at(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
+        let _part = part!(FORWARD);
+        let parts = self.parts;
+        let y = parts.observe_all(self.steps, at, self.batch, &self.target)?;
+        let losses = parts.loss.values(y.as_ref(), self.target.values());
+        Ok((parts.reduction.loss(&losses), linalg::stack(y.as_ref())))
+    }
+
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
         (self.parts).linearize_within(self.steps, self.batch, parameters)
     }
