@@ -32,14 +32,13 @@ fn main() -> Outcome<()> {
     const SEED: u64 = 0;
     let mut arguments = std::env::args().skip(1);
     let mut system = system(&arguments.next().ok_or("which system?")?)?;
-    let given: Vec<String> = arguments.collect();
-    let pairs = given.iter().filter_map(|pair| pair.split_once('='));
-    for (setting, value) in pairs.clone().filter(|(setting, _)| system.has(setting)) {
-        system.set(setting, value)?;
-    }
     let (_, mut training) = recommended(system.as_ref(), "lm")?;
-    for (setting, value) in pairs.filter(|(setting, _)| !system.has(setting)) {
-        training.set(setting, value)?;
+    for given in arguments {
+        let (setting, value) = given.split_once('=').ok_or("a setting is NAME=VALUE")?;
+        match system.has(setting) {
+            true => system.set(setting, value)?,
+            false => training.set(setting, value)?,
+        }
     }
     let problem = system.problem(SEED);
     let weights = problem.initial_parameters(SEED);

@@ -69,7 +69,8 @@ pub(super) fn tried(
         let decrease = at.loss() - loss;
         let before = best.as_ref().map(|trial| trial.decrease);
         let more = before.map_or(f64::INFINITY, |before| decrease - before);
-        if before.is_some() && !(more > 0.0) {
+        let better = before.is_none_or(|before| decrease > before);
+        if !better {
             break;
         }
         let last = decrease >= ENOUGH * promised || more < LITTLE * promised;
