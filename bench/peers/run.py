@@ -38,10 +38,10 @@ def environment(name, requirements, size):
     return python
 
 
-def example():
-    """The path of the built example."""
+def example(name):
+    """The path of a built example."""
     print("building the example ...", flush=True)
-    command = ["cargo", "build", "--release", "-p", "hig", "--example", "peer"]
+    command = ["cargo", "build", "--release", "-p", "hig", "--example", name]
     command.append("--message-format=json-render-diagnostics")
     try:
         built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -54,18 +54,23 @@ def example():
 
 
 def main():
-    arguments = sys.argv[1:]
+    arguments, script = sys.argv[1:], ["measure.py", "--peer"]
     python, peer = environment(".venv", "requirements.txt", "800 MB"), "peer"
+    fields = arguments[:1] == ["--fields"]
+    if fields:
+        arguments, script = arguments[1:], ["fields.py"]
     if not {"-h", "--help"} & set(arguments):
-        peer = example()
+        peer = example("field_peer" if fields else "peer")
         if "--torch" in arguments:
             other = environment(".venv-torch", "requirements-torch.txt", "5 GB")
             arguments[arguments.index("--torch")] = f"--torch={other}"
+    threads = 1 if fields else THREADS
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    os.environ["RAYON_NUM_THREADS"] = str(THREADS)
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
     os.environ["JAX_PLATFORMS"] = "cpu"
-    os.execv(python, [str(python), str(HERE / "measure.py"), "--peer", str(peer), *arguments])
+    script[0] = str(HERE / script[0])
+    os.execv(python, [str(python), *script, str(peer), *arguments])
 
 
 if __name__ == "__main__":

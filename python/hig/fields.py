@@ -29,7 +29,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -402,6 +402,9 @@ class Problem(_Problem):
     unknowns : numbers of the equations to be found, by name
     candidates : where new points are drawn (``order="fresh"``), how many there are to choose each from,
         those with large residuals more likely (arXiv 2207.10289); 1 chooses none
+    weights : ``"equal"`` leaves the weights of the blocks as they are; ``"balanced"`` multiplies those of all but the
+        first so that the traces of all blocks' parts of JᵀCJ are equal at the first parameters of the seed (arXiv
+        2007.14527, section 6); :meth:`block_weights` tells them
     seed : of the points
 
     By itself :func:`hig.train` takes a batch of all points, in a fixed order.
@@ -417,10 +420,21 @@ class Problem(_Problem):
         test_points: int = 5000,
         unknowns: Mapping[str, Unknown] | None = None,
         candidates: int = 1,
+        weights: Literal["equal", "balanced"] = "equal",
         seed: int = 0,
     ) -> None:
         self._adapter = None  # type: ignore[assignment]
-        self._given = network, dict(blocks), exact, judged, test_points, unknowns, candidates, seed
+        self._given = (
+            network,
+            dict(blocks),
+            exact,
+            judged,
+            test_points,
+            unknowns,
+            candidates,
+            weights,
+            seed,
+        )
         self._parts = ("field",)
         self._exact = exact
         unknowns = {} if unknowns is None else dict(unknowns)
@@ -470,7 +484,10 @@ class Problem(_Problem):
         parts = [unknown._told(name) for name, unknown in unknowns.items()]
         seed = whole("seed", seed)
         chosen = whole("candidates", candidates)
-        self._compiled = _hig.Problem.field(network, told, parts, judge, chosen, seed)
+        if not isinstance(weights, str):
+            kind = type(weights).__name__
+            raise TypeError(f"weights is a {kind}, expected 'equal' or 'balanced'")
+        self._compiled = _hig.Problem.field(network, told, parts, judge, chosen, weights, seed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, self._given
@@ -507,6 +524,10 @@ class Problem(_Problem):
         """The loss of every block, w/(2·count)·Σ r² of the training points."""
         return dict(self._compiled.blocks(double("weights", weights, 1)))
 
+    def block_weights(self) -> dict[str, float]:
+        """The weight w of every block, also those that ``weights="balanced"`` found."""
+        return dict(self._compiled.block_weights())
+
     def unknowns(self, weights: ArrayLike) -> dict[str, tuple[float, float]]:
         """Value and standard error of every unknown. The latter holds where the loss is a negative log-likelihood
         up to a factor that is known: with N points in all, N_k of them in a block whose residuals have the
@@ -532,7 +553,7 @@ def _known(exact: Callable[..., Any], points: Array) -> Array:
 
 
 def _again(*given: Any) -> Problem:
-    network, blocks, exact, judged, test_points, unknowns, candidates, seed = given
+    network, blocks, exact, judged, test_points, unknowns, candidates, weights, seed = given
     return Problem(
         network,
         blocks,
@@ -541,5 +562,6 @@ def _again(*given: Any) -> Problem:
         test_points=test_points,
         unknowns=unknowns,
         candidates=candidates,
+        weights=weights,
         seed=seed,
     )

@@ -108,6 +108,39 @@ def test_new_points_and_every_method_that_takes_them():
     assert np.array_equal(once, again)
 
 
+def test_balanced_weights_give_every_block_the_same_part_in_the_curvature():
+    plain, own = problem(), problem(weights="balanced")
+    assert plain.block_weights() == {"interior": 1.0, "sides": 1.0, "initial": 2.0}
+    found, start = own.block_weights(), own.initial_weights(0)
+
+    def trace(block):
+        # w/N·Σ |∂r/∂θ|² by central differences of the residuals, at the parameters of the seed.
+        number = list(found).index(block)
+        points = own.train.input[own.train.state[:, 0] == number]
+
+        def residual(weights):
+            if block == "interior":
+                bend = own.derivative(weights, points, 1, 1)
+                return own.derivative(weights, points, 0) - 0.25 * bend
+            return own.derivative(weights, points)
+
+        step = 1e-5 * np.eye(len(start))
+        columns = [(residual(start + s) - residual(start - s)) / 2e-5 for s in step]
+        return found[block] * np.sum(np.square(columns)) / len(points)
+
+    # They were found with other points, a few tens of each block.
+    for block in ("sides", "initial"):
+        assert trace(block) == pytest.approx(trace("interior"), rel=0.3)
+    again = pickle.loads(pickle.dumps(own))
+    assert again.block_weights() == found
+    result = hig.train(own, "lm", updates=100, progress=False)
+    assert own.relative_l2(result.weights) < 2e-3
+    with pytest.raises(ValueError, match=r"balance.*balanced"):
+        problem(weights="balance")
+    with pytest.raises(TypeError, match=r"weights is a float, expected 'equal' or 'balanced'"):
+        problem(weights=2.0)
+
+
 def test_what_numpy_can_do_is_written_down():
     def residual(x, u):
         a = np.tanh(u) * np.cos(x[0]) + np.exp(-(u**2)) / (2 + np.sqrt(x[1] + 1))

@@ -6,7 +6,7 @@ use crate::network::Network;
 use hig::data::{Purpose, random};
 use hig::network::{Derivative, Network as Layers, Unknown};
 use hig::objective::{
-    Block, Cuboid, Equation, Formula, Function, Operation, Pair, Part, Residuals, Spread,
+    Block, Cuboid, Equation, Formula, Function, Operation, Pair, Part, Residuals, Spread, Weights,
 };
 use hig::{Error, Result};
 use numpy::PyReadonlyArray2;
@@ -109,15 +109,17 @@ pub fn problem(
     blocks: Vec<BlockParts<'_>>,
     unknowns: Vec<UnknownParts>,
     judged: Option<Judged>,
-    candidates: usize,
+    (candidates, weights): (usize, &str),
     seed: u64,
 ) -> PyResult<Made> {
+    let weights: Weights = weights.parse().map_err(raise)?;
     let mut told: Vec<(String, String)> = network
         .told()
         .into_iter()
         .map(|(name, value)| (name.into(), value))
         .collect();
     told.push(("unknowns".into(), format!("{unknowns:?}")));
+    told.push(("weights".into(), weights.to_string()));
     let unknowns = unknowns_of(unknowns);
     let build = || network.build_beside(unknowns.clone());
     // One predicts, the other is trained: a network holds shapes only.
@@ -146,7 +148,7 @@ pub fn problem(
         all.push(block.with_weight(weight));
     }
     let Some((exact, drawn, count)) = judged else {
-        let residuals = Residuals::new(trained, all).map_err(raise)?;
+        let residuals = Residuals::weighted(trained, all, weights, seed).map_err(raise)?;
         let sampler = residuals.adaptive_sampler(candidates);
         let problem = hig::Problem::of_residuals(residuals, seed);
         return Ok((problem.with_adaptive_sampler(sampler), layers, told));
@@ -166,7 +168,7 @@ pub fn problem(
         let found = exact.of_point(x, &[]);
         u[..found.len()].copy_from_slice(&found);
     }));
-    let residuals = Residuals::new(trained, all).map_err(raise)?;
+    let residuals = Residuals::weighted(trained, all, weights, seed).map_err(raise)?;
     let train = residuals.draw(residuals.points(), &mut random(seed, Purpose::Train));
     let test = residuals.draw_block(name, count, &mut random(seed, Purpose::Test));
     let sampler = residuals.adaptive_sampler(candidates);

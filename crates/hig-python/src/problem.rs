@@ -390,10 +390,12 @@ impl Problem {
         unknowns: Vec<UnknownParts>,
         judged: Option<Judged>,
         candidates: usize,
+        weights: &str,
         seed: u64,
     ) -> PyResult<Self> {
+        let chosen = (candidates, weights);
         let (problem, layers, told) =
-            field::problem(network, blocks, unknowns, judged, candidates, seed)?;
+            field::problem(network, blocks, unknowns, judged, chosen, seed)?;
         problem.check().map_err(raise)?;
         Ok(Self {
             source: Source::Field(Box::new(OfField {
@@ -417,6 +419,15 @@ impl Problem {
         Ok(blocks
             .into_iter()
             .map(|(name, loss)| (name.into(), loss))
+            .collect())
+    }
+
+    /// What each block of points counts, by name.
+    fn block_weights(&self, py: Python<'_>) -> PyResult<Vec<(String, f64)>> {
+        let weights = self.run(py, |problem: &hig::Problem| problem.objective.weights())?;
+        let weights = weights.into_iter();
+        Ok(weights
+            .map(|(name, weight)| (name.into(), weight))
             .collect())
     }
 

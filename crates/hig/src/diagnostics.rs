@@ -122,6 +122,14 @@ pub const ACCELERATION: Diagnostic = Diagnostic {
     meaning: "how much the path bends along the step, 2|a|/|v|; not followed above 0.75, 0 is none",
 };
 
+/// How often a damped step was corrected by the residuals that it led to.
+pub const CORRECTIONS: Diagnostic = Diagnostic {
+    name: "corrections",
+    title: "Corrections",
+    unit: "",
+    meaning: "corrections of the step by the residuals that it led to; 0 is the step as it was",
+};
+
 /// Products with J that Lanczos made.
 pub const VECTORS: Diagnostic = Diagnostic {
     name: "vectors",
@@ -172,7 +180,7 @@ pub const BASES: Diagnostic = Diagnostic {
 };
 
 /// All of them, in the order in which they are shown.
-pub const ALL: [Diagnostic; 18] = [
+pub const ALL: [Diagnostic; 19] = [
     ROWS,
     RANK,
     PARTICIPATION,
@@ -185,6 +193,7 @@ pub const ALL: [Diagnostic; 18] = [
     MOMENTUM,
     GAIN_RATIO,
     ACCELERATION,
+    CORRECTIONS,
     VECTORS,
     ERROR,
     CANDIDATES,

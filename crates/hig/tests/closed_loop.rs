@@ -247,6 +247,8 @@ fn products_are_adjoint_and_the_gradient_is_that_of_the_loss() {
         let difference = (dot(&jv, &w) - dot(&v, &jtw)).abs();
         let size = dot(&jv, &jv).sqrt() * dot(&w, &w).sqrt();
         assert!(difference <= 1e-13 * size, "{name}: {difference:e}");
+        let forwards = relative(&batch.tangent(&v).unwrap(), &jv);
+        assert!(forwards <= 1e-13, "{name}: {forwards:e} forwards");
         let gradient = batch.gradient().unwrap();
         let by_rows = batch.vjp(batch.cotangent()).unwrap();
         assert!(relative(&gradient, &by_rows) <= 1e-13, "{name}");
@@ -802,6 +804,9 @@ fn what_is_computed_once_more_is_what_would_have_been_held() {
             };
             let gradients = (batch.gradient().unwrap(), held.gradient().unwrap());
             near(&gradients.0, &gradients.1, "gradient");
+            let v = normal_vector(at.len(), 14);
+            let forwards = batch.tangent(&v).unwrap();
+            near(&forwards, &held.jvp(&v).unwrap(), "forwards");
             let k = |at: &dyn Linearized| entries(&at.gram().unwrap().complete());
             near(&k(batch.as_ref()), &k(held.as_ref()), "K");
             let j = |at: &dyn Linearized| entries(&at.transposed().unwrap());
@@ -901,6 +906,9 @@ fn a_nearer_horizon_is_a_shorter_simulation() {
             bits(&found.gradient().unwrap()),
             bits(&expected.gradient().unwrap())
         );
+        let v = normal_vector(at.len(), 3);
+        let forwards = relative(&found.tangent(&v).unwrap(), &found.jvp(&v).unwrap());
+        assert!(forwards <= 1e-13, "{forwards:e} forwards");
         let rows = transpose(&found.transposed().unwrap());
         let shorter = transpose(&expected.transposed().unwrap());
         for i in 0..rows.nrows() {

@@ -7,18 +7,18 @@ use hig::data::Dataset;
 use hig::linalg::Mat;
 use hig::loss::{Loss, SquaredError};
 use hig::network::{Activation, Initializer, Network};
-use hig::objective::{Consumes, Reduction};
+use hig::objective::{Consumes, Linearized, Reduction};
 use hig::physics::{Differentiated, Real, SampleFunction, Widths};
 use hig::spectral::{DecompositionSettings, Route};
 use hig::step::{
-    AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, RmsProp, Sgd,
-    Spring, Step, Update, method,
+    AdaGrad, Adadelta, GaussNewtonLineSearch, Lbfgs, LevenbergMarquardt, Method, PrimeSr, RmsProp,
+    Sgd, Spring, Step, Update, method,
 };
 use hig::systems::{MlpSettings, System, Toy, systems};
 use hig::trainer::{Budget, Stop, Training, train};
 use hig::{Problem, Result};
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "momentum",
     "adagrad",
     "adadelta",
@@ -28,6 +28,7 @@ const NAMES: [&str; 9] = [
     "lm",
     "gn-line-search",
     "spring",
+    "prime-sr",
 ];
 
 /// The update for all training samples at once.
@@ -360,6 +361,7 @@ fn levenberg_marquardt_solves_the_damped_normal_equations() {
             let settings = LevenbergMarquardt {
                 damping: fraction,
                 geodesic: false,
+                corrections: 0,
                 decomposition: DecompositionSettings::by(route),
                 ..LevenbergMarquardt::default()
             };
@@ -378,6 +380,89 @@ fn levenberg_marquardt_solves_the_damped_normal_equations() {
             let found = diagnostic(&again, "damping") / next;
             assert!((found - 1.0).abs() <= 1e-6, "{route:?}: {found}");
         }
+    }
+}
+
+#[test]
+fn a_correction_takes_away_what_the_model_did_not_know_of_the_residuals() {
+    let mut corrected = 0;
+    let fractions = [0.1, 0.03, 1e-2, 3e-3, 1e-3];
+    let cases = fractions.map(|f| {
+        small_problems(Activation::Tanh)
+            .into_iter()
+            .map(move |p| (f, p))
+    });
+    for (fraction, (name, problem)) in cases.into_iter().flatten() {
+        let at = problem.initial_parameters(3);
+        let batch = Batch::new(parts(&problem), &problem.train, &at);
+        let roots: Vec<f64> = batch.curvature().iter().map(|c| c.sqrt()).collect();
+        let (jacobian, here) = (batch.jacobian(), batch.outputs());
+        let (mut matrix, g) = gauss_newton(&problem, &at);
+        let (_, eigenvalues, _) = jacobi_svd(&matrix);
+        let damping = fraction * eigenvalues.iter().fold(0.0_f64, |a, b| a.max(*b));
+        for i in 0..g.len() {
+            matrix[(i, i)] += damping;
+        }
+        let straight: Vec<f64> = solve(&matrix, &g).iter().map(|x| -x).collect();
+        // What it leads to beside r + A·δ, solved for with the same matrix.
+        let moved: Vec<f64> = at.iter().zip(&straight).map(|(p, d)| p + d).collect();
+        let there = Batch::new(parts(&problem), &problem.train, &moved).outputs();
+        let linear = times(&jacobian, &straight);
+        let rest: Vec<f64> = (0..here.len())
+            .map(|i| roots[i] * roots[i] * (there[i] - here[i] - linear[i]))
+            .collect();
+        let right: Vec<f64> = (0..g.len())
+            .map(|k| dot(jacobian.col_as_slice(k), &rest))
+            .collect();
+        let correction = solve(&matrix, &right);
+        let expected: Vec<f64> = straight
+            .iter()
+            .zip(&correction)
+            .map(|(s, c)| s - c)
+            .collect();
+        for route in [Route::Gram, Route::Normal, Route::Svd] {
+            let first = |corrections| {
+                let settings = LevenbergMarquardt {
+                    damping: fraction,
+                    trials: 1,
+                    geodesic: false,
+                    corrections,
+                    decomposition: DecompositionSettings::by(route),
+                    ..LevenbergMarquardt::default()
+                };
+                update(settings.start().unwrap().as_mut(), &problem, &at)
+            };
+            let found = first(1);
+            let text = format!("{name:?} {route:?} {fraction}");
+            if diagnostic(&found, "corrections") == 1.0 {
+                corrected += 1;
+                assert!(relative(&found.delta, &expected) <= 1e-7, "{text}");
+                let gain = diagnostic(&first(0), "gain_ratio");
+                assert!(diagnostic(&found, "gain_ratio") > gain, "{text}");
+            }
+            // More of them end no higher.
+            let gains = [0, 1, 2, 6].map(|most| diagnostic(&first(most), "gain_ratio"));
+            assert!(gains.is_sorted(), "{text}: {gains:?}");
+        }
+    }
+    assert!(corrected > 0);
+}
+
+#[test]
+fn nothing_is_corrected_where_the_model_is_right_or_nothing_solves_for_other_residuals() {
+    let (problem, _) = least_squares(40, SquaredError::sum());
+    let at = problem.initial_parameters(1);
+    let mut step = LevenbergMarquardt::default().start().unwrap();
+    let done = update(step.as_mut(), &problem, &at);
+    assert_eq!(diagnostic(&done, "corrections"), 0.0);
+    for (_, problem) in small_problems(Activation::Tanh) {
+        let settings = LevenbergMarquardt {
+            decomposition: DecompositionSettings::by(Route::Lanczos),
+            ..LevenbergMarquardt::default()
+        };
+        let at = problem.initial_parameters(3);
+        let done = update(settings.start().unwrap().as_mut(), &problem, &at);
+        assert_eq!(diagnostic(&done, "corrections"), 0.0);
     }
 }
 
@@ -581,6 +666,97 @@ fn an_undamped_spring_step_is_the_nearest_to_the_last_that_solves_the_batch() {
         let outside = |vector: &[f64]| (dot(vector, vector) - inside(vector)).abs();
         assert!(outside(&moved) <= 1e-12 * dot(&moved, &moved));
         assert!(outside(&earlier) >= 1e-2 * dot(&earlier, &earlier));
+    }
+}
+
+/// The left singular vectors of √C·J of all training samples, the largest singular value first, with these.
+fn left_vectors(problem: &Problem, at: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let batch = Batch::new(parts(problem), &problem.train, at);
+    let (jacobian, curvature) = (batch.jacobian(), batch.curvature());
+    let weighted = Mat::from_fn(jacobian.nrows(), jacobian.ncols(), |i, j| {
+        curvature[i].sqrt() * jacobian[(i, j)]
+    });
+    let (u, sigma, _) = jacobi_svd(&weighted);
+    let mut order: Vec<usize> = (0..sigma.len()).collect();
+    order.sort_by(|i, j| sigma[*j].total_cmp(&sigma[*i]));
+    let columns = order.iter().map(|k| u.col_as_slice(*k).to_vec()).collect();
+    (order.iter().map(|k| sigma[*k]).collect(), columns)
+}
+
+#[test]
+fn prime_sr_is_spring_with_the_momentum_of_its_formula() {
+    let fraction = 0.01;
+    for (_, problem) in small_problems(Activation::Tanh) {
+        for route in [Route::Gram, Route::Normal, Route::Svd] {
+            let settings = PrimeSr {
+                damping: fraction,
+                norm_limit: 1e9,
+                decomposition: DecompositionSettings::by(route),
+                ..PrimeSr::default()
+            };
+            let mut step = settings.start().unwrap();
+            let mut at = problem.initial_parameters(3);
+            let mut phi = vec![0.0; at.len()];
+            let mut before: Option<Vec<Vec<f64>>> = None;
+            for k in 0..4 {
+                let (sigma, u) = left_vectors(&problem, &at);
+                let n = u[0].len() as f64;
+                let squares: Vec<f64> = sigma.iter().map(|s| s * s).collect();
+                let some = squares
+                    .iter()
+                    .filter(|s| **s > n * f64::EPSILON * squares[0]);
+                let (sum, fourth, rank) =
+                    some.fold((0.0, 0.0, 0.0), |(a, b, r), s| (a + s, b + s * s, r + 1.0));
+                let alpha: f64 = sum * sum / fourth;
+                let now = u[..alpha.ceil() as usize].to_vec();
+                let momentum = before.as_ref().map_or(0.0, |before| {
+                    let products = now.iter().flat_map(|u| before.iter().map(|v| dot(u, v)));
+                    let least = now.len().min(before.len()) as f64;
+                    let overlap = products.map(|p| p * p).sum::<f64>().sqrt() / least.sqrt();
+                    1.0 - (1.0 - overlap.sqrt()) * (1.0 - (alpha / rank).powf(0.25))
+                });
+                let (matrix, g) = gauss_newton(&problem, &at);
+                let near: Vec<f64> = phi.iter().map(|p| momentum * p).collect();
+                phi = proximal(&matrix, &g, fraction, &near);
+                let done = update(step.as_mut(), &problem, &at);
+                let expected: Vec<f64> = phi.iter().map(|p| -p).collect();
+                let told = diagnostic(&done, "momentum");
+                let text = format!("{route:?}, update {k}: {told} for {momentum}");
+                assert!((told - momentum).abs() <= 1e-7, "{text}");
+                assert_eq!(k > 0, momentum > 0.0, "{text}");
+                assert!(relative(&done.delta, &expected) <= 1e-6, "{text}");
+                at = at
+                    .iter()
+                    .zip(&done.delta)
+                    .map(|(p, d)| p + 0.1 * d)
+                    .collect();
+                before = Some(now);
+            }
+        }
+    }
+}
+
+#[test]
+fn prime_sr_has_no_momentum_where_there_is_no_overlap() {
+    let (problem, _) = least_squares(6, SquaredError::sum());
+    let (shorter, _) = least_squares(5, SquaredError::sum());
+    let at = problem.initial_parameters(1);
+    let mut step = PrimeSr::default().start().unwrap();
+    let mut momentum = |problem| diagnostic(&update(step.as_mut(), problem, &at), "momentum");
+    assert_eq!(momentum(&problem), 0.0);
+    // The same rows again: the subspaces are the same.
+    assert!((momentum(&problem) - 1.0).abs() < 1e-7);
+    assert_eq!(momentum(&shorter), 0.0);
+    let lanczos = PrimeSr {
+        decomposition: DecompositionSettings::by(Route::Lanczos),
+        ..PrimeSr::default()
+    };
+    let mut step = lanczos.start().unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            diagnostic(&update(step.as_mut(), &problem, &at), "momentum"),
+            0.0
+        );
     }
 }
 
@@ -791,6 +967,10 @@ fn comparators_refuse_settings_out_of_range() {
                 learning_rate: bad,
                 ..Spring::default()
             }),
+            start(PrimeSr {
+                learning_rate: bad,
+                ..PrimeSr::default()
+            }),
         ];
         for result in results {
             assert_message(result, &["learning_rate", "above 0"]);
@@ -813,6 +993,8 @@ fn comparators_refuse_settings_out_of_range() {
         ("spring", "damping", "0"),
         ("spring", "momentum", "1"),
         ("spring", "norm_limit", "0"),
+        ("prime-sr", "damping", "0"),
+        ("prime-sr", "norm_limit", "0"),
     ] {
         let mut method = method(name).unwrap();
         assert_message(method.set(setting, bad), &[setting]);
@@ -837,8 +1019,8 @@ fn comparators_lower_the_loss_of_every_system() {
                 // It alone has no idea of the scale of a loss.
                 method.set("learning_rate", "1e-6").unwrap();
             }
-            if name == "spring" {
-                // It takes every step, and almost undamped ones rise and fall on eight samples.
+            if ["spring", "prime-sr"].contains(&name) {
+                // They take every step, and almost undamped ones rise and fall on eight samples.
                 method.set("damping", "1e-2").unwrap();
             }
             let start = problem.initial_parameters(1);

@@ -317,7 +317,7 @@ fn losses_are_told_by_their_sample() {
 
 #[test]
 fn curvatures_are_told_by_those_who_need_them() {
-    for name in ["lm", "gn-line-search", "spring", "adaptive-hig"] {
+    for name in ["lm", "gn-line-search", "spring", "prime-sr", "adaptive-hig"] {
         for training in trainings() {
             let method = method(name).unwrap();
             let stop = stop_of(

@@ -272,7 +272,7 @@ fn sketched(kept: usize) -> Vec<Box<dyn Method>> {
         has.then_some(method)
     };
     let all: Vec<_> = methods().into_iter().filter_map(keeps).collect();
-    assert_eq!(all.len(), 6);
+    assert_eq!(all.len(), 7);
     all
 }
 

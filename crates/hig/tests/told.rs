@@ -70,7 +70,7 @@ fn steps_that_decompose_tell_the_spectrum_of_their_batch_and_the_others_none() {
         let told = step.step(&*at, method.learning_rate()).unwrap().spectrum;
         let weighted = match method.name() {
             "gn" | "hig" => false,
-            "lm" | "gn-line-search" | "spring" | "adaptive-hig" => true,
+            "lm" | "gn-line-search" | "spring" | "prime-sr" | "adaptive-hig" => true,
             _ => {
                 assert!(told.is_empty(), "{}", method.name());
                 continue;

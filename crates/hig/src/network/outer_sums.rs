@@ -1,13 +1,18 @@
 //! Sums of outer products over the passes of a sample: a layer's part of Jᵀ as one matrix product a row.
 //!
+//! Of few passes, such as the derivatives of a field, a column of J is a sum over them for all samples side by side
+//! instead: products of matrices so small cost more than their numbers.
+//!
 //! Row r of sample s is Σ_c Δ_c[r] ⊗ (A_c[s], [the pass uses the bias]): read as inputs × outputs, in
 //! which order the weight lies in memory, it is A[s]ᵀ·Δ[r] with the passes side by side.
 
+use super::layer;
 use super::layer_rows::LayerRows;
 use super::passes::Passes;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
 use crate::linalg::simd::vectorised;
 use crate::linalg::{Buffer, Scratch};
+use faer::reborrow::ReborrowMut;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -15,6 +20,61 @@ use std::ops::Range;
 const HELD: usize = 1 << 22;
 // Multiplications below which the work is done before a second thread has woken up.
 const WORTH_THREADS: usize = 1 << 20;
+
+// Passes up to which columns are summed one by one.
+const FEW: usize = 8;
+
+/// Whether there are so few passes that columns are summed one by one.
+pub(super) fn are_few(passes: Passes<'_>) -> bool {
+    passes.count() <= FEW
+}
+
+/// Writes some columns of an outer product's part of J (k·b rows), each for all samples at once.
+pub(super) fn write_columns(
+    part: &LayerRows<'_>,
+    passes: Passes<'_>,
+    columns: Range<usize>,
+    mut target: MatMut<'_, f64>,
+) {
+    let (samples, count) = (passes.samples(part.input.nrows()), passes.count());
+    let (inputs, weights) = (part.input.ncols(), part.input.ncols() * part.rows.ncols());
+    if samples == 0 {
+        return;
+    }
+    vectorised(
+        #[inline(always)]
+        || {
+            for (j, place) in columns.enumerate() {
+                let column = matrix::column_mut(target.rb_mut(), j);
+                let (values, unit) = match place < weights {
+                    true => (
+                        Some(matrix::column(part.input, place % inputs)),
+                        place / inputs,
+                    ),
+                    false => (None, place - weights),
+                };
+                let deltas = matrix::column(part.rows, unit).chunks_exact(samples * count);
+                for (sums, deltas) in column.chunks_exact_mut(samples).zip(deltas) {
+                    sums.fill(0.0);
+                    for (pass, delta) in deltas.chunks_exact(samples).enumerate() {
+                        match values {
+                            Some(values) => {
+                                let values = &values[pass * samples..][..samples];
+                                for (t, (d, a)) in sums.iter_mut().zip(delta.iter().zip(values)) {
+                                    *t += d * a;
+                                }
+                            }
+                            None if passes.biased()[pass] => {
+                                sums.iter_mut().zip(delta).for_each(|(t, d)| *t += d);
+                            }
+                            None => {}
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
 
 /// Calls `visit(range, columns)` until every column of an outer product's part of J (k·b rows) was there
 /// once, a bounded number of them at a time; a range counts from the layer's first parameter.
@@ -24,10 +84,21 @@ pub(super) fn each_chunk(
     scratch: &mut Scratch,
     mut visit: impl FnMut(Range<usize>, MatRef<'_, f64>),
 ) {
+    let rows = part.rows.nrows() / passes.count();
+    if rows > 0 && are_few(passes) {
+        layer::each_chunk(
+            part.range.len(),
+            rows,
+            scratch,
+            |columns, target, _| write_columns(part, passes, columns, target),
+            |range, columns, _| visit(range, columns),
+        );
+        return;
+    }
     let Some(sums) = Sums::new(part, passes, scratch) else {
         return;
     };
-    let (inputs, outputs, rows) = (sums.inputs(), sums.outputs(), sums.rows());
+    let (inputs, outputs) = (sums.inputs(), sums.outputs());
     let most = (HELD / (inputs * rows).max(1)).clamp(1, outputs);
     let mut held = scratch.take(most * inputs, rows);
     for first in (0..outputs).step_by(most) {

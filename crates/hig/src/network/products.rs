@@ -481,11 +481,41 @@ impl Network {
         values: &Activations,
         direction: &[f64],
         passes: Passes<'_>,
+        target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        let changes = (None, direction);
+        self.push(parameters, values, changes, passes, target, scratch);
+    }
+
+    /// Writes the tangent of the output (samples × outputs) for a change of the input (samples × inputs, none
+    /// for no change) and a direction in parameter space.
+    pub(crate) fn moved_into(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        changes: (Option<MatRef<'_, f64>>, &[f64]),
+        target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        self.push(parameters, values, changes, Passes::ONE, target, scratch);
+    }
+
+    fn push(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        (input, direction): (Option<MatRef<'_, f64>>, &[f64]),
+        passes: Passes<'_>,
         mut target: MatMut<'_, f64>,
         scratch: &mut Scratch,
     ) {
         // None is zero.
-        let mut tangent: Option<Buffer> = None;
+        let mut tangent: Option<Buffer> = input.map(|input| {
+            let mut buffer = scratch.take(input.nrows(), input.ncols());
+            buffer.as_mut().copy_from(input);
+            buffer
+        });
         let mut kept = scratch.take_list();
         for (i, node) in self.nodes.iter().enumerate() {
             let here = tangent.as_ref().map(Buffer::as_ref);

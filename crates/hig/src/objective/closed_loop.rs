@@ -6,6 +6,7 @@
 //! Σ_k ∂y/∂u_k · ∂net/∂θ at s(x_k): backpropagation through time (Werbos 1990, doi 10.1109/5.58337), for
 //! all outputs of a sample at once.
 
+mod tangent;
 mod unrolled;
 
 use super::{Linearized, Objective, Reduction, Saturation};

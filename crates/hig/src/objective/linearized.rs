@@ -241,6 +241,22 @@ pub trait Linearized: Jacobian {
         self.outputs_at(&changed(self.parameters(), delta))
     }
 
+    /// Both the loss and y of the same batch at other parameters, where one forward pass can tell them.
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn loss_and_outputs_at(&self, parameters: &[f64]) -> Result<(f64, Vec<f64>)> {
+        Ok((self.loss_at(parameters)?, self.outputs_at(parameters)?))
+    }
+
+    /// The same after a change of the parameters (length p).
+    ///
+    /// # Errors
+    /// A simulation that fails.
+    fn loss_and_outputs_after(&self, delta: &[f64]) -> Result<(f64, Vec<f64>)> {
+        self.loss_and_outputs_at(&changed(self.parameters(), delta))
+    }
+
     /// The same batch linearised at other parameters.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ mod reduction;
 mod residuals;
 mod sketch;
 mod through_physics;
+mod weights;
 mod whitened;
 
 pub use crate::network::{LayerMoments, Moment, Moments, ParameterView};
@@ -47,4 +48,5 @@ pub use reduction::Reduction;
 pub use residuals::{Block, Residuals};
 pub use sketch::Sketch;
 pub use through_physics::{Linearization, ThroughPhysics};
+pub use weights::{ANY_WEIGHTS, Weights};
 pub use whitened::{rayleigh, residual, whitened};

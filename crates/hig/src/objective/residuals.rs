@@ -18,7 +18,7 @@
 use super::equation::{AnyEquation, Equation};
 use super::linearized::check_finite_rows;
 use super::network_jacobian::by_network_jacobian;
-use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation};
+use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation, Weights};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
@@ -303,6 +303,22 @@ impl Residuals {
         Ok(residuals)
     }
 
+    /// The same, with the weights of the blocks as they are or [balanced](Self::balanced).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) or [`balanced`](Self::balanced).
+    pub fn weighted(
+        network: Network,
+        blocks: Vec<Block>,
+        weights: Weights,
+        seed: u64,
+    ) -> Result<Self> {
+        match weights {
+            Weights::Equal => Self::new(network, blocks),
+            Weights::Balanced => Self::balanced(network, blocks, seed),
+        }
+    }
+
     /// The same with weights that balance the blocks at the first parameters of a seed: the weight of each is
     /// multiplied so that the trace of its part of JᵀCJ, w_k/N_k·Σ|∂r/∂θ|², is that of the first block (Wang, Yu and
     /// Perdikaris 2022, "When and why PINNs fail to train: a neural tangent kernel perspective", arXiv 2007.14527,
@@ -502,18 +518,27 @@ impl Residuals {
 
     /// The halves of all samples, in pieces of bounded size.
     fn all_halves(&self, at: &[f64], samples: &Dataset) -> Result<Vec<f64>> {
+        Ok(self.halves(&self.all_outputs(at, samples)?, samples))
+    }
+
+    /// y of all samples, in pieces of bounded size that do not depend on the number of threads.
+    fn all_outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
         const PIECE: usize = 256;
-        let pieces: Vec<Vec<f64>> = (0..samples.len().div_ceil(PIECE))
+        let pieces: Vec<Mat<f64>> = (0..samples.len().div_ceil(PIECE))
             .into_par_iter()
             .map(|piece| {
                 let last = samples.len().min((piece + 1) * PIECE);
                 let places: Vec<usize> = (piece * PIECE..last).collect();
                 let piece = samples.select(&places);
-                let y = self.evaluate(&piece, &self.pass(at, &piece), None)?;
-                Ok(self.halves(&y, &piece))
+                self.evaluate(&piece, &self.pass(at, &piece), None)
             })
             .collect::<Result<_>>()?;
-        Ok(pieces.concat())
+        let mut y = Mat::zeros(samples.len(), self.layout.rows);
+        for (i, piece) in pieces.iter().enumerate() {
+            let rows = y.as_mut().subrows_mut(i * PIECE, piece.nrows());
+            { rows }.copy_from(piece);
+        }
+        Ok(y)
     }
 }
 
@@ -661,7 +686,7 @@ impl Objective for Residuals {
     }
 
     fn outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
-        self.evaluate(samples, &self.pass(at, samples), None)
+        self.all_outputs(at, samples)
     }
 
     fn loss(&self, at: &[f64], samples: &Dataset) -> Result<f64> {
@@ -819,6 +844,13 @@ impl Linearized for Collocated<'_> {
         let _part = part!(FORWARD);
         let y = Objective::outputs(self.residuals, parameters, self.batch)?;
         Ok(linalg::stack(y.as_ref()))
+    }
+
+    fn loss_and_outputs_at(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
+        let _part = part!(FORWARD);
+        let y = self.residuals.all_outputs(at, self.batch)?;
+        let halves = self.residuals.halves(&y, self.batch);
+        Ok((mean(&halves, &self.factors), linalg::stack(y.as_ref())))
     }
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {

@@ -349,6 +349,14 @@ impl Linearized for Linearization<'_> {
         Ok(linalg::stack(y.as_ref()))
     }
 
+    fn loss_and_outputs_at(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
+        let _part = part!(FORWARD);
+        let parts = self.parts;
+        let y = Objective::outputs(parts, at, self.batch)?;
+        let losses = parts.loss.values(y.as_ref(), self.batch.target.as_ref());
+        Ok((parts.reduction.loss(&losses), linalg::stack(y.as_ref())))
+    }
+
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
         self.parts.linearize(self.batch, parameters)
     }

@@ -187,6 +187,31 @@ impl<'j> Decomposition<'j> {
         }
     }
 
+    /// The first left singular vectors (n × count), those of the largest singular values, of which `count` must
+    /// not be 0. None on the route `lanczos`.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    pub fn left_vectors(&self, count: usize) -> Result<Option<Mat<f64>>> {
+        let _part = part!(DIRECTION);
+        Ok(match &self.spectrum.basis {
+            Basis::Left(u) => Some(u.first(count)),
+            Basis::Right { u, .. } => Some(u.get(.., ..count).to_owned()),
+            Basis::Normal(v) => {
+                let (jacobian, v) = (self.jacobian.get(), v.first(count));
+                let mut left = Mat::zeros(jacobian.rows(), count);
+                for k in 0..count {
+                    let image = jacobian.jvp(v.col_as_slice(k))?;
+                    let length = matrix::norm(&image);
+                    let target = left.col_as_slice_mut(k).iter_mut();
+                    target.zip(&image).for_each(|(u, i)| *u = i / length);
+                }
+                Some(left)
+            }
+            Basis::Krylov(_) => None,
+        })
+    }
+
     /// The spectrum alone.
     pub fn into_spectrum(self) -> Spectrum {
         self.spectrum

@@ -127,6 +127,16 @@ impl Eigenbasis {
         coefficients
     }
 
+    /// The first columns of U.
+    pub(super) fn first(&self, count: usize) -> Mat<f64> {
+        let mut found = self.vectors.columns(0..count);
+        for k in self.range.start..self.range.end.min(count) {
+            let replaced = self.columns.col_as_slice(k - self.range.start);
+            found.col_as_slice_mut(k).copy_from_slice(replaced);
+        }
+        found
+    }
+
     /// U·c.
     pub(super) fn combine(&self, c: &[f64]) -> Vec<f64> {
         let mut rest = c.to_vec();

@@ -94,6 +94,11 @@ impl Geodesic {
         })
     }
 
+    /// v.
+    pub(super) fn velocity(&self) -> &[f64] {
+        &self.velocity
+    }
+
     /// 2|a|/|v| at t = 1; 0 where there is no acceleration.
     pub(super) fn ratio(&self) -> f64 {
         self.ratio

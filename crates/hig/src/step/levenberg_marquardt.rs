@@ -4,8 +4,10 @@
 //! Δθ = -η·(AᵀA + μ·1)⁻¹·Jᵀg. A is [decomposed](crate::spectral::Decomposition) once a batch, so that another
 //! μ costs a direction and a forward pass; or, where that takes long, A·Aᵀ or AᵀA is made once and
 //! [factored](crate::spectral::DampedSystem) for every μ. With [geodesic acceleration](super::geodesic) it costs one of each more, and a trial whose
-//! path bends too much is refused, as its source has it.
+//! path bends too much is refused, as its source has it. Where the model promised more than a trial brings, the
+//! residuals that it led to [correct](super::corrections) it before another μ is tried.
 
+use super::corrections::tried;
 use super::gain_ratio::{Damping, gain_ratio};
 use super::geodesic::Geodesic;
 use super::{Method, Step, Update, finite_gradient};
@@ -14,7 +16,7 @@ use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::dot;
 use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
-use crate::settings::{AT_LEAST_ONE, FLAG, GROUP, POSITIVE, Settings};
+use crate::settings::{ANY_COUNT, AT_LEAST_ONE, FLAG, GROUP, POSITIVE, Settings};
 use crate::spectral::{ANY_FACTORIZATION, Combinations, DampedSystem, DecompositionSettings};
 use crate::spectral::{Factorization, Filter, Request, Rows, Treatment};
 use std::borrow::Cow;
@@ -30,6 +32,8 @@ crate::settings! {
         pub trials: usize = 10, AT_LEAST_ONE;
         /// Whether steps follow the path to second order (geodesic acceleration), and are shorter where it bends too much.
         pub geodesic: bool = true, FLAG;
+        /// Corrections of a trial at most, by the residuals that it leads to; 0 tries every step as it is.
+        pub corrections: usize = 6, ANY_COUNT;
         /// How a damped system is solved: auto, spectral or cholesky.
         pub factorization: Factorization = Factorization::Auto, ANY_FACTORIZATION;
         /// How its Jacobian is decomposed.
@@ -135,29 +139,30 @@ impl Step for Damped {
                 damping.refuse();
                 continue;
             }
-            let delta = path.change(1.0);
             // With B·d = Jᵀg - μ·d the model's decrease needs no product with B.
             let (slope, square) = (dot(&step, &model_gradient), dot(&step, &step));
             let promised =
                 learning_rate * (slope - 0.5 * learning_rate * (slope - damping.now() * square));
-            let decrease = at.loss() - at.loss_after(&delta)?;
-            if let Some(gain) = gain_ratio(decrease, promised, 0.0) {
+            let most = self.settings.corrections;
+            let trial = tried(at, &rows, &solve, &path, (promised, most))?;
+            if let Some(gain) = gain_ratio(trial.decrease, promised, 0.0) {
                 self.damping = Some(damping.accept(gain));
-                let told = [damping.now(), gain, path.ratio()];
-                return Ok(update(delta, told, &rows, system));
+                let corrections = trial.corrections as f64;
+                let told = [damping.now(), gain, path.ratio(), corrections];
+                return Ok(update(trial.delta, told, &rows, system));
             }
             damping.refuse();
         }
         self.damping = Some(damping.now());
         let still = vec![0.0; gradient.len()];
-        Ok(update(still, [damping.now(), 0.0, 0.0], &rows, system))
+        Ok(update(still, [damping.now(), 0.0, 0.0, 0.0], &rows, system))
     }
 }
 
-/// An update with its damping, gain ratio and acceleration.
+/// An update with its damping, gain ratio, acceleration and number of corrections.
 fn update(
     delta: Vec<f64>,
-    [damping, gain, acceleration]: [f64; 3],
+    [damping, gain, acceleration, corrections]: [f64; 4],
     rows: &Rows<'_>,
     system: DampedSystem<'_>,
 ) -> Update {
@@ -165,6 +170,7 @@ fn update(
         diagnostics::DAMPING.of(damping),
         diagnostics::GAIN_RATIO.of(gain),
         diagnostics::ACCELERATION.of(acceleration),
+        diagnostics::CORRECTIONS.of(corrections),
     ];
     let participation = system.participation(damping);
     let participation = participation.map(|p| diagnostics::PARTICIPATION.of(p));

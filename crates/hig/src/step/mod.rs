@@ -11,6 +11,7 @@ mod adadelta;
 mod adagrad;
 mod adam;
 mod adaptive;
+mod corrections;
 mod gain_ratio;
 mod gauss_newton_line_search;
 mod geodesic;
@@ -19,6 +20,7 @@ mod lbfgs;
 mod learning_rate;
 mod levenberg_marquardt;
 mod line_search;
+mod prime_sr;
 mod rms_prop;
 mod scale_invariant;
 mod sgd;
@@ -36,6 +38,7 @@ pub use lbfgs::Lbfgs;
 pub(crate) use learning_rate::PART;
 pub use learning_rate::{ANY_LEARNING_RATE, LearningRate};
 pub use levenberg_marquardt::LevenbergMarquardt;
+pub use prime_sr::PrimeSr;
 pub use rms_prop::RmsProp;
 pub use scale_invariant::{ScaleInvariant, physics_correction};
 pub use sgd::Sgd;
@@ -241,6 +244,7 @@ pub fn methods() -> Vec<Box<dyn Method>> {
         Box::new(LevenbergMarquardt::default()),
         Box::new(GaussNewtonLineSearch::default()),
         Box::new(Spring::default()),
+        Box::new(PrimeSr::default()),
         Box::new(ScaleInvariant::default()),
         Box::new(Spectral::gradient_descent()),
         Box::new(Spectral::gauss_newton()),

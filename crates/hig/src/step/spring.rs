@@ -17,13 +17,13 @@
 
 use super::geodesic::Geodesic;
 use super::{Method, Step, Update};
-use crate::diagnostics::{ACCELERATION, PARTICIPATION, RANK, STEP_LENGTH};
+use crate::diagnostics::{ACCELERATION, MOMENTUM, PARTICIPATION, RANK, STEP_LENGTH};
 use crate::error::Result;
 use crate::files::Exchange;
 use crate::linalg::matrix::norm;
-use crate::objective::{Consumes, Linearized, ParameterView, rayleigh};
+use crate::objective::{Consumes, Jacobian, Linearized, ParameterView, rayleigh};
 use crate::settings::{FLAG, FRACTION, GROUP, POSITIVE, Settings};
-use crate::spectral::{Combinations, DecompositionSettings, Request, Solve};
+use crate::spectral::{Combinations, Decomposition, DecompositionSettings, Request, Solve};
 use crate::spectral::{Filter, Treatment};
 
 crate::settings! {
@@ -81,12 +81,7 @@ impl Method for Spring {
 
     fn start_within(&self, memory: usize) -> Result<Box<dyn Step>> {
         self.check()?;
-        Ok(Box::new(Running {
-            settings: self.clone(),
-            request: self.decomposition.request(memory),
-            largest: None,
-            last: None,
-        }))
+        Ok(Box::new(Running::new(self.clone(), memory)))
     }
 
     fn boxed(&self) -> Box<dyn Method> {
@@ -94,13 +89,60 @@ impl Method for Spring {
     }
 }
 
-struct Running {
+/// What finds the momentum of a batch once it is decomposed.
+pub(super) trait Adaptation: Send {
+    /// As [`Step::exchange`].
+    fn exchange(&mut self, state: &mut Exchange<'_>);
+
+    /// μ for a batch of so many rows, by the decomposition of its A, of which something is not 0.
+    ///
+    /// # Errors
+    /// A simulator that fails.
+    fn momentum(&mut self, rows: usize, parts: &Decomposition<'_>) -> Result<f64>;
+}
+
+pub(super) struct Running {
     settings: Spring,
     request: Request,
+    /// In place of the momentum of the settings.
+    adaptation: Option<Box<dyn Adaptation>>,
     /// The largest singular value of the last batch.
     largest: Option<f64>,
     /// φ of the last batch, whatever part of it was taken.
     last: Option<Vec<f64>>,
+}
+
+impl Running {
+    pub(super) fn new(settings: Spring, memory: usize) -> Self {
+        Self {
+            request: settings.decomposition.request(memory),
+            settings,
+            adaptation: None,
+            largest: None,
+            last: None,
+        }
+    }
+
+    /// The same with a momentum that is found for every batch.
+    pub(super) fn adapting(self, adaptation: Box<dyn Adaptation>) -> Self {
+        Self {
+            adaptation: Some(adaptation),
+            ..self
+        }
+    }
+}
+
+/// Takes from r (length n) what μ·φ of the last batch explains of it; returns that μ·φ.
+fn correct(
+    residual: &mut [f64],
+    jacobian: &dyn Jacobian,
+    momentum: f64,
+    last: &[f64],
+) -> Result<Vec<f64>> {
+    let phi: Vec<f64> = last.iter().map(|v| momentum * v).collect();
+    let image = jacobian.jvp(&phi)?;
+    residual.iter_mut().zip(&image).for_each(|(r, i)| *r -= i);
+    Ok(phi)
 }
 
 impl Step for Running {
@@ -112,20 +154,20 @@ impl Step for Running {
         self.request.exchange(state);
         state.optional_number("largest", &mut self.largest);
         state.optional_over_parameters("last", &mut self.last);
+        if let Some(adaptation) = &mut self.adaptation {
+            adaptation.exchange(state);
+        }
     }
 
     fn step(&mut self, at: &dyn Linearized, learning_rate: f64) -> Result<Update> {
         let momentum = self.settings.momentum;
         let mut rows = self.request.whitened_rows(at)?;
-        let last = self.last.take();
+        let mut last = self.last.take();
         let mut phi = vec![0.0; at.columns()];
-        if let Some(last) = last.filter(|_| momentum > 0.0) {
-            phi = last.iter().map(|v| momentum * v).collect();
-            let image = rows.jacobian().jvp(&phi)?;
-            rows.residual
-                .iter_mut()
-                .zip(&image)
-                .for_each(|(r, i)| *r -= i);
+        if let Some(last) = last.take_if(|_| momentum > 0.0) {
+            let mut residual = std::mem::take(&mut rows.residual);
+            phi = correct(&mut residual, rows.jacobian(), momentum, &last)?;
+            rows.residual = residual;
         }
         let (mut diagnostics, mut spectrum) = (Vec::new(), Vec::new());
         let limit = self.settings.norm_limit * norm(at.parameters()).max(1.0);
@@ -149,7 +191,18 @@ impl Step for Running {
             let largest = parts.largest();
             self.largest = Some(largest);
             let filter = self.settings.filter(largest);
-            let increment = parts.direction(&filter)?;
+            let mut increment = parts.direction(&filter)?;
+            if let Some(adaptation) = &mut self.adaptation {
+                let momentum = adaptation.momentum(residual.len(), &parts)?;
+                if let Some(last) = last.filter(|_| momentum > 0.0) {
+                    let mut residual = residual.clone();
+                    let near = correct(&mut residual, scaled, momentum, &last)?;
+                    if let Some(found) = parts.direction_of(&filter, &residual)? {
+                        (phi, increment) = (near, found);
+                    }
+                }
+                diagnostics.push(MOMENTUM.of(momentum));
+            }
             phi.iter_mut().zip(&increment).for_each(|(p, i)| *p += i);
             if self.settings.geodesic {
                 let solve = Solve::filtered(&parts, &filter);

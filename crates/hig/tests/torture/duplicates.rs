@@ -11,7 +11,8 @@ use hig::Problem;
 use hig::objective::Reduction;
 use hig::spectral::{Route, TreatmentKind};
 use hig::step::{
-    AdaptiveHalfInverse, GaussNewtonLineSearch, LevenbergMarquardt, Method, Spectral, Spring,
+    AdaptiveHalfInverse, GaussNewtonLineSearch, LevenbergMarquardt, Method, PrimeSr, Spectral,
+    Spring,
 };
 
 /// Every sample `times` times, in one batch.
@@ -64,13 +65,17 @@ fn duplicates_change_the_length_of_a_step_as_mathematics_says() {
 
 #[test]
 fn methods_in_the_units_of_the_loss_do_not_see_duplicates() {
-    let methods: [Box<dyn Method>; 4] = [
+    let methods: [Box<dyn Method>; 5] = [
         Box::new(GaussNewtonLineSearch {
             cutoff: 1e-2,
             ..Default::default()
         }),
         Box::new(LevenbergMarquardt::default()),
         Box::new(Spring {
+            damping: 1e-4,
+            ..Default::default()
+        }),
+        Box::new(PrimeSr {
             damping: 1e-4,
             ..Default::default()
         }),

@@ -253,7 +253,14 @@ fn losses_and_their_gradients_that_are_not_finite_stop_every_method() {
 #[test]
 fn curvatures_that_are_none_are_named_by_those_who_need_them() {
     for method in everything() {
-        let weighs = ["lm", "gn-line-search", "spring", "adaptive-hig", "kron-hig"];
+        let weighs = [
+            "lm",
+            "gn-line-search",
+            "spring",
+            "prime-sr",
+            "adaptive-hig",
+            "kron-hig",
+        ];
         let weighs = weighs.contains(&method.name());
         for bad in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
             let outcome = spoilt(method.as_ref(), "curvature", bad);

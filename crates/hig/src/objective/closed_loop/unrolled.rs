@@ -19,13 +19,13 @@ use std::sync::OnceLock;
 
 /// Some time steps of a batch, with what the adjoint needs of them.
 pub(super) struct Stretch<'a> {
-    steps: Range<usize>,
+    pub(super) steps: Range<usize>,
     /// Values inside the network, of all of these steps.
     pub(super) activations: Activations,
     /// The state before each of them, and the last one.
-    states: Vec<Mat<f64>>,
+    pub(super) states: Vec<Mat<f64>>,
     /// What the network saw at each step, where that is a function.
-    sights: Vec<Box<dyn Record>>,
+    pub(super) sights: Vec<Box<dyn Record>>,
     /// Whether products with its derivative come without its rows.
     sight_has_products: bool,
     /// The derivative of each component of the control at all of these steps.
@@ -83,7 +83,7 @@ impl<'a> Stretch<'a> {
     }
 
     /// The controls during a step, which is counted from the first of these.
-    fn control(&self, pass: usize) -> MatRef<'_, f64> {
+    pub(super) fn control(&self, pass: usize) -> MatRef<'_, f64> {
         let samples = self.states[0].nrows();
         let output = self.activations.output().as_ref();
         output.subrows(pass * samples, samples)
@@ -101,12 +101,12 @@ struct Spoilt {
 
 /// A batch simulated over its first steps with the network in the loop, with what the adjoint needs of them.
 pub(super) struct Unrolled<'a> {
-    parts: &'a ClosedLoop,
-    batch: &'a Dataset,
+    pub(super) parts: &'a ClosedLoop,
+    pub(super) batch: &'a Dataset,
     /// The number of steps.
-    steps: usize,
-    target: Target<'a>,
-    parameters: &'a [f64],
+    pub(super) steps: usize,
+    pub(super) target: Target<'a>,
+    pub(super) parameters: &'a [f64],
     /// The states where the stretches before the last begin.
     starts: Vec<Mat<f64>>,
     /// The steps of one of them.
@@ -114,7 +114,7 @@ pub(super) struct Unrolled<'a> {
     /// The last stretch: all steps, where these are held at once.
     pub(super) last: Stretch<'a>,
     /// y, where it is a function of the observed states.
-    observation: Option<Box<dyn Record>>,
+    pub(super) observation: Option<Box<dyn Record>>,
     pub(super) y: Mat<f64>,
     cotangent: Vec<f64>,
     mean_loss: f64,
@@ -207,14 +207,32 @@ impl<'a> Unrolled<'a> {
     /// Calls `visit` for all stretches from the last to the first; those that are not held are computed once more.
     fn each_stretch(&self, mut visit: impl FnMut(&Stretch<'a>) -> Result<()>) -> Result<()> {
         visit(&self.last)?;
-        for (place, start) in self.starts.iter().enumerate().rev() {
-            let steps = place * self.held..(place + 1) * self.held;
-            let input = self.batch.input.as_ref();
-            let stretch = Stretch::new(self.parts, steps, start.clone(), input, self.parameters)?;
+        for place in (0..self.starts.len()).rev() {
+            let stretch = self.again(place)?;
             visit(&stretch)?;
             self.parts.leave_values(stretch.activations);
         }
         Ok(())
+    }
+
+    /// One of the stretches that are not held.
+    fn again(&self, place: usize) -> Result<Stretch<'a>> {
+        let steps = place * self.held..(place + 1) * self.held;
+        let (start, input) = (self.starts[place].clone(), self.batch.input.as_ref());
+        Stretch::new(self.parts, steps, start, input, self.parameters)
+    }
+
+    /// The same from the first to the last.
+    pub(super) fn each_stretch_forwards(
+        &self,
+        mut visit: impl FnMut(&Stretch<'a>) -> Result<()>,
+    ) -> Result<()> {
+        for place in 0..self.starts.len() {
+            let stretch = self.again(place)?;
+            visit(&stretch)?;
+            self.parts.leave_values(stretch.activations);
+        }
+        visit(&self.last)
     }
 
     /// Carries rows of cotangents of the observed states (k·samples × observed) back through time: `take` is
@@ -738,6 +756,23 @@ impl Linearized for Unrolled<'_> {
         let parts = self.parts;
         let y = parts.observe_all(self.steps, parameters, self.batch, &self.target)?;
         Ok(linalg::stack(y.as_ref()))
+    }
+
+    fn loss_and_outputs_at(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
+        let _part = part!(FORWARD);
+        let parts = self.parts;
+        let y = parts.observe_all(self.steps, at, self.batch, &self.target)?;
+        let losses = parts.loss.values(y.as_ref(), self.target.values());
+        Ok((parts.reduction.loss(&losses), linalg::stack(y.as_ref())))
+    }
+
+    /// Forwards through time, whether the rows of J are there or not.
+    fn tangent(&self, v: &[f64]) -> Result<Vec<f64>> {
+        let _part = part!(DIRECTION);
+        match self.formed.get() {
+            Some(formed) => formed.jvp(v),
+            None => Ok(linalg::stack(self.change_of_y(v)?.as_ref())),
+        }
     }
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {

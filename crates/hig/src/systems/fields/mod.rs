@@ -33,10 +33,11 @@ use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::Mat;
 use crate::network::{Activation, Initializer, Jets, Network};
-use crate::objective::{ANY_SPREAD, Block, Cuboid, Equation, Field, Residuals, Spread};
+use crate::objective::{ANY_SPREAD, ANY_WEIGHTS, Block, Cuboid, Equation, Field, Residuals};
+use crate::objective::{Spread, Weights};
 use crate::physics::{Dual, Real};
 use crate::problem::Problem;
-use crate::settings::{AT_LEAST_ONE, FRACTION, Rule};
+use crate::settings::{AT_LEAST_ONE, FRACTION};
 
 crate::settings! {
     /// How many points a field is trained on and judged by.
@@ -55,25 +56,6 @@ crate::settings! {
         pub test_samples: usize = 9000, AT_LEAST_ONE;
     }
 }
-
-/// What each block of points counts in the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weights {
-    /// 1, or what the system says.
-    Equal,
-    /// As [`Residuals::balanced`] has it.
-    Balanced,
-}
-
-crate::choices! {
-    Weights, "weights" {
-        Equal = "equal", "a mean square of each block, all with weight 1";
-        Balanced = "balanced", "such that every block has the same part in the curvature of the loss at the start";
-    }
-}
-
-/// Any weights, as a setting.
-const ANY_WEIGHTS: Rule<Weights> = Rule::any();
 
 impl FieldPoints {
     /// Numbers of points inside and on the boundary.
@@ -171,10 +153,7 @@ fn problem<F: FieldSystem>(system: &F, seed: u64) -> Problem {
     });
     let mut blocks = system.blocks(seed);
     blocks.push(judged.with_target(system.exact()));
-    let residuals = match points.weights {
-        Weights::Equal => Residuals::new(system.field(), blocks),
-        Weights::Balanced => Residuals::balanced(system.field(), blocks, seed),
-    };
+    let residuals = Residuals::weighted(system.field(), blocks, points.weights, seed);
     let residuals = residuals.expect("the settings were checked");
     let train = residuals.draw(system.samples(), &mut random(seed, Purpose::Train));
     let (count, random) = (points.test_samples, &mut random(seed, Purpose::Test));
