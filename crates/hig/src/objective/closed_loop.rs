@@ -432,8 +432,8 @@ impl ClosedLoop {
 
     /// Whether J of so many rows, over steps that are held at once, is formed: where K takes its columns anyway.
     fn forms(&self, samples: usize, rows: usize, steps: usize) -> bool {
-        // Numbers of it (128 MiB).
-        const FORMED: usize = 1 << 24;
+        // Numbers of it (8 MiB): one that fits into no cache cost burgers-control a fifth of an update.
+        const FORMED: usize = 1 << 20;
         let numbers = rows.saturating_mul(self.network.parameter_count());
         numbers <= FORMED && self.network.condenses_columns(rows, samples, steps)
     }
