@@ -78,14 +78,15 @@ pub const TURNS: f64 = 1.6e6;
 
 /// sin x and cos x for |x| up to [`TURNS`], each within 2 units in the last place.
 ///
-/// x = k·π/2 + r with π/2 in three parts, of which multiples are exact, and Taylor polynomials in |r| ≤ π/4 whose
+/// x = k·π/2 + r with π/2 in parts of which multiples are exact, and Taylor polynomials in |r| ≤ π/4 whose
 /// remainder is below the rounding.
 #[inline(always)]
 pub fn sin_cos(x: f64) -> (f64, f64) {
-    // 33 bits of π/2 each.
+    // 33 bits of π/2 each, and what is left.
     const HIGH: f64 = f64::from_bits(0x3ff9_21fb_5440_0000);
     const MIDDLE: f64 = f64::from_bits(0x3dd0_b461_1a60_0000);
     const LOW: f64 = f64::from_bits(0x3ba3_198a_2e00_0000);
+    const REST: f64 = 8.478_427_660_368_9e-32;
     // ±1/n! for n = 17 down to 3, and for n = 16 down to 4.
     const SIN: [f64; 8] = [
         1.0 / 355_687_428_096_000.0,
@@ -108,7 +109,7 @@ pub fn sin_cos(x: f64) -> (f64, f64) {
     ];
     let rounded = x * std::f64::consts::FRAC_2_PI + ROUND;
     let k = rounded - ROUND;
-    let r = ((x - k * HIGH) - k * MIDDLE) - k * LOW;
+    let r = (((x - k * HIGH) - k * MIDDLE) - k * LOW) - k * REST;
     let square = r * r;
     let (mut odd, mut even) = (SIN[0], COS[0]);
     for coefficient in &SIN[1..] {
