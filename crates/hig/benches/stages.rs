@@ -135,6 +135,51 @@ mod stages {
     }
 }
 
+/// The same with the network in the loop.
+mod loops {
+    use super::*;
+
+    const SYSTEMS: [&str; 2] = ["cart-pole", "burgers-control"];
+
+    /// The loss of a batch, and nothing else.
+    #[divan::bench(args = SYSTEMS)]
+    fn rollout(bencher: Bencher<'_, '_>, system: &str) {
+        let case = Case::of_system(system);
+        let objective = &case.problem.objective;
+        bencher.bench_local(|| objective.loss(&case.parameters, &case.batch));
+    }
+
+    /// The same with what derivatives need.
+    #[divan::bench(args = SYSTEMS)]
+    fn forward(bencher: Bencher<'_, '_>, system: &str) {
+        let case = Case::of_system(system);
+        bencher.bench_local(|| case.linearized());
+    }
+
+    #[divan::bench(args = SYSTEMS)]
+    fn gradient(bencher: Bencher<'_, '_>, system: &str) {
+        let case = Case::of_system(system);
+        bencher
+            .with_inputs(|| case.linearized())
+            .bench_local_refs(|at| at.gradient());
+    }
+
+    /// The rows at the network's output at all steps, through the adjoint, and K.
+    #[divan::bench(args = SYSTEMS)]
+    fn gram(bencher: Bencher<'_, '_>, system: &str) {
+        let case = Case::of_system(system);
+        bencher
+            .with_inputs(|| case.linearized())
+            .bench_local_refs(|at| at.gram());
+    }
+
+    #[divan::bench(args = SYSTEMS)]
+    fn update(bencher: Bencher<'_, '_>, system: &str) {
+        let case = Case::of_system(system);
+        bencher.bench_local(|| case.update());
+    }
+}
+
 /// J·Jᵀ for a J whose singular values spread over five decades.
 fn graded(n: usize) -> (ExplicitJacobian, Vec<f64>) {
     let scales = oracles::logarithmic(n, 1e-5);

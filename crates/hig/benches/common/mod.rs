@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each program uses its own part")]
 
 use hig::linalg::{Mat, MatRef, Scratch, Symmetric};
-use hig::objective::{Jacobian, ThroughPhysics};
+use hig::objective::{Jacobian, Linearized, ThroughPhysics};
 use hig::settings::Settings;
 use hig::spectral::{Decomposition, Filter, Route};
 use hig::step::{Method, Spectral, Update};
@@ -82,6 +82,11 @@ impl Case {
             &self.batch,
             &self.parameters,
         ))
+    }
+
+    /// The batch linearised, whatever the objective.
+    pub fn linearized(&self) -> Box<dyn Linearized + '_> {
+        done((self.problem.objective).linearize(&self.batch, &self.parameters))
     }
 
     /// The same with the physics rows already there.

@@ -87,7 +87,15 @@ pub fn column_mut(matrix: MatMut<'_, f64>, j: usize) -> &mut [f64] {
     column.expect("columns are contiguous").as_slice_mut()
 }
 
+/// Copies a matrix to one of the same shape, column by column; the columns of both are contiguous.
+pub(crate) fn copy(mut target: MatMut<'_, f64>, source: MatRef<'_, f64>) {
+    for j in 0..source.ncols() {
+        column_mut(target.as_mut(), j).copy_from_slice(column(source, j));
+    }
+}
+
 /// `target = values` or `target += values`.
+#[inline(always)]
 pub fn write(target: &mut [f64], accumulate: Accum, values: impl Iterator<Item = f64>) {
     let pairs = target.iter_mut().zip(values);
     match accumulate {
@@ -194,6 +202,19 @@ pub(crate) fn power_of_two(value: f64) -> f64 {
     } else {
         1.0
     }
+}
+
+/// The sum of some numbers, in eight parts side by side; for loops that are [vectorised](super::simd::vectorised).
+#[inline(always)]
+pub(crate) fn sum(numbers: &[f64]) -> f64 {
+    let (parts, rest) = numbers.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for part in parts {
+        for (sum, number) in sums.iter_mut().zip(part) {
+            *sum += number;
+        }
+    }
+    sums.iter().chain(rest).sum()
 }
 
 /// Inner product of two vectors of one length.

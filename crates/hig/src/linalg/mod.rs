@@ -10,5 +10,6 @@ pub(crate) mod symmetric;
 mod symmetric_matrix;
 
 pub use matrix::*;
+pub(crate) use scratch::Lent;
 pub use scratch::{Buffer, Scratch};
 pub use symmetric_matrix::{OuterFactor, Symmetric};

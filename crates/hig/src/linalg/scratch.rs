@@ -1,6 +1,7 @@
 //! Memory that a loop uses again.
 
-use super::matrix::{MatMut, MatRef};
+use super::matrix::{Mat, MatMut, MatRef};
+use faer::mat::AsMatRef;
 use std::sync::{Mutex, PoisonError};
 
 /// Memory for intermediate results, taken and given back by explicit calls: a loop that asks for the
@@ -22,6 +23,7 @@ pub struct Scratch {
     indices: Pool<usize>,
     lists: Vec<Vec<(usize, Buffer)>>,
     others: Mutex<Vec<Scratch>>,
+    loans: Mutex<Pool<f64>>,
 }
 
 /// A matrix with contiguous columns, taken from a [`Scratch`].
@@ -35,6 +37,16 @@ pub struct Buffer {
     columns: usize,
 }
 
+/// A matrix that a [`Scratch`] lends: it goes back when it is dropped.
+#[derive(Debug)]
+pub struct Lent<'a> {
+    scratch: &'a Scratch,
+    buffer: Buffer,
+}
+
+// Numbers up to which what was lent is kept for the next loan (32 MiB).
+const KEPT: usize = 1 << 22;
+
 // Numbers of a cache line: columns start at one, as those of `Mat` do, so that products take the same
 // way and give the same bits.
 const LINE: usize = 8;
@@ -47,17 +59,7 @@ impl Scratch {
 
     /// A matrix; what it holds is arbitrary.
     pub fn take(&mut self, rows: usize, columns: usize) -> Buffer {
-        let stride = rows.next_multiple_of(LINE);
-        let numbers = self.numbers.take(stride * columns + LINE);
-        let start = numbers.as_ptr().align_offset(LINE * size_of::<f64>());
-        Buffer {
-            numbers,
-            // No place at all is allowed as an answer.
-            start: start.min(LINE),
-            stride,
-            rows,
-            columns,
-        }
+        Buffer::of(&mut self.numbers, rows, columns)
     }
 
     /// A copy of a matrix.
@@ -107,6 +109,15 @@ impl Scratch {
         self.lists.push(list);
     }
 
+    /// A matrix on loan, on any thread; what it holds is arbitrary.
+    pub(crate) fn lend(&self, rows: usize, columns: usize) -> Lent<'_> {
+        let mut pool = self.loans.lock().unwrap_or_else(PoisonError::into_inner);
+        Lent {
+            scratch: self,
+            buffer: Buffer::of(&mut pool, rows, columns),
+        }
+    }
+
     /// Does work with a scratch of its own, which the next such work on any thread may use again.
     pub fn with_another<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
         let lock = || self.others.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,6 +125,60 @@ impl Scratch {
         let result = work(&mut another);
         lock().push(another);
         result
+    }
+}
+
+impl Buffer {
+    fn of(pool: &mut Pool<f64>, rows: usize, columns: usize) -> Self {
+        let stride = rows.next_multiple_of(LINE);
+        let numbers = pool.take(stride * columns + LINE);
+        let start = numbers.as_ptr().align_offset(LINE * size_of::<f64>());
+        Self {
+            numbers,
+            // No place at all is allowed as an answer.
+            start: start.min(LINE),
+            stride,
+            rows,
+            columns,
+        }
+    }
+}
+
+impl Lent<'_> {
+    /// The matrix.
+    pub fn as_ref(&self) -> MatRef<'_, f64> {
+        self.buffer.as_ref()
+    }
+
+    /// The matrix, to be written.
+    pub fn as_mut(&mut self) -> MatMut<'_, f64> {
+        self.buffer.as_mut()
+    }
+
+    /// Adds a matrix.
+    pub fn add(&mut self, matrix: MatRef<'_, f64>) {
+        self.buffer.add(matrix);
+    }
+}
+
+impl AsMatRef for Lent<'_> {
+    type T = f64;
+    type Rows = usize;
+    type Cols = usize;
+    type Owned = Mat<f64>;
+
+    fn as_mat_ref(&self) -> MatRef<'_, f64> {
+        self.buffer.as_ref()
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let numbers = std::mem::take(&mut self.buffer.numbers);
+        if numbers.len() <= KEPT {
+            let pool = self.scratch.loans.lock();
+            pool.unwrap_or_else(PoisonError::into_inner).give(numbers);
+        }
     }
 }
 
@@ -219,6 +284,24 @@ mod tests {
         }
         let held: usize = scratch.numbers.0.iter().map(Vec::capacity).sum();
         assert!(held < 2 * 1024, "{held}");
+    }
+
+    #[test]
+    fn what_is_lent_goes_back_when_it_is_dropped() {
+        let scratch = Scratch::new();
+        let place = |lent: &Lent<'_>| lent.buffer.numbers.as_ptr();
+        let first = scratch.lend(30, 4);
+        // Within work with a scratch of its own as well.
+        let second = scratch.with_another(|_| scratch.lend(30, 4));
+        let places = [place(&first), place(&second)];
+        drop((first, second));
+        let again = [scratch.lend(30, 4), scratch.lend(30, 4)];
+        assert!(again.iter().all(|lent| places.contains(&place(lent))));
+        assert_ne!(place(&again[0]), place(&again[1]));
+        let large = scratch.lend(KEPT, 1);
+        drop(large);
+        let held = |pool: &Pool<f64>| pool.0.iter().map(Vec::capacity).sum::<usize>();
+        assert!(held(&scratch.loans.lock().unwrap()) < KEPT);
     }
 
     #[test]

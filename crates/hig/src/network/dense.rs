@@ -49,11 +49,16 @@ impl Layer for Dense {
         let weight = self.weight(parameters).transpose();
         matrix::multiply(output.rb_mut(), Accum::Replace, input, weight);
         let bias = &parameters[self.outputs * self.inputs..];
-        for (j, b) in bias.iter().enumerate() {
-            for v in matrix::column_mut(output.rb_mut(), j) {
-                *v += b;
-            }
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                for (j, b) in bias.iter().enumerate() {
+                    for v in matrix::column_mut(output.rb_mut(), j) {
+                        *v += b;
+                    }
+                }
+            },
+        );
     }
 
     fn backward(
@@ -129,9 +134,14 @@ impl Layer for Dense {
                 rows.transpose(),
                 input,
             );
-            for (b, delta) in bias.iter_mut().zip(rows.col_iter()) {
-                *b = delta.iter().sum();
-            }
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (j, b) in bias.iter_mut().enumerate() {
+                        *b = matrix::sum(matrix::column(rows, j));
+                    }
+                },
+            );
         }
     }
 

@@ -57,15 +57,18 @@ impl Layer for Activation {
         let mut slope = scratch.take_numbers(samples);
         for j in 0..tangent.ncols() {
             let (x, y) = (matrix::column(at.input, j), matrix::column(at.output, j));
-            for (d, (x, y)) in slope.iter_mut().zip(x.iter().zip(y)) {
-                *d = self.derivative(*x, *y);
-            }
+            self.write_derivatives(x, y, &mut slope);
             let rows = matrix::column(tangent, j).chunks_exact(samples);
             let target = matrix::column_mut(target.rb_mut(), j).chunks_exact_mut(samples);
-            for (target, row) in target.zip(rows) {
-                let moved = row.iter().zip(&slope).map(|(v, d)| v * d);
-                matrix::write(target, accumulate, moved);
-            }
+            simd::vectorised(
+                #[inline(always)]
+                || {
+                    for (target, row) in target.zip(rows) {
+                        let moved = row.iter().zip(&slope).map(|(v, d)| v * d);
+                        matrix::write(target, accumulate, moved);
+                    }
+                },
+            );
         }
         scratch.give_numbers(slope);
     }

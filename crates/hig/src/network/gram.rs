@@ -6,6 +6,7 @@
 //! is a sum over passes c, it is Σ_{c,c'} (Δ_c·Δ_c'ᵀ) ∘ (A_c·A_c'ᵀ + [both use the bias]).
 //! The part of a layer without such a form is the sum of C·Cᵀ over chunks C of its columns of J.
 
+use super::Network;
 use super::layer_rows::LayerRows;
 use super::passes::Passes;
 use crate::linalg::{OuterFactor, Scratch, Symmetric};
@@ -35,6 +36,22 @@ impl GramOperations {
             by_mask: half * c * c * (2.0 * outputs + 2.0) + mask,
             by_columns: half * 2.0 * parameters + 2.0 * n * c * parameters,
         }
+    }
+}
+
+impl Network {
+    /// Whether K of so many rows takes columns of J for most of what it takes.
+    pub(crate) fn condenses_columns(&self, rows: usize, samples: usize, passes: usize) -> bool {
+        let (mut by_mask, mut by_columns) = (0.0, 0.0);
+        for (i, layer) in self.layers() {
+            if layer.is_outer_product() {
+                let (inputs, outputs) = (self.widths[i], self.widths[i + 1]);
+                let layer = GramOperations::count(inputs, outputs, rows, samples, passes);
+                by_mask += layer.by_mask;
+                by_columns += layer.by_columns;
+            }
+        }
+        passes > 1 && by_columns <= by_mask
     }
 }
 

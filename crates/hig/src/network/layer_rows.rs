@@ -46,6 +46,24 @@ impl<'a> LayerRows<'a> {
         by_pass.give_to(scratch);
     }
 
+    /// Writes this part of Jᵀ (parameters × k·b).
+    pub(crate) fn write_transposed(
+        &self,
+        passes: Passes<'_>,
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        let summed = passes.count() > 1 && self.layer.is_outer_product();
+        if summed && !outer_sums::are_few(passes) {
+            outer_sums::write_transposed(self, passes, target, scratch);
+            return;
+        }
+        self.each_chunk(passes, scratch, |range, columns| {
+            let target = target.rb_mut().subrows_mut(range.start, range.len());
+            { target }.copy_from(columns.transpose());
+        });
+    }
+
     /// Writes this part of J (k·b × parameters).
     pub fn write_columns(
         &self,

@@ -84,13 +84,8 @@ pub(super) fn each_chunk(
     scratch: &mut Scratch,
     mut visit: impl FnMut(Range<usize>, MatRef<'_, f64>),
 ) {
-    let (samples, count) = (passes.samples(part.input.nrows()), passes.count());
-    let (inputs, outputs) = (part.input.ncols(), part.rows.ncols());
-    let rows = part.rows.nrows() / count;
-    if rows == 0 {
-        return;
-    }
-    if are_few(passes) {
+    let rows = part.rows.nrows() / passes.count();
+    if rows > 0 && are_few(passes) {
         layer::each_chunk(
             part.range.len(),
             rows,
@@ -100,43 +95,126 @@ pub(super) fn each_chunk(
         );
         return;
     }
-    let input = by_sample(part.input, samples, count, scratch);
-    let deltas = by_sample(part.rows, samples, count, scratch);
+    let Some(sums) = Sums::new(part, passes, scratch) else {
+        return;
+    };
+    let (inputs, outputs) = (sums.inputs(), sums.outputs());
     let most = (HELD / (inputs * rows).max(1)).clamp(1, outputs);
     let mut held = scratch.take(most * inputs, rows);
     for first in (0..outputs).step_by(most) {
         let units = most.min(outputs - first);
-        let write = |(row, column): (usize, MatMut<'_, f64>)| {
-            let column = matrix::column_mut(column, 0);
-            matrix::multiply(
-                MatMut::from_column_major_slice_mut(column, inputs, units),
-                Accum::Replace,
-                (input.as_ref().subrows(row % samples * count, count)).transpose(),
-                (deltas.as_ref().subrows(row * count, count)).subcols(first, units),
-            );
-        };
         let mut target = held.as_mut().subrows_mut(0, units * inputs);
-        let columns = target.as_mut().par_col_chunks_mut(1).enumerate();
-        match rows * count * units * inputs >= WORTH_THREADS {
-            true => columns.for_each(write),
-            false => columns.with_min_len(rows).for_each(write),
-        }
+        sums.write_weights(first..first + units, target.as_mut());
         let range = first * inputs..(first + units) * inputs;
         visit(range, target.as_ref().transpose());
     }
     scratch.give(held);
     let mut biases = scratch.take(outputs, rows);
-    for row in 0..rows {
-        for j in 0..outputs {
-            let passes = passes.biased().iter().zip(&deltas.column(j)[row * count..]);
-            let biased = passes.filter_map(|(biased, delta)| biased.then_some(delta));
-            biases.column_mut(row)[j] = biased.sum();
-        }
-    }
+    sums.write_biases(biases.as_mut());
     let range = outputs * inputs..outputs * (inputs + 1);
     visit(range, biases.as_ref().transpose());
-    for buffer in [biases, input, deltas] {
-        scratch.give(buffer);
+    scratch.give(biases);
+    sums.give_to(scratch);
+}
+
+/// Writes an outer product's part of Jᵀ (parameters × k·b).
+pub(super) fn write_transposed(
+    part: &LayerRows<'_>,
+    passes: Passes<'_>,
+    target: MatMut<'_, f64>,
+    scratch: &mut Scratch,
+) {
+    let Some(sums) = Sums::new(part, passes, scratch) else {
+        return;
+    };
+    let (weights, biases) = target.split_at_row_mut(sums.inputs() * sums.outputs());
+    sums.write_weights(0..sums.outputs(), weights);
+    sums.write_biases(biases);
+    sums.give_to(scratch);
+}
+
+/// What went into a layer and what came back to it, the passes of a sample one behind the other.
+struct Sums<'a> {
+    passes: Passes<'a>,
+    samples: usize,
+    input: Buffer,
+    deltas: Buffer,
+}
+
+impl<'a> Sums<'a> {
+    /// None where there are no rows.
+    fn new(part: &LayerRows<'_>, passes: Passes<'a>, scratch: &mut Scratch) -> Option<Self> {
+        let (samples, count) = (passes.samples(part.input.nrows()), passes.count());
+        (part.rows.nrows() >= count).then(|| Self {
+            passes,
+            samples,
+            input: by_sample(part.input, samples, count, scratch),
+            deltas: by_sample(part.rows, samples, count, scratch),
+        })
+    }
+
+    fn inputs(&self) -> usize {
+        self.input.as_ref().ncols()
+    }
+
+    fn outputs(&self) -> usize {
+        self.deltas.as_ref().ncols()
+    }
+
+    fn rows(&self) -> usize {
+        self.deltas.as_ref().nrows() / self.passes.count()
+    }
+
+    /// Writes the part of the weights of some units (units·inputs × k·b).
+    fn write_weights(&self, units: Range<usize>, target: MatMut<'_, f64>) {
+        let (inputs, rows, count) = (self.inputs(), self.rows(), self.passes.count());
+        let (input, deltas) = (self.input.as_ref(), self.deltas.as_ref());
+        let write = |(row, column): (usize, MatMut<'_, f64>)| {
+            let column = matrix::column_mut(column, 0);
+            let passes = input.subrows(row % self.samples * count, count);
+            matrix::multiply(
+                MatMut::from_column_major_slice_mut(column, inputs, units.len()),
+                Accum::Replace,
+                passes.transpose(),
+                (deltas.subrows(row * count, count)).subcols(units.start, units.len()),
+            );
+        };
+        let columns = target.par_col_chunks_mut(1).enumerate();
+        match rows * count * units.len() * inputs >= WORTH_THREADS {
+            true => columns.for_each(write),
+            false => columns.with_min_len(rows).for_each(write),
+        }
+    }
+
+    /// Writes the part of the biases (outputs × k·b).
+    fn write_biases(&self, mut target: MatMut<'_, f64>) {
+        let (biased, count) = (self.passes.biased(), self.passes.count());
+        let all = biased.iter().all(|biased| *biased);
+        vectorised(
+            #[inline(always)]
+            || {
+                for j in 0..self.outputs() {
+                    let rows = self.deltas.column(j).chunks_exact(count);
+                    for (row, passes) in rows.enumerate() {
+                        let of_biased = || {
+                            let passes = biased.iter().zip(passes);
+                            let some = passes.filter_map(|(biased, delta)| biased.then_some(delta));
+                            some.sum()
+                        };
+                        target[(j, row)] = if all {
+                            matrix::sum(passes)
+                        } else {
+                            of_biased()
+                        };
+                    }
+                }
+            },
+        );
+    }
+
+    fn give_to(self, scratch: &mut Scratch) {
+        scratch.give(self.input);
+        scratch.give(self.deltas);
     }
 }
 
@@ -152,13 +230,41 @@ fn by_sample(
         let from = matrix::column(rows, j).chunks_exact(samples * passes);
         let to = sorted.column_mut(j).chunks_exact_mut(samples * passes);
         for (from, to) in from.zip(to) {
-            for (pass, from) in from.chunks_exact(samples).enumerate() {
-                let places = to[pass..].iter_mut().step_by(passes);
-                for (t, v) in places.zip(from) {
-                    *t = *v;
-                }
-            }
+            transpose(from, to, samples);
         }
     }
     sorted
+}
+
+/// Columns of so many rows, one behind the other, to rows one behind the other.
+fn transpose(from: &[f64], to: &mut [f64], rows: usize) {
+    // Numbers that are read beside each other and written beside each other.
+    const TILE: usize = 8;
+    let columns = from.len() / rows;
+    let tiled = (rows - rows % TILE, columns - columns % TILE);
+    vectorised(
+        #[inline(always)]
+        || {
+            for top in (0..tiled.0).step_by(TILE) {
+                for left in (0..tiled.1).step_by(TILE) {
+                    let mut tile = [[0.0; TILE]; TILE];
+                    for (k, tile) in tile.iter_mut().enumerate() {
+                        let start = (left + k) * rows + top;
+                        tile.copy_from_slice(&from[start..start + TILE]);
+                    }
+                    for i in 0..TILE {
+                        let start = (top + i) * columns + left;
+                        let line: [f64; TILE] = std::array::from_fn(|k| tile[k][i]);
+                        to[start..start + TILE].copy_from_slice(&line);
+                    }
+                }
+            }
+        },
+    );
+    for i in 0..rows {
+        let first = if i < tiled.0 { tiled.1 } else { 0 };
+        for j in first..columns {
+            to[i * columns + j] = from[j * rows + i];
+        }
+    }
 }

@@ -6,8 +6,8 @@ use super::layer_rows::LayerRows;
 use super::moments::{LayerMoments, MomentSums};
 use super::passes::Passes;
 use super::{Activation, Jets, Network};
-use crate::linalg::matrix::{Accum, Mat, MatMut, MatRef};
-use crate::linalg::{Buffer, Scratch};
+use crate::linalg::matrix::{self, Accum, Mat, MatMut, MatRef};
+use crate::linalg::{Buffer, Lent, Scratch};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Activations {
         self.reshape(passes.count() * samples, &widths);
         for (value, part) in self.values.iter_mut().zip(&of_pass.values) {
             let rows = value.as_mut().subrows_mut(pass * samples, samples);
-            { rows }.copy_from(part);
+            matrix::copy(rows, part.as_ref());
         }
     }
 
@@ -62,8 +62,10 @@ impl Activations {
     pub fn of_pass(&self, pass: usize, passes: Passes<'_>) -> Self {
         let part = |value: &Mat<f64>| {
             let samples = passes.samples(value.nrows());
-            let rows = value.as_ref().subrows(pass * samples, samples);
-            rows.to_owned()
+            let mut rows = Mat::zeros(samples, value.ncols());
+            let of_pass = value.as_ref().subrows(pass * samples, samples);
+            matrix::copy(rows.as_mut(), of_pass);
+            rows
         };
         Self {
             values: self.values.iter().map(part).collect(),
@@ -213,14 +215,78 @@ impl Network {
         rows: MatRef<'_, f64>,
         scratch: &mut Scratch,
     ) -> Mat<f64> {
-        match self.carry(parameters, values, rows, 0, scratch, |_, _| {}) {
+        self.backward_to_input(parameters, values, rows, scratch, |_, _| {})
+    }
+
+    /// The same, where `visit` is called for the layers with parameters as in [`backward`](Self::backward).
+    pub(crate) fn backward_to_input(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        scratch: &mut Scratch,
+        visit: impl FnMut(LayerRows<'_>, &mut Scratch),
+    ) -> Mat<f64> {
+        match self.carry(parameters, values, rows, 0, scratch, visit) {
             None => rows.to_owned(),
             Some(carried) => {
-                let rows = carried.as_ref().to_owned();
+                let mut rows = Mat::zeros(carried.as_ref().nrows(), carried.as_ref().ncols());
+                matrix::copy(rows.as_mut(), carried.as_ref());
                 scratch.give(carried);
                 rows
             }
         }
+    }
+
+    /// Calls `visit` for the layers with parameters, from the last to the first, with rows at their outputs that
+    /// an earlier pass backwards left.
+    fn each_layer(
+        &self,
+        values: &Activations,
+        rows: &[Lent<'_>],
+        mut visit: impl FnMut(LayerRows<'_>),
+    ) {
+        let nodes = (0..self.nodes.len()).rev();
+        let with_parameters = nodes.filter(|node| !self.ranges[*node].is_empty());
+        for (node, rows) in with_parameters.zip(rows) {
+            if let Some(part) = self.layer_rows(node, values, rows.as_ref()) {
+                visit(part);
+            }
+        }
+    }
+
+    /// Writes Jᵀ (parameters × k·b) from rows at the outputs of the layers with parameters, last to first.
+    pub(crate) fn write_transposed_of(
+        &self,
+        values: &Activations,
+        rows: &[Lent<'_>],
+        passes: Passes<'_>,
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
+        self.each_layer(values, rows, |part| {
+            let (first, count) = (part.range.start, part.range.len());
+            let target = target.as_mut().subrows_mut(first, count);
+            part.write_transposed(passes, target, scratch);
+        });
+    }
+
+    /// Writes the gradient of one cotangent of the batch from its rows at the outputs of the layers with
+    /// parameters, last to first.
+    pub(crate) fn gradient_of(
+        &self,
+        values: &Activations,
+        rows: &[Lent<'_>],
+        gradient: &mut [f64],
+        scratch: &mut Scratch,
+    ) {
+        let count = gradient.len();
+        let mut target = MatMut::from_column_major_slice_mut(gradient, count, 1);
+        self.each_layer(values, rows, |part| {
+            let (first, count) = (part.range.start, part.range.len());
+            let target = target.as_mut().subrows_mut(first, count);
+            part.write_gradients(Passes::ONE, target, scratch);
+        });
     }
 
     /// A layer with parameters and the rows at its output; none where a node is no such layer.
@@ -613,11 +679,9 @@ impl Network {
         let mut jacobian = Mat::zeros(self.parameter_count(), rows.nrows() / passes.count());
         let scratch = &mut Scratch::new();
         self.backward(parameters, values, rows, scratch, |part, scratch| {
-            part.each_chunk(passes, scratch, |range, columns| {
-                let first = part.range.start + range.start;
-                let mut target = jacobian.as_mut().subrows_mut(first, range.len());
-                target.copy_from(columns.transpose());
-            });
+            let (first, count) = (part.range.start, part.range.len());
+            let target = jacobian.as_mut().subrows_mut(first, count);
+            part.write_transposed(passes, target, scratch);
         });
         jacobian
     }

@@ -2,6 +2,7 @@
 
 use super::Real;
 use crate::linalg::matrix::{Mat, MatRef};
+use crate::linalg::simd;
 use rayon::prelude::*;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -24,6 +25,14 @@ impl Lanes {
     #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
         Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+
+    /// Whether all of them are angles for [`simd::sin_cos`].
+    #[inline(always)]
+    fn turns(self) -> bool {
+        self.0
+            .iter()
+            .fold(true, |all, x| all & (x.abs() <= simd::TURNS))
     }
 
     /// Number of groups that hold `samples` samples.
@@ -100,15 +109,21 @@ impl Real for Lanes {
     }
     #[inline(always)]
     fn sin(self) -> Self {
-        self.map(Real::sin)
+        match self.turns() {
+            true => self.map(|x| simd::sin_cos(x).0),
+            false => self.map(Real::sin),
+        }
     }
     #[inline(always)]
     fn cos(self) -> Self {
-        self.map(Real::cos)
+        match self.turns() {
+            true => self.map(|x| simd::sin_cos(x).1),
+            false => self.map(Real::cos),
+        }
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        self.map(Real::tanh)
+        self.map(simd::tanh_one)
     }
     #[inline(always)]
     fn exp(self) -> Self {

@@ -37,7 +37,7 @@ impl Unrolled<'_> {
     /// The change of the controls at a step with the parameters, and with what the network sees of the state.
     fn change_of_control(
         &self,
-        stretch: &Stretch,
+        stretch: &Stretch<'_>,
         (pass, k): (usize, usize),
         state: MatRef<'_, f64>,
         v: &[f64],

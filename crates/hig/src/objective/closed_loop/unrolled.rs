@@ -3,8 +3,9 @@
 use super::{ClosedLoop, Target};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
-use crate::network::{Activations, LayerMoments, MomentSums};
+use crate::linalg::simd::vectorised;
+use crate::linalg::{self, Lent, Mat, MatRef, Scratch, Symmetric};
+use crate::network::{Activations, LayerMoments, LayerRows, MomentSums};
 use crate::objective::linearized::check_finite_losses;
 use crate::objective::network_jacobian::by_network_jacobian;
 use crate::objective::{
@@ -17,7 +18,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Some time steps of a batch, with what the adjoint needs of them.
-pub(super) struct Stretch {
+pub(super) struct Stretch<'a> {
     pub(super) steps: Range<usize>,
     /// Values inside the network, of all of these steps.
     pub(super) activations: Activations,
@@ -25,14 +26,25 @@ pub(super) struct Stretch {
     pub(super) states: Vec<Mat<f64>>,
     /// What the network saw at each step, where that is a function.
     pub(super) sights: Vec<Box<dyn Record>>,
-    /// ∂u/∂s of the network at all of these steps: row `component · (steps·samples) + step · samples + sample`.
-    input_rows: OnceLock<Mat<f64>>,
+    /// Whether products with its derivative come without its rows.
+    sight_has_products: bool,
+    /// The derivative of each component of the control at all of these steps.
+    of_controls: OnceLock<Returned<'a>>,
 }
 
-impl Stretch {
+/// Rows of cotangents of the controls at all steps of a stretch, and what they are further back: row
+/// `component · (steps·samples) + step · samples + sample`.
+struct Returned<'a> {
+    /// At the output of the network, or at its input.
+    rows: Mat<f64>,
+    /// At the outputs of its layers with parameters, from the last to the first, where they went through it.
+    layers: Option<Vec<Lent<'a>>>,
+}
+
+impl<'a> Stretch<'a> {
     /// Moves samples through some steps and keeps what their derivatives need.
     fn new(
-        parts: &ClosedLoop,
+        parts: &'a ClosedLoop,
         steps: Range<usize>,
         start: Mat<f64>,
         input: MatRef<'_, f64>,
@@ -65,7 +77,8 @@ impl Stretch {
             activations,
             states,
             sights,
-            input_rows: OnceLock::new(),
+            sight_has_products: parts.sight.as_ref().is_some_and(|s| s.has_products()),
+            of_controls: OnceLock::new(),
         })
     }
 
@@ -99,7 +112,7 @@ pub(super) struct Unrolled<'a> {
     /// The steps of one of them.
     held: usize,
     /// The last stretch: all steps, where these are held at once.
-    pub(super) last: Stretch,
+    pub(super) last: Stretch<'a>,
     /// y, where it is a function of the observed states.
     pub(super) observation: Option<Box<dyn Record>>,
     pub(super) y: Mat<f64>,
@@ -108,8 +121,8 @@ pub(super) struct Unrolled<'a> {
     loss: f64,
     /// ∂y/∂u at all steps, as [`NetworkJacobian`] reads them.
     rows: OnceLock<Mat<f64>>,
-    /// J, where the steps are not held at once.
-    formed: OnceLock<ExplicitJacobian>,
+    /// J, where it is formed.
+    formed: OnceLock<FormedJacobian<'a>>,
     /// Where a product with the derivative of the motion was not finite.
     spoilt: OnceLock<Spoilt>,
 }
@@ -192,7 +205,7 @@ impl<'a> Unrolled<'a> {
     }
 
     /// Calls `visit` for all stretches from the last to the first; those that are not held are computed once more.
-    fn each_stretch(&self, mut visit: impl FnMut(&Stretch) -> Result<()>) -> Result<()> {
+    fn each_stretch(&self, mut visit: impl FnMut(&Stretch<'a>) -> Result<()>) -> Result<()> {
         visit(&self.last)?;
         for place in (0..self.starts.len()).rev() {
             let stretch = self.again(place)?;
@@ -203,7 +216,7 @@ impl<'a> Unrolled<'a> {
     }
 
     /// One of the stretches that are not held.
-    fn again(&self, place: usize) -> Result<Stretch> {
+    fn again(&self, place: usize) -> Result<Stretch<'a>> {
         let steps = place * self.held..(place + 1) * self.held;
         let (start, input) = (self.starts[place].clone(), self.batch.input.as_ref());
         Stretch::new(self.parts, steps, start, input, self.parameters)
@@ -212,7 +225,7 @@ impl<'a> Unrolled<'a> {
     /// The same from the first to the last.
     pub(super) fn each_stretch_forwards(
         &self,
-        mut visit: impl FnMut(&Stretch) -> Result<()>,
+        mut visit: impl FnMut(&Stretch<'a>) -> Result<()>,
     ) -> Result<()> {
         for place in 0..self.starts.len() {
             let stretch = self.again(place)?;
@@ -223,14 +236,24 @@ impl<'a> Unrolled<'a> {
     }
 
     /// Carries rows of cotangents of the observed states (k·samples × observed) back through time: `take` is
-    /// handed each stretch, from the last to the first, with those of the controls at its steps, row
-    /// `component · (steps·samples) + step · samples + sample`.
+    /// handed each stretch, from the last to the first, with those of the controls at its steps.
     fn adjoint(
         &self,
         seed: MatRef<'_, f64>,
-        take: impl FnMut(&Stretch, Mat<f64>) -> Result<()>,
+        mut take: impl FnMut(&Stretch<'a>, Mat<f64>) -> Result<()>,
     ) -> Result<()> {
-        self.adjoint_seen(seed, |_, _| {}, take)
+        let take = |stretch: &Stretch<'a>, returned: Returned<'a>| take(stretch, returned.rows);
+        self.carry_back(seed, false, |_, _| {}, take)
+    }
+
+    /// The same, where `take` is handed those at the layers of the network as well, by which its derivative in
+    /// the parameters needs no further pass through it.
+    fn adjoint_of_layers(
+        &self,
+        seed: MatRef<'_, f64>,
+        take: impl FnMut(&Stretch<'a>, Returned<'a>) -> Result<()>,
+    ) -> Result<()> {
+        self.carry_back(seed, true, |_, _| {}, take)
     }
 
     /// The same, where `see` is told the number of each step but the first with the cotangents of the state
@@ -238,8 +261,17 @@ impl<'a> Unrolled<'a> {
     pub(super) fn adjoint_seen(
         &self,
         seed: MatRef<'_, f64>,
+        see: impl FnMut(usize, &Mat<f64>),
+    ) -> Result<()> {
+        self.carry_back(seed, false, see, |_, _| Ok(()))
+    }
+
+    fn carry_back(
+        &self,
+        seed: MatRef<'_, f64>,
+        of_layers: bool,
         mut see: impl FnMut(usize, &Mat<f64>),
-        mut take: impl FnMut(&Stretch, Mat<f64>) -> Result<()>,
+        mut take: impl FnMut(&Stretch<'a>, Returned<'a>) -> Result<()>,
     ) -> Result<()> {
         let (physics, samples) = (&*self.parts.physics, self.batch.len());
         let (d, c) = (physics.state_len(), physics.control_len());
@@ -249,6 +281,9 @@ impl<'a> Unrolled<'a> {
         self.each_stretch(|stretch| {
             let length = stretch.steps.len();
             let mut rows = Mat::zeros(count * length * samples, c);
+            // One pass for each component of the control serves all rows, where these are more.
+            let shared = c == 1 || 2 * c <= count;
+            let mut layers = (of_layers && !self.parts.stopped).then(Vec::new);
             for (pass, k) in stretch.steps.clone().enumerate().rev() {
                 for (place, _) in observed.iter().filter(|(_, step)| *step == k + 1) {
                     carried += seed.subcols(place * d, d);
@@ -262,54 +297,55 @@ impl<'a> Unrolled<'a> {
                         .subrows_mut((i * length + pass) * samples, samples);
                     { to }.copy_from(from);
                 }
-                if k > 0 {
-                    if !self.parts.stopped {
-                        self.add_through_network(stretch, pass, during.as_ref(), &mut before)?;
+                // Nothing was seen before the first step, but the layers were passed.
+                if !self.parts.stopped && (k > 0 || (!shared && layers.is_some())) {
+                    let seen = match shared {
+                        true => self.through_shared(stretch, pass, during.as_ref()),
+                        false => {
+                            let at = (stretch, pass);
+                            self.through_network(at, during.as_ref(), layers.as_mut())
+                        }
+                    };
+                    if k > 0 {
+                        Self::add_through_sight(stretch, pass, seen.as_ref(), &mut before)?;
                     }
+                }
+                if k > 0 {
                     see(k, &before);
                 }
                 carried = before;
             }
-            take(stretch, rows)
+            if let (true, Some(layers)) = (shared, &mut layers) {
+                let of_controls = self.of_controls(stretch, c).layers.iter().flatten();
+                *layers = of_controls
+                    .map(|layer| self.combined(layer, &rows))
+                    .collect();
+            }
+            take(stretch, Returned { rows, layers })
         })
     }
 
-    /// Adds to rows of cotangents of the state at a step of a stretch what comes through the network from those
-    /// of the control.
-    fn add_through_network(
-        &self,
-        stretch: &Stretch,
+    /// Adds to rows of cotangents of the state at a step of a stretch those of what the network saw.
+    fn add_through_sight(
+        stretch: &Stretch<'a>,
         pass: usize,
-        control: MatRef<'_, f64>,
+        seen: MatRef<'_, f64>,
         state: &mut Mat<f64>,
     ) -> Result<()> {
-        let samples = self.batch.len();
-        let count = control.nrows() / samples.max(1);
-        // One pass for each component of the control serves all rows.
-        let seen = if control.ncols() <= count {
-            self.through_input_rows(stretch, pass, control)
-        } else {
-            let passes = self.parts.passes(stretch.steps.len());
-            let values = stretch.activations.of_pass(pass, passes);
-            let network = &self.parts.network;
-            let carry = |scratch: &mut Scratch| {
-                network.input_rows(self.parameters, &values, control, scratch)
-            };
-            self.parts.scratch.with_another(carry)
-        };
+        let samples = stretch.states[0].nrows();
         let Some(sight) = stretch.sights.get(pass) else {
-            let d = state.ncols();
-            *state += seen.as_ref().subcols(0, d);
+            for j in 0..state.ncols() {
+                linalg::add(state.col_as_slice_mut(j), linalg::column(seen, j));
+            }
             return Ok(());
         };
-        let by_products = self.parts.sight.as_ref().is_some_and(|s| s.has_products());
-        if by_products {
-            *state += sight.vjps(seen.as_ref())?;
+        if stretch.sight_has_products {
+            *state += sight.vjps(seen)?;
             return Ok(());
         }
         let rows = sight.rows()?;
-        for i in 0..count {
-            let part = seen.as_ref().subrows(i * samples, samples);
+        for i in 0..seen.nrows() / samples.max(1) {
+            let part = seen.subrows(i * samples, samples);
             let through = physics::rows_transposed_times(&rows, part);
             let mut target = state.as_mut().subrows_mut(i * samples, samples);
             target += through;
@@ -317,37 +353,96 @@ impl<'a> Unrolled<'a> {
         Ok(())
     }
 
-    /// Rows at the input of the network from those at its output, by its derivative in the input.
-    fn through_input_rows(
+    /// Rows at the input of the network from those at its output, at a step of a stretch; those at its layers
+    /// are put with what other steps left there.
+    fn through_network(
         &self,
-        stretch: &Stretch,
+        (stretch, pass): (&Stretch<'a>, usize),
+        control: MatRef<'_, f64>,
+        mut layers: Option<&mut Vec<Lent<'a>>>,
+    ) -> Mat<f64> {
+        let (samples, length) = (self.batch.len(), stretch.steps.len());
+        let count = control.nrows() / samples.max(1);
+        let values = (stretch.activations).of_pass(pass, self.parts.passes(length));
+        let mut place = 0;
+        let keep = |part: LayerRows<'_>, _: &mut Scratch| {
+            let Some(layers) = &mut layers else { return };
+            if layers.len() == place {
+                let rows = count * length * samples;
+                layers.push(self.parts.scratch.lend(rows, part.rows.ncols()));
+            }
+            for i in 0..count {
+                let from = part.rows.subrows(i * samples, samples);
+                let first = (i * length + pass) * samples;
+                linalg::copy(layers[place].as_mut().subrows_mut(first, samples), from);
+            }
+            place += 1;
+        };
+        self.parts.scratch.with_another(|scratch| {
+            let (network, at) = (&self.parts.network, &values);
+            network.backward_to_input(self.parameters, at, control, scratch, keep)
+        })
+    }
+
+    /// The derivative of each component of the control in what the network saw, with those at its layers.
+    fn of_controls<'s>(&self, stretch: &'s Stretch<'a>, components: usize) -> &'s Returned<'a> {
+        stretch.of_controls.get_or_init(|| {
+            let (all, c) = (stretch.steps.len() * self.batch.len(), components);
+            let units = Mat::from_fn(c * all, c, |row, j| f64::from(row / all == j));
+            let mut layers = Vec::new();
+            let rows = self.parts.scratch.with_another(|scratch| {
+                let (network, at) = (&self.parts.network, &stretch.activations);
+                let keep = |part: LayerRows<'_>, _: &mut Scratch| {
+                    let (rows, width) = part.rows.shape();
+                    let mut rows = self.parts.scratch.lend(rows, width);
+                    linalg::copy(rows.as_mut(), part.rows);
+                    layers.push(rows);
+                };
+                network.backward_to_input(self.parameters, at, units.as_ref(), scratch, keep)
+            });
+            Returned {
+                rows,
+                layers: Some(layers),
+            }
+        })
+    }
+
+    /// Rows at the input of the network from those at its output, by its derivative.
+    fn through_shared(
+        &self,
+        stretch: &Stretch<'a>,
         pass: usize,
         control: MatRef<'_, f64>,
     ) -> Mat<f64> {
         let (samples, steps) = (self.batch.len(), stretch.steps.len());
-        let derivative = stretch.input_rows.get_or_init(|| {
-            let (all, c) = (steps * samples, control.ncols());
-            let units = Mat::from_fn(c * all, c, |row, j| f64::from(row / all == j));
-            self.parts.scratch.with_another(|scratch| {
-                let (network, at) = (&self.parts.network, &stretch.activations);
-                network.input_rows(self.parameters, at, units.as_ref(), scratch)
-            })
-        });
+        let derivative = &self.of_controls(stretch, control.ncols()).rows;
         let mut seen = Mat::zeros(control.nrows(), derivative.ncols());
         for i in 0..seen.ncols() {
             let target = seen.col_as_slice_mut(i);
             for j in 0..control.ncols() {
                 let first = (j * steps + pass) * samples;
                 let slopes = &derivative.col_as_slice(i)[first..first + samples];
-                let factors = linalg::column(control, j).chunks_exact(samples);
-                for (target, factors) in target.chunks_exact_mut(samples).zip(factors) {
-                    for (t, (f, s)) in target.iter_mut().zip(factors.iter().zip(slopes)) {
-                        *t += f * s;
-                    }
-                }
+                add_of_component(target, linalg::column(control, j), slopes);
             }
         }
         seen
+    }
+
+    /// Rows at a layer, each a sum over the components of the control of what stands there (c·all × width), by those
+    /// of the control (k·all × c).
+    fn combined(&self, of_controls: &Lent<'_>, rows: &Mat<f64>) -> Lent<'a> {
+        let (of_controls, scratch) = (of_controls.as_ref(), &self.parts.scratch);
+        let all = of_controls.nrows() / rows.ncols().max(1);
+        let mut target = scratch.lend(rows.nrows(), of_controls.ncols());
+        for i in 0..of_controls.ncols() {
+            let target = linalg::column_mut(target.as_mut(), i);
+            target.fill(0.0);
+            let components = linalg::column(of_controls, i).chunks_exact(all.max(1));
+            for (j, slopes) in components.enumerate() {
+                add_of_component(target, rows.col_as_slice(j), slopes);
+            }
+        }
+        target
     }
 
     /// Whether all steps are held at once.
@@ -377,25 +472,46 @@ impl<'a> Unrolled<'a> {
 
     /// Jᵀ (p × k·samples) of rows that begin as the given cotangents of the observed states, one stretch after
     /// another.
-    fn form(&self, seed: &Mat<f64>) -> Result<ExplicitJacobian> {
-        let mut sum = Mat::<f64>::zeros(self.parameters.len(), seed.nrows());
-        self.adjoint(seed.as_ref(), |stretch, rows| {
+    fn form(&self, seed: &Mat<f64>) -> Result<FormedJacobian<'a>> {
+        let mut sum = None::<Lent<'a>>;
+        self.adjoint_of_layers(seed.as_ref(), |stretch, Returned { rows, layers }| {
             self.note_spoilt(stretch, &rows);
-            sum += self.jacobian_of(stretch, Cow::Owned(rows)).transposed()?;
+            let mut part = (self.parts.scratch).lend(self.parameters.len(), seed.nrows());
+            match layers {
+                None => {
+                    let formed = self.jacobian_of(stretch, Cow::Owned(rows)).transposed()?;
+                    linalg::copy(part.as_mut(), formed.as_ref());
+                }
+                Some(layers) => self.parts.scratch.with_another(|scratch| {
+                    let (network, at) = (&self.parts.network, &stretch.activations);
+                    let passes = self.parts.passes(stretch.steps.len());
+                    network.write_transposed_of(at, &layers, passes, part.as_mut(), scratch);
+                }),
+            }
+            match &mut sum {
+                None => sum = Some(part),
+                Some(sum) => sum.add(part.as_ref()),
+            }
             Ok(())
         })?;
+        let sum = sum.expect("there is a step");
         Ok(ExplicitJacobian::from_transposed(sum))
     }
 
+    /// Whether a J of so many rows is formed: where the steps are not held at once, or K takes its columns anyway.
+    fn forms(&self, rows: usize) -> bool {
+        !self.is_held() || (self.parts).forms(self.batch.len(), rows, self.steps)
+    }
+
     /// Remembers the first number of rows that is not finite.
-    fn note_spoilt(&self, stretch: &Stretch, rows: &Mat<f64>) {
+    fn note_spoilt(&self, stretch: &Stretch<'a>, rows: &Mat<f64>) {
         if let Some(spoilt) = Self::spoilt_in(stretch, rows) {
             self.spoilt.get_or_init(|| spoilt);
         }
     }
 
     /// A number of rows that is not finite, in the last step that has one: it spoils all steps before.
-    fn spoilt_in(stretch: &Stretch, rows: &Mat<f64>) -> Option<Spoilt> {
+    fn spoilt_in(stretch: &Stretch<'_>, rows: &Mat<f64>) -> Option<Spoilt> {
         linalg::first_not_finite(rows.as_ref())?;
         let (samples, length) = (stretch.states[0].nrows(), stretch.steps.len());
         (0..length).rev().find_map(|pass| {
@@ -414,15 +530,15 @@ impl<'a> Unrolled<'a> {
         })
     }
 
-    fn jacobian(&self) -> Result<Unfolded<'_>> {
-        if !self.is_held() {
+    fn jacobian(&self) -> Result<Unfolded<'_, 'a>> {
+        if self.forms(self.cotangent.len()) {
             if self.formed.get().is_none() {
                 let _part = part!(GRAM);
                 let formed = self.form(&self.units()?)?;
                 self.formed.get_or_init(|| formed);
             }
             let formed = self.formed.get().expect("it was just formed");
-            return Ok(Unfolded::Formed(Cow::Borrowed(formed)));
+            return Ok(Unfolded::Formed(formed));
         }
         if self.rows.get().is_none() {
             let _part = part!(GRAM);
@@ -447,6 +563,22 @@ impl<'a> Unrolled<'a> {
     }
 }
 
+/// Adds rows of one component of a control (k·b) times its derivative (b), to k·b rows.
+fn add_of_component(target: &mut [f64], rows: &[f64], slopes: &[f64]) {
+    let count = slopes.len().max(1);
+    vectorised(
+        #[inline(always)]
+        || {
+            let targets = target.chunks_exact_mut(count);
+            for (target, rows) in targets.zip(rows.chunks_exact(count)) {
+                for (t, (f, s)) in target.iter_mut().zip(rows.iter().zip(slopes)) {
+                    *t += f * s;
+                }
+            }
+        },
+    );
+}
+
 impl Drop for Unrolled<'_> {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.last.activations);
@@ -454,33 +586,37 @@ impl Drop for Unrolled<'_> {
     }
 }
 
+/// J that was formed.
+type FormedJacobian<'a> = ExplicitJacobian<Lent<'a>>;
+
 /// J of an unrolled batch.
-enum Unfolded<'s> {
+enum Unfolded<'s, 'a> {
     /// By the values of all steps.
     Held(NetworkJacobian<'s>),
-    /// Formed one stretch after another.
-    Formed(Cow<'s, ExplicitJacobian>),
+    Formed(&'s FormedJacobian<'a>),
+    /// Formed, its rows scaled.
+    Scaled(ExplicitJacobian),
 }
 
-impl<'s> Unfolded<'s> {
-    fn with_scaled_rows(&self, factors: &[f64]) -> Unfolded<'s> {
+impl<'s, 'a> Unfolded<'s, 'a> {
+    fn with_scaled_rows(&self, factors: &[f64]) -> Unfolded<'s, 'a> {
         match self {
             Self::Held(jacobian) => Unfolded::Held(jacobian.with_scaled_rows(factors)),
-            Self::Formed(jacobian) => {
-                Unfolded::Formed(Cow::Owned(jacobian.with_scaled_rows(factors)))
-            }
+            Self::Formed(jacobian) => Unfolded::Scaled(jacobian.with_scaled_rows(factors)),
+            Self::Scaled(jacobian) => Unfolded::Scaled(jacobian.with_scaled_rows(factors)),
         }
     }
 
     fn either(&self) -> &dyn Jacobian {
         match self {
             Self::Held(jacobian) => jacobian,
-            Self::Formed(jacobian) => jacobian.as_ref(),
+            Self::Formed(jacobian) => *jacobian,
+            Self::Scaled(jacobian) => jacobian,
         }
     }
 }
 
-impl Jacobian for Unfolded<'_> {
+impl Jacobian for Unfolded<'_, '_> {
     fn rows(&self) -> usize {
         self.either().rows()
     }
@@ -580,7 +716,7 @@ impl Linearized for Unrolled<'_> {
         let seed = self.of_observed(g.to_owned())?;
         let mut gradient = vec![0.0; self.parameters.len()];
         let mut part = Vec::new();
-        self.adjoint(seed.as_ref(), |stretch, rows| {
+        self.adjoint_of_layers(seed.as_ref(), |stretch, Returned { rows, layers }| {
             self.note_spoilt(stretch, &rows);
             // The first stretch writes where it is, the others are added.
             let first = stretch.steps.end == self.steps;
@@ -590,7 +726,10 @@ impl Linearized for Unrolled<'_> {
             let target = if first { &mut gradient } else { &mut part };
             self.parts.scratch.with_another(|scratch| {
                 let (network, at) = (&self.parts.network, &stretch.activations);
-                network.vjp_into(self.parameters, at, rows.as_ref(), target, scratch);
+                match layers {
+                    Some(layers) => network.gradient_of(at, &layers, target, scratch),
+                    None => network.vjp_into(self.parameters, at, rows.as_ref(), target, scratch),
+                }
             });
             if !first {
                 let sums = gradient.iter_mut().zip(&part);
@@ -630,7 +769,10 @@ impl Linearized for Unrolled<'_> {
     /// Forwards through time, whether the rows of J are there or not.
     fn tangent(&self, v: &[f64]) -> Result<Vec<f64>> {
         let _part = part!(DIRECTION);
-        Ok(linalg::stack(self.change_of_y(v)?.as_ref()))
+        match self.formed.get() {
+            Some(formed) => formed.jvp(v),
+            None => Ok(linalg::stack(self.change_of_y(v)?.as_ref())),
+        }
     }
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
@@ -682,7 +824,7 @@ impl Jacobian for Unrolled<'_> {
     fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
         let _part = part!(GRAM);
         let seed = self.of_observed(sketch.weights().clone())?;
-        if !self.is_held() {
+        if self.forms(seed.nrows()) {
             return Ok(Box::new(self.form(&seed)?));
         }
         let rows = self.rows_of(&seed)?;
