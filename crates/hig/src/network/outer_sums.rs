@@ -252,8 +252,8 @@ fn transpose(from: &[f64], to: &mut [f64], rows: usize) {
                         let start = (left + k) * rows + top;
                         tile.copy_from_slice(&from[start..start + TILE]);
                     }
-                    for i in 0..TILE {
-                        let start = (top + i) * columns + left;
+                    let starts = (top..top + TILE).map(|row| row * columns + left);
+                    for (i, start) in starts.enumerate() {
                         let line: [f64; TILE] = std::array::from_fn(|k| tile[k][i]);
                         to[start..start + TILE].copy_from_slice(&line);
                     }
