@@ -769,10 +769,7 @@ impl Linearized for Unrolled<'_> {
     /// Forwards through time, whether the rows of J are there or not.
     fn tangent(&self, v: &[f64]) -> Result<Vec<f64>> {
         let _part = part!(DIRECTION);
-        match self.formed.get() {
-            Some(formed) => formed.jvp(v),
-            None => Ok(linalg::stack(self.change_of_y(v)?.as_ref())),
-        }
+        Ok(linalg::stack(self.change_of_y(v)?.as_ref()))
     }
 
     fn moved<'s>(&'s self, parameters: &'s [f64]) -> Result<Box<dyn Linearized + 's>> {
