@@ -110,7 +110,7 @@ fn values_are_those_of_plain_numbers_to_the_last_bit() {
 
 #[test]
 fn derivatives_are_those_of_another_library() {
-    // To the last bit where both use the same formula.
+    // To the last bit where both use the same formula; sines and cosines are our own.
     fn exactly<F: Function>(name: &str, f: &F) {
         for p in points() {
             let theirs = f.of(Oracle::new(p[0], p[2]), Oracle::new(p[1], p[3]));
@@ -118,8 +118,8 @@ fn derivatives_are_those_of_another_library() {
         }
     }
     every!(exactly; Sum, Difference, Product, Quotient, Negative, Shifted, Lowered, Scaled, Divided,
-        Sine, Cosine, Exponential, Logarithm, Zeroth, Power1, Power2, Power3, Power4, Absolute, Sign,
-        Larger, Smaller);
+        Exponential, Logarithm, Zeroth, Power1, Power2, Power3, Power4, Absolute, Sign, Larger,
+        Smaller);
     fn nearly<F: Function>(name: &str, f: &F) {
         for p in points() {
             let theirs = f.of(Oracle::new(p[0], p[2]), Oracle::new(p[1], p[3])).0.eps;

@@ -1,5 +1,6 @@
 //! The numbers that equations are written in.
 
+use crate::linalg::simd;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A real number, a dual number, or several samples' numbers at once: what equations of motion are
@@ -24,9 +25,9 @@ pub trait Real:
 {
     /// A constant.
     fn constant(value: f64) -> Self;
-    /// Sine.
+    /// Sine, within 2 units in the last place.
     fn sin(self) -> Self;
-    /// Cosine.
+    /// Cosine, within 2 units in the last place.
     fn cos(self) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
@@ -69,15 +70,21 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn sin(self) -> Self {
-        f64::sin(self)
+        match f64::abs(self) <= simd::TURNS {
+            true => simd::sin_cos(self).0,
+            false => f64::sin(self),
+        }
     }
     #[inline(always)]
     fn cos(self) -> Self {
-        f64::cos(self)
+        match f64::abs(self) <= simd::TURNS {
+            true => simd::sin_cos(self).1,
+            false => f64::cos(self),
+        }
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        f64::tanh(self)
+        simd::tanh_one(self)
     }
     #[inline(always)]
     fn exp(self) -> Self {
