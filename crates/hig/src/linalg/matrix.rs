@@ -94,6 +94,13 @@ pub(crate) fn copy(mut target: MatMut<'_, f64>, source: MatRef<'_, f64>) {
     }
 }
 
+/// A copy of a matrix whose columns are contiguous.
+pub(crate) fn owned(source: MatRef<'_, f64>) -> Mat<f64> {
+    let mut target = Mat::zeros(source.nrows(), source.ncols());
+    copy(target.as_mut(), source);
+    target
+}
+
 /// `target = values` or `target += values`.
 #[inline(always)]
 pub fn write(target: &mut [f64], accumulate: Accum, values: impl Iterator<Item = f64>) {

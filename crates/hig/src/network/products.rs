@@ -62,10 +62,7 @@ impl Activations {
     pub fn of_pass(&self, pass: usize, passes: Passes<'_>) -> Self {
         let part = |value: &Mat<f64>| {
             let samples = passes.samples(value.nrows());
-            let mut rows = Mat::zeros(samples, value.ncols());
-            let of_pass = value.as_ref().subrows(pass * samples, samples);
-            matrix::copy(rows.as_mut(), of_pass);
-            rows
+            matrix::owned(value.as_ref().subrows(pass * samples, samples))
         };
         Self {
             values: self.values.iter().map(part).collect(),
@@ -230,8 +227,7 @@ impl Network {
         match self.carry(parameters, values, rows, 0, scratch, visit) {
             None => rows.to_owned(),
             Some(carried) => {
-                let mut rows = Mat::zeros(carried.as_ref().nrows(), carried.as_ref().ncols());
-                matrix::copy(rows.as_mut(), carried.as_ref());
+                let rows = matrix::owned(carried.as_ref());
                 scratch.give(carried);
                 rows
             }
@@ -485,23 +481,12 @@ impl Network {
         scratch: &mut Scratch,
     ) {
         let changes = (None, direction);
-        self.push(parameters, values, changes, passes, target, scratch);
+        self.moved_into(parameters, values, changes, passes, target, scratch);
     }
 
-    /// Writes the tangent of the output (samples × outputs) for a change of the input (samples × inputs, none
-    /// for no change) and a direction in parameter space.
+    /// The same for a change of the input (C·b × inputs, none for no change) beside the direction in parameter
+    /// space.
     pub(crate) fn moved_into(
-        &self,
-        parameters: &[f64],
-        values: &Activations,
-        changes: (Option<MatRef<'_, f64>>, &[f64]),
-        target: MatMut<'_, f64>,
-        scratch: &mut Scratch,
-    ) {
-        self.push(parameters, values, changes, Passes::ONE, target, scratch);
-    }
-
-    fn push(
         &self,
         parameters: &[f64],
         values: &Activations,

@@ -49,4 +49,5 @@ pub use residuals::{Block, Residuals};
 pub use sketch::Sketch;
 pub use through_physics::{Linearization, ThroughPhysics};
 pub use weights::{ANY_WEIGHTS, Weights};
+pub(crate) use whitened::curvature_roots;
 pub use whitened::{rayleigh, residual, whitened};

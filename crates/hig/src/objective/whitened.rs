@@ -24,12 +24,20 @@ pub fn whitened<'a>(at: &'a dyn Linearized) -> Result<(Box<dyn Jacobian + 'a>, V
 /// # Errors
 /// As [`whitened`].
 pub fn residual(at: &dyn Linearized) -> Result<(Vec<f64>, Vec<f64>)> {
-    let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
+    let roots = curvature_roots(at)?;
     let pairs = at.cotangent().iter().zip(&roots);
     let residual: Vec<f64> = pairs.map(|(g, root)| g / root).collect();
     let what = "gradient in y over the root of the curvature";
     check_finite_rows(what, &residual, at.samples())?;
     Ok((roots, residual))
+}
+
+/// √C (length n).
+///
+/// # Errors
+/// A loss that cannot tell its curvature.
+pub(crate) fn curvature_roots(at: &dyn Linearized) -> Result<Vec<f64>> {
+    Ok(at.curvature()?.into_iter().map(f64::sqrt).collect())
 }
 
 /// The scale of the largest σ², from below, before anything is decomposed: the Rayleigh quotient of r,

@@ -123,7 +123,7 @@ impl Real for Lanes {
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        self.map(simd::tanh_one)
+        self.map(Real::tanh)
     }
     #[inline(always)]
     fn exp(self) -> Self {

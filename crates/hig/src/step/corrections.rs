@@ -19,7 +19,7 @@
 use super::geodesic::Geodesic;
 use crate::error::Result;
 use crate::linalg::matrix::norm;
-use crate::objective::Linearized;
+use crate::objective::{Linearized, curvature_roots};
 use crate::spectral::{Rows, Solve};
 
 /// From this part of the promised decrease on nothing is left to correct.
@@ -61,7 +61,7 @@ pub(super) fn tried(
         });
     }
     let here = at.outputs();
-    let roots: Vec<f64> = at.curvature()?.into_iter().map(f64::sqrt).collect();
+    let roots = curvature_roots(at)?;
     let mut next = delta;
     let mut best: Option<Trial> = None;
     for corrections in 0..=most {

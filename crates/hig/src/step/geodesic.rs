@@ -25,7 +25,7 @@
 
 use crate::error::Result;
 use crate::linalg::matrix::norm;
-use crate::objective::Linearized;
+use crate::objective::{Linearized, curvature_roots};
 use crate::spectral::{Rows, Solve};
 
 /// h, the part of v after which y is looked at; the source's.
@@ -126,15 +126,17 @@ fn second_derivative(
     rows: &Rows<'_>,
     velocity: &[f64],
 ) -> Result<Option<Vec<f64>>> {
-    let roots = || -> Result<Vec<f64>> { Ok(at.curvature()?.into_iter().map(f64::sqrt).collect()) };
     if let Some(second) = at.second_along(velocity)? {
-        let whitened = second.iter().zip(roots()?).map(|(y, root)| root * y);
+        let whitened = second
+            .iter()
+            .zip(curvature_roots(at)?)
+            .map(|(y, root)| root * y);
         let bend = rows.of_all(whitened.collect());
         return Ok(norm(&bend).is_finite().then_some(bend));
     }
     let ahead: Vec<f64> = velocity.iter().map(|v| AHEAD * v).collect();
     let (here, there) = (at.outputs(), at.outputs_after(&ahead)?);
-    let roots = roots()?;
+    let roots = curvature_roots(at)?;
     if rows.are_sketched() {
         let pairs = here.iter().zip(&there).zip(&roots);
         let (change, sizes): (Vec<f64>, Vec<f64>) = pairs

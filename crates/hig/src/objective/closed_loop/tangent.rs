@@ -3,6 +3,7 @@
 use super::unrolled::{Stretch, Unrolled};
 use crate::error::Result;
 use crate::linalg::{Mat, MatRef};
+use crate::network::Passes;
 
 impl Unrolled<'_> {
     /// The change of y (samples × dim(y)) with a change v of the parameters (length p).
@@ -61,7 +62,14 @@ impl Unrolled<'_> {
         self.parts.scratch.with_another(|scratch| {
             let changes = (seen.as_ref().map(Mat::as_ref), v);
             let target = control.as_mut();
-            network.moved_into(self.parameters, &values, changes, target, scratch);
+            network.moved_into(
+                self.parameters,
+                &values,
+                changes,
+                Passes::ONE,
+                target,
+                scratch,
+            );
         });
         Ok(control)
     }

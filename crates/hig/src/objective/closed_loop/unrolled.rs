@@ -207,19 +207,9 @@ impl<'a> Unrolled<'a> {
     /// Calls `visit` for all stretches from the last to the first; those that are not held are computed once more.
     fn each_stretch(&self, mut visit: impl FnMut(&Stretch<'a>) -> Result<()>) -> Result<()> {
         visit(&self.last)?;
-        for place in (0..self.starts.len()).rev() {
-            let stretch = self.again(place)?;
-            visit(&stretch)?;
-            self.parts.leave_values(stretch.activations);
-        }
-        Ok(())
-    }
-
-    /// One of the stretches that are not held.
-    fn again(&self, place: usize) -> Result<Stretch<'a>> {
-        let steps = place * self.held..(place + 1) * self.held;
-        let (start, input) = (self.starts[place].clone(), self.batch.input.as_ref());
-        Stretch::new(self.parts, steps, start, input, self.parameters)
+        (0..self.starts.len())
+            .rev()
+            .try_for_each(|place| self.again(place, &mut visit))
     }
 
     /// The same from the first to the last.
@@ -227,12 +217,22 @@ impl<'a> Unrolled<'a> {
         &self,
         mut visit: impl FnMut(&Stretch<'a>) -> Result<()>,
     ) -> Result<()> {
-        for place in 0..self.starts.len() {
-            let stretch = self.again(place)?;
-            visit(&stretch)?;
-            self.parts.leave_values(stretch.activations);
-        }
+        (0..self.starts.len()).try_for_each(|place| self.again(place, &mut visit))?;
         visit(&self.last)
+    }
+
+    /// Calls `visit` for one of the stretches that are not held.
+    fn again(
+        &self,
+        place: usize,
+        visit: &mut impl FnMut(&Stretch<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let steps = place * self.held..(place + 1) * self.held;
+        let (start, input) = (self.starts[place].clone(), self.batch.input.as_ref());
+        let stretch = Stretch::new(self.parts, steps, start, input, self.parameters)?;
+        visit(&stretch)?;
+        self.parts.leave_values(stretch.activations);
+        Ok(())
     }
 
     /// Carries rows of cotangents of the observed states (k·samples × observed) back through time: `take` is
