@@ -106,6 +106,64 @@ fn rows_are_the_derivatives_of_the_residuals() {
     assert!(error <= 1e-14, "{error:e}");
 }
 
+/// A batch of so many points that it passes in pieces, in the order of its blocks and in one in which they alternate.
+#[test]
+fn points_that_pass_in_pieces_have_the_rows_that_they_have_alone() {
+    let residuals = coupled([1.0, 2.0, 0.3]);
+    let parameters = normal_vector(residuals.network().parameter_count(), 2);
+    let direction = normal_vector(parameters.len(), 3);
+    let many = residuals.draw(1300, &mut random(1, Purpose::Train));
+    let count = many.len();
+    let mixed: Vec<usize> = (0..count).map(|i| i * 7 % count).collect();
+    for batch in [many.select(&mixed), many] {
+        let at = residuals.linearize(&batch, &parameters).unwrap();
+        let jacobian = transpose(&at.transposed().unwrap());
+        let second = at.second_along(&direction).unwrap().unwrap();
+        let y = at.outputs();
+        // Some of them in a batch of their own, which is one piece.
+        let places: Vec<usize> = (0..count).step_by(61).collect();
+        let few = batch.select(&places);
+        let alone = residuals.linearize(&few, &parameters).unwrap();
+        let rows = transpose(&alone.transposed().unwrap());
+        let second_alone = alone.second_along(&direction).unwrap().unwrap();
+        let picked: Vec<usize> = (0..2)
+            .flat_map(|residual| places.iter().map(move |place| residual * count + place))
+            .collect();
+        let expected = Mat::from_fn(picked.len(), rows.ncols(), |i, j| jacobian[(picked[i], j)]);
+        assert!(relative_matrix(&rows, &expected) <= 1e-13);
+        let pick = |values: &[f64]| -> Vec<f64> { picked.iter().map(|i| values[*i]).collect() };
+        assert!(relative(&alone.outputs(), &pick(&y)) <= 1e-13);
+        assert!(relative(&second_alone, &pick(&second)) <= 1e-12);
+        assert!(relative(&residuals_of(&residuals, &batch, &parameters), &y) <= 1e-13);
+        // Products, and what is condensed, are those of J.
+        let w = normal_vector(y.len(), 4);
+        let column = |values: &[f64]| Mat::from_fn(values.len(), 1, |i, _| values[i]);
+        let product = multiply(&jacobian, &column(&direction));
+        assert!(relative_matrix(&column(&at.jvp(&direction).unwrap()), &product) <= 1e-13);
+        let product = multiply(&transpose(&jacobian), &column(&w));
+        assert!(relative_matrix(&column(&at.vjp(&w).unwrap()), &product) <= 1e-13);
+        let normal = at.normal().unwrap().complete();
+        assert!(relative_matrix(&normal, &multiply(&transpose(&jacobian), &jacobian)) <= 1e-13);
+        let gram = at.gram().unwrap().complete();
+        assert!(relative_matrix(&gram, &multiply(&jacobian, &transpose(&jacobian))) <= 1e-13);
+        let scaled = at.scaled_rows(&w).unwrap();
+        let rows = Mat::from_fn(y.len(), parameters.len(), |i, j| w[i] * jacobian[(i, j)]);
+        let normal = scaled.normal().unwrap().complete();
+        assert!(relative_matrix(&normal, &multiply(&transpose(&rows), &rows)) <= 1e-13);
+        let directions = Mat::from_fn(parameters.len(), 2, |i, j| direction[i] * (i + j) as f64);
+        let images = multiply(&rows, &directions);
+        let found = scaled
+            .normal_image_gram(directions.as_ref())
+            .unwrap()
+            .complete();
+        assert!(relative_matrix(&found, &multiply(&transpose(&images), &images)) <= 1e-13);
+    }
+}
+
+fn residuals_of(residuals: &Residuals, batch: &Dataset, parameters: &[f64]) -> Vec<f64> {
+    stack(residuals.outputs(parameters, batch).unwrap().as_ref())
+}
+
 #[test]
 fn residuals_are_the_equation_at_the_jets_of_the_network() {
     let residuals = coupled([1.0; 3]);

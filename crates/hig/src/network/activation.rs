@@ -82,6 +82,30 @@ impl Activation {
         }
     }
 
+    /// σ'(x), σ''(x) and σ'''(x) of many numbers, given y = σ(x) of each.
+    #[inline(always)]
+    pub(super) fn write_three(self, x: &[f64], y: &[f64], target: [&mut [f64]; 3]) {
+        // The activation is told before the loop, which is compiled for each of them.
+        match self {
+            Self::Tanh => write_three(|x, y| Self::Tanh.three_derivatives(x, y), x, y, target),
+            Self::Sine => write_three(|x, y| Self::Sine.three_derivatives(x, y), x, y, target),
+            Self::Gelu => write_three(|x, y| Self::Gelu.three_derivatives(x, y), x, y, target),
+            Self::Relu | Self::Identity => {
+                write_three(|x, y| self.three_derivatives(x, y), x, y, target);
+            }
+        }
+    }
+
+    /// The fourth derivative of many numbers, given y = σ(x) of each.
+    #[inline(always)]
+    pub(super) fn write_fourth(self, x: &[f64], y: &[f64], target: &mut [f64]) {
+        let pairs = target.iter_mut().zip(x.iter().zip(y));
+        match self {
+            Self::Tanh => pairs.for_each(|(t, (x, y))| *t = Self::Tanh.fourth_derivative(*x, *y)),
+            _ => pairs.for_each(|(t, (x, y))| *t = self.fourth_derivative(*x, *y)),
+        }
+    }
+
     /// The fourth derivative of σ at x, given x and y = σ(x); that of relu is 0.
     #[inline(always)]
     pub fn fourth_derivative(self, x: f64, y: f64) -> f64 {
@@ -94,6 +118,19 @@ impl Activation {
             }
             Self::Relu | Self::Identity => 0.0,
         }
+    }
+}
+
+#[inline(always)]
+fn write_three(
+    of: impl Fn(f64, f64) -> [f64; 3],
+    x: &[f64],
+    y: &[f64],
+    [first, second, third]: [&mut [f64]; 3],
+) {
+    let derivatives = first.iter_mut().zip(second).zip(third);
+    for (((one, two), three), (x, y)) in derivatives.zip(x.iter().zip(y)) {
+        [*one, *two, *three] = of(*x, *y);
     }
 }
 

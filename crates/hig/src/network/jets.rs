@@ -211,29 +211,62 @@ fn each(target: &mut [f64], of: impl Fn(usize, f64) -> f64) {
     }
 }
 
-/// The derivatives of an activation for the samples of one neuron, and what a change of its value does to
-/// the other components of its jet.
+/// Writes Σ a∘b over pairs of parts of the same lengths.
+#[inline(always)]
+fn write_products<'a>(target: &mut [f64], pairs: impl Iterator<Item = (&'a [f64], &'a [f64])>) {
+    let mut first = true;
+    for (a, b) in pairs {
+        let products = a.iter().zip(b);
+        match first {
+            true => target
+                .iter_mut()
+                .zip(products)
+                .for_each(|(t, (a, b))| *t = a * b),
+            false => target
+                .iter_mut()
+                .zip(products)
+                .for_each(|(t, (a, b))| *t += a * b),
+        }
+        first = false;
+    }
+}
+
+/// What the samples of one neuron need between its jet before and behind an activation, numbers that serve one
+/// neuron after the other.
 struct Slopes {
-    /// σ' and σ''.
-    first: Vec<f64>,
-    second: Vec<f64>,
-    /// ∂(component c of s)/∂z, C·b numbers; at the value it is σ'.
-    of_value: Vec<f64>,
+    samples: usize,
+    /// σ', σ'' and σ''', one behind the other.
+    derivatives: Vec<f64>,
+    /// ∂(component c of s)/∂z, C·b numbers; at the value it is σ'. What the acceleration of a jet is made of.
+    parts: Vec<f64>,
 }
 
 impl Slopes {
-    fn take(samples: usize, components: usize, scratch: &mut Scratch) -> Self {
+    fn take(samples: usize, parts: usize, scratch: &mut Scratch) -> Self {
         Self {
-            first: scratch.take_numbers(samples),
-            second: scratch.take_numbers(samples),
-            of_value: scratch.take_numbers(samples * components),
+            samples,
+            derivatives: scratch.take_numbers(3 * samples),
+            parts: scratch.take_numbers(parts * samples),
         }
     }
 
     fn give_to(self, scratch: &mut Scratch) {
-        scratch.give_numbers(self.first);
-        scratch.give_numbers(self.second);
-        scratch.give_numbers(self.of_value);
+        scratch.give_numbers(self.derivatives);
+        scratch.give_numbers(self.parts);
+    }
+
+    #[inline(always)]
+    fn write(&mut self, activation: Activation, z: &[f64], y: &[f64]) {
+        let b = self.samples;
+        let (first, rest) = self.derivatives.split_at_mut(b);
+        let (second, third) = rest.split_at_mut(b);
+        activation.write_three(&z[..b], &y[..b], [first, second, third]);
+    }
+
+    /// σ', σ'' and σ'''.
+    #[inline(always)]
+    fn derivatives(&self) -> [&[f64]; 3] {
+        [0, 1, 2].map(|k| part(&self.derivatives, k, self.samples))
     }
 }
 
@@ -246,51 +279,29 @@ struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    /// σ' and σ'' at the values of a neuron (z, σ(z)).
-    fn write_two(&self, z: &[f64], y: &[f64], slopes: &mut Slopes) {
-        let (first, second) = (&mut slopes.first, &mut slopes.second);
-        let activation = self.activation;
-        vectorised(
-            #[inline(always)]
-            || {
-                for (s, (z, y)) in z.iter().zip(y).enumerate() {
-                    let [one, two, _] = activation.three_derivatives(*z, *y);
-                    (first[s], second[s]) = (one, two);
-                }
-            },
-        );
-    }
-
-    /// All of the slopes of a neuron from its jet before and behind the activation.
+    /// The slopes of a neuron from its jet before and behind the activation.
     fn write(&self, z: &[f64], y: &[f64], slopes: &mut Slopes) {
         let b = self.samples;
-        self.write_two(&z[..b], &y[..b], slopes);
-        let Slopes {
-            first,
-            second,
-            of_value,
-        } = slopes;
-        let activation = self.activation;
         vectorised(
             #[inline(always)]
             || {
-                part_mut(of_value, 0, b).copy_from_slice(first);
+                slopes.write(self.activation, z, y);
+                let Slopes {
+                    derivatives, parts, ..
+                } = slopes;
+                let derivatives = derivatives.as_slice();
+                let [first, second, third] = [0, 1, 2].map(|k| part(derivatives, k, b));
+                part_mut(parts, 0, b).copy_from_slice(first);
                 for c in 1..=self.firsts {
                     let z = part(z, c, b);
-                    each(part_mut(of_value, c, b), |s, _| second[s] * z[s]);
+                    each(part_mut(parts, c, b), |s, _| second[s] * z[s]);
                 }
                 for (c, products) in self.seconds {
-                    let target = part_mut(of_value, *c, b);
-                    target.fill(0.0);
-                    for (i, j) in products {
-                        let (zi, zj) = (part(z, *i, b), part(z, *j, b));
-                        each(target, |s, sum| sum + zi[s] * zj[s]);
-                    }
-                    let (x, y, z) = (&z[..b], &y[..b], part(z, *c, b));
-                    each(target, |s, square| {
-                        let [_, two, three] = activation.three_derivatives(x[s], y[s]);
-                        two * z[s] + three * square
-                    });
+                    let target = part_mut(parts, *c, b);
+                    let pairs = products.iter();
+                    write_products(target, pairs.map(|(i, j)| (part(z, *i, b), part(z, *j, b))));
+                    let z = part(z, *c, b);
+                    each(target, |s, square| second[s] * z[s] + third[s] * square);
                 }
             },
         );
@@ -299,22 +310,19 @@ impl Rule<'_> {
     /// The jet of a neuron behind the activation; its values are there already.
     fn forward(&self, z: &[f64], y: &mut [f64], slopes: &mut Slopes) {
         let b = self.samples;
-        self.write_two(&z[..b], &y[..b], slopes);
-        let (first, second) = (&slopes.first, &slopes.second);
         vectorised(
             #[inline(always)]
             || {
+                slopes.write(self.activation, z, y);
+                let [first, second, _] = slopes.derivatives();
                 for c in 1..=self.firsts {
                     let z = part(z, c, b);
                     each(part_mut(y, c, b), |s, _| first[s] * z[s]);
                 }
                 for (c, products) in self.seconds {
                     let target = part_mut(y, *c, b);
-                    target.fill(0.0);
-                    for (i, j) in products {
-                        let (zi, zj) = (part(z, *i, b), part(z, *j, b));
-                        each(target, |s, sum| sum + zi[s] * zj[s]);
-                    }
+                    let pairs = products.iter();
+                    write_products(target, pairs.map(|(i, j)| (part(z, *i, b), part(z, *j, b))));
                     let z = part(z, *c, b);
                     each(target, |s, square| first[s] * z[s] + second[s] * square);
                 }
@@ -325,35 +333,31 @@ impl Rule<'_> {
     /// Cotangents of a neuron's jet before the activation from those behind it.
     fn backward(&self, z: &[f64], behind: &[f64], before: &mut [f64], slopes: &Slopes) {
         let b = self.samples;
-        let Slopes {
-            first,
-            second,
-            of_value,
-        } = slopes;
         let count = behind.len() / b.max(1);
         vectorised(
             #[inline(always)]
             || {
-                for c in 0..count {
+                let [first, second, _] = slopes.derivatives();
+                let (value, rest) = before.split_at_mut(b);
+                let pairs = (0..count).map(|c| (part(&slopes.parts, c, b), part(behind, c, b)));
+                write_products(value, pairs);
+                for c in 1..count {
                     let cotangent = part(behind, c, b);
-                    if c > 0 {
-                        let target = part_mut(before, c, b);
-                        each(target, |s, _| first[s] * cotangent[s]);
-                    }
-                    let slope = part(of_value, c, b);
-                    let start = c == 0;
-                    each(part_mut(before, 0, b), |s, sum| match start {
-                        true => slope[s] * cotangent[s],
-                        false => sum + slope[s] * cotangent[s],
-                    });
+                    each(part_mut(rest, c - 1, b), |s, _| first[s] * cotangent[s]);
                 }
                 for (c, products) in self.seconds {
                     let cotangent = part(behind, *c, b);
                     for (i, j) in products {
-                        for (to, other) in [(*i, *j), (*j, *i)] {
-                            let z = part(z, other, b);
-                            each(part_mut(before, to, b), |s, sum| {
-                                sum + second[s] * z[s] * cotangent[s]
+                        // A square is the product of a derivative with itself, twice.
+                        let twice = [(*i, *j), (*j, *i)];
+                        let (sides, factor) = match i == j {
+                            true => (&twice[..1], 2.0),
+                            false => (&twice[..], 1.0),
+                        };
+                        for (to, other) in sides {
+                            let z = part(z, *other, b);
+                            each(part_mut(rest, to - 1, b), |s, sum| {
+                                sum + factor * second[s] * z[s] * cotangent[s]
                             });
                         }
                     }
@@ -365,18 +369,14 @@ impl Rule<'_> {
     /// Adds the tangent of a neuron's jet behind the activation, from that before it.
     fn add_tangent(&self, z: &[f64], before: &[f64], behind: &mut [f64], slopes: &Slopes) {
         let b = self.samples;
-        let Slopes {
-            first,
-            second,
-            of_value,
-        } = slopes;
         let count = before.len() / b.max(1);
         vectorised(
             #[inline(always)]
             || {
+                let [first, second, _] = slopes.derivatives();
                 let value = part(before, 0, b);
                 for c in 0..count {
-                    let (slope, own) = (part(of_value, c, b), part(before, c, b));
+                    let (slope, own) = (part(&slopes.parts, c, b), part(before, c, b));
                     let apart = f64::from(c > 0);
                     each(part_mut(behind, c, b), |s, sum| {
                         sum + slope[s] * value[s] + apart * first[s] * own[s]
@@ -394,41 +394,76 @@ impl Rule<'_> {
             },
         );
     }
-}
 
-impl Rule<'_> {
     /// The acceleration of a neuron's jet behind the activation along a curve, from the jet before it, its
     /// velocity v and its acceleration a.
-    fn second_along(&self, (z, y): (&[f64], &[f64]), v: &[f64], a: &[f64], behind: &mut [f64]) {
+    fn second_along(
+        &self,
+        (z, y): (&[f64], &[f64]),
+        v: &[f64],
+        a: &[f64],
+        behind: &mut [f64],
+        slopes: &mut Slopes,
+    ) {
         let b = self.samples;
-        let activation = self.activation;
-        for s in 0..b {
-            let at = |numbers: &[f64], c: usize| numbers[c * b + s];
-            let (p, q) = (v[s], a[s]);
-            let [one, two, three] = activation.three_derivatives(z[s], y[s]);
-            let four = activation.fourth_derivative(z[s], y[s]);
-            // First and second derivative along the curve of σ' and σ''.
-            let [slope, bend] = [two * p, three * p * p + two * q];
-            let [slope_of_two, bend_of_two] = [three * p, four * p * p + three * q];
-            behind[s] = two * p * p + one * q;
-            for c in 1..behind.len() / b {
-                behind[c * b + s] = bend * at(z, c) + 2.0 * slope * at(v, c) + one * at(a, c);
-            }
-            for (c, products) in self.seconds {
-                let (mut value, mut first, mut second) = (0.0, 0.0, 0.0);
-                for (i, j) in products {
-                    let (zi, zj) = (at(z, *i), at(z, *j));
-                    let (vi, vj) = (at(v, *i), at(v, *j));
-                    value += zi * zj;
-                    first += vi * zj + zi * vj;
-                    second += at(a, *i) * zj + 2.0 * vi * vj + zi * at(a, *j);
+        let count = behind.len() / b.max(1);
+        vectorised(
+            #[inline(always)]
+            || {
+                slopes.write(self.activation, z, y);
+                let Slopes {
+                    derivatives, parts, ..
+                } = slopes;
+                let derivatives = derivatives.as_slice();
+                let [one, two, three] = [0, 1, 2].map(|k| part(derivatives, k, b));
+                let (fourth, rest) = parts.split_at_mut(b);
+                self.activation.write_fourth(&z[..b], &y[..b], fourth);
+                let four = &fourth[..b];
+                let (p, q) = (part(v, 0, b), part(a, 0, b));
+                each(part_mut(behind, 0, b), |s, _| {
+                    two[s] * p[s] * p[s] + one[s] * q[s]
+                });
+                for c in 1..count {
+                    let (z, v, a) = (part(z, c, b), part(v, c, b), part(a, c, b));
+                    each(part_mut(behind, c, b), |s, _| {
+                        // First and second derivative along the curve of σ'.
+                        let slope = two[s] * p[s];
+                        let bend = three[s] * p[s] * p[s] + two[s] * q[s];
+                        bend * z[s] + 2.0 * slope * v[s] + one[s] * a[s]
+                    });
                 }
-                behind[c * b + s] +=
-                    bend_of_two * value + 2.0 * slope_of_two * first + two * second;
-            }
-        }
+                // Σ zi·zj and its first and second derivative along the curve.
+                let (value, rest) = rest.split_at_mut(b);
+                let (first, second) = rest.split_at_mut(b);
+                let (value, first, second) = (&mut value[..b], &mut first[..b], &mut second[..b]);
+                for (c, products) in self.seconds {
+                    value.fill(0.0);
+                    first.fill(0.0);
+                    second.fill(0.0);
+                    for (i, j) in products {
+                        let (zi, zj) = (part(z, *i, b), part(z, *j, b));
+                        let (vi, vj) = (part(v, *i, b), part(v, *j, b));
+                        let (ai, aj) = (part(a, *i, b), part(a, *j, b));
+                        each(value, |s, sum| sum + zi[s] * zj[s]);
+                        each(first, |s, sum| sum + (vi[s] * zj[s] + zi[s] * vj[s]));
+                        each(second, |s, sum| {
+                            sum + (ai[s] * zj[s] + 2.0 * vi[s] * vj[s] + zi[s] * aj[s])
+                        });
+                    }
+                    each(part_mut(behind, *c, b), |s, sum| {
+                        // And of σ''.
+                        let slope = three[s] * p[s];
+                        let bend = four[s] * p[s] * p[s] + three[s] * q[s];
+                        sum + (bend * value[s] + 2.0 * slope * first[s] + two[s] * second[s])
+                    });
+                }
+            },
+        );
     }
 }
+
+/// Parts of as many numbers as samples that [`Rule::second_along`] needs.
+const OF_ACCELERATION: usize = 4;
 
 impl Jets {
     /// Takes the velocity and the acceleration of jets (C·b × width) along a curve from before an activation to
@@ -439,14 +474,18 @@ impl Jets {
         at: Values<'_>,
         (velocity, acceleration): (MatRef<'_, f64>, MatRef<'_, f64>),
         mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
     ) {
         self.with_rule(activation, at.input.nrows(), |rule| {
+            let mut slopes = Slopes::take(rule.samples, OF_ACCELERATION, scratch);
             for j in 0..velocity.ncols() {
                 let values = (matrix::column(at.input, j), matrix::column(at.output, j));
                 let v = matrix::column(velocity, j);
                 let a = matrix::column(acceleration, j);
-                rule.second_along(values, v, a, matrix::column_mut(target.rb_mut(), j));
+                let behind = matrix::column_mut(target.rb_mut(), j);
+                rule.second_along(values, v, a, behind, &mut slopes);
             }
+            slopes.give_to(scratch);
         });
     }
 
@@ -476,7 +515,7 @@ impl Jets {
     ) {
         self.with_rule(activation, input.nrows(), |rule| {
             let b = rule.samples;
-            let mut slopes = Slopes::take(b, self.count(), scratch);
+            let mut slopes = Slopes::take(b, 0, scratch);
             for j in 0..input.ncols() {
                 let z = matrix::column(input, j);
                 let y = matrix::column_mut(output.rb_mut(), j);
@@ -656,8 +695,21 @@ impl Network {
         points: MatRef<'_, f64>,
         jets: &Jets,
     ) -> Result<Mat<f64>> {
+        /// Points that pass together.
+        const POINTS: usize = 128;
         self.check_jets(jets)?;
-        let values = self.forward_jets(parameters, points, &Arc::new(jets.clone()));
-        Ok(values.output().clone())
+        let (b, shared) = (points.nrows(), &Arc::new(jets.clone()));
+        let mut found = Mat::zeros(jets.count() * b, self.outputs());
+        let (mut values, mut scratch) = (Activations::default(), Scratch::new());
+        for first in (0..b).step_by(POINTS) {
+            let count = POINTS.min(b - first);
+            let points = points.subrows(first, count);
+            self.forward_jets_into(parameters, points, shared, &mut values, &mut scratch);
+            for c in 0..jets.count() {
+                let target = found.as_mut().subrows_mut(c * b + first, count);
+                { target }.copy_from(values.output().as_ref().subrows(c * count, count));
+            }
+        }
+        Ok(found)
     }
 }

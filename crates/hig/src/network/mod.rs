@@ -162,6 +162,11 @@ impl Network {
         arrays.map(|array| array.size()).sum()
     }
 
+    /// The largest width of a value that a sample passes through.
+    pub(crate) fn widest(&self) -> usize {
+        self.widths.iter().copied().max().unwrap_or(0)
+    }
+
     /// Sum of the widths of all values that a sample passes through, a measure of memory.
     pub fn total_width(&self) -> usize {
         self.widths.iter().sum()

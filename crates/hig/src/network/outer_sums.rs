@@ -41,34 +41,46 @@ pub(super) fn write_columns(
     if samples == 0 {
         return;
     }
+    // Passes in which an input is 0 for all samples, such as the derivative of a coordinate in another one, add nothing.
+    let some = |(i, pass): (usize, usize)| {
+        let values = &matrix::column(part.input, i)[pass * samples..][..samples];
+        values.iter().any(|v| *v != 0.0)
+    };
+    let places = (0..inputs).flat_map(|i| (0..count).map(move |pass| (i, pass)));
+    let some: Vec<bool> = places.map(some).collect();
     vectorised(
         #[inline(always)]
         || {
             for (j, place) in columns.enumerate() {
                 let column = matrix::column_mut(target.rb_mut(), j);
-                let (values, unit) = match place < weights {
-                    true => (
-                        Some(matrix::column(part.input, place % inputs)),
-                        place / inputs,
-                    ),
-                    false => (None, place - weights),
+                let weight = place < weights;
+                let (input, unit) = match weight {
+                    true => (place % inputs, place / inputs),
+                    false => (0, place - weights),
                 };
+                let adds = match weight {
+                    true => &some[input * count..][..count],
+                    false => passes.biased(),
+                };
+                let values = matrix::column(part.input, input);
                 let deltas = matrix::column(part.rows, unit).chunks_exact(samples * count);
                 for (sums, deltas) in column.chunks_exact_mut(samples).zip(deltas) {
-                    sums.fill(0.0);
-                    for (pass, delta) in deltas.chunks_exact(samples).enumerate() {
-                        match values {
-                            Some(values) => {
+                    let mut first = true;
+                    for pass in (0..count).filter(|pass| adds[*pass]) {
+                        let deltas = &deltas[pass * samples..][..samples];
+                        let accumulate = if first { Accum::Replace } else { Accum::Add };
+                        match weight {
+                            true => {
                                 let values = &values[pass * samples..][..samples];
-                                for (t, (d, a)) in sums.iter_mut().zip(delta.iter().zip(values)) {
-                                    *t += d * a;
-                                }
+                                let products = deltas.iter().zip(values).map(|(d, a)| d * a);
+                                matrix::write(sums, accumulate, products);
                             }
-                            None if passes.biased()[pass] => {
-                                sums.iter_mut().zip(delta).for_each(|(t, d)| *t += d);
-                            }
-                            None => {}
+                            false => matrix::write(sums, accumulate, deltas.iter().copied()),
                         }
+                        first = false;
+                    }
+                    if first {
+                        sums.fill(0.0);
                     }
                 }
             }

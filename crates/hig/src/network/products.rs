@@ -70,6 +70,29 @@ impl Activations {
         }
     }
 
+    /// Zeros for b points with the derivatives of jets.
+    pub(crate) fn zeros_of(jets: &Arc<Jets>, b: usize, network: &Network) -> Self {
+        let mut values = Self::default();
+        values.reshape(jets.count() * b, &network.widths);
+        values.jets = Some(Arc::clone(jets));
+        values
+    }
+
+    /// Takes blocks of `count` rows from other values, each told by its first row there and here.
+    pub(crate) fn take_rows(
+        &mut self,
+        other: &Self,
+        count: usize,
+        blocks: impl Iterator<Item = (usize, usize)> + Clone,
+    ) {
+        for (value, from) in self.values.iter_mut().zip(&other.values) {
+            for (source, target) in blocks.clone() {
+                let target = value.as_mut().subrows_mut(target, count);
+                matrix::copy(target, from.as_ref().subrows(source, count));
+            }
+        }
+    }
+
     /// Takes these widths for that many samples.
     pub(super) fn reshape(&mut self, samples: usize, widths: &[usize]) {
         self.values.resize_with(widths.len(), Mat::new);
@@ -570,14 +593,20 @@ impl Network {
         values: &Activations,
         direction: &[f64],
         scratch: &mut Scratch,
-    ) -> Option<(Mat<f64>, Mat<f64>)> {
+    ) -> Option<(Buffer, Buffer)> {
         let jets = values.jets.as_ref()?;
         let (passes, all) = (jets.passes(), values.output().nrows());
-        let mut curves: Vec<(Mat<f64>, Mat<f64>)> = Vec::with_capacity(self.nodes.len() + 1);
-        let still = |width: usize| (Mat::zeros(all, width), Mat::zeros(all, width));
-        curves.push(still(self.inputs()));
+        let mut curves: Vec<(Buffer, Buffer)> = Vec::with_capacity(self.nodes.len() + 1);
+        let still = |width: usize, scratch: &mut Scratch| {
+            [0; 2].map(|_| {
+                let mut numbers = scratch.take(all, width);
+                numbers.as_mut().fill(0.0);
+                numbers
+            })
+        };
+        curves.push(still(self.inputs(), scratch).into());
         for (i, node) in self.nodes.iter().enumerate() {
-            let mut next = still(self.widths[i + 1]);
+            let mut next: (Buffer, Buffer) = still(self.widths[i + 1], scratch).into();
             let (velocity, acceleration) = &curves[i];
             match node {
                 Node::Join(join, back) => {
@@ -598,7 +627,7 @@ impl Network {
                         let (v, target) = (velocity.as_ref(), next.0.as_mut());
                         jets.tangent(activation, at, v, target, Accum::Replace, scratch);
                         let curve = (v, acceleration.as_ref());
-                        jets.second_along(activation, at, curve, next.1.as_mut());
+                        jets.second_along(activation, at, curve, next.1.as_mut(), scratch);
                     } else if let Some(layer) = layer.through_jets() {
                         layer.add_tangent(jets, at.input, velocity.as_ref(), next.0.as_mut());
                         layer.add_tangent(jets, at.input, acceleration.as_ref(), next.1.as_mut());
@@ -631,7 +660,12 @@ impl Network {
             }
             curves.push(next);
         }
-        curves.pop()
+        let last = curves.pop();
+        for (velocity, acceleration) in curves {
+            scratch.give(velocity);
+            scratch.give(acceleration);
+        }
+        last
     }
 
     /// J (k·b × parameters) for rows of output cotangents (k·C·b × outputs): row r is the gradient of
@@ -644,13 +678,26 @@ impl Network {
         passes: Passes<'_>,
     ) -> Mat<f64> {
         let mut jacobian = Mat::zeros(rows.nrows() / passes.count(), self.parameter_count());
-        let scratch = &mut Scratch::new();
+        let (target, scratch) = (jacobian.as_mut(), &mut Scratch::new());
+        self.jacobian_into(parameters, values, rows, passes, target, scratch);
+        jacobian
+    }
+
+    /// Writes the same.
+    pub fn jacobian_into(
+        &self,
+        parameters: &[f64],
+        values: &Activations,
+        rows: MatRef<'_, f64>,
+        passes: Passes<'_>,
+        mut target: MatMut<'_, f64>,
+        scratch: &mut Scratch,
+    ) {
         self.backward(parameters, values, rows, scratch, |part, scratch| {
             let (first, count) = (part.range.start, part.range.len());
-            let target = jacobian.as_mut().subcols_mut(first, count);
+            let target = target.as_mut().subcols_mut(first, count);
             part.write_columns(passes, target, scratch);
         });
-        jacobian
     }
 
     /// Jᵀ (parameters × k·b): the same, with contiguous gradients.

@@ -79,6 +79,15 @@ impl<'a> NetworkJacobian<'a> {
             .jacobian(self.parameters, self.activations, rows, self.passes)
     }
 
+    /// Writes J (n × p).
+    pub(super) fn write_formed(&self, target: MatMut<'_, f64>) {
+        let (rows, passes) = (self.rows.as_ref().as_ref(), self.passes);
+        let (network, values) = (self.network, self.activations);
+        self.with_own_scratch(|scratch| {
+            network.jacobian_into(self.parameters, values, rows, passes, target, scratch);
+        });
+    }
+
     /// diag(factors)·J (factors: length n).
     #[must_use]
     pub fn with_scaled_rows(&self, factors: &[f64]) -> Self {
@@ -149,20 +158,25 @@ impl<'a> NetworkJacobian<'a> {
         }
     }
 
+    /// How many rows of J with so many columns are held at a time.
+    pub(super) fn rows_at_a_time(columns: usize) -> usize {
+        // Numbers (64 MiB), unless one row has more; and as few of them as fit into a cache (4 MiB) where that is
+        // still enough rows for a product of matrices.
+        const HELD: usize = 1 << 23;
+        const CACHED: usize = 1 << 19;
+        const ENOUGH: usize = 256;
+        let columns = columns.max(1);
+        (CACHED / columns).max(ENOUGH).min(HELD / columns).max(1)
+    }
+
     /// Calls `visit` with blocks of rows of J until every row was there once, in a fixed order.
     ///
     /// A block has some components of some samples: the rows of a sample share its passage through
     /// the network, so that a block takes all components where they fit.
     fn each_rows(&self, mut visit: impl FnMut(MatRef<'_, f64>)) {
-        // Numbers of J held at a time (64 MiB), unless one row has more; and as few of them as fit into a cache
-        // (4 MiB) where that is still enough rows for a product of matrices.
-        const HELD: usize = 1 << 23;
-        const CACHED: usize = 1 << 19;
-        const ENOUGH: usize = 256;
         let samples = self.samples();
         let components = self.rows() / samples.max(1);
-        let columns = self.parameters.len().max(1);
-        let most = (CACHED / columns).max(ENOUGH).min(HELD / columns).max(1);
+        let most = Self::rows_at_a_time(self.parameters.len());
         if most >= samples * components {
             visit(self.formed().as_ref());
             return;
@@ -198,7 +212,7 @@ impl<'a> NetworkJacobian<'a> {
     }
 }
 
-/// The questions of [`Jacobian`] to a batch with a cotangent, parameters and a [`NetworkJacobian`] of its own.
+/// The questions of [`Jacobian`] to a batch with a cotangent, parameters and a Jacobian of its own, such as a [`NetworkJacobian`].
 macro_rules! by_network_jacobian {
     () => {
         fn rows(&self) -> usize {

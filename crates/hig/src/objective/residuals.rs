@@ -15,225 +15,26 @@
 //!
 //! A sample's input is a point x, its state the number of its block, its target ŷ.
 
-use super::equation::{AnyEquation, Equation};
+mod blocks;
+mod jacobian;
+mod pieces;
+
+pub use blocks::Block;
+
 use super::linearized::check_finite_rows;
 use super::network_jacobian::by_network_jacobian;
-use super::{Jacobian, Linearized, NetworkJacobian, Objective, Saturation, Weights};
+use super::{Jacobian, Linearized, Objective, Saturation, Weights};
 use crate::data::{Dataset, Purpose, random};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Mat, MatRef, Scratch, Symmetric};
-use crate::network::{Activations, Jets, LayerMoments, Network, ParameterView, Passes, Unknown};
-use crate::physics::Record;
+use crate::network::{Activations, LayerMoments, Network, ParameterView, Unknown};
 use crate::timing::part;
+use blocks::{Layout, Source, chosen_by_size};
+use jacobian::{InPieces, Joined};
+use pieces::Piece;
 use rand::RngExt;
 use rand_pcg::Pcg64;
-use rayon::prelude::*;
-use std::borrow::Cow;
-use std::sync::Arc;
-
-type Draw = Box<dyn Fn(usize, &mut Pcg64) -> Mat<f64> + Send + Sync>;
-type Target = Box<dyn Fn(&[f64], &mut [f64]) + Send + Sync>;
-
-/// Where the points of a block come from.
-enum Source {
-    /// Drawn, and what the equation should be there.
-    Drawn(Draw, Option<Target>),
-    /// These, with what was measured there.
-    Rows(Mat<f64>, Mat<f64>),
-}
-
-/// Rows of one kind: an equation, and where it holds.
-pub struct Block {
-    name: &'static str,
-    equation: Box<dyn AnyEquation>,
-    jets: Jets,
-    weight: f64,
-    points: usize,
-    source: Source,
-}
-
-impl std::fmt::Debug for Block {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Block")
-            .field("name", &self.name)
-            .field("jets", &self.jets)
-            .field("weight", &self.weight)
-            .field("points", &self.points)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Block {
-    /// An equation at so many points of every whole set, drawn by a function of their number and a random
-    /// stream (count × coordinates). Its weight is 1.
-    ///
-    /// A block of no points is in no whole set: its samples are given, such as those by which the field is
-    /// judged, and count as they are.
-    pub fn of(
-        name: &'static str,
-        equation: impl Equation + 'static,
-        points: usize,
-        draw: impl Fn(usize, &mut Pcg64) -> Mat<f64> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            name,
-            jets: equation.derivatives(),
-            equation: Box::new(equation),
-            weight: 1.0,
-            points,
-            source: Source::Drawn(Box::new(draw), None),
-        }
-    }
-
-    /// An equation at points (N × coordinates) that are given, with what it should be there (N × residuals), such as
-    /// measurements of the field. A whole set has all of them, a smaller one some.
-    ///
-    /// # Panics
-    /// If there is not a row of values for every point, or not a value for every residual.
-    pub fn of_rows(
-        name: &'static str,
-        equation: impl Equation + 'static,
-        points: Mat<f64>,
-        values: Mat<f64>,
-    ) -> Self {
-        let shape = (points.nrows(), equation.count());
-        assert_eq!(values.shape(), shape, "values of block {name}");
-        let count = points.nrows();
-        Self {
-            source: Source::Rows(points, values),
-            ..Self::of(name, equation, count, |_, _| Mat::new())
-        }
-    }
-
-    /// The same with what the equation's left side should be at a point: writes ŷ.
-    ///
-    /// # Panics
-    /// If the values are [given](Self::of_rows) already.
-    #[must_use]
-    pub fn with_target(
-        mut self,
-        target: impl Fn(&[f64], &mut [f64]) + Send + Sync + 'static,
-    ) -> Self {
-        match &mut self.source {
-            Source::Drawn(_, given) => *given = Some(Box::new(target)),
-            Source::Rows(..) => panic!("the values of block {} are given", self.name),
-        }
-        self
-    }
-
-    /// The same with another weight.
-    #[must_use]
-    pub fn with_weight(mut self, weight: f64) -> Self {
-        self.weight = weight;
-        self
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The derivatives that its equation names.
-    pub fn derivatives(&self) -> &Jets {
-        &self.jets
-    }
-}
-
-/// All blocks, and how they share the points.
-#[derive(Debug)]
-struct Layout {
-    blocks: Vec<Block>,
-    /// ŷ of a sample, the most residuals of a block; others have 0 in the rest.
-    rows: usize,
-}
-
-impl Layout {
-    fn points(&self) -> usize {
-        self.blocks.iter().map(|block| block.points).sum()
-    }
-
-    /// What a point of a block counts.
-    fn factor(&self, block: usize) -> f64 {
-        let Block { weight, points, .. } = self.blocks[block];
-        match points {
-            0 => weight,
-            points => weight * self.points() as f64 / points as f64,
-        }
-    }
-
-    /// How many of so many points each block has: its share, the largest remainders rounded up.
-    fn counts(&self, total: usize) -> Vec<usize> {
-        let all = self.points().max(1) as u128;
-        let share = |block: &Block| (block.points as u128 * total as u128) / all;
-        let rest = |block: &Block| (block.points as u128 * total as u128) % all;
-        let mut counts: Vec<usize> = self.blocks.iter().map(|b| share(b) as usize).collect();
-        let mut order: Vec<usize> = (0..counts.len()).collect();
-        order.sort_by_key(|k| std::cmp::Reverse(rest(&self.blocks[*k])));
-        let missing = total - counts.iter().sum::<usize>();
-        order.into_iter().take(missing).for_each(|k| counts[k] += 1);
-        counts
-    }
-
-    /// Points of one block.
-    fn draw_block(&self, block: usize, count: usize, random: &mut Pcg64) -> Dataset {
-        let mut targets = Mat::zeros(count, self.rows);
-        let (draw, target) = match &self.blocks[block].source {
-            Source::Drawn(draw, target) => (draw, target),
-            Source::Rows(points, values) => {
-                let chosen = chosen_rows(points.nrows(), count, random);
-                let given = linalg::gather_rows(values, &chosen);
-                let columns = targets.as_mut().subcols_mut(0, given.ncols());
-                { columns }.copy_from(&given);
-                return Dataset {
-                    state: Mat::full(count, 1, block as f64),
-                    input: linalg::gather_rows(points, &chosen),
-                    target: targets,
-                };
-            }
-        };
-        let input = draw(count, random);
-        if let Some(write) = target {
-            let mut values = vec![0.0; self.rows];
-            for s in 0..count {
-                let point: Vec<f64> = input.row(s).iter().copied().collect();
-                values.fill(0.0);
-                write(&point, &mut values);
-                for (j, value) in values.iter().enumerate() {
-                    targets[(s, j)] = *value;
-                }
-            }
-        }
-        Dataset {
-            state: Mat::full(count, 1, block as f64),
-            input,
-            target: targets,
-        }
-    }
-
-    fn draw(&self, total: usize, random: &mut Pcg64) -> Dataset {
-        let counts = self.counts(total).into_iter().enumerate();
-        let parts: Vec<Dataset> = counts
-            .filter(|(_, count)| *count > 0)
-            .map(|(k, count)| self.draw_block(k, count, random))
-            .collect();
-        let join = |matrix: fn(&Dataset) -> &Mat<f64>| {
-            let width = parts.first().map_or(0, |part| matrix(part).ncols());
-            let mut joined = Mat::zeros(total, width);
-            let mut first = 0;
-            for part in parts.iter().map(matrix) {
-                let target = joined.as_mut().subrows_mut(first, part.nrows());
-                { target }.copy_from(part);
-                first += part.nrows();
-            }
-            joined
-        };
-        Dataset {
-            input: join(|part| &part.input),
-            state: join(|part| &part.state),
-            target: join(|part| &part.target),
-        }
-    }
-}
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The residuals of equations that a network, as a field, should obey.
 ///
@@ -281,6 +82,7 @@ pub struct Residuals {
     layout: Arc<Layout>,
     /// What the passes of one update leave to those of the next.
     scratch: Scratch,
+    spare: Mutex<Vec<Activations>>,
 }
 
 impl Residuals {
@@ -298,6 +100,7 @@ impl Residuals {
                 rows: rows.unwrap_or(0),
             }),
             scratch: Scratch::new(),
+            spare: Mutex::default(),
         };
         residuals.check()?;
         Ok(residuals)
@@ -390,6 +193,7 @@ impl Residuals {
             network: Arc::clone(&self.network),
             layout: Arc::clone(&self.layout),
             scratch: Scratch::new(),
+            spare: Mutex::default(),
         };
         move |at, count, random| match candidates {
             0 | 1 => own.draw(count, random),
@@ -412,7 +216,7 @@ impl Residuals {
             return drawn.select(&(0..count).collect::<Vec<_>>());
         };
         let mut chosen = Vec::with_capacity(count);
-        for (k, places) in self.groups(&drawn) {
+        for (k, places) in self.groups(&drawn, 0..drawn.len()) {
             if let Source::Rows(..) = self.layout.blocks[k].source {
                 chosen.extend(places.into_iter().take(counts[k]));
                 continue;
@@ -427,76 +231,6 @@ impl Residuals {
     /// Number of points in a whole set.
     pub fn points(&self) -> usize {
         self.layout.points()
-    }
-
-    /// The blocks that are among samples, with the places of their samples.
-    fn groups(&self, samples: &Dataset) -> Vec<(usize, Vec<usize>)> {
-        let mut places = vec![Vec::new(); self.layout.blocks.len()];
-        for s in 0..samples.len() {
-            places[samples.state[(s, 0)] as usize].push(s);
-        }
-        let some = places.into_iter().enumerate();
-        some.filter(|(_, places)| !places.is_empty()).collect()
-    }
-
-    /// The derivatives that some blocks name.
-    fn jets(&self, blocks: impl Iterator<Item = usize>) -> Jets {
-        let start = Jets::of(self.network.inputs());
-        blocks.fold(start, |all, k| all.joined(&self.layout.blocks[k].jets))
-    }
-
-    /// The field at samples, with the derivatives that their blocks name.
-    fn pass(&self, at: &[f64], samples: &Dataset) -> Passed {
-        let groups = self.groups(samples);
-        let jets = Arc::new(self.jets(groups.iter().map(|(k, _)| *k)));
-        let mut activations = Activations::default();
-        let points = samples.input.as_ref();
-        self.scratch.with_another(|scratch| {
-            let values = &mut activations;
-            self.network
-                .forward_jets_into(at, points, &jets, values, scratch);
-        });
-        Passed {
-            groups,
-            jets,
-            activations,
-        }
-    }
-
-    /// y (samples × rows) of what has passed; `visit` hears the rows of every block too, where it asks for
-    /// them.
-    fn evaluate(
-        &self,
-        samples: &Dataset,
-        passed: &Passed,
-        mut visit: Option<&mut Visit<'_>>,
-    ) -> Result<Mat<f64>> {
-        let (b, outputs) = (samples.len(), self.network.outputs());
-        let field = passed.activations.output();
-        let mut y = Mat::zeros(b, self.layout.rows);
-        for (k, places) in &passed.groups {
-            let block = &self.layout.blocks[*k];
-            let components = passed.components_of(&block.jets);
-            let points = linalg::gather_rows(&samples.input, places);
-            let jets = jets_at(field, b, &components, places);
-            let (points, jets) = (points.as_ref(), jets.as_ref());
-            let mut store = |found: &Mat<f64>| {
-                for j in 0..found.ncols() {
-                    for (value, place) in found.col_as_slice(j).iter().zip(places) {
-                        y[(*place, j)] = *value;
-                    }
-                }
-            };
-            match &mut visit {
-                None => store(&block.equation.evaluate(points, jets, outputs)?),
-                Some(visit) => {
-                    let record = block.equation.record(points, jets, outputs)?;
-                    store(record.y());
-                    visit(places, &components, record.as_ref())?;
-                }
-            }
-        }
-        Ok(y)
     }
 
     /// ½·Σ (y - ŷ)² of every sample.
@@ -516,113 +250,15 @@ impl Residuals {
         (0..samples.len()).map(factor).collect()
     }
 
-    /// The halves of all samples, in pieces of bounded size.
+    /// The halves of all samples.
     fn all_halves(&self, at: &[f64], samples: &Dataset) -> Result<Vec<f64>> {
         Ok(self.halves(&self.all_outputs(at, samples)?, samples))
     }
-
-    /// y of all samples, in pieces of bounded size that do not depend on the number of threads.
-    fn all_outputs(&self, at: &[f64], samples: &Dataset) -> Result<Mat<f64>> {
-        const PIECE: usize = 256;
-        let pieces: Vec<Mat<f64>> = (0..samples.len().div_ceil(PIECE))
-            .into_par_iter()
-            .map(|piece| {
-                let last = samples.len().min((piece + 1) * PIECE);
-                let places: Vec<usize> = (piece * PIECE..last).collect();
-                let piece = samples.select(&places);
-                self.evaluate(&piece, &self.pass(at, &piece), None)
-            })
-            .collect::<Result<_>>()?;
-        let mut y = Mat::zeros(samples.len(), self.layout.rows);
-        for (i, piece) in pieces.iter().enumerate() {
-            let rows = y.as_mut().subrows_mut(i * PIECE, piece.nrows());
-            { rows }.copy_from(piece);
-        }
-        Ok(y)
-    }
-}
-
-/// Some components of the jets (C·b × outputs) of some of b samples: samples × components, the outputs in each.
-fn jets_at(field: &Mat<f64>, b: usize, components: &[usize], places: &[usize]) -> Mat<f64> {
-    let outputs = field.ncols();
-    let mut jets = Mat::zeros(places.len(), components.len() * outputs);
-    for (i, c) in components.iter().enumerate() {
-        for o in 0..outputs {
-            let from = &field.col_as_slice(o)[c * b..][..b];
-            let to = jets.col_as_slice_mut(i * outputs + o);
-            for (to, place) in to.iter_mut().zip(places) {
-                *to = from[*place];
-            }
-        }
-    }
-    jets
-}
-
-/// `count` of so many rows: all in their order and again from the first where more are asked for, or else some,
-/// each once.
-fn chosen_rows(rows: usize, count: usize, random: &mut Pcg64) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..rows).collect();
-    if count >= rows {
-        return (0..count).map(|i| i % rows.max(1)).collect();
-    }
-    for i in 0..count {
-        all.swap(i, random.random_range(i..rows));
-    }
-    all.truncate(count);
-    all.sort_unstable();
-    all
-}
-
-/// `count` places, each at most once, with probabilities in proportion to 1 + size/(mean size): those at which
-/// the sum of the probabilities passes `start`, `start` + 1, … for a start in [0, 1).
-fn chosen_by_size(sizes: &[f64], count: usize, start: f64) -> Vec<usize> {
-    let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
-    let weight = |size: &f64| match (size / mean).is_finite() {
-        true => 1.0 + size / mean,
-        false => 1.0,
-    };
-    let mut weights: Vec<f64> = sizes.iter().map(weight).collect();
-    // None is more than certain: what is above is shared by the others.
-    for _ in 0..8 {
-        let sum: f64 = weights.iter().sum();
-        let scale = count as f64 / sum;
-        weights.iter_mut().for_each(|w| *w = (*w * scale).min(1.0));
-    }
-    let mut chosen = Vec::with_capacity(count);
-    let mut sum = start;
-    for (place, weight) in weights.iter().enumerate() {
-        // The last ones are taken where rounding, or what was above, has left too few.
-        let left = weights.len() - place;
-        sum += weight;
-        if chosen.len() < count && (sum >= 1.0 || left <= count - chosen.len()) {
-            chosen.push(place);
-            sum = (sum - 1.0).max(0.0);
-        }
-    }
-    chosen
 }
 
 fn mean(halves: &[f64], factors: &[f64]) -> f64 {
     let sum: f64 = halves.iter().zip(factors).map(|(half, f)| f * half).sum();
     sum / halves.len() as f64
-}
-
-/// Samples that have passed through the network.
-struct Passed {
-    groups: Vec<(usize, Vec<usize>)>,
-    jets: Arc<Jets>,
-    activations: Activations,
-}
-
-impl Passed {
-    /// Where the components of a block's jets stand.
-    fn components_of(&self, jets: &Jets) -> Vec<usize> {
-        let place = |component| self.jets.place(component);
-        let components = jets.components().iter();
-        components
-            .map(|c| place(*c).expect("all blocks are joined"))
-            .collect()
-    }
 }
 
 impl Objective for Residuals {
@@ -700,28 +336,8 @@ impl Objective for Residuals {
         at: &'a [f64],
     ) -> Result<Box<dyn Linearized + 'a>> {
         let _part = part!(FORWARD);
-        let passed = self.pass(at, batch);
-        let (b, outputs) = (batch.len(), self.network.outputs());
-        let all = passed.jets.count() * b;
-        let mut rows = Mat::zeros(self.layout.rows * all, outputs);
-        let mut write = |places: &[usize], components: &[usize], record: &dyn Record| {
-            let found = record.rows()?;
-            let count = places.len();
-            for residual in 0..found.nrows() / count {
-                for (i, c) in components.iter().enumerate() {
-                    for o in 0..outputs {
-                        let from =
-                            &found.col_as_slice(i * outputs + o)[residual * count..][..count];
-                        let to = &mut rows.col_as_slice_mut(o)[residual * all + c * b..][..b];
-                        for (value, place) in from.iter().zip(places) {
-                            to[*place] = *value;
-                        }
-                    }
-                }
-            }
-            Ok(())
-        };
-        let y = self.evaluate(batch, &passed, Some(&mut write))?;
+        let (pieces, y) = self.passed(at, batch)?;
+        let b = batch.len();
         let factors = self.factors(batch);
         let cotangent = Mat::from_fn(b, y.ncols(), |s, j| {
             factors[s] / b as f64 * (y[(s, j)] - batch.target[(s, j)])
@@ -733,16 +349,16 @@ impl Objective for Residuals {
             loss: mean(&self.halves(&y, batch), &factors),
             cotangent: linalg::stack(cotangent.as_ref()),
             y,
-            rows,
             factors,
-            passed,
+            pieces,
+            joined: OnceLock::new(),
         }))
     }
 
     /// w_k/(2·N_k)·Σ (y - ŷ)² over the samples of each block.
     fn blocks(&self, at: &[f64], samples: &Dataset) -> Result<Vec<(&'static str, f64)>> {
         let halves = self.all_halves(at, samples)?;
-        let groups = self.groups(samples).into_iter();
+        let groups = self.groups(samples, 0..samples.len()).into_iter();
         Ok(groups
             .map(|(k, places)| {
                 let Block { name, weight, .. } = self.layout.blocks[k];
@@ -766,36 +382,43 @@ impl Objective for Residuals {
     }
 }
 
-/// What is done with the record of one block's equation: its samples, the components of the jets that it names, the record.
-type Visit<'a> = dyn FnMut(&[usize], &[usize], &dyn Record) -> Result<()> + 'a;
-
 /// Points linearised at θ.
 struct Collocated<'a> {
     residuals: &'a Residuals,
     batch: &'a Dataset,
     parameters: &'a [f64],
-    passed: Passed,
+    pieces: Vec<Piece>,
+    joined: OnceLock<Joined>,
     y: Mat<f64>,
-    /// ∂y/∂(jets of the field).
-    rows: Mat<f64>,
     /// What each sample counts.
     factors: Vec<f64>,
     cotangent: Vec<f64>,
     loss: f64,
 }
 
-impl Collocated<'_> {
-    fn passes(&self) -> Passes<'_> {
-        self.passed.jets.passes()
+impl Drop for Collocated<'_> {
+    fn drop(&mut self) {
+        let pieces = std::mem::take(&mut self.pieces).into_iter();
+        // The last is taken first by the next pass.
+        let values = pieces.map(|piece| piece.activations).rev();
+        self.residuals.give_back(values);
     }
+}
 
+impl Collocated<'_> {
     /// Its rows are there already, so that nothing can fail.
-    fn jacobian(&self) -> Result<NetworkJacobian<'_>> {
-        let network = &self.residuals.network;
-        let (rows, values) = (Cow::Borrowed(&self.rows), &self.passed.activations);
-        let jacobian = NetworkJacobian::new(network, self.parameters, values, rows);
-        let jacobian = jacobian.of_passes(self.passes());
-        Ok(jacobian.with_scratch(&self.residuals.scratch))
+    fn jacobian(&self) -> Result<InPieces<'_>> {
+        let Residuals {
+            network, scratch, ..
+        } = self.residuals;
+        let (pieces, joined) = (&self.pieces, &self.joined);
+        Ok(InPieces::new(
+            network,
+            self.parameters,
+            pieces,
+            joined,
+            scratch,
+        ))
     }
 }
 
@@ -859,34 +482,10 @@ impl Linearized for Collocated<'_> {
 
     fn second_along(&self, v: &[f64]) -> Result<Option<Vec<f64>>> {
         let _part = part!(FORWARD);
-        let Residuals {
-            network,
-            layout,
-            scratch,
-        } = self.residuals;
-        let (values, b) = (&self.passed.activations, self.batch.len());
-        let curve =
-            scratch.with_another(|own| network.second_along(self.parameters, values, v, own));
-        let Some((velocity, acceleration)) = curve else {
-            return Ok(None);
-        };
-        let mut second = Mat::zeros(b, layout.rows);
-        for (k, places) in &self.passed.groups {
-            let block = &layout.blocks[*k];
-            let components = self.passed.components_of(&block.jets);
-            let points = linalg::gather_rows(&self.batch.input, places);
-            let [jets, velocity, acceleration] = [values.output(), &velocity, &acceleration]
-                .map(|field| jets_at(field, b, &components, places));
-            let jets = [jets.as_ref(), velocity.as_ref(), acceleration.as_ref()];
-            let (points, outputs) = (points.as_ref(), network.outputs());
-            let found = block.equation.second_along(points, jets, outputs);
-            for j in 0..found.ncols() {
-                for (value, place) in found.col_as_slice(j).iter().zip(places) {
-                    second[(*place, j)] = *value;
-                }
-            }
-        }
-        Ok(Some(linalg::stack(second.as_ref())))
+        let second = self
+            .residuals
+            .second_along(self.parameters, v, self.batch, &self.pieces);
+        Ok(second.map(|second| linalg::stack(second.as_ref())))
     }
 
     fn samples(&self) -> Option<usize> {
@@ -895,13 +494,17 @@ impl Linearized for Collocated<'_> {
 
     fn check_finite(&self) -> Result<()> {
         let samples = self.batch.len();
-        let field = self.passed.activations.output().as_ref();
-        if let Some((row, j, value)) = linalg::first_not_finite(field) {
-            let what = match row / samples {
-                0 => "output of the network",
-                _ => "derivative of the output of the network",
-            };
-            return Err(Error::of_sample(what, value, row % samples, j));
+        for piece in &self.pieces {
+            let field = piece.activations.output().as_ref();
+            if let Some((row, j, value)) = linalg::first_not_finite(field) {
+                let count = piece.samples.len();
+                let what = match row / count {
+                    0 => "output of the network",
+                    _ => "derivative of the output of the network",
+                };
+                let sample = piece.samples.start + row % count;
+                return Err(Error::of_sample(what, value, sample, j));
+            }
         }
         linalg::check_finite_samples("residual", self.y.as_ref())?;
         check_finite_rows("gradient of the loss in y", &self.cotangent, Some(samples))
@@ -910,43 +513,4 @@ impl Linearized for Collocated<'_> {
 
 impl Jacobian for Collocated<'_> {
     by_network_jacobian!();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::chosen_by_size;
-
-    #[test]
-    fn points_are_chosen_in_proportion_to_one_and_their_size() {
-        // Probabilities in the ratio 1 + 1/2 to 1 + 3/2 where half are three times as large.
-        let sizes: Vec<f64> = (0..400).map(|i| [2.0, 6.0][i % 2]).collect();
-        let mut found = [0.0; 2];
-        for start in 0..100 {
-            let chosen = chosen_by_size(&sizes, 80, f64::from(start) / 100.0);
-            assert_eq!(chosen.len(), 80);
-            assert!(chosen.is_sorted_by(|a, b| a < b));
-            chosen.iter().for_each(|i| found[i % 2] += 1.0);
-        }
-        let ratio: f64 = found[1] / found[0];
-        assert!((ratio / (2.5 / 1.5) - 1.0).abs() < 0.02, "{ratio}");
-    }
-
-    #[test]
-    fn as_many_are_chosen_as_are_asked_for() {
-        let mut sizes = vec![0.0; 50];
-        let cases = |sizes: &[f64]| {
-            for count in [0, 1, 7, 49, 50] {
-                let chosen = chosen_by_size(sizes, count, 0.3);
-                assert_eq!(chosen.len(), count, "{sizes:?}");
-                assert!(chosen.is_sorted_by(|a, b| a < b));
-            }
-        };
-        cases(&sizes);
-        sizes[3] = 1e300;
-        cases(&sizes);
-        assert!(chosen_by_size(&sizes, 7, 0.3).contains(&3));
-        sizes[4] = f64::NAN;
-        cases(&sizes);
-        assert!(chosen_by_size(&[], 0, 0.5).is_empty());
-    }
 }

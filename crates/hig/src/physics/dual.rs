@@ -70,11 +70,28 @@ impl<const N: usize, T: Real> Dual<N, T> {
 impl<const N: usize> Dual<N> {
     /// A point of which the N numbers from number `first` on are the variables.
     pub(super) fn point(values: impl IntoIterator<Item = f64>, first: usize) -> Vec<Self> {
-        let seed = |(j, value): (usize, f64)| match j.checked_sub(first) {
+        values
+            .into_iter()
+            .enumerate()
+            .map(Self::seed(first))
+            .collect()
+    }
+
+    /// Writes the same.
+    pub(super) fn write_point(
+        values: impl IntoIterator<Item = f64>,
+        first: usize,
+        target: &mut [Self],
+    ) {
+        let point = values.into_iter().enumerate().map(Self::seed(first));
+        target.iter_mut().zip(point).for_each(|(t, p)| *t = p);
+    }
+
+    fn seed(first: usize) -> impl Fn((usize, f64)) -> Self {
+        move |(j, value)| match j.checked_sub(first) {
             Some(k) if k < N => Self::variable(value, k),
             _ => Self::fixed(value),
-        };
-        values.into_iter().enumerate().map(seed).collect()
+        }
     }
 }
 

@@ -34,11 +34,13 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
         let y = self.simulate(state, control)?;
         let mut rows = Mat::zeros(samples * widths.output, widths.control);
         let mut value = vec![Dual::<DIRECTIONS>::constant(0.0); widths.output];
+        let mut start = vec![0.0; state.ncols()];
+        let mut point = vec![Dual::<DIRECTIONS>::constant(0.0); widths.control];
         for s in 0..samples {
-            let start: Vec<f64> = state.row(s).iter().copied().collect();
+            write_row(state, s, &mut start);
             for first in (0..widths.control).step_by(DIRECTIONS) {
                 let last = widths.control.min(first + DIRECTIONS);
-                let point = Dual::point(control.row(s).iter().copied(), first);
+                Dual::write_point(control.row(s).iter().copied(), first, &mut point);
                 self.0.evaluate(&start, &point, &mut value);
                 for (i, v) in value.iter().enumerate() {
                     for j in first..last {
@@ -53,9 +55,11 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
     fn simulate(&self, state: MatRef<'_, f64>, control: MatRef<'_, f64>) -> Result<Mat<f64>> {
         let mut y = Mat::zeros(control.nrows(), self.widths().output);
         let mut value = vec![0.0; y.ncols()];
+        let mut start = vec![0.0; state.ncols()];
+        let mut point = vec![0.0; control.ncols()];
         for s in 0..control.nrows() {
-            let start: Vec<f64> = state.row(s).iter().copied().collect();
-            let point: Vec<f64> = control.row(s).iter().copied().collect();
+            write_row(state, s, &mut start);
+            write_row(control, s, &mut point);
             self.0.evaluate(&start, &point, &mut value);
             for (i, v) in value.iter().enumerate() {
                 y[(s, i)] = *v;
@@ -83,6 +87,11 @@ impl<F: SampleFunction> Simulator for Differentiated<F> {
         }
         Ok(Some(controls))
     }
+}
+
+fn write_row(matrix: MatRef<'_, f64>, row: usize, target: &mut [f64]) {
+    let values = matrix.row(row).iter();
+    target.iter_mut().zip(values).for_each(|(t, v)| *t = *v);
 }
 
 struct StoredRows {

@@ -20,7 +20,7 @@ use crate::timing::part;
 /// How a damped system is solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Factorization {
-    /// Where the route is `auto` too and takes K or JᵀJ of 400 rows on, [`Cholesky`](Self::Cholesky); or
+    /// Where the route is `auto` too and takes K or JᵀJ of 250 rows on, [`Cholesky`](Self::Cholesky); or
     /// else [`Spectral`](Self::Spectral).
     Auto,
     /// By the decomposition of J, whatever route it takes.
@@ -42,9 +42,10 @@ pub const ANY_FACTORIZATION: Rule<Factorization> = Rule::any();
 
 /// The smaller side of J from which on `auto` takes Cholesky factors.
 ///
-/// Measured on one core, decomposition and factors of an update of `lm`: 3.0 and 2.6 ms at p = 257, 14 and 7 at 449, 35
-/// and 21 at 881, 49 and 22 at n = 1020; below, the spectrum is worth more than the time.
-const FROM: usize = 400;
+/// Measured on one core with AVX-512, decomposition and factors of an update of `lm`: 3.0 and 2.6 ms at p = 257, 14 and 7
+/// at 449, 35 and 21 at 881, 49 and 22 at n = 1020; on one with AVX2 9 and 2.2 ms at p = 257. Below, the
+/// spectrum is worth more than the time.
+const FROM: usize = 250;
 
 /// J and r, ready to be solved for any damping.
 pub struct DampedSystem<'j> {

@@ -1,0 +1,306 @@
+//! The Jacobian of residuals whose points passed through the network in pieces.
+//!
+//! Products with J and JᵀJ are sums over the pieces. K = J·Jᵀ and what else needs all rows beside each other joins
+//! them first, and leaves them joined for the next question.
+
+use super::pieces::Piece;
+use crate::error::Result;
+use crate::linalg::{Lent, Mat, MatRef, Scratch, Symmetric, product_in_blocks};
+use crate::network::{Activations, Jets, LayerMoments, Network};
+use crate::objective::{Jacobian, NetworkJacobian, Sketch};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// The values of all pieces as those of one batch.
+pub(super) struct Joined {
+    jets: Arc<Jets>,
+    activations: Activations,
+}
+
+/// J (n × p), or some multiple of its rows.
+pub(super) struct InPieces<'a> {
+    network: &'a Network,
+    parameters: &'a [f64],
+    pieces: &'a [Piece],
+    /// J of each piece.
+    parts: Vec<NetworkJacobian<'a>>,
+    joined: &'a OnceLock<Joined>,
+    scratch: &'a Scratch,
+}
+
+/// Sums over the pieces that are made side by side, whatever the number of threads.
+const STRANDS: usize = 8;
+
+impl<'a> InPieces<'a> {
+    /// The pieces of a batch of samples.
+    pub(super) fn new(
+        network: &'a Network,
+        parameters: &'a [f64],
+        pieces: &'a [Piece],
+        joined: &'a OnceLock<Joined>,
+        scratch: &'a Scratch,
+    ) -> Self {
+        let part = |piece: &'a Piece| {
+            let (values, rows) = (&piece.activations, Cow::Borrowed(&piece.rows));
+            NetworkJacobian::new(network, parameters, values, rows)
+                .of_passes(piece.jets.passes())
+                .with_scratch(scratch)
+        };
+        Self {
+            network,
+            parameters,
+            pieces,
+            parts: pieces.iter().map(part).collect(),
+            joined,
+            scratch,
+        }
+    }
+
+    /// b.
+    fn samples(&self) -> usize {
+        self.pieces.last().map_or(0, |piece| piece.samples.end)
+    }
+
+    /// Residuals of a sample.
+    fn residuals(&self) -> usize {
+        let (piece, part) = (self.pieces.first(), self.parts.first());
+        piece
+            .zip(part)
+            .map_or(0, |(piece, part)| part.rows() / piece.samples.len().max(1))
+    }
+
+    fn parts(&self) -> impl IndexedParallelIterator<Item = (&Piece, &NetworkJacobian<'a>)> {
+        self.pieces.par_iter().zip(&self.parts)
+    }
+
+    /// Writes what a piece has of a stacked vector (length n).
+    fn of_piece(&self, stacked: &[f64], samples: &Range<usize>, target: &mut [f64]) {
+        let residuals = stacked.chunks_exact(self.samples());
+        let targets = target.chunks_exact_mut(samples.len());
+        for (target, values) in targets.zip(residuals) {
+            target.copy_from_slice(&values[samples.clone()]);
+        }
+    }
+
+    /// diag(factors)·J (factors: length n).
+    pub(super) fn with_scaled_rows(&self, factors: &[f64]) -> Self {
+        let scaled = |(piece, part): (&Piece, &NetworkJacobian<'a>)| {
+            let mut own = vec![0.0; part.rows()];
+            self.of_piece(factors, &piece.samples, &mut own);
+            part.with_scaled_rows(&own)
+        };
+        Self {
+            parts: self.parts().map(scaled).collect(),
+            ..*self
+        }
+    }
+
+    /// What stands for the layers' blocks of Jᵀ·C·J by k probes (n × k).
+    pub(super) fn layer_moments(&self, probes: MatRef<'_, f64>) -> Vec<LayerMoments> {
+        self.whole().layer_moments(probes)
+    }
+
+    /// J as that of one batch.
+    fn whole(&self) -> NetworkJacobian<'a> {
+        let joined = self
+            .joined
+            .get_or_init(|| Joined::of(self.pieces, self.network));
+        let (b, all) = (self.samples(), joined.jets.count() * self.samples());
+        let mut rows = Mat::zeros(self.residuals() * all, self.network.outputs());
+        for (piece, part) in self.pieces.iter().zip(&self.parts) {
+            let own = piece.jets.count() * piece.samples.len();
+            for residual in 0..self.residuals() {
+                each_component(piece, joined, |from, to| {
+                    let count = piece.samples.len();
+                    let from = residual * own + from * count;
+                    let to = residual * all + to * b + piece.samples.start;
+                    let target = rows.as_mut().subrows_mut(to, count);
+                    { target }.copy_from(part.output_rows().as_ref().subrows(from, count));
+                });
+            }
+        }
+        NetworkJacobian::new(
+            self.network,
+            self.parameters,
+            &joined.activations,
+            Cow::Owned(rows),
+        )
+        .of_passes(joined.jets.passes())
+        .with_scratch(self.scratch)
+    }
+
+    /// Calls `visit` with blocks of rows of J until every row was there once, those of some pieces at a time.
+    fn each_rows(&self, mut visit: impl FnMut(MatRef<'_, f64>)) {
+        let most = NetworkJacobian::rows_at_a_time(self.columns());
+        let mut next = 0;
+        while next < self.parts.len() {
+            let first = next;
+            let mut rows = 0;
+            while next < self.parts.len() && (rows == 0 || rows + self.parts[next].rows() <= most) {
+                rows += self.parts[next].rows();
+                next += 1;
+            }
+            let parts = &self.parts[first..next];
+            let mut held = self.scratch.lend(rows, self.columns());
+            let mut targets = Vec::with_capacity(parts.len());
+            let mut rest = held.as_mut();
+            for part in parts {
+                let (own, others) = rest.split_at_row_mut(part.rows());
+                targets.push(own);
+                rest = others;
+            }
+            let pairs = parts.par_iter().zip(targets);
+            pairs.for_each(|(part, target)| part.write_formed(target));
+            visit(held.as_ref());
+        }
+    }
+}
+
+/// Calls `visit` with the place of every component of a piece's jets, and that among the joined ones.
+fn each_component(piece: &Piece, joined: &Joined, mut visit: impl FnMut(usize, usize)) {
+    for (from, component) in piece.jets.components().iter().enumerate() {
+        let to = joined.jets.place(*component);
+        visit(from, to.expect("the jets of all pieces are joined"));
+    }
+}
+
+impl Joined {
+    /// Where a piece carries no such derivative it is 0, and so are the rows.
+    fn of(pieces: &[Piece], network: &Network) -> Self {
+        let start = Jets::of(network.inputs());
+        let jets = pieces
+            .iter()
+            .fold(start, |all, piece| all.joined(&piece.jets));
+        let b = pieces.last().map_or(0, |piece| piece.samples.end);
+        let mut joined = Self {
+            activations: Activations::zeros_of(&Arc::new(jets.clone()), b, network),
+            jets: Arc::new(jets),
+        };
+        for piece in pieces {
+            let mut places = Vec::new();
+            each_component(piece, &joined, |from, to| places.push((from, to)));
+            let (count, first) = (piece.samples.len(), piece.samples.start);
+            let blocks = places
+                .into_iter()
+                .map(|(from, to)| (from * count, to * b + first));
+            joined
+                .activations
+                .take_rows(&piece.activations, count, blocks);
+        }
+        joined
+    }
+}
+
+impl Jacobian for InPieces<'_> {
+    fn rows(&self) -> usize {
+        self.parts.iter().map(Jacobian::rows).sum()
+    }
+
+    fn columns(&self) -> usize {
+        self.parameters.len()
+    }
+
+    fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        let (scratch, columns) = (&*scratch, self.columns());
+        let of_strand = |pieces: &[Piece], parts: &[NetworkJacobian<'_>]| {
+            let mut sum = scratch.lend(columns, 1);
+            scratch.with_another(|own| {
+                let mut next = own.take_numbers(columns);
+                for (i, (piece, part)) in pieces.iter().zip(parts).enumerate() {
+                    let mut cotangent = own.take_numbers(part.rows());
+                    self.of_piece(w, &piece.samples, &mut cotangent);
+                    part.vjp_into(&cotangent, &mut next, own)?;
+                    own.give_numbers(cotangent);
+                    let gradient = MatRef::from_column_major_slice(&next, columns, 1);
+                    match i {
+                        0 => sum.as_mut().copy_from(gradient),
+                        _ => sum.add(gradient),
+                    }
+                }
+                own.give_numbers(next);
+                Ok(())
+            })?;
+            Ok(sum)
+        };
+        let length = self.parts.len().div_ceil(STRANDS).max(1);
+        let strands = self.pieces.par_chunks(length);
+        let sums: Vec<Lent<'_>> = strands
+            .zip(self.parts.par_chunks(length))
+            .map(|(pieces, parts)| of_strand(pieces, parts))
+            .collect::<Result<_>>()?;
+        target.fill(0.0);
+        for sum in sums {
+            let values = crate::linalg::column(sum.as_ref(), 0);
+            target.iter_mut().zip(values).for_each(|(t, v)| *t += v);
+        }
+        Ok(())
+    }
+
+    fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        let scratch = &*scratch;
+        let of_part = |(_, part): (&Piece, &NetworkJacobian<'_>)| {
+            let mut found = scratch.lend(part.rows(), 1);
+            let slice = crate::linalg::column_mut(found.as_mut(), 0);
+            scratch.with_another(|own| part.jvp_into(v, slice, own))?;
+            Ok(found)
+        };
+        let found: Vec<Lent<'_>> = self.parts().map(of_part).collect::<Result<_>>()?;
+        let b = self.samples().max(1);
+        for (piece, found) in self.pieces.iter().zip(found) {
+            let values = crate::linalg::column(found.as_ref(), 0);
+            let residuals = values.chunks_exact(piece.samples.len());
+            for (target, values) in target.chunks_exact_mut(b).zip(residuals) {
+                target[piece.samples.clone()].copy_from_slice(values);
+            }
+        }
+        Ok(())
+    }
+
+    fn vjp(&self, w: &[f64]) -> Result<Vec<f64>> {
+        let mut product = vec![0.0; self.columns()];
+        let scratch = self.scratch;
+        scratch.with_another(|own| self.vjp_into(w, &mut product, own))?;
+        Ok(product)
+    }
+
+    fn jvp(&self, v: &[f64]) -> Result<Vec<f64>> {
+        let mut product = vec![0.0; self.rows()];
+        let scratch = self.scratch;
+        scratch.with_another(|own| self.jvp_into(v, &mut product, own))?;
+        Ok(product)
+    }
+
+    fn gram(&self) -> Result<Symmetric> {
+        self.whole().gram()
+    }
+
+    fn image_gram(&self, w: MatRef<'_, f64>) -> Result<Symmetric> {
+        self.whole().image_gram(w)
+    }
+
+    fn normal(&self) -> Result<Symmetric> {
+        let mut sum = Symmetric::zeros(self.columns());
+        self.each_rows(|rows| sum.add(rows.transpose()));
+        Ok(sum)
+    }
+
+    fn normal_image_gram(&self, v: MatRef<'_, f64>) -> Result<Symmetric> {
+        let mut sum = Symmetric::zeros(v.ncols());
+        self.each_rows(|rows| sum.add(product_in_blocks(rows, v).transpose()));
+        Ok(sum)
+    }
+
+    fn transposed(&self) -> Result<Mat<f64>> {
+        self.whole().transposed()
+    }
+
+    fn scaled_rows<'s>(&'s self, factors: &[f64]) -> Result<Box<dyn Jacobian + 's>> {
+        Ok(Box::new(self.with_scaled_rows(factors)))
+    }
+
+    fn combined_rows<'s>(&'s self, sketch: &Sketch) -> Result<Box<dyn Jacobian + 's>> {
+        Ok(Box::new(self.whole().with_combined_rows(sketch)))
+    }
+}
