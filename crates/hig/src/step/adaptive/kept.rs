@@ -213,7 +213,7 @@ mod tests {
                 false => part * factor,
             };
             let verdicts = verdicts(80, loss, luck);
-            verdicts.iter().any(|v| *v == Verdict::Rise)
+            verdicts.contains(&Verdict::Rise)
         };
         // Of a loss that fell to a third, to where it began; of one that fell far, tenfold and a hundredfold.
         assert!(rises(0.3, 3.0) && !rises(0.3, 1.2));
