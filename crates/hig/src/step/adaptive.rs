@@ -21,7 +21,7 @@
 //!   [`Length`]); where their loss rises far above that of the best parameters kept, training goes back
 //!   to these.
 //! - Where the first updates keep next to nothing of what the model promises, training begins again with
-//!   shorter steps ([`Beginning`]).
+//!   shorter steps ([`Beginning`]); where a batch has a loss and no gradient, it goes back as well.
 //! - An update that a new batch finds to have made things far worse is taken back.
 //! - A batch that comes again, as where all samples or points are trained on at once, is all the evidence
 //!   there is: κ follows its trials from the start, paths bend ([`Geodesic`]), every step lowers its loss,
@@ -129,6 +129,7 @@ impl Method for AdaptiveHalfInverse {
             beginning: None,
             kept: None,
             left: None,
+            stuck: false,
         }))
     }
 
@@ -300,6 +301,8 @@ struct Searching {
     kept: Option<Kept>,
     /// The loss that the last batch was left with.
     left: Option<f64>,
+    /// Whether it had a loss and no gradient, as where the network is saturated to the last digit.
+    stuck: bool,
 }
 
 /// The relative difference up to which a loss is the one that the last batch was left with.
@@ -402,6 +405,7 @@ impl Searching {
     fn advance(&mut self, at: &dyn Linearized, again: bool, rate: f64) -> Result<Update> {
         let gradient = finite_gradient(at)?;
         if gradient.iter().all(|g| *g == 0.0) {
+            self.stuck = at.loss() > 0.0;
             return Ok(Update::still(gradient.len()));
         }
         let mut rows = self.request.whitened_rows(at)?;
@@ -487,6 +491,10 @@ impl Searching {
     ) -> Result<Option<Vec<f64>>> {
         let shown = given.parameters();
         let beginning = self.beginning.get_or_insert_with(|| Beginning::new(shown));
+        let stuck = std::mem::take(&mut self.stuck);
+        if stuck {
+            beginning.give_up();
+        }
         let back = match beginning.begin_again() {
             Some(start) => {
                 self.place = self.settings.first();
@@ -497,7 +505,10 @@ impl Searching {
             }
             None => {
                 let kept = self.kept.get_or_insert_with(|| Kept::new(shown));
-                let verdict = kept.hear(shown, given.loss(), given.loss_at(&kept.parameters)?);
+                let verdict = match stuck && kept.parameters != shown {
+                    true => kept.give_up(),
+                    false => kept.hear(shown, given.loss(), given.loss_at(&kept.parameters)?),
+                };
                 self.length.learn(verdict);
                 if verdict != Verdict::Rise {
                     return Ok(None);
@@ -537,6 +548,7 @@ impl Step for Searching {
         let part = |state: &mut Exchange<'_>, kept: &mut Kept| kept.exchange(state);
         state.optional("kept", &mut self.kept, fresh, part);
         state.optional_number("left", &mut self.left);
+        state.flag("stuck", &mut self.stuck);
     }
 
     fn takes_back(&self) -> bool {

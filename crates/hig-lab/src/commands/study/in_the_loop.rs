@@ -25,9 +25,11 @@ const fn with(name: &'static str, system: &'static str, set: Set, seconds: f64) 
     }
 }
 
-const COURSES: [Course; 9] = [
+const COURSES: [Course; 13] = [
     course("cart-pole", 20.0),
     with("cart-pole-2", "cart-pole", &[("poles", "2")], 30.0),
+    with("cart-pole-3", "cart-pole", &[("poles", "3")], 30.0),
+    with("cart-pole-4", "cart-pole", &[("poles", "4")], 30.0),
     course("pendulum-swing-up", 15.0),
     course("burgers-control", 20.0),
     with(
@@ -39,8 +41,30 @@ const COURSES: [Course; 9] = [
     course("ks-correction", 20.0),
     course("parameter-estimation", 5.0),
     course("fluid-control", 60.0),
+    // Four times fewer cells.
+    with(
+        "fluid-control-16",
+        "fluid-control",
+        &[("grid", "16"), ("samples", "64"), ("test_samples", "16")],
+        60.0,
+    ),
     course("wake-flow-correction", 60.0),
+    Course {
+        set: &[("samples", "32"), ("test_samples", "32")],
+        training: &[("evaluate_every", "10")],
+        also: &[SIP],
+        ..course("heat-inversion-2d", 50.0)
+    },
 ];
+
+/// The method that is given the inverse of the physics.
+const SIP: Tuned = Tuned {
+    label: "sip, best η",
+    method: "sip",
+    sets: &[&[], &[("schedule", "cosine")]],
+    factors: &[0.3, 1.0, 3.0],
+    auto: false,
+};
 
 /// What `--only` can name.
 pub const CASES: [&str; COURSES.len()] = {

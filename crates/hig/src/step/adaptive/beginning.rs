@@ -55,6 +55,11 @@ impl Beginning {
         }
     }
 
+    /// Hears that the last update led to where there is no gradient.
+    pub fn give_up(&mut self) {
+        self.gain = 0.0;
+    }
+
     /// Where to begin again; told once.
     pub fn begin_again(&mut self) -> Option<Vec<f64>> {
         match self.gain < DISTRUSTED {
@@ -92,6 +97,17 @@ mod tests {
     fn refused_steps_among_good_ones_do_not() {
         let times = asked((0..200).map(|k| if k % 5 < 2 { 0.9 } else { 0.1 }));
         assert_eq!(times, [0_usize; 0]);
+    }
+
+    #[test]
+    fn a_place_without_gradient_leads_back_at_once_if_not_too_late() {
+        for (updates, leads_back) in [(1, true), (100, false)] {
+            let mut beginning = Beginning::new(&[1.0]);
+            (0..updates).for_each(|_| beginning.hear(0.9));
+            beginning.give_up();
+            assert_eq!(beginning.begin_again().is_some(), leads_back);
+            assert!(beginning.begin_again().is_none());
+        }
     }
 
     #[test]

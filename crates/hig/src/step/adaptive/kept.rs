@@ -19,10 +19,15 @@ const NOISE_SPAN: f64 = 48.0;
 const PRIOR: f64 = 4.0;
 const PRIOR_DEVIATION: f64 = 0.5;
 
-/// The least fall of ln(loss) that is a progress, and the least growth that is a rise: many trainings
-/// that end well pass through a tenfold loss and more.
+/// The least fall of ln(loss) that is a progress.
 const PROGRESS: f64 = 0.02;
-const RISE: f64 = 3.0;
+
+/// A rise is a growth of ln(loss) by this part of what was learned, between these bounds: many trainings
+/// that end well pass through a tenfold loss and more, and a bounded loss of which little was taken off
+/// cannot grow far.
+const LOST: f64 = 0.5;
+const LEAST_RISE: f64 = 0.3;
+const LARGEST_RISE: f64 = 3.0;
 
 /// Standard errors of the mean that either must exceed.
 const SURE: f64 = 2.0;
@@ -60,6 +65,9 @@ pub struct Kept {
     /// Mean and variance of ln(loss of what is shown / loss of what is kept).
     mean: f64,
     variance: f64,
+    /// How far ln(loss) is known to have fallen below that of the start: the sum of the means by which
+    /// parameters came to be kept, each over the batches since the ones before.
+    learned: f64,
     updates: f64,
     /// Updates since the last progress or stall.
     since: f64,
@@ -73,6 +81,7 @@ impl Kept {
             heard: 0.0,
             mean: 0.0,
             variance: PRIOR_DEVIATION * PRIOR_DEVIATION,
+            learned: 0.0,
             updates: 0.0,
             since: 0.0,
         }
@@ -84,6 +93,7 @@ impl Kept {
         state.number("heard", &mut self.heard);
         state.number("mean", &mut self.mean);
         state.number("variance", &mut self.variance);
+        state.number("learned", &mut self.learned);
         state.number("updates", &mut self.updates);
         state.number("since", &mut self.since);
     }
@@ -97,11 +107,13 @@ impl Kept {
         let error = (self.variance / (2.0 * count - 1.0)).sqrt();
         if self.mean < -PROGRESS.max(SURE * error) {
             self.parameters.copy_from_slice(shown);
+            self.learned -= self.mean;
             self.heard = 0.0;
             self.since = 0.0;
             return Verdict::Progress;
         }
-        if self.heard >= RISE_HEARD && self.mean > RISE.max(SURE * error) {
+        let rise = (LOST * self.learned).clamp(LEAST_RISE, LARGEST_RISE);
+        if self.heard >= RISE_HEARD && self.mean > rise.max(SURE * error) {
             self.heard = 0.0;
             return Verdict::Rise;
         }
@@ -110,6 +122,12 @@ impl Kept {
             return Verdict::Stall;
         }
         Verdict::Open
+    }
+
+    /// Hears that what is shown leads nowhere.
+    pub fn give_up(&mut self) -> Verdict {
+        self.heard = 0.0;
+        Verdict::Rise
     }
 
     fn average(&mut self, ratio: f64) {
@@ -184,6 +202,30 @@ mod tests {
         let rising = verdicts(60, |k| 1.2_f64.powi(k as i32), luck);
         assert!(count(&rising, |v| *v == Verdict::Rise) > 0);
         assert_eq!(count(&rising, progress), 0);
+    }
+
+    #[test]
+    fn half_of_what_was_learned_is_a_rise_where_that_is_little_and_not_where_it_is_much() {
+        // The loss falls to a part, and then grows by a factor.
+        let rises = |part: f64, factor: f64| {
+            let loss = |k: usize| match k < 50 {
+                true => part.powf(k as f64 / 50.0),
+                false => part * factor,
+            };
+            let verdicts = verdicts(80, loss, luck);
+            verdicts.contains(&Verdict::Rise)
+        };
+        // Of a loss that fell to a third, to where it began; of one that fell far, tenfold and a hundredfold.
+        assert!(rises(0.3, 3.0) && !rises(0.3, 1.2));
+        assert!(!rises(1e-4, 10.0) && rises(1e-4, 100.0));
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_a_rise() {
+        let mut kept = Kept::new(&[0.0]);
+        assert_eq!(kept.hear(&[1.0], 1.0, 1.0), Verdict::Open);
+        assert_eq!(kept.give_up(), Verdict::Rise);
+        assert_eq!(kept.parameters, [0.0]);
     }
 
     #[test]

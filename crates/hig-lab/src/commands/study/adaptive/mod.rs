@@ -5,7 +5,7 @@ mod batches;
 mod interference;
 
 use crate::commands::study::contest::{self, Course, Tuned, course, hold_all, with_exponents};
-use crate::commands::study::{FIRST_SEED, StudyOptions, Trainings};
+use crate::commands::study::{FIRST_SEED, Set, StudyOptions, Trainings};
 use crate::console::output::say;
 use crate::figures::chart;
 use crate::run_folder::folder::Folder;
@@ -15,10 +15,10 @@ use anyhow::Result;
 /// Seeds of every training of a contest.
 const SEEDS: usize = 5;
 
-const fn heat(name: &'static str, batch: &'static str, seconds: f64) -> Course {
+const fn heat(name: &'static str, training: Set, seconds: f64) -> Course {
     Course {
         system: "heat-inversion",
-        batch: Some(batch),
+        training,
         ..course(name, seconds)
     }
 }
@@ -35,11 +35,11 @@ const CONTESTS: [Course; 12] = [
     course("nonlinear-oscillators", 5.0),
     course("poisson", 10.0),
     course("quantum-dipole", 10.0),
-    heat("heat-inversion-1", "1", 2.0),
-    heat("heat-inversion-2", "2", 2.0),
-    heat("heat-inversion-4", "4", 4.0),
-    heat("heat-inversion-8", "8", 4.0),
-    heat("heat-inversion-32", "32", 6.0),
+    heat("heat-inversion-1", &[("batch", "1")], 2.0),
+    heat("heat-inversion-2", &[("batch", "2")], 2.0),
+    heat("heat-inversion-4", &[("batch", "4")], 4.0),
+    heat("heat-inversion-8", &[("batch", "8")], 4.0),
+    heat("heat-inversion-32", &[("batch", "32")], 6.0),
     course("cart-pole", 10.0),
 ];
 

@@ -26,10 +26,12 @@ pub struct Course {
     pub system: &'static str,
     /// What differs from its defaults.
     pub set: Set,
-    /// Samples in a batch of every method; without, those that the system's source recommends for each.
-    pub batch: Option<&'static str>,
+    /// What differs from the settings of training that the system's source recommends, for every method.
+    pub training: Set,
     /// Seconds of every training.
     pub seconds: f64,
+    /// Methods that are looked for here beside those of every contest.
+    pub also: &'static [Tuned],
 }
 
 /// A system with its own name and settings.
@@ -38,8 +40,9 @@ pub const fn course(name: &'static str, seconds: f64) -> Course {
         name,
         system: name,
         set: &[],
-        batch: None,
+        training: &[],
         seconds,
+        also: &[],
     }
 }
 
@@ -175,7 +178,7 @@ pub fn hold_all(
     let chosen = |course: &&Course| trainings.options.chosen(course.name);
     for course in courses.iter().filter(chosen) {
         let contest = Contest::hold(course, tuned, trainings, seeds)?;
-        tell(report::section(&contest));
+        tell(report::section(&contest) + &report::measures(&contest));
         held.csv += &report::csv(&contest);
         let drawings = trainings.folder.subfolder("figures")?;
         for (suffix, panels) in [
@@ -214,7 +217,7 @@ impl Contest {
         let cases = ENTRANTS.map(|(label, method, set)| stage.case(label, method, set));
         let mut entries = stage.train(cases, seeds)?;
         let mut tried = Vec::new();
-        for tuned in tuned {
+        for tuned in tuned.iter().chain(course.also) {
             let (all, best) = stage.best_of(tuned, seeds)?;
             entries.push(best);
             tried.extend(all);
@@ -239,10 +242,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     fn case(&self, label: &str, method: &str, settings: &[(&str, &str)]) -> Result<Case> {
         let mut phase = recommended(self.system, method)?;
-        if let Some(batch) = self.course.batch {
-            phase.set("batch", batch)?;
-        }
-        for (key, value) in settings {
+        for (key, value) in self.course.training.iter().chain(settings) {
             phase.set(key, value)?;
         }
         Ok(Case {

@@ -56,6 +56,33 @@ pub fn section(contest: &Contest) -> String {
     )
 }
 
+/// What the system of a contest measures beside the loss, at the end of each training; nothing where it
+/// measures nothing.
+pub fn measures(contest: &Contest) -> String {
+    let first = contest.shown().map_or(&[][..], |trial| &trial.measures);
+    if first.is_empty() {
+        return String::new();
+    }
+    let row = |entry: &Entry| {
+        let of_place = |place: usize| {
+            let values = entry.trials.iter().filter_map(|t| t.measures.get(place));
+            let values: Vec<f64> = values.map(|(_, value)| *value).collect();
+            match values.is_empty() {
+                true => "-".into(),
+                false => spread(&values),
+            }
+        };
+        let mut row = vec![entry.label.clone()];
+        row.extend((0..first.len()).map(of_place));
+        row
+    };
+    let rows: Vec<Vec<String>> = contest.entries.iter().map(row).collect();
+    let names = first.iter().map(|(name, _)| name.as_str());
+    let header: Vec<&str> = ["method"].into_iter().chain(names).collect();
+    let text = table::layout(&header, &rows);
+    format!("\nMeasured at the end, median [range]:\n\n```text\n{text}```\n")
+}
+
 /// All contests against the goals of `adaptive-hig`.
 pub fn verdict(contests: &[Contest]) -> String {
     let met =
