@@ -379,14 +379,17 @@ fn batches_that_contradict_each_other_are_averaged() {
     let (high, _) = line(vec![1.0], vec![1.0]);
     let mut step = AdaptiveHalfInverse::default().start().unwrap();
     let mut at = start;
-    let mut averaged = 1.0;
+    let mut averaged = Vec::new();
     for _ in 0..40 {
         for batch in [&low, &high] {
-            averaged = diagnostic(&advance(step.as_mut(), batch, &mut at), "averaged");
+            let update = advance(step.as_mut(), batch, &mut at);
+            averaged.push(diagnostic(&update, "averaged"));
         }
     }
     let both = loss(&low, &at) + loss(&high, &at);
-    assert!(averaged > 1.0);
+    // Now and then a span is given up for another one.
+    let often = averaged.iter().filter(|span| **span > 1.0).count();
+    assert!(2 * often > averaged.len(), "{averaged:?}");
     assert!(both < 0.6, "{both}: a fit of either is 1, the best is 0.5");
 }
 

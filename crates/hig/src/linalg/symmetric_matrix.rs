@@ -3,9 +3,8 @@
 use super::matrix::{self, Mat, WORTH_THREADS};
 use super::simd::vectorised;
 use crate::error::{Error, Result};
-use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::reborrow::{Reborrow, ReborrowMut};
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -83,23 +82,9 @@ impl Symmetric {
     /// Adds F·Fᵀ.
     pub fn add(&mut self, f: MatRef<'_, f64>) {
         self.each_block(|first, mut block| {
-            let count = block.ncols();
-            let right = f.subrows(first, count).transpose();
-            let (left, below) = f.subrows(first, block.nrows()).split_at_row(count);
-            let (diagonal, rest) = block.rb_mut().split_at_row_mut(count);
-            // Of a square on the diagonal half is enough.
-            triangular::matmul(
-                diagonal,
-                BlockStructure::TriangularLower,
-                Accum::Add,
-                left,
-                BlockStructure::Rectangular,
-                right,
-                BlockStructure::Rectangular,
-                1.0,
-                Par::Seq,
-            );
-            matrix::multiply(rest, Accum::Add, below, right);
+            let right = f.subrows(first, block.ncols()).transpose();
+            let left = f.subrows(first, block.nrows());
+            matrix::multiply(block.rb_mut(), Accum::Add, left, right);
         });
     }
 

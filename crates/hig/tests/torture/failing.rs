@@ -196,7 +196,11 @@ fn a_simulator_that_fails_ends_the_training_with_its_own_error_and_nothing_is_lo
         let (sound, calls) = problem(None);
         let start = sound.initial_parameters(0);
         let (expected, whole) = run(&sound, method.as_ref(), start.clone().into());
-        assert!(matches!(expected.stop, Stop::Budget), "{told}");
+        assert!(
+            matches!(expected.stop, Stop::Budget),
+            "{told}: {}",
+            expected.stop
+        );
         assert_eq!(whole.parameters.len(), UPDATES);
         // Of this training, before the same physics serves others.
         let heard = CALLS.map(|call| calls.heard(call));
