@@ -141,6 +141,27 @@ fn clamped_directions_agree_with_the_jacobi_svd() {
     }
 }
 
+/// The Gram matrix of the longer side has eigenvalues that are nothing but rounding.
+#[test]
+fn what_is_beyond_the_shorter_side_is_zero_and_has_no_weight() {
+    let filter = with_treatment(0.5, Treatment::Clamp { cutoff: 0.05 });
+    for seed in 0..40 {
+        for (n, p) in [(12, 27), (27, 12), (5, 60)] {
+            let j = with_spectrum(n, p, &logarithmic(n.min(p), 1e-3), seed);
+            let g = normal_vector(n, seed + 1);
+            let expected = reference_direction(&j, &g, weight(filter));
+            for route in [Route::Gram, Route::Normal] {
+                let explicit = ExplicitJacobian::new(&j);
+                let parts = Decomposition::of(&explicit, &g, &filter, route, 1e-3).unwrap();
+                let beyond = parts.singular_values().iter().skip(n.min(p));
+                assert!(beyond.clone().all(|sigma| *sigma == 0.0), "{beyond:?}");
+                let error = relative(&parts.direction(&filter).unwrap(), &expected);
+                assert!(error <= 1e-3, "{route:?} {n} x {p}, seed {seed}: {error:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn damped_directions_agree_with_the_jacobi_svd() {
     for (n, p) in SHAPES {

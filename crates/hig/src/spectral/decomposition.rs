@@ -223,6 +223,12 @@ impl<'j> Decomposition<'j> {
     }
 }
 
+/// Singular values beyond the other side of J are 0: what a Gram matrix of the longer side has there is rounding, of
+/// which a clamped direction would have the weight of one that is not.
+fn zero_beyond(other_side: usize, sigma: &mut [f64]) {
+    sigma.iter_mut().skip(other_side).for_each(|s| *s = 0.0);
+}
+
 /// What is known of J without J itself may be asked of its decomposition too.
 impl std::ops::Deref for Decomposition<'_> {
     type Target = Spectrum;
@@ -279,13 +285,15 @@ impl Spectrum {
             Route::Normal => {
                 let normal = || built(|| jacobian.normal());
                 let images = |v: MatRef<'_, f64>| jacobian.normal_image_gram(v);
-                let (sigma, v) = resolve(&normal, "normal matrix", floor, &images)?;
+                let (mut sigma, v) = resolve(&normal, "normal matrix", floor, &images)?;
+                zero_beyond(jacobian.rows(), &mut sigma);
                 (sigma, v.project(&jacobian.vjp(g)?), Basis::Normal(v))
             }
             Route::Auto | Route::Gram => {
                 let gram = || built(|| jacobian.gram());
                 let images = |u: MatRef<'_, f64>| jacobian.image_gram(u);
-                let (sigma, u) = resolve(&gram, "Gram matrix", floor, &images)?;
+                let (mut sigma, u) = resolve(&gram, "Gram matrix", floor, &images)?;
+                zero_beyond(jacobian.columns(), &mut sigma);
                 (sigma, u.project(g), Basis::Left(u))
             }
             Route::Lanczos => {
