@@ -59,13 +59,17 @@ pub fn section(contest: &Contest) -> String {
 /// What the system of a contest measures beside the loss, at the end of each training; nothing where it
 /// measures nothing.
 pub fn measures(contest: &Contest) -> String {
+    // By name: a trial that was kept has them in another order.
     let first = contest.shown().map_or(&[][..], |trial| &trial.measures);
-    if first.is_empty() {
+    let mut names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() {
         return String::new();
     }
+    names.sort_unstable();
     let row = |entry: &Entry| {
-        let of_place = |place: usize| {
-            let values = entry.trials.iter().filter_map(|t| t.measures.get(place));
+        let of_name = |name: &&str| {
+            let measures = entry.trials.iter().flat_map(|trial| &trial.measures);
+            let values = measures.filter(|(measure, _)| measure.as_str() == *name);
             let values: Vec<f64> = values.map(|(_, value)| *value).collect();
             match values.is_empty() {
                 true => "-".into(),
@@ -73,12 +77,14 @@ pub fn measures(contest: &Contest) -> String {
             }
         };
         let mut row = vec![entry.label.clone()];
-        row.extend((0..first.len()).map(of_place));
+        row.extend(names.iter().map(of_name));
         row
     };
     let rows: Vec<Vec<String>> = contest.entries.iter().map(row).collect();
-    let names = first.iter().map(|(name, _)| name.as_str());
-    let header: Vec<&str> = ["method"].into_iter().chain(names).collect();
+    let header: Vec<&str> = ["method"]
+        .into_iter()
+        .chain(names.iter().copied())
+        .collect();
     let text = table::layout(&header, &rows);
     format!("\nMeasured at the end, median [range]:\n\n```text\n{text}```\n")
 }
