@@ -255,12 +255,17 @@ impl Slopes {
         scratch.give_numbers(self.parts);
     }
 
+    /// Writes σ', σ'' and σ'''; returns them, and the parts.
     #[inline(always)]
-    fn write(&mut self, activation: Activation, z: &[f64], y: &[f64]) {
+    fn write(&mut self, activation: Activation, z: &[f64], y: &[f64]) -> ([&[f64]; 3], &mut [f64]) {
         let b = self.samples;
         let (first, rest) = self.derivatives.split_at_mut(b);
         let (second, third) = rest.split_at_mut(b);
         activation.write_three(&z[..b], &y[..b], [first, second, third]);
+        (
+            [0, 1, 2].map(|k| part(&self.derivatives, k, b)),
+            &mut self.parts,
+        )
     }
 
     /// σ', σ'' and σ'''.
@@ -285,12 +290,7 @@ impl Rule<'_> {
         vectorised(
             #[inline(always)]
             || {
-                slopes.write(self.activation, z, y);
-                let Slopes {
-                    derivatives, parts, ..
-                } = slopes;
-                let derivatives = derivatives.as_slice();
-                let [first, second, third] = [0, 1, 2].map(|k| part(derivatives, k, b));
+                let ([first, second, third], parts) = slopes.write(self.activation, z, y);
                 part_mut(parts, 0, b).copy_from_slice(first);
                 for c in 1..=self.firsts {
                     let z = part(z, c, b);
@@ -313,8 +313,7 @@ impl Rule<'_> {
         vectorised(
             #[inline(always)]
             || {
-                slopes.write(self.activation, z, y);
-                let [first, second, _] = slopes.derivatives();
+                let ([first, second, _], _) = slopes.write(self.activation, z, y);
                 for c in 1..=self.firsts {
                     let z = part(z, c, b);
                     each(part_mut(y, c, b), |s, _| first[s] * z[s]);
@@ -410,12 +409,7 @@ impl Rule<'_> {
         vectorised(
             #[inline(always)]
             || {
-                slopes.write(self.activation, z, y);
-                let Slopes {
-                    derivatives, parts, ..
-                } = slopes;
-                let derivatives = derivatives.as_slice();
-                let [one, two, three] = [0, 1, 2].map(|k| part(derivatives, k, b));
+                let ([one, two, three], parts) = slopes.write(self.activation, z, y);
                 let (fourth, rest) = parts.split_at_mut(b);
                 self.activation.write_fourth(&z[..b], &y[..b], fourth);
                 let four = &fourth[..b];

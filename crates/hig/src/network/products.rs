@@ -78,18 +78,11 @@ impl Activations {
         values
     }
 
-    /// Takes blocks of `count` rows from other values, each told by its first row there and here.
-    pub(crate) fn take_rows(
-        &mut self,
-        other: &Self,
-        count: usize,
-        blocks: impl Iterator<Item = (usize, usize)> + Clone,
-    ) {
-        for (value, from) in self.values.iter_mut().zip(&other.values) {
-            for (source, target) in blocks.clone() {
-                let target = value.as_mut().subrows_mut(target, count);
-                matrix::copy(target, from.as_ref().subrows(source, count));
-            }
+    /// Takes `count` rows from other values, from the first of these two on there to the second here.
+    pub(crate) fn take_rows(&mut self, other: &Self, count: usize, (from, to): (usize, usize)) {
+        for (value, other) in self.values.iter_mut().zip(&other.values) {
+            let target = value.as_mut().subrows_mut(to, count);
+            matrix::copy(target, other.as_ref().subrows(from, count));
         }
     }
 

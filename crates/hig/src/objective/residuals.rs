@@ -82,6 +82,7 @@ pub struct Residuals {
     layout: Arc<Layout>,
     /// What the passes of one update leave to those of the next.
     scratch: Scratch,
+    /// Memory of values that earlier passes have left.
     spare: Mutex<Vec<Activations>>,
 }
 

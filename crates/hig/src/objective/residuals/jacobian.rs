@@ -112,7 +112,7 @@ impl<'a> InPieces<'a> {
         for (piece, part) in self.pieces.iter().zip(&self.parts) {
             let own = piece.jets.count() * piece.samples.len();
             for residual in 0..self.residuals() {
-                each_component(piece, joined, |from, to| {
+                each_component(piece, &joined.jets, |from, to| {
                     let count = piece.samples.len();
                     let from = residual * own + from * count;
                     let to = residual * all + to * b + piece.samples.start;
@@ -159,9 +159,9 @@ impl<'a> InPieces<'a> {
 }
 
 /// Calls `visit` with the place of every component of a piece's jets, and that among the joined ones.
-fn each_component(piece: &Piece, joined: &Joined, mut visit: impl FnMut(usize, usize)) {
+fn each_component(piece: &Piece, joined: &Jets, mut visit: impl FnMut(usize, usize)) {
     for (from, component) in piece.jets.components().iter().enumerate() {
-        let to = joined.jets.place(*component);
+        let to = joined.place(*component);
         visit(from, to.expect("the jets of all pieces are joined"));
     }
 }
@@ -174,22 +174,16 @@ impl Joined {
             .iter()
             .fold(start, |all, piece| all.joined(&piece.jets));
         let b = pieces.last().map_or(0, |piece| piece.samples.end);
-        let mut joined = Self {
-            activations: Activations::zeros_of(&Arc::new(jets.clone()), b, network),
-            jets: Arc::new(jets),
-        };
+        let jets = Arc::new(jets);
+        let mut activations = Activations::zeros_of(&jets, b, network);
         for piece in pieces {
-            let mut places = Vec::new();
-            each_component(piece, &joined, |from, to| places.push((from, to)));
             let (count, first) = (piece.samples.len(), piece.samples.start);
-            let blocks = places
-                .into_iter()
-                .map(|(from, to)| (from * count, to * b + first));
-            joined
-                .activations
-                .take_rows(&piece.activations, count, blocks);
+            each_component(piece, &jets, |from, to| {
+                let place = (from * count, to * b + first);
+                activations.take_rows(&piece.activations, count, place);
+            });
         }
-        joined
+        Self { jets, activations }
     }
 }
 
@@ -240,13 +234,14 @@ impl Jacobian for InPieces<'_> {
 
     fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
         let scratch = &*scratch;
-        let of_part = |(_, part): (&Piece, &NetworkJacobian<'_>)| {
+        let of_part = |part: &NetworkJacobian<'_>| {
             let mut found = scratch.lend(part.rows(), 1);
             let slice = crate::linalg::column_mut(found.as_mut(), 0);
             scratch.with_another(|own| part.jvp_into(v, slice, own))?;
             Ok(found)
         };
-        let found: Vec<Lent<'_>> = self.parts().map(of_part).collect::<Result<_>>()?;
+        let parts = self.parts.par_iter();
+        let found: Vec<Lent<'_>> = parts.map(of_part).collect::<Result<_>>()?;
         let b = self.samples().max(1);
         for (piece, found) in self.pieces.iter().zip(found) {
             let values = crate::linalg::column(found.as_ref(), 0);

@@ -183,19 +183,13 @@ impl Residuals {
             let field = piece.activations.output().as_ref();
             let jets = piece.jets_at(field, &components, &places);
             let (points, jets) = (points.as_ref(), jets.as_ref());
-            let mut store = |found: &Mat<f64>| {
-                for j in 0..found.ncols() {
-                    for (value, place) in found.col_as_slice(j).iter().zip(&places) {
-                        y[(*place, j)] = *value;
-                    }
-                }
-            };
             if with_rows {
                 let record = block.equation.record(points, jets, outputs)?;
-                store(record.y());
+                put_at(&mut y, &places, record.y());
                 piece.take_rows(record.as_ref(), &components, &places)?;
             } else {
-                store(&block.equation.evaluate(points, jets, outputs)?);
+                let found = block.equation.evaluate(points, jets, outputs)?;
+                put_at(&mut y, &places, &found);
             }
             piece.groups.push((k, places));
         }
@@ -268,11 +262,7 @@ impl Residuals {
                     let jets = jets.each_ref().map(Mat::as_ref);
                     let (points, outputs) = (points.as_ref(), self.network.outputs());
                     let found = block.equation.second_along(points, jets, outputs);
-                    for j in 0..found.ncols() {
-                        for (value, place) in found.col_as_slice(j).iter().zip(places) {
-                            second[(*place, j)] = *value;
-                        }
-                    }
+                    put_at(&mut second, places, &found);
                 }
                 scratch.give(velocity);
                 scratch.give(acceleration);
@@ -285,6 +275,15 @@ impl Residuals {
             put(&mut second, &piece.samples, &of_piece);
         }
         Some(second)
+    }
+}
+
+/// Takes what a block has to its samples of a piece.
+fn put_at(of_piece: &mut Mat<f64>, places: &[usize], of_block: &Mat<f64>) {
+    for j in 0..of_block.ncols() {
+        for (value, place) in of_block.col_as_slice(j).iter().zip(places) {
+            of_piece[(*place, j)] = *value;
+        }
     }
 }
 
