@@ -29,6 +29,24 @@ pub fn with_lanes<W: WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
+/// As many numbers as a vector has, or what there is of them with zeros behind.
+#[inline(always)]
+pub fn load<S: Simd>(simd: S, numbers: &[f64]) -> S::f64s {
+    match S::as_simd_f64s(numbers).0 {
+        [whole] => *whole,
+        _ => simd.partial_load_f64s(numbers),
+    }
+}
+
+/// Writes the numbers of a vector, or the first of them where there is no place for more.
+#[inline(always)]
+pub fn store<S: Simd>(simd: S, numbers: &mut [f64], values: S::f64s) {
+    match S::as_mut_simd_f64s(numbers).0 {
+        [whole] => *whole = values,
+        _ => simd.partial_store_f64s(numbers, values),
+    }
+}
+
 /// Machines with narrower vectors than this one, for tests of the same code on them.
 #[cfg(all(test, target_arch = "x86_64"))]
 pub mod narrower {

@@ -13,13 +13,14 @@
 
 use super::activation::Activation;
 use super::chain::Node;
+use super::jet_rule::{Products, Rule, Slopes};
 use super::layer::Values;
 use super::passes::Passes;
 use super::{Activations, Network};
 use crate::error::{Error, Result};
 use crate::linalg::Scratch;
 use crate::linalg::matrix::{self, Accum, Mat, MatMut, MatRef};
-use crate::linalg::simd::{self, vectorised};
+use crate::linalg::simd;
 use faer::reborrow::{Reborrow, ReborrowMut};
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ pub struct Jets {
     inputs: usize,
     components: Vec<Derivative>,
     biased: Vec<bool>,
+    products: Products,
 }
 
 impl Jets {
@@ -60,6 +62,7 @@ impl Jets {
             inputs,
             components: vec![Derivative::Value],
             biased: vec![true],
+            products: vec![Vec::new()],
         }
     }
 
@@ -117,6 +120,7 @@ impl Jets {
             self.add(Derivative::First(i));
         }
         self.add(derivative);
+        self.products = self.products_of_all();
         self
     }
 
@@ -164,21 +168,17 @@ impl Jets {
         self.components.iter().filter(first).count()
     }
 
-    /// Places of the second derivatives, each with the places of the first derivatives whose products it
-    /// is made of.
-    fn seconds(&self) -> Vec<(usize, Vec<(usize, usize)>)> {
+    fn products_of_all(&self) -> Products {
         let first = |i: usize| {
             let place = self.place(Derivative::First(i));
             place.expect("it was added before")
         };
-        let of = |(place, component): (usize, &Derivative)| match *component {
-            Derivative::Second(i, j) => Some((place, vec![(first(i), first(j))])),
-            Derivative::Laplacian(from, to) => {
-                Some((place, (from..to).map(|i| (first(i), first(i))).collect()))
-            }
-            Derivative::Value | Derivative::First(_) => None,
+        let of = |component: &Derivative| match *component {
+            Derivative::Second(i, j) => vec![(first(i), first(j))],
+            Derivative::Laplacian(from, to) => (from..to).map(|i| (first(i), first(i))).collect(),
+            Derivative::Value | Derivative::First(_) => Vec::new(),
         };
-        self.components.iter().enumerate().filter_map(of).collect()
+        self.components.iter().map(of).collect()
     }
 
     /// The jets of points x (b × inputs) themselves: C·b × inputs, component by component.
@@ -195,289 +195,27 @@ impl Jets {
     }
 }
 
-/// The components of one neuron, as the parts of a column of C·b numbers.
-fn part(column: &[f64], component: usize, samples: usize) -> &[f64] {
-    &column[component * samples..][..samples]
-}
-
-fn part_mut(column: &mut [f64], component: usize, samples: usize) -> &mut [f64] {
-    &mut column[component * samples..][..samples]
-}
-
-#[inline(always)]
-fn each(target: &mut [f64], of: impl Fn(usize, f64) -> f64) {
-    for (s, t) in target.iter_mut().enumerate() {
-        *t = of(s, *t);
-    }
-}
-
-/// Writes Σ a∘b over pairs of parts of the same lengths.
-#[inline(always)]
-fn write_products<'a>(target: &mut [f64], pairs: impl Iterator<Item = (&'a [f64], &'a [f64])>) {
-    let mut first = true;
-    for (a, b) in pairs {
-        let products = a.iter().zip(b);
-        match first {
-            true => target
-                .iter_mut()
-                .zip(products)
-                .for_each(|(t, (a, b))| *t = a * b),
-            false => target
-                .iter_mut()
-                .zip(products)
-                .for_each(|(t, (a, b))| *t += a * b),
-        }
-        first = false;
-    }
-}
-
-/// What the samples of one neuron need between its jet before and behind an activation, numbers that serve one
-/// neuron after the other.
-struct Slopes {
-    samples: usize,
-    /// σ', σ'' and σ''', one behind the other.
-    derivatives: Vec<f64>,
-    /// ∂(component c of s)/∂z, C·b numbers; at the value it is σ'. What the acceleration of a jet is made of.
-    parts: Vec<f64>,
-}
-
-impl Slopes {
-    fn take(samples: usize, parts: usize, scratch: &mut Scratch) -> Self {
-        Self {
-            samples,
-            derivatives: scratch.take_numbers(3 * samples),
-            parts: scratch.take_numbers(parts * samples),
-        }
-    }
-
-    fn give_to(self, scratch: &mut Scratch) {
-        scratch.give_numbers(self.derivatives);
-        scratch.give_numbers(self.parts);
-    }
-
-    /// Writes σ', σ'' and σ'''; returns them, and the parts.
-    #[inline(always)]
-    fn write(&mut self, activation: Activation, z: &[f64], y: &[f64]) -> ([&[f64]; 3], &mut [f64]) {
-        let b = self.samples;
-        let (first, rest) = self.derivatives.split_at_mut(b);
-        let (second, third) = rest.split_at_mut(b);
-        activation.write_three(&z[..b], &y[..b], [first, second, third]);
-        (
-            [0, 1, 2].map(|k| part(&self.derivatives, k, b)),
-            &mut self.parts,
-        )
-    }
-
-    /// σ', σ'' and σ'''.
-    #[inline(always)]
-    fn derivatives(&self) -> [&[f64]; 3] {
-        [0, 1, 2].map(|k| part(&self.derivatives, k, self.samples))
-    }
-}
-
-/// How the jets of a kind go through an activation.
-struct Rule<'a> {
-    activation: Activation,
-    firsts: usize,
-    seconds: &'a [(usize, Vec<(usize, usize)>)],
-    samples: usize,
-}
-
-impl Rule<'_> {
-    /// The slopes of a neuron from its jet before and behind the activation.
-    fn write(&self, z: &[f64], y: &[f64], slopes: &mut Slopes) {
-        let b = self.samples;
-        vectorised(
-            #[inline(always)]
-            || {
-                let ([first, second, third], parts) = slopes.write(self.activation, z, y);
-                part_mut(parts, 0, b).copy_from_slice(first);
-                for c in 1..=self.firsts {
-                    let z = part(z, c, b);
-                    each(part_mut(parts, c, b), |s, _| second[s] * z[s]);
-                }
-                for (c, products) in self.seconds {
-                    let target = part_mut(parts, *c, b);
-                    let pairs = products.iter();
-                    write_products(target, pairs.map(|(i, j)| (part(z, *i, b), part(z, *j, b))));
-                    let z = part(z, *c, b);
-                    each(target, |s, square| second[s] * z[s] + third[s] * square);
-                }
-            },
-        );
-    }
-
-    /// The jet of a neuron behind the activation; its values are there already.
-    fn forward(&self, z: &[f64], y: &mut [f64], slopes: &mut Slopes) {
-        let b = self.samples;
-        vectorised(
-            #[inline(always)]
-            || {
-                let ([first, second, _], _) = slopes.write(self.activation, z, y);
-                for c in 1..=self.firsts {
-                    let z = part(z, c, b);
-                    each(part_mut(y, c, b), |s, _| first[s] * z[s]);
-                }
-                for (c, products) in self.seconds {
-                    let target = part_mut(y, *c, b);
-                    let pairs = products.iter();
-                    write_products(target, pairs.map(|(i, j)| (part(z, *i, b), part(z, *j, b))));
-                    let z = part(z, *c, b);
-                    each(target, |s, square| first[s] * z[s] + second[s] * square);
-                }
-            },
-        );
-    }
-
-    /// Cotangents of a neuron's jet before the activation from those behind it.
-    fn backward(&self, z: &[f64], behind: &[f64], before: &mut [f64], slopes: &Slopes) {
-        let b = self.samples;
-        let count = behind.len() / b.max(1);
-        vectorised(
-            #[inline(always)]
-            || {
-                let [first, second, _] = slopes.derivatives();
-                let (value, rest) = before.split_at_mut(b);
-                let pairs = (0..count).map(|c| (part(&slopes.parts, c, b), part(behind, c, b)));
-                write_products(value, pairs);
-                for c in 1..count {
-                    let cotangent = part(behind, c, b);
-                    each(part_mut(rest, c - 1, b), |s, _| first[s] * cotangent[s]);
-                }
-                for (c, products) in self.seconds {
-                    let cotangent = part(behind, *c, b);
-                    for (i, j) in products {
-                        // A square is the product of a derivative with itself, twice.
-                        let twice = [(*i, *j), (*j, *i)];
-                        let (sides, factor) = match i == j {
-                            true => (&twice[..1], 2.0),
-                            false => (&twice[..], 1.0),
-                        };
-                        for (to, other) in sides {
-                            let z = part(z, *other, b);
-                            each(part_mut(rest, to - 1, b), |s, sum| {
-                                sum + factor * second[s] * z[s] * cotangent[s]
-                            });
-                        }
-                    }
-                }
-            },
-        );
-    }
-
-    /// Adds the tangent of a neuron's jet behind the activation, from that before it.
-    fn add_tangent(&self, z: &[f64], before: &[f64], behind: &mut [f64], slopes: &Slopes) {
-        let b = self.samples;
-        let count = before.len() / b.max(1);
-        vectorised(
-            #[inline(always)]
-            || {
-                let [first, second, _] = slopes.derivatives();
-                let value = part(before, 0, b);
-                for c in 0..count {
-                    let (slope, own) = (part(&slopes.parts, c, b), part(before, c, b));
-                    let apart = f64::from(c > 0);
-                    each(part_mut(behind, c, b), |s, sum| {
-                        sum + slope[s] * value[s] + apart * first[s] * own[s]
-                    });
-                }
-                for (c, products) in self.seconds {
-                    for (i, j) in products {
-                        let (zi, zj) = (part(z, *i, b), part(z, *j, b));
-                        let (ti, tj) = (part(before, *i, b), part(before, *j, b));
-                        each(part_mut(behind, *c, b), |s, sum| {
-                            sum + second[s] * (zi[s] * tj[s] + zj[s] * ti[s])
-                        });
-                    }
-                }
-            },
-        );
-    }
-
-    /// The acceleration of a neuron's jet behind the activation along a curve, from the jet before it, its
-    /// velocity v and its acceleration a.
-    fn second_along(
-        &self,
-        (z, y): (&[f64], &[f64]),
-        v: &[f64],
-        a: &[f64],
-        behind: &mut [f64],
-        slopes: &mut Slopes,
-    ) {
-        let b = self.samples;
-        let count = behind.len() / b.max(1);
-        vectorised(
-            #[inline(always)]
-            || {
-                let ([one, two, three], parts) = slopes.write(self.activation, z, y);
-                let (fourth, rest) = parts.split_at_mut(b);
-                self.activation.write_fourth(&z[..b], &y[..b], fourth);
-                let four = &fourth[..b];
-                let (p, q) = (part(v, 0, b), part(a, 0, b));
-                each(part_mut(behind, 0, b), |s, _| {
-                    two[s] * p[s] * p[s] + one[s] * q[s]
-                });
-                for c in 1..count {
-                    let (z, v, a) = (part(z, c, b), part(v, c, b), part(a, c, b));
-                    each(part_mut(behind, c, b), |s, _| {
-                        // First and second derivative along the curve of σ'.
-                        let slope = two[s] * p[s];
-                        let bend = three[s] * p[s] * p[s] + two[s] * q[s];
-                        bend * z[s] + 2.0 * slope * v[s] + one[s] * a[s]
-                    });
-                }
-                // Σ zi·zj and its first and second derivative along the curve.
-                let (value, rest) = rest.split_at_mut(b);
-                let (first, second) = rest.split_at_mut(b);
-                let (value, first, second) = (&mut value[..b], &mut first[..b], &mut second[..b]);
-                for (c, products) in self.seconds {
-                    value.fill(0.0);
-                    first.fill(0.0);
-                    second.fill(0.0);
-                    for (i, j) in products {
-                        let (zi, zj) = (part(z, *i, b), part(z, *j, b));
-                        let (vi, vj) = (part(v, *i, b), part(v, *j, b));
-                        let (ai, aj) = (part(a, *i, b), part(a, *j, b));
-                        each(value, |s, sum| sum + zi[s] * zj[s]);
-                        each(first, |s, sum| sum + (vi[s] * zj[s] + zi[s] * vj[s]));
-                        each(second, |s, sum| {
-                            sum + (ai[s] * zj[s] + 2.0 * vi[s] * vj[s] + zi[s] * aj[s])
-                        });
-                    }
-                    each(part_mut(behind, *c, b), |s, sum| {
-                        // And of σ''.
-                        let slope = three[s] * p[s];
-                        let bend = four[s] * p[s] * p[s] + three[s] * q[s];
-                        sum + (bend * value[s] + 2.0 * slope * first[s] + two[s] * second[s])
-                    });
-                }
-            },
-        );
-    }
-}
-
-/// Parts of as many numbers as samples that [`Rule::second_along`] needs.
-const OF_ACCELERATION: usize = 4;
-
 impl Jets {
     /// Takes the velocity and the acceleration of jets (C·b × width) along a curve from before an activation to
-    /// behind it; writes the acceleration.
+    /// behind it.
     pub(super) fn second_along(
         &self,
         activation: Activation,
         at: Values<'_>,
         (velocity, acceleration): (MatRef<'_, f64>, MatRef<'_, f64>),
-        mut target: MatMut<'_, f64>,
+        mut behind: (MatMut<'_, f64>, MatMut<'_, f64>),
         scratch: &mut Scratch,
     ) {
         self.with_rule(activation, at.input.nrows(), |rule| {
-            let mut slopes = Slopes::take(rule.samples, OF_ACCELERATION, scratch);
+            let mut slopes = Slopes::take(rule.samples, scratch);
             for j in 0..velocity.ncols() {
                 let values = (matrix::column(at.input, j), matrix::column(at.output, j));
-                let v = matrix::column(velocity, j);
-                let a = matrix::column(acceleration, j);
-                let behind = matrix::column_mut(target.rb_mut(), j);
-                rule.second_along(values, v, a, behind, &mut slopes);
+                let before = (matrix::column(velocity, j), matrix::column(acceleration, j));
+                let behind = (
+                    matrix::column_mut(behind.0.rb_mut(), j),
+                    matrix::column_mut(behind.1.rb_mut(), j),
+                );
+                rule.second_along(values, before, behind, &mut slopes);
             }
             slopes.give_to(scratch);
         });
@@ -490,11 +228,9 @@ impl Jets {
         virtual_samples: usize,
         work: impl FnOnce(&Rule<'_>) -> R,
     ) -> R {
-        let seconds = self.seconds();
         work(&Rule {
             activation,
-            firsts: self.firsts(),
-            seconds: &seconds,
+            products: &self.products,
             samples: virtual_samples / self.count(),
         })
     }
@@ -509,14 +245,14 @@ impl Jets {
     ) {
         self.with_rule(activation, input.nrows(), |rule| {
             let b = rule.samples;
-            let mut slopes = Slopes::take(b, 0, scratch);
+            let mut slopes = Slopes::take(b, scratch);
             for j in 0..input.ncols() {
                 let z = matrix::column(input, j);
                 let y = matrix::column_mut(output.rb_mut(), j);
                 y[..b].copy_from_slice(&z[..b]);
                 match activation {
                     Activation::Tanh => simd::tanh(&mut y[..b]),
-                    _ => each(&mut y[..b], |_, z| activation.apply(z)),
+                    _ => y[..b].iter_mut().for_each(|y| *y = activation.apply(*y)),
                 }
                 rule.forward(z, y, &mut slopes);
             }
@@ -535,7 +271,7 @@ impl Jets {
     ) {
         let all = at.input.nrows();
         self.with_rule(activation, all, |rule| {
-            let mut slopes = Slopes::take(rule.samples, self.count(), scratch);
+            let mut slopes = Slopes::take(rule.samples, scratch);
             for j in 0..rows.ncols() {
                 let z = matrix::column(at.input, j);
                 rule.write(z, matrix::column(at.output, j), &mut slopes);
@@ -560,15 +296,13 @@ impl Jets {
         scratch: &mut Scratch,
     ) {
         self.with_rule(activation, at.input.nrows(), |rule| {
-            let mut slopes = Slopes::take(rule.samples, self.count(), scratch);
+            let mut slopes = Slopes::take(rule.samples, scratch);
             for j in 0..tangent.ncols() {
                 let z = matrix::column(at.input, j);
                 rule.write(z, matrix::column(at.output, j), &mut slopes);
                 let behind = matrix::column_mut(target.rb_mut(), j);
-                if matches!(accumulate, Accum::Replace) {
-                    behind.fill(0.0);
-                }
-                rule.add_tangent(z, matrix::column(tangent, j), behind, &slopes);
+                let add = matches!(accumulate, Accum::Add);
+                rule.tangent(z, matrix::column(tangent, j), behind, add, &slopes);
             }
             slopes.give_to(scratch);
         });
@@ -589,7 +323,7 @@ impl Network {
                 expected: format!("{} (the inputs of the network)", self.inputs()),
             });
         }
-        let second = !jets.seconds().is_empty();
+        let second = jets.products.iter().any(|products| !products.is_empty());
         for (place, layer) in self.layers() {
             let refused = match layer.activation() {
                 Some(Activation::Relu) if second => {

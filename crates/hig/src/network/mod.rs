@@ -10,6 +10,7 @@ mod gram;
 mod grid;
 mod images;
 mod initialize;
+mod jet_rule;
 mod jets;
 mod layer;
 mod layer_norm;

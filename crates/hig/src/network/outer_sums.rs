@@ -10,7 +10,7 @@ use super::layer;
 use super::layer_rows::LayerRows;
 use super::passes::Passes;
 use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
-use crate::linalg::simd::vectorised;
+use crate::linalg::simd::{self, Simd, WithSimd, vectorised, with_lanes};
 use crate::linalg::{Buffer, Scratch};
 use faer::reborrow::ReborrowMut;
 use rayon::prelude::*;
@@ -42,50 +42,73 @@ pub(super) fn write_columns(
         return;
     }
     // Passes in which an input is 0 for all samples, such as the derivative of a coordinate in another one, add nothing.
-    let some = |(i, pass): (usize, usize)| {
-        let values = &matrix::column(part.input, i)[pass * samples..][..samples];
-        values.iter().any(|v| *v != 0.0)
+    let some = |i: usize| {
+        let values = matrix::column(part.input, i).chunks_exact(samples);
+        let some = values
+            .enumerate()
+            .filter(|(_, values)| values.iter().any(|v| *v != 0.0));
+        some.map(|(pass, _)| pass).collect()
     };
-    let places = (0..inputs).flat_map(|i| (0..count).map(move |pass| (i, pass)));
-    let some: Vec<bool> = places.map(some).collect();
-    vectorised(
-        #[inline(always)]
-        || {
-            for (j, place) in columns.enumerate() {
-                let column = matrix::column_mut(target.rb_mut(), j);
-                let weight = place < weights;
-                let (input, unit) = match weight {
-                    true => (place % inputs, place / inputs),
-                    false => (0, place - weights),
-                };
-                let adds = match weight {
-                    true => &some[input * count..][..count],
-                    false => passes.biased(),
-                };
+    let adding: Vec<Vec<usize>> = (0..inputs).map(some).collect();
+    let biased = passes.biased().iter().enumerate();
+    let biased: Vec<usize> = biased.filter(|(_, b)| **b).map(|(pass, _)| pass).collect();
+    for (j, place) in columns.enumerate() {
+        let (unit, values, adding) = match place < weights {
+            true => {
+                let (input, unit) = (place % inputs, place / inputs);
                 let values = matrix::column(part.input, input);
-                let deltas = matrix::column(part.rows, unit).chunks_exact(samples * count);
-                for (sums, deltas) in column.chunks_exact_mut(samples).zip(deltas) {
-                    let mut first = true;
-                    for pass in (0..count).filter(|pass| adds[*pass]) {
-                        let deltas = &deltas[pass * samples..][..samples];
-                        let accumulate = if first { Accum::Replace } else { Accum::Add };
-                        match weight {
-                            true => {
-                                let values = &values[pass * samples..][..samples];
-                                let products = deltas.iter().zip(values).map(|(d, a)| d * a);
-                                matrix::write(sums, accumulate, products);
-                            }
-                            false => matrix::write(sums, accumulate, deltas.iter().copied()),
-                        }
-                        first = false;
-                    }
-                    if first {
-                        sums.fill(0.0);
-                    }
-                }
+                (unit, Some(values), &adding[input])
             }
-        },
-    );
+            false => (place - weights, None, &biased),
+        };
+        with_lanes(Column {
+            target: matrix::column_mut(target.rb_mut(), j),
+            samples,
+            count,
+            adding,
+            values,
+            deltas: matrix::column(part.rows, unit),
+        });
+    }
+}
+
+/// A column of J (k·b): the sum over some passes of what came back to a unit, times what went into it.
+struct Column<'a> {
+    target: &'a mut [f64],
+    samples: usize,
+    /// Passes of a sample, and those of them that add.
+    count: usize,
+    adding: &'a [usize],
+    /// None for a bias.
+    values: Option<&'a [f64]>,
+    deltas: &'a [f64],
+}
+
+impl WithSimd for Column<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let samples = self.samples;
+        let deltas = self.deltas.chunks_exact(samples * self.count);
+        for (sums, deltas) in self.target.chunks_exact_mut(samples).zip(deltas) {
+            for first in (0..samples).step_by(S::F64_LANES) {
+                let last = samples.min(first + S::F64_LANES);
+                let mut sum = simd.splat_f64s(0.0);
+                for pass in self.adding {
+                    let place = pass * samples + first..pass * samples + last;
+                    let delta = simd::load(simd, &deltas[place.clone()]);
+                    sum = match self.values {
+                        Some(values) => {
+                            let value = simd::load(simd, &values[place]);
+                            simd.mul_add_e_f64s(delta, value, sum)
+                        }
+                        None => simd.add_f64s(sum, delta),
+                    };
+                }
+                simd::store(simd, &mut sums[first..last], sum);
+            }
+        }
+    }
 }
 
 /// Calls `visit(range, columns)` until every column of an outer product's part of J (k·b rows) was there

@@ -96,6 +96,15 @@ impl Activations {
         }
     }
 
+    /// How many numbers there are.
+    pub(crate) fn numbers(&self) -> usize {
+        let numbers = self
+            .values
+            .iter()
+            .map(|value| value.nrows() * value.ncols());
+        numbers.sum()
+    }
+
     /// The values on both sides of a node.
     fn around(&self, node: usize) -> Values<'_> {
         Values {
@@ -590,16 +599,18 @@ impl Network {
         let jets = values.jets.as_ref()?;
         let (passes, all) = (jets.passes(), values.output().nrows());
         let mut curves: Vec<(Buffer, Buffer)> = Vec::with_capacity(self.nodes.len() + 1);
-        let still = |width: usize, scratch: &mut Scratch| {
-            [0; 2].map(|_| {
-                let mut numbers = scratch.take(all, width);
-                numbers.as_mut().fill(0.0);
-                numbers
-            })
+        let still = |curve: &mut (Buffer, Buffer)| {
+            curve.0.as_mut().fill(0.0);
+            curve.1.as_mut().fill(0.0);
         };
-        curves.push(still(self.inputs(), scratch).into());
+        let curve = |width: usize, scratch: &mut Scratch| {
+            let take = |_| scratch.take(all, width);
+            <(Buffer, Buffer)>::from([0; 2].map(take))
+        };
+        curves.push(curve(self.inputs(), scratch));
+        still(&mut curves[0]);
         for (i, node) in self.nodes.iter().enumerate() {
-            let mut next: (Buffer, Buffer) = still(self.widths[i + 1], scratch).into();
+            let mut next = curve(self.widths[i + 1], scratch);
             let (velocity, acceleration) = &curves[i];
             match node {
                 Node::Join(join, back) => {
@@ -617,17 +628,24 @@ impl Network {
                     let (range, at) = (self.ranges[i].clone(), values.around(i));
                     let (parameters, direction) = (&parameters[range.clone()], &direction[range]);
                     if let Some(activation) = layer.activation() {
-                        let (v, target) = (velocity.as_ref(), next.0.as_mut());
-                        jets.tangent(activation, at, v, target, Accum::Replace, scratch);
-                        let curve = (v, acceleration.as_ref());
-                        jets.second_along(activation, at, curve, next.1.as_mut(), scratch);
+                        let before = (velocity.as_ref(), acceleration.as_ref());
+                        let behind = (next.0.as_mut(), next.1.as_mut());
+                        jets.second_along(activation, at, before, behind, scratch);
                     } else if let Some(layer) = layer.through_jets() {
+                        still(&mut next);
                         layer.add_tangent(jets, at.input, velocity.as_ref(), next.0.as_mut());
                         layer.add_tangent(jets, at.input, acceleration.as_ref(), next.1.as_mut());
                     } else if layer.is_affine() && layer.unknowns().is_empty() {
+                        // The input of the network is at rest.
+                        let moves = i > 0;
+                        if direction.is_empty() || !moves {
+                            still(&mut next);
+                        }
                         if !direction.is_empty() {
                             let part = (layer.as_ref(), parameters, direction);
                             write_own_tangents(part, at, passes, next.0.as_mut(), scratch);
+                        }
+                        if !direction.is_empty() && moves {
                             // The weights move while their input does; nothing else is multiplied.
                             let mut weights = scratch.take_numbers(direction.len());
                             for (twice, of) in weights.iter_mut().zip(direction) {
@@ -642,9 +660,12 @@ impl Network {
                             layer.jvp_parameters(parameters, &weights, moving, target, scratch);
                             scratch.give_numbers(weights);
                         }
-                        for (of, target) in [(velocity, &mut next.0), (acceleration, &mut next.1)] {
-                            let (of, target) = (of.as_ref(), target.as_mut());
-                            layer.jvp_input(parameters, at, of, target, Accum::Add, scratch);
+                        if moves {
+                            let curve = [(velocity, &mut next.0), (acceleration, &mut next.1)];
+                            for (of, target) in curve {
+                                let (of, target) = (of.as_ref(), target.as_mut());
+                                layer.jvp_input(parameters, at, of, target, Accum::Add, scratch);
+                            }
                         }
                     } else {
                         return None;
@@ -738,15 +759,18 @@ fn write_own_tangents(
     without_bias.copy_from_slice(direction);
     without_bias[layer.biases()].fill(0.0);
     let samples = passes.samples(target.nrows());
-    for (pass, biased) in passes.biased().iter().enumerate() {
-        let first = pass * samples;
+    let mut first = 0;
+    // Passes that follow each other and are alike in that are one product.
+    for alike in passes.biased().chunk_by(|a, b| a == b) {
+        let rows = alike.len() * samples;
         let at = Values {
-            input: at.input.subrows(first, samples),
-            output: at.output.subrows(first, samples),
+            input: at.input.subrows(first, rows),
+            output: at.output.subrows(first, rows),
         };
-        let direction = if *biased { direction } else { &without_bias };
-        let target = target.as_mut().subrows_mut(first, samples);
+        let direction = if alike[0] { direction } else { &without_bias };
+        let target = target.as_mut().subrows_mut(first, rows);
         layer.jvp_parameters(parameters, direction, at, target, scratch);
+        first += rows;
     }
     scratch.give_numbers(without_bias);
 }

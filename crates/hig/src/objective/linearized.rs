@@ -157,6 +157,19 @@ pub struct Saturation {
 }
 
 impl Saturation {
+    /// Of a network at the first samples (b × inputs), so many that more would tell the same.
+    pub(super) fn of_network(
+        network: &Network,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+    ) -> Option<Self> {
+        const SAMPLES: usize = 4096;
+        let some = input.subrows(0, input.nrows().min(SAMPLES));
+        let values = network.forward(parameters, some);
+        let values = network.activated(&values);
+        Self::of(values.map(|(a, outputs)| (a, outputs.as_ref())))
+    }
+
     /// Of the tanh and sine neurons among the outputs of all; none where there are none.
     pub(super) fn of<'a>(
         outputs: impl Iterator<Item = (Activation, MatRef<'a, f64>)>,

@@ -375,11 +375,8 @@ impl Objective for Residuals {
     }
 
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
-        let values = self.network.forward(at, samples.input.as_ref());
-        let values = self.network.activated(&values);
-        Ok(Saturation::of(
-            values.map(|(a, outputs)| (a, outputs.as_ref())),
-        ))
+        let input = samples.input.as_ref();
+        Ok(Saturation::of_network(&self.network, at, input))
     }
 }
 

@@ -164,11 +164,8 @@ impl Objective for ThroughPhysics {
 
     /// Of the tanh and sine neurons.
     fn saturation(&self, at: &[f64], samples: &Dataset) -> Result<Option<Saturation>> {
-        let values = self.forward(at, samples);
-        let values = self.network.activated(&values);
-        Ok(Saturation::of(
-            values.map(|(a, outputs)| (a, outputs.as_ref())),
-        ))
+        let input = samples.input.as_ref();
+        Ok(Saturation::of_network(&self.network, at, input))
     }
 
     fn through_physics(&self) -> Option<&ThroughPhysics> {

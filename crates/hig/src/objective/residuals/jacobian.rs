@@ -1,11 +1,13 @@
 //! The Jacobian of residuals whose points passed through the network in pieces.
 //!
-//! Products with J and JᵀJ are sums over the pieces. K = J·Jᵀ and what else needs all rows beside each other joins
-//! them first, and leaves them joined for the next question.
+//! Products with J and JᵀJ are sums over the pieces. The rows that a step decomposes, of which many products follow, are
+//! formed instead and read where they have no more numbers than a few times those that the passes have left.
+//! K = J·Jᵀ and what else needs all rows beside each other joins the pieces first, and leaves them joined for the next
+//! question.
 
 use super::pieces::Piece;
 use crate::error::Result;
-use crate::linalg::{Lent, Mat, MatRef, Scratch, Symmetric, product_in_blocks};
+use crate::linalg::{Lent, Mat, MatMut, MatRef, Scratch, Symmetric, apply_into, product_in_blocks};
 use crate::network::{Activations, Jets, LayerMoments, Network};
 use crate::objective::{Jacobian, NetworkJacobian, Sketch};
 use rayon::prelude::*;
@@ -27,11 +29,17 @@ pub(super) struct InPieces<'a> {
     /// J of each piece.
     parts: Vec<NetworkJacobian<'a>>,
     joined: &'a OnceLock<Joined>,
+    /// Whether these are rows of which many products are asked for.
+    many: bool,
+    /// J, the rows of one piece behind those of another, where it is read.
+    formed: OnceLock<Lent<'a>>,
     scratch: &'a Scratch,
 }
 
 /// Sums over the pieces that are made side by side, whatever the number of threads.
 const STRANDS: usize = 8;
+/// Columns of J whose products are made side by side.
+const COLUMNS: usize = 64;
 
 impl<'a> InPieces<'a> {
     /// The pieces of a batch of samples.
@@ -54,6 +62,8 @@ impl<'a> InPieces<'a> {
             pieces,
             parts: pieces.iter().map(part).collect(),
             joined,
+            many: false,
+            formed: OnceLock::new(),
             scratch,
         }
     }
@@ -84,7 +94,27 @@ impl<'a> InPieces<'a> {
         }
     }
 
-    /// diag(factors)·J (factors: length n).
+    /// Takes what a piece has to its place in a stacked vector (length n).
+    fn put_piece(&self, of_piece: &[f64], samples: &Range<usize>, stacked: &mut [f64]) {
+        let residuals = of_piece.chunks_exact(samples.len());
+        let targets = stacked.chunks_exact_mut(self.samples());
+        for (target, values) in targets.zip(residuals) {
+            target[samples.clone()].copy_from_slice(values);
+        }
+    }
+
+    /// The pieces, each with the places of its rows among those of J as it is formed.
+    fn formed_rows(&self) -> impl Iterator<Item = (&Piece, Range<usize>)> {
+        let mut next = 0;
+        let parts = self.pieces.iter().zip(&self.parts);
+        parts.map(move |(piece, part)| {
+            let first = next;
+            next += part.rows();
+            (piece, first..next)
+        })
+    }
+
+    /// diag(factors)·J (factors: length n), the rows of a step.
     pub(super) fn with_scaled_rows(&self, factors: &[f64]) -> Self {
         let scaled = |(piece, part): (&Piece, &NetworkJacobian<'a>)| {
             let mut own = vec![0.0; part.rows()];
@@ -93,6 +123,8 @@ impl<'a> InPieces<'a> {
         };
         Self {
             parts: self.parts().map(scaled).collect(),
+            many: true,
+            formed: OnceLock::new(),
             ..*self
         }
     }
@@ -131,10 +163,41 @@ impl<'a> InPieces<'a> {
         .with_scratch(self.scratch)
     }
 
+    /// J as a matrix, where a product reads it sooner than what the passes have left, of which every number is worked on.
+    fn formed(&self) -> Option<MatRef<'_, f64>> {
+        // No more than what a scratch keeps of a loan.
+        const MOST: usize = 1 << 22;
+        const TIMES: usize = 2;
+        let left = self.pieces.iter().map(|piece| piece.activations.numbers());
+        let (rows, columns) = (self.rows(), self.columns());
+        let read = self.many && rows * columns <= MOST.min(TIMES * left.sum::<usize>());
+        let form = || {
+            let mut held = self.scratch.lend(rows, columns);
+            self.write_rows(0..self.parts.len(), held.as_mut());
+            held
+        };
+        read.then(|| self.formed.get_or_init(form).as_ref())
+    }
+
+    /// Writes the rows of some pieces one behind the other.
+    fn write_rows(&self, pieces: Range<usize>, target: MatMut<'_, f64>) {
+        let parts = &self.parts[pieces];
+        let mut targets = Vec::with_capacity(parts.len());
+        let mut rest = target;
+        for part in parts {
+            let (own, others) = rest.split_at_row_mut(part.rows());
+            targets.push(own);
+            rest = others;
+        }
+        let pairs = parts.par_iter().zip(targets);
+        pairs.for_each(|(part, target)| part.write_formed(target));
+    }
+
     /// Calls `visit` with blocks of rows of J until every row was there once, those of some pieces at a time.
     fn each_rows(&self, mut visit: impl FnMut(MatRef<'_, f64>)) {
-        let most = NetworkJacobian::rows_at_a_time(self.columns());
-        let mut next = 0;
+        let (formed, columns) = (self.formed(), self.columns());
+        let most = NetworkJacobian::rows_at_a_time(columns);
+        let (mut next, mut before) = (0, 0);
         while next < self.parts.len() {
             let first = next;
             let mut rows = 0;
@@ -142,18 +205,45 @@ impl<'a> InPieces<'a> {
                 rows += self.parts[next].rows();
                 next += 1;
             }
-            let parts = &self.parts[first..next];
-            let mut held = self.scratch.lend(rows, self.columns());
-            let mut targets = Vec::with_capacity(parts.len());
-            let mut rest = held.as_mut();
-            for part in parts {
-                let (own, others) = rest.split_at_row_mut(part.rows());
-                targets.push(own);
-                rest = others;
+            match formed {
+                Some(formed) => visit(formed.subrows(before, rows)),
+                None => {
+                    let mut held = self.scratch.lend(rows, columns);
+                    self.write_rows(first..next, held.as_mut());
+                    visit(held.as_ref());
+                }
             }
-            let pairs = parts.par_iter().zip(targets);
-            pairs.for_each(|(part, target)| part.write_formed(target));
-            visit(held.as_ref());
+            before += rows;
+        }
+    }
+
+    /// Writes Jᵀ·w (length p) by J as it was formed.
+    fn write_vjp(&self, formed: MatRef<'_, f64>, w: &[f64], target: &mut [f64]) {
+        let mut ordered = self.scratch.lend(self.rows(), 1);
+        let values = crate::linalg::column_mut(ordered.as_mut(), 0);
+        for (piece, rows) in self.formed_rows() {
+            self.of_piece(w, &piece.samples, &mut values[rows]);
+        }
+        let values = &*values;
+        let blocks = target.par_chunks_mut(COLUMNS).enumerate();
+        blocks.for_each(|(block, target)| {
+            let columns = formed.subcols(block * COLUMNS, target.len());
+            apply_into(columns.transpose(), values, target);
+        });
+    }
+
+    /// Writes J·v (length n) by J as it was formed.
+    fn write_jvp(&self, formed: MatRef<'_, f64>, v: &[f64], target: &mut [f64]) {
+        let mut found = self.scratch.lend(self.rows(), 1);
+        let values = crate::linalg::column_mut(found.as_mut(), 0);
+        let length = values.len().div_ceil(STRANDS).max(1);
+        let strands = values.par_chunks_mut(length).enumerate();
+        strands.for_each(|(strand, target)| {
+            let rows = formed.subrows(strand * length, target.len());
+            apply_into(rows, v, target);
+        });
+        for (piece, rows) in self.formed_rows() {
+            self.put_piece(&values[rows], &piece.samples, target);
         }
     }
 }
@@ -197,6 +287,10 @@ impl Jacobian for InPieces<'_> {
     }
 
     fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        if let Some(formed) = self.formed() {
+            self.write_vjp(formed, w, target);
+            return Ok(());
+        }
         let (scratch, columns) = (&*scratch, self.columns());
         let of_strand = |pieces: &[Piece], parts: &[NetworkJacobian<'_>]| {
             let mut sum = scratch.lend(columns, 1);
@@ -233,6 +327,10 @@ impl Jacobian for InPieces<'_> {
     }
 
     fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
+        if let Some(formed) = self.formed() {
+            self.write_jvp(formed, v, target);
+            return Ok(());
+        }
         let scratch = &*scratch;
         let of_part = |part: &NetworkJacobian<'_>| {
             let mut found = scratch.lend(part.rows(), 1);
@@ -242,13 +340,9 @@ impl Jacobian for InPieces<'_> {
         };
         let parts = self.parts.par_iter();
         let found: Vec<Lent<'_>> = parts.map(of_part).collect::<Result<_>>()?;
-        let b = self.samples().max(1);
         for (piece, found) in self.pieces.iter().zip(found) {
             let values = crate::linalg::column(found.as_ref(), 0);
-            let residuals = values.chunks_exact(piece.samples.len());
-            for (target, values) in target.chunks_exact_mut(b).zip(residuals) {
-                target[piece.samples.clone()].copy_from_slice(values);
-            }
+            self.put_piece(values, &piece.samples, target);
         }
         Ok(())
     }

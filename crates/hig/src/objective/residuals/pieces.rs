@@ -141,7 +141,7 @@ impl Residuals {
     fn pass(&self, at: &[f64], samples: &Dataset, range: Range<usize>) -> Piece {
         let groups = self.groups(samples, range.clone());
         let jets = Arc::new(self.jets(groups.iter().map(|(k, _)| *k)));
-        let mut activations = self.spare_values();
+        let mut activations = self.spare_values(jets.count() * range.len());
         let points = samples.input.as_ref().subrows(range.start, range.len());
         self.scratch.with_another(|scratch| {
             let values = &mut activations;
@@ -157,9 +157,14 @@ impl Residuals {
         }
     }
 
-    fn spare_values(&self) -> Activations {
+    /// Memory for the values of so many passes, such that fits before any other.
+    fn spare_values(&self, passes: usize) -> Activations {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.pop().unwrap_or_default()
+        let fits = |values: &Activations| values.output().nrows() == passes;
+        match spare.iter().rposition(fits) {
+            Some(place) => spare.remove(place),
+            None => spare.pop().unwrap_or_default(),
+        }
     }
 
     /// Keeps the memory of values for the next pass.

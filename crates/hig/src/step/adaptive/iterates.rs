@@ -18,6 +18,9 @@ const LOOKED_BACK: f64 = 8.0;
 /// How much lower the logarithm of its loss must be for an average to be shown.
 const MARGIN: f64 = 0.1;
 
+/// Difference of logarithms of losses below which rounding decides.
+const ROUNDING: f64 = 1e-6;
+
 /// An average, with the mean logarithm of its loss over that of what is trained.
 #[derive(Debug, Default)]
 struct Average {
@@ -80,11 +83,13 @@ impl Iterates {
         self.best().is_none()
     }
 
-    /// The average that is shown; none where that is `current` itself.
+    /// The average that is shown; none where that is `current` itself. Of averages that are alike, as all are
+    /// at first, it is the shortest.
     fn best(&self) -> Option<&Average> {
-        let averages = self.averages.iter();
-        let best = averages.min_by(|a, b| a.advantage.total_cmp(&b.advantage));
-        best.filter(|best| best.advantage < -MARGIN)
+        let advantages = self.averages.iter().map(|average| average.advantage);
+        let least = advantages.fold(-MARGIN, f64::min);
+        let alike = |average: &&Average| average.advantage <= least + ROUNDING;
+        self.averages.iter().find(alike).filter(|_| least < -MARGIN)
     }
 
     /// Whether what is shown differs from where the last update began.
@@ -162,5 +167,26 @@ impl Iterates {
     /// Updates that what is shown is an average of, 1 for none.
     pub fn span(&self) -> f64 {
         self.best().map_or(1.0, |best| best.span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The loss of what is shown comes from elsewhere than those of the other averages, with other rounding.
+    #[test]
+    fn of_averages_that_are_alike_rounding_chooses_none() {
+        for rounding in [-1e-15, 0.0, 1e-15] {
+            let mut iterates = Iterates::new(&[0.0]);
+            let mut shown = vec![0.0];
+            for update in 0..5 {
+                let change = iterates.advance(&[1.0], &shown);
+                shown[0] += change[0];
+                let rounded = 0.1 * (1.0 + rounding);
+                iterates.judge(1.0, rounded, |_| Ok(0.1)).unwrap();
+                assert_eq!(iterates.span(), SPANS[0], "after update {update}");
+            }
+        }
     }
 }

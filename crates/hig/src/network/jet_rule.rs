@@ -1,0 +1,370 @@
+//! How the derivatives of a field go through an activation, and what is differentiated of that.
+//!
+//! With q_c = Σ ∂ᵢz·∂ⱼz over the products that belong to component c (none for a first derivative), the jet s
+//! behind an activation σ is s_0 = σ(z_0) and s_c = σ'·z_c + σ''·q_c for every other component. The components
+//! of some samples are worked on together, in vector registers, so that each number is read and written once.
+
+use super::activation::Activation;
+use crate::linalg::Scratch;
+use crate::linalg::simd::{self, Simd, WithSimd, vectorised, with_lanes};
+
+/// Places of the first derivatives whose products belong to a component, for each of them.
+pub(super) type Products = Vec<Vec<(usize, usize)>>;
+
+/// The first four derivatives of σ at the values of one neuron's samples, numbers that serve one neuron after the
+/// other.
+pub(super) struct Slopes {
+    samples: usize,
+    derivatives: Vec<f64>,
+}
+
+impl Slopes {
+    pub(super) fn take(samples: usize, scratch: &mut Scratch) -> Self {
+        Self {
+            samples,
+            derivatives: scratch.take_numbers(4 * samples),
+        }
+    }
+
+    pub(super) fn give_to(self, scratch: &mut Scratch) {
+        scratch.give_numbers(self.derivatives);
+    }
+
+    /// Writes σ', σ'' and σ'''.
+    fn write_three(&mut self, activation: Activation, z: &[f64], y: &[f64]) {
+        let b = self.samples;
+        let (first, rest) = self.derivatives.split_at_mut(b);
+        let (second, rest) = rest.split_at_mut(b);
+        let third = &mut rest[..b];
+        vectorised(
+            #[inline(always)]
+            || activation.write_three(&z[..b], &y[..b], [first, second, third]),
+        );
+    }
+
+    /// Writes all four.
+    fn write_four(&mut self, activation: Activation, z: &[f64], y: &[f64]) {
+        self.write_three(activation, z, y);
+        let b = self.samples;
+        let fourth = &mut self.derivatives[3 * b..];
+        vectorised(
+            #[inline(always)]
+            || activation.write_fourth(&z[..b], &y[..b], fourth),
+        );
+    }
+}
+
+/// How the jets of a kind go through an activation, neuron by neuron: a column has C·b numbers, component by component.
+pub(super) struct Rule<'a> {
+    pub(super) activation: Activation,
+    pub(super) products: &'a Products,
+    pub(super) samples: usize,
+}
+
+impl Rule<'_> {
+    /// The jet of a neuron behind the activation; its values are there already.
+    pub(super) fn forward(&self, z: &[f64], y: &mut [f64], slopes: &mut Slopes) {
+        slopes.write_three(self.activation, z, y);
+        self.run(slopes, Forward { z, y });
+    }
+
+    /// The slopes of a neuron from its jet before and behind the activation, for the two that follow.
+    pub(super) fn write(&self, z: &[f64], y: &[f64], slopes: &mut Slopes) {
+        slopes.write_three(self.activation, z, y);
+    }
+
+    /// Cotangents of a neuron's jet before the activation from those behind it.
+    pub(super) fn backward(&self, z: &[f64], behind: &[f64], before: &mut [f64], slopes: &Slopes) {
+        self.run(slopes, Backward { z, behind, before });
+    }
+
+    /// The tangent of a neuron's jet behind the activation from that before it, instead of what is there or added to it.
+    pub(super) fn tangent(
+        &self,
+        z: &[f64],
+        before: &[f64],
+        behind: &mut [f64],
+        add: bool,
+        slopes: &Slopes,
+    ) {
+        self.run(
+            slopes,
+            Tangent {
+                z,
+                before,
+                behind,
+                add,
+            },
+        );
+    }
+
+    /// Velocity and acceleration of a neuron's jet behind the activation along a curve, from the jet before it and
+    /// those before it.
+    pub(super) fn second_along(
+        &self,
+        (z, y): (&[f64], &[f64]),
+        before: (&[f64], &[f64]),
+        behind: (&mut [f64], &mut [f64]),
+        slopes: &mut Slopes,
+    ) {
+        slopes.write_four(self.activation, z, y);
+        self.run(slopes, Second { z, before, behind });
+    }
+
+    fn run<K: Kernel>(&self, slopes: &Slopes, kernel: K) {
+        with_lanes(EachVector {
+            products: self.products,
+            samples: self.samples,
+            derivatives: &slopes.derivatives,
+            kernel,
+        });
+    }
+}
+
+/// Some samples of every component, as many as a vector register holds or what is left of them.
+struct At<'a, S> {
+    simd: S,
+    products: &'a Products,
+    derivatives: &'a [f64],
+    samples: usize,
+    first: usize,
+    count: usize,
+}
+
+impl<S: Simd> At<'_, S> {
+    /// Component c of a neuron's column.
+    #[inline(always)]
+    fn load(&self, column: &[f64], c: usize) -> S::f64s {
+        let start = c * self.samples + self.first;
+        simd::load(self.simd, &column[start..start + self.count])
+    }
+
+    #[inline(always)]
+    fn store(&self, column: &mut [f64], c: usize, values: S::f64s) {
+        let start = c * self.samples + self.first;
+        simd::store(self.simd, &mut column[start..start + self.count], values);
+    }
+
+    /// The k-th derivative of σ.
+    #[inline(always)]
+    fn slope(&self, k: usize) -> S::f64s {
+        self.load(self.derivatives, k - 1)
+    }
+
+    /// The components but the value, each with its products.
+    #[inline(always)]
+    fn derivatives(&self) -> impl Iterator<Item = (usize, &[(usize, usize)])> {
+        let components = self.products.iter().enumerate().skip(1);
+        components.map(|(c, products)| (c, products.as_slice()))
+    }
+
+    /// q of a component's products.
+    #[inline(always)]
+    fn sum(&self, z: &[f64], products: &[(usize, usize)]) -> S::f64s {
+        let mut sum = self.simd.splat_f64s(0.0);
+        for (i, j) in products {
+            sum = self.plus(sum, self.load(z, *i), self.load(z, *j));
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn times(&self, a: S::f64s, b: S::f64s) -> S::f64s {
+        self.simd.mul_f64s(a, b)
+    }
+
+    /// sum + a·b.
+    #[inline(always)]
+    fn plus(&self, sum: S::f64s, a: S::f64s, b: S::f64s) -> S::f64s {
+        self.simd.mul_add_e_f64s(a, b, sum)
+    }
+
+    #[inline(always)]
+    fn twice(&self, a: S::f64s) -> S::f64s {
+        self.simd.add_f64s(a, a)
+    }
+}
+
+/// What is done with all components of some samples.
+trait Kernel {
+    fn work<S: Simd>(&mut self, at: &At<'_, S>);
+}
+
+struct EachVector<'a, K> {
+    products: &'a Products,
+    samples: usize,
+    derivatives: &'a [f64],
+    kernel: K,
+}
+
+impl<K: Kernel> WithSimd for EachVector<'_, K> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (samples, lanes) = (self.samples, S::F64_LANES);
+        for first in (0..samples).step_by(lanes) {
+            self.kernel.work(&At {
+                simd,
+                products: self.products,
+                derivatives: self.derivatives,
+                samples,
+                first,
+                count: lanes.min(samples - first),
+            });
+        }
+    }
+}
+
+struct Forward<'a> {
+    z: &'a [f64],
+    y: &'a mut [f64],
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    fn work<S: Simd>(&mut self, at: &At<'_, S>) {
+        let (one, two) = (at.slope(1), at.slope(2));
+        for (c, products) in at.derivatives() {
+            let mut jet = at.times(one, at.load(self.z, c));
+            if !products.is_empty() {
+                jet = at.plus(jet, two, at.sum(self.z, products));
+            }
+            at.store(self.y, c, jet);
+        }
+    }
+}
+
+struct Backward<'a> {
+    z: &'a [f64],
+    behind: &'a [f64],
+    before: &'a mut [f64],
+}
+
+impl Kernel for Backward<'_> {
+    #[inline(always)]
+    fn work<S: Simd>(&mut self, at: &At<'_, S>) {
+        let (one, two) = (at.slope(1), at.slope(2));
+        let zero = at.simd.splat_f64s(0.0);
+        // What multiplies σ'' and σ''' in the cotangent of the value.
+        let (mut linear, mut square) = (zero, zero);
+        for (c, products) in at.derivatives() {
+            let cotangent = at.load(self.behind, c);
+            linear = at.plus(linear, cotangent, at.load(self.z, c));
+            at.store(self.before, c, at.times(one, cotangent));
+            if !products.is_empty() {
+                square = at.plus(square, cotangent, at.sum(self.z, products));
+            }
+        }
+        for (c, products) in at
+            .derivatives()
+            .filter(|(_, products)| !products.is_empty())
+        {
+            let factor = at.times(two, at.load(self.behind, c));
+            for (i, j) in products {
+                // A square is the product of a derivative with itself, twice.
+                let sum = at.plus(at.load(self.before, *i), factor, at.load(self.z, *j));
+                at.store(self.before, *i, sum);
+                let sum = at.plus(at.load(self.before, *j), factor, at.load(self.z, *i));
+                at.store(self.before, *j, sum);
+            }
+        }
+        let mut value = at.times(one, at.load(self.behind, 0));
+        value = at.plus(value, two, linear);
+        value = at.plus(value, at.slope(3), square);
+        at.store(self.before, 0, value);
+    }
+}
+
+struct Tangent<'a> {
+    z: &'a [f64],
+    before: &'a [f64],
+    behind: &'a mut [f64],
+    add: bool,
+}
+
+impl Tangent<'_> {
+    #[inline(always)]
+    fn put<S: Simd>(&mut self, at: &At<'_, S>, c: usize, tangent: S::f64s) {
+        let tangent = match self.add {
+            true => at.simd.add_f64s(at.load(self.behind, c), tangent),
+            false => tangent,
+        };
+        at.store(self.behind, c, tangent);
+    }
+}
+
+impl Kernel for Tangent<'_> {
+    #[inline(always)]
+    fn work<S: Simd>(&mut self, at: &At<'_, S>) {
+        let value = at.load(self.before, 0);
+        let (one, two) = (at.slope(1), at.slope(2));
+        // How σ' and σ'' move.
+        let (of_one, of_two) = (at.times(two, value), at.times(at.slope(3), value));
+        self.put(at, 0, at.times(one, value));
+        for (c, products) in at.derivatives() {
+            let mut tangent = at.times(one, at.load(self.before, c));
+            tangent = at.plus(tangent, of_one, at.load(self.z, c));
+            if !products.is_empty() {
+                let mut moved = at.simd.splat_f64s(0.0);
+                for (i, j) in products {
+                    moved = at.plus(moved, at.load(self.before, *i), at.load(self.z, *j));
+                    moved = at.plus(moved, at.load(self.z, *i), at.load(self.before, *j));
+                }
+                tangent = at.plus(tangent, two, moved);
+                tangent = at.plus(tangent, of_two, at.sum(self.z, products));
+            }
+            self.put(at, c, tangent);
+        }
+    }
+}
+
+struct Second<'a> {
+    z: &'a [f64],
+    before: (&'a [f64], &'a [f64]),
+    behind: (&'a mut [f64], &'a mut [f64]),
+}
+
+impl Kernel for Second<'_> {
+    #[inline(always)]
+    fn work<S: Simd>(&mut self, at: &At<'_, S>) {
+        let (z, (v, a)) = (self.z, self.before);
+        let (p, q) = (at.load(v, 0), at.load(a, 0));
+        let square = at.times(p, p);
+        let (one, two, three, four) = (at.slope(1), at.slope(2), at.slope(3), at.slope(4));
+        // First and second derivative along the curve of σ' and of σ''.
+        let of_one = at.times(two, p);
+        let again_of_one = at.plus(at.times(three, square), two, q);
+        let of_two = at.times(three, p);
+        let again_of_two = at.plus(at.times(four, square), three, q);
+        at.store(self.behind.0, 0, at.times(one, p));
+        at.store(self.behind.1, 0, at.plus(at.times(two, square), one, q));
+        for (c, products) in at.derivatives() {
+            let (zc, vc) = (at.load(z, c), at.load(v, c));
+            let mut velocity = at.plus(at.times(of_one, zc), one, vc);
+            let mut bend = at.times(again_of_one, zc);
+            bend = at.plus(bend, at.twice(of_one), vc);
+            bend = at.plus(bend, one, at.load(a, c));
+            if !products.is_empty() {
+                let zero = at.simd.splat_f64s(0.0);
+                // Σ zi·zj with its first and half its second derivative along the curve.
+                let (mut sum, mut first, mut half) = (zero, zero, zero);
+                for (i, j) in products {
+                    let (zi, vi, ai) = (at.load(z, *i), at.load(v, *i), at.load(a, *i));
+                    let (zj, vj, aj) = (at.load(z, *j), at.load(v, *j), at.load(a, *j));
+                    sum = at.plus(sum, zi, zj);
+                    first = at.plus(at.plus(first, vi, zj), zi, vj);
+                    let ends = at.plus(at.times(ai, zj), zi, aj);
+                    half = at.plus(half, at.simd.splat_f64s(0.5), ends);
+                    half = at.plus(half, vi, vj);
+                }
+                velocity = at.plus(velocity, of_two, sum);
+                velocity = at.plus(velocity, two, first);
+                bend = at.plus(bend, again_of_two, sum);
+                bend = at.plus(bend, at.twice(of_two), first);
+                bend = at.plus(bend, at.twice(two), half);
+            }
+            at.store(self.behind.0, c, velocity);
+            at.store(self.behind.1, c, bend);
+        }
+    }
+}
