@@ -368,3 +368,98 @@ impl Kernel for Second<'_> {
         }
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::linalg::dot;
+    use crate::linalg::simd::narrower;
+
+    const COMPONENTS: usize = 5;
+
+    /// A value, ∂₀, ∂₁, their Laplacian and ∂₀∂₁.
+    fn products() -> Products {
+        let none = Vec::new;
+        vec![none(), none(), none(), vec![(1, 1), (2, 2)], vec![(1, 2)]]
+    }
+
+    fn numbers(count: usize, phase: f64) -> Vec<f64> {
+        (0..count).map(|i| (1.7 * i as f64 + phase).sin()).collect()
+    }
+
+    fn assert_close(a: &[f64], b: &[f64], what: &str) {
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() < 1e-13, "{what}: {a} and {b}");
+        }
+    }
+
+    /// Of any number of samples, on vectors of any length.
+    #[test]
+    fn vectors_and_what_is_left_of_them_have_the_rule() {
+        let products = products();
+        for samples in 1..=19 {
+            let count = COMPONENTS * samples;
+            let rule = Rule {
+                activation: Activation::Tanh,
+                products: &products,
+                samples,
+            };
+            let (z, w) = (numbers(count, 0.3), numbers(count, 1.1));
+            let (v, a) = (numbers(count, 2.9), numbers(count, 4.2));
+            let mut y = numbers(count, 0.0);
+            for s in 0..samples {
+                y[s] = z[s].tanh();
+            }
+            let mut expected = y.clone();
+            for s in 0..samples {
+                let of = |c: usize| z[c * samples + s];
+                let (one, two) = (1.0 - y[s] * y[s], -2.0 * y[s] * (1.0 - y[s] * y[s]));
+                let squares = of(1) * of(1) + of(2) * of(2);
+                let sums = [0.0, 0.0, squares, of(1) * of(2)];
+                for (c, sum) in (1..COMPONENTS).zip(sums) {
+                    expected[c * samples + s] = one * of(c) + two * sum;
+                }
+            }
+            narrower::each(|| {
+                let mut scratch = Scratch::new();
+                let mut slopes = Slopes::take(samples, &mut scratch);
+                rule.forward(&z, &mut y, &mut slopes);
+                assert_close(&y, &expected, "jet");
+
+                let [mut tangent, mut twice, mut before] = [0; 3].map(|_| vec![0.0; count]);
+                rule.write(&z, &y, &mut slopes);
+                rule.tangent(&z, &v, &mut tangent, false, &slopes);
+                rule.tangent(&z, &v, &mut twice, false, &slopes);
+                rule.tangent(&z, &v, &mut twice, true, &slopes);
+                let double: Vec<f64> = tangent.iter().map(|t| 2.0 * t).collect();
+                assert_close(&twice, &double, "added tangent");
+
+                rule.backward(&z, &w, &mut before, &slopes);
+                let (behind, before) = (dot(&w, &tangent), dot(&before, &v));
+                assert_close(&[behind], &[before], "product of a row and a tangent");
+
+                let [mut velocity, mut bend] = [0; 2].map(|_| vec![0.0; count]);
+                let curve = (&mut velocity[..], &mut bend[..]);
+                rule.second_along((&z, &y), (&v, &a), curve, &mut slopes);
+                assert_close(&velocity, &tangent, "velocity");
+                // The velocity at two near places of the curve.
+                let h = 1e-5;
+                let [ahead, behind] = [h, -h].map(|t| {
+                    let along = |k: usize| z[k] + t * v[k] + 0.5 * t * t * a[k];
+                    let place: Vec<f64> = (0..count).map(along).collect();
+                    let speed: Vec<f64> = (0..count).map(|k| v[k] + t * a[k]).collect();
+                    let mut jet = place.clone();
+                    jet.iter_mut().for_each(|value| *value = value.tanh());
+                    let mut found = vec![0.0; count];
+                    rule.write(&place, &jet, &mut slopes);
+                    rule.tangent(&place, &speed, &mut found, false, &slopes);
+                    found
+                });
+                for (k, bend) in bend.iter().enumerate() {
+                    let difference = (ahead[k] - behind[k]) / (2.0 * h);
+                    assert!((bend - difference).abs() < 1e-8, "{bend} and {difference}");
+                }
+            });
+        }
+    }
+}
