@@ -150,7 +150,7 @@ fn points_that_pass_in_pieces_have_the_rows_that_they_have_alone() {
         let rows = Mat::from_fn(y.len(), parameters.len(), |i, j| w[i] * jacobian[(i, j)]);
         let normal = scaled.normal().unwrap().complete();
         assert!(relative_matrix(&normal, &multiply(&transpose(&rows), &rows)) <= 1e-13);
-        // These rows are formed, and read by the products.
+        // These rows were formed, and are read by the products.
         let product = multiply(&rows, &column(&direction));
         let found = scaled.jvp(&direction).unwrap();
         assert!(relative_matrix(&column(&found), &product) <= 1e-13);

@@ -1,9 +1,8 @@
 //! The Jacobian of residuals whose points passed through the network in pieces.
 //!
-//! Products with J and JᵀJ are sums over the pieces. The rows that a step decomposes, of which many products follow, are
-//! formed instead and read where they have no more numbers than a few times those that the passes have left.
-//! K = J·Jᵀ and what else needs all rows beside each other joins the pieces first, and leaves them joined for the next
-//! question.
+//! Products with J and JᵀJ are sums over the pieces. J is formed for JᵀJ and stays where it has no more numbers than a few
+//! times those that the passes have left: the products that follow, many of one decomposition, read it. K = J·Jᵀ and what
+//! else needs all rows beside each other joins the pieces first, and leaves them joined for the next question.
 
 use super::pieces::Piece;
 use crate::error::Result;
@@ -29,9 +28,7 @@ pub(super) struct InPieces<'a> {
     /// J of each piece.
     parts: Vec<NetworkJacobian<'a>>,
     joined: &'a OnceLock<Joined>,
-    /// Whether these are rows of which many products are asked for.
-    many: bool,
-    /// J, the rows of one piece behind those of another, where it is read.
+    /// J, the rows of one piece behind those of another, where it stays.
     formed: OnceLock<Lent<'a>>,
     scratch: &'a Scratch,
 }
@@ -62,7 +59,6 @@ impl<'a> InPieces<'a> {
             pieces,
             parts: pieces.iter().map(part).collect(),
             joined,
-            many: false,
             formed: OnceLock::new(),
             scratch,
         }
@@ -114,7 +110,7 @@ impl<'a> InPieces<'a> {
         })
     }
 
-    /// diag(factors)·J (factors: length n), the rows of a step.
+    /// diag(factors)·J (factors: length n).
     pub(super) fn with_scaled_rows(&self, factors: &[f64]) -> Self {
         let scaled = |(piece, part): (&Piece, &NetworkJacobian<'a>)| {
             let mut own = vec![0.0; part.rows()];
@@ -123,7 +119,6 @@ impl<'a> InPieces<'a> {
         };
         Self {
             parts: self.parts().map(scaled).collect(),
-            many: true,
             formed: OnceLock::new(),
             ..*self
         }
@@ -163,20 +158,22 @@ impl<'a> InPieces<'a> {
         .with_scratch(self.scratch)
     }
 
-    /// J as a matrix, where a product reads it sooner than what the passes have left, of which every number is worked on.
-    fn formed(&self) -> Option<MatRef<'_, f64>> {
+    /// Forms J and keeps it, where a product reads it sooner than what the passes have left, of which every number is
+    /// worked on.
+    fn form(&self) -> Option<MatRef<'_, f64>> {
         // No more than what a scratch keeps of a loan.
         const MOST: usize = 1 << 22;
         const TIMES: usize = 2;
         let left = self.pieces.iter().map(|piece| piece.activations.numbers());
         let (rows, columns) = (self.rows(), self.columns());
-        let read = self.many && rows * columns <= MOST.min(TIMES * left.sum::<usize>());
-        let form = || {
+        let stays = rows * columns <= MOST.min(TIMES * left.sum::<usize>());
+        if stays && self.formed.get().is_none() {
+            // Not within the lock: a thread that waits for others meanwhile may be given work that waits for the lock.
             let mut held = self.scratch.lend(rows, columns);
             self.write_rows(0..self.parts.len(), held.as_mut());
-            held
-        };
-        read.then(|| self.formed.get_or_init(form).as_ref())
+            let _ = self.formed.set(held);
+        }
+        self.formed.get().map(Lent::as_ref)
     }
 
     /// Writes the rows of some pieces one behind the other.
@@ -195,7 +192,7 @@ impl<'a> InPieces<'a> {
 
     /// Calls `visit` with blocks of rows of J until every row was there once, those of some pieces at a time.
     fn each_rows(&self, mut visit: impl FnMut(MatRef<'_, f64>)) {
-        let (formed, columns) = (self.formed(), self.columns());
+        let (formed, columns) = (self.form(), self.columns());
         let most = NetworkJacobian::rows_at_a_time(columns);
         let (mut next, mut before) = (0, 0);
         while next < self.parts.len() {
@@ -287,8 +284,8 @@ impl Jacobian for InPieces<'_> {
     }
 
     fn vjp_into(&self, w: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        if let Some(formed) = self.formed() {
-            self.write_vjp(formed, w, target);
+        if let Some(formed) = self.formed.get() {
+            self.write_vjp(formed.as_ref(), w, target);
             return Ok(());
         }
         let (scratch, columns) = (&*scratch, self.columns());
@@ -327,8 +324,8 @@ impl Jacobian for InPieces<'_> {
     }
 
     fn jvp_into(&self, v: &[f64], target: &mut [f64], scratch: &mut Scratch) -> Result<()> {
-        if let Some(formed) = self.formed() {
-            self.write_jvp(formed, v, target);
+        if let Some(formed) = self.formed.get() {
+            self.write_jvp(formed.as_ref(), v, target);
             return Ok(());
         }
         let scratch = &*scratch;
