@@ -697,14 +697,21 @@ fn a_count_of_threads_that_makes_no_sense_is_refused() {
     }
 }
 
-/// Products of matrices reserve addresses on each thread, though no memory.
+/// Products of matrices reserve addresses on each thread, though no memory: twice the largest cache.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_on_the_address_space_leaves_fewer_threads() {
     let folder = TempDir::new().unwrap();
     let program = assert_cmd::cargo::cargo_bin("hig");
+    let kibibytes = |index: usize| {
+        let path = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size");
+        let size = std::fs::read_to_string(path).ok()?;
+        size.trim().strip_suffix('K')?.parse::<u64>().ok()
+    };
+    let cache = (0..5).filter_map(kibibytes).max().unwrap_or(0);
     let script = format!(
-        "ulimit -v 800000; exec {} run toy --method hig --updates 5 --threads 64 --quiet --out {}",
+        "ulimit -v {}; exec {} run toy --method hig --updates 5 --threads 64 --quiet --out {}",
+        800_000 + 2 * cache,
         program.display(),
         folder.path().join("out").display()
     );

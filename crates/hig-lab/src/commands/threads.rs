@@ -34,6 +34,15 @@ pub fn use_threads(asked: Option<usize>) -> Result<()> {
     let wanted = count.unwrap_or(cores);
     let count = match address_space().and_then(|limit| within(limit, wanted, largest_cache())) {
         None => wanted,
+        Some(0) => {
+            tracing::warn!(
+                "the limit on address space (ulimit -v) may leave no room for one thread, which reserves \
+                 {} MiB here beside the {} MiB of the program: where memory runs out raise it",
+                reserved(largest_cache()) >> 20,
+                PROGRAM >> 20
+            );
+            1
+        }
         Some(fitting) => {
             tracing::warn!(
                 "the limit on address space (ulimit -v) leaves room for {fitting} of {wanted} threads; \
@@ -61,12 +70,17 @@ fn variable() -> Option<usize> {
     (count > 0).then_some(count)
 }
 
-/// The threads that fit into a limit, where these are fewer than are wanted. Products of matrices reserve on
-/// each thread two times the largest cache, of which small ones never touch any.
+/// The threads that fit into a limit, where these are fewer than are wanted.
 fn within(limit: u64, wanted: usize, cache: u64) -> Option<usize> {
-    let fitting = limit.saturating_sub(PROGRAM) / (THREAD + 2 * cache);
-    let fitting = usize::try_from(fitting).unwrap_or(usize::MAX).max(1);
+    let fitting = limit.saturating_sub(PROGRAM) / reserved(cache);
+    let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
     (fitting < wanted).then_some(fitting)
+}
+
+/// Bytes of addresses of a thread. Products of matrices reserve two times the largest cache, of which small ones never
+/// touch any.
+fn reserved(cache: u64) -> u64 {
+    THREAD + 2 * cache
 }
 
 /// Bytes of addresses that the process may have; none where it may have any, or where it is not told.
@@ -98,7 +112,7 @@ mod tests {
         assert_eq!(within(u64::MAX, 256, 32 * MIB), None);
         assert_eq!(within(PROGRAM + 130 * MIB, 2, 32 * MIB), Some(1));
         assert_eq!(within(PROGRAM + 3 * 130 * MIB, 2, 32 * MIB), None);
-        assert_eq!(within(0, 8, 32 * MIB), Some(1));
+        assert_eq!(within(0, 8, 32 * MIB), Some(0));
         assert_eq!(within(PROGRAM + 2048 * MIB, 16, 300 * MIB), Some(3));
         assert!(largest_cache() > 0);
     }
