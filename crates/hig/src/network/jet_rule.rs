@@ -6,6 +6,7 @@
 
 use super::activation::Activation;
 use crate::linalg::Scratch;
+use crate::linalg::matrix::Accum;
 use crate::linalg::simd::{self, Simd, WithSimd, vectorised, with_lanes};
 
 /// Places of the first derivatives whose products belong to a component, for each of them.
@@ -84,7 +85,7 @@ impl Rule<'_> {
         z: &[f64],
         before: &[f64],
         behind: &mut [f64],
-        add: bool,
+        accumulate: Accum,
         slopes: &Slopes,
     ) {
         self.run(
@@ -93,7 +94,7 @@ impl Rule<'_> {
                 z,
                 before,
                 behind,
-                add,
+                accumulate,
             },
         );
     }
@@ -279,15 +280,15 @@ struct Tangent<'a> {
     z: &'a [f64],
     before: &'a [f64],
     behind: &'a mut [f64],
-    add: bool,
+    accumulate: Accum,
 }
 
 impl Tangent<'_> {
     #[inline(always)]
     fn put<S: Simd>(&mut self, at: &At<'_, S>, c: usize, tangent: S::f64s) {
-        let tangent = match self.add {
-            true => at.simd.add_f64s(at.load(self.behind, c), tangent),
-            false => tangent,
+        let tangent = match self.accumulate {
+            Accum::Add => at.simd.add_f64s(at.load(self.behind, c), tangent),
+            Accum::Replace => tangent,
         };
         at.store(self.behind, c, tangent);
     }
@@ -428,9 +429,9 @@ mod tests {
 
                 let [mut tangent, mut twice, mut before] = [0; 3].map(|_| vec![0.0; count]);
                 rule.write(&z, &y, &mut slopes);
-                rule.tangent(&z, &v, &mut tangent, false, &slopes);
-                rule.tangent(&z, &v, &mut twice, false, &slopes);
-                rule.tangent(&z, &v, &mut twice, true, &slopes);
+                rule.tangent(&z, &v, &mut tangent, Accum::Replace, &slopes);
+                rule.tangent(&z, &v, &mut twice, Accum::Replace, &slopes);
+                rule.tangent(&z, &v, &mut twice, Accum::Add, &slopes);
                 let double: Vec<f64> = tangent.iter().map(|t| 2.0 * t).collect();
                 assert_close(&twice, &double, "added tangent");
 
@@ -452,7 +453,7 @@ mod tests {
                     jet.iter_mut().for_each(|value| *value = value.tanh());
                     let mut found = vec![0.0; count];
                     rule.write(&place, &jet, &mut slopes);
-                    rule.tangent(&place, &speed, &mut found, false, &slopes);
+                    rule.tangent(&place, &speed, &mut found, Accum::Replace, &slopes);
                     found
                 });
                 for (k, bend) in bend.iter().enumerate() {

@@ -301,8 +301,7 @@ impl Jets {
                 let z = matrix::column(at.input, j);
                 rule.write(z, matrix::column(at.output, j), &mut slopes);
                 let behind = matrix::column_mut(target.rb_mut(), j);
-                let add = matches!(accumulate, Accum::Add);
-                rule.tangent(z, matrix::column(tangent, j), behind, add, &slopes);
+                rule.tangent(z, matrix::column(tangent, j), behind, accumulate, &slopes);
             }
             slopes.give_to(scratch);
         });
