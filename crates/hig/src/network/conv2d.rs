@@ -4,11 +4,9 @@ use super::grid::{Boundary, Grid};
 use super::layer::{Layer, Values};
 use super::moments::SharedWeight;
 use super::parameter::Parameter;
-use crate::linalg::matrix::{self, Accum, MatMut, MatRef, WORTH_THREADS};
-use crate::linalg::simd::vectorised;
+use crate::linalg::matrix::{self, Accum, MatMut, MatRef};
 use crate::linalg::{Scratch, Symmetric};
 use faer::reborrow::ReborrowMut;
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// A convolution (cross-correlation, as everywhere in deep learning); parameters are `weight`
@@ -57,10 +55,6 @@ impl Taps {
 
 // Numbers of gathered patches held at a time (1 MiB), unless one point has more.
 const HELD: usize = 1 << 17;
-// Rows that are carried backwards together.
-const ROWS: usize = 128;
-// Rows whose sums fit into the registers.
-const LANES: usize = 16;
 
 impl Conv2d {
     /// A square kernel of odd width whose output has the extents of its input.
@@ -99,24 +93,18 @@ impl Conv2d {
     }
 
     /// Numbers that make one output.
-    fn patch(&self) -> usize {
+    pub(super) fn patch(&self) -> usize {
         let [rows, columns] = self.kernel;
         self.grid.channels.saturating_mul(rows * columns)
     }
 
-    fn weights(&self) -> usize {
+    pub(super) fn weights(&self) -> usize {
         self.outputs * self.patch()
-    }
-
-    /// The weight as patch × outputs.
-    fn weight<'a>(&self, parameters: &'a [f64]) -> MatRef<'a, f64> {
-        let weights = &parameters[..self.weights()];
-        MatRef::from_column_major_slice(weights, self.patch(), self.outputs)
     }
 
     /// The input coordinate along a side (0 down, 1 across) that output coordinate `out` reads through
     /// entry `k` of the kernel.
-    fn source(&self, out: usize, k: usize, side: usize) -> Option<usize> {
+    pub(super) fn source(&self, out: usize, k: usize, side: usize) -> Option<usize> {
         let (place, padding) = (out * self.stride + k, self.padding[side]);
         let extent = [self.grid.height, self.grid.width][side];
         match self.boundary {
@@ -174,40 +162,6 @@ impl Conv2d {
             }
         }
     }
-
-    /// Writes or adds the convolution without bias.
-    fn linear(
-        &self,
-        weight: MatRef<'_, f64>,
-        input: MatRef<'_, f64>,
-        mut target: MatMut<'_, f64>,
-        accumulate: Accum,
-        scratch: &mut Scratch,
-    ) {
-        let (rows, output, taps) = (input.nrows(), self.output(), self.taps(scratch));
-        for points in self.pieces(rows) {
-            let mut patches = scratch.take(points.len() * rows, self.patch());
-            let mut values = scratch.take(points.len() * rows, self.outputs);
-            // What lies beyond the edge is read by no tap.
-            patches.as_mut().fill(0.0);
-            self.each_read(&taps, &points, |column, place, feature| {
-                let target = &mut patches.column_mut(column)[place * rows..][..rows];
-                target.copy_from_slice(matrix::column(input, feature));
-            });
-            matrix::multiply(values.as_mut(), Accum::Replace, patches.as_ref(), weight);
-            for o in 0..self.outputs {
-                let column = values.column(o).chunks_exact(rows);
-                for (point, values) in points.clone().zip(column) {
-                    let feature = o * output.points() + point;
-                    let target = matrix::column_mut(target.rb_mut(), feature);
-                    matrix::write(target, accumulate, values.iter().copied());
-                }
-            }
-            scratch.give(patches);
-            scratch.give(values);
-        }
-        taps.give_to(scratch);
-    }
 }
 
 impl Layer for Conv2d {
@@ -244,19 +198,13 @@ impl Layer for Conv2d {
         &self,
         parameters: &[f64],
         input: MatRef<'_, f64>,
-        mut output: MatMut<'_, f64>,
+        output: MatMut<'_, f64>,
         scratch: &mut Scratch,
     ) {
-        let weight = self.weight(parameters);
-        self.linear(weight, input, output.rb_mut(), Accum::Replace, scratch);
-        let points = self.output().points();
-        for (o, bias) in parameters[self.weights()..].iter().enumerate() {
-            for point in 0..points {
-                for v in matrix::column_mut(output.rb_mut(), o * points + point) {
-                    *v += bias;
-                }
-            }
-        }
+        let (weights, bias) = parameters.split_at(self.weights());
+        let sums = self.forwards(weights, Some(bias), scratch);
+        sums.write(input, output, Accum::Replace, scratch);
+        sums.give_to(scratch);
     }
 
     fn backward(
@@ -264,22 +212,10 @@ impl Layer for Conv2d {
         parameters: &[f64],
         _: Values<'_>,
         rows: MatRef<'_, f64>,
-        mut target: MatMut<'_, f64>,
+        target: MatMut<'_, f64>,
         scratch: &mut Scratch,
     ) {
-        let (weight, taps) = (self.weight(parameters), self.taps(scratch));
-        target.fill(0.0);
-        let blocks = target.par_row_chunks_mut(ROWS).enumerate();
-        let fill = |(i, block): (usize, MatMut<'_, f64>)| {
-            let rows = rows.subrows(i * ROWS, block.nrows());
-            scratch.with_another(|own| self.backward_rows(weight, &taps, rows, block, own));
-        };
-        if rows.nrows() >= WORTH_THREADS {
-            blocks.for_each(fill);
-        } else {
-            blocks.with_min_len(WORTH_THREADS).for_each(fill);
-        }
-        taps.give_to(scratch);
+        self.write_backwards(&parameters[..self.weights()], rows, target, scratch);
     }
 
     fn jvp_input(
@@ -291,8 +227,9 @@ impl Layer for Conv2d {
         accumulate: Accum,
         scratch: &mut Scratch,
     ) {
-        let weight = self.weight(parameters);
-        self.linear(weight, tangent, target, accumulate, scratch);
+        let sums = self.forwards(&parameters[..self.weights()], None, scratch);
+        sums.write(tangent, target, accumulate, scratch);
+        sums.give_to(scratch);
     }
 
     fn write_columns(
@@ -315,6 +252,13 @@ impl Layer for Conv2d {
         let weights = columns.start.min(weights)..columns.end.min(weights);
         let target = target.subcols_mut(0, weights.len());
         self.write_weights(input, rows, weights, target, scratch);
+    }
+
+    /// Those of some outputs, four of which are summed in registers side by side; fewer where kernels are large.
+    fn columns_together(&self) -> usize {
+        const MOST: usize = 1 << 12;
+        let outputs = [16, 8, 4].into_iter().find(|o| o * self.patch() <= MOST);
+        outputs.unwrap_or(1) * self.patch()
     }
 
     fn is_affine(&self) -> bool {
@@ -367,112 +311,4 @@ impl Layer for Conv2d {
             scratch.give(written);
         }
     }
-}
-
-impl Conv2d {
-    /// Adds rows, carried backwards, to the target.
-    fn backward_rows(
-        &self,
-        weight: MatRef<'_, f64>,
-        taps: &Taps,
-        rows: MatRef<'_, f64>,
-        mut target: MatMut<'_, f64>,
-        scratch: &mut Scratch,
-    ) {
-        let (count, output) = (rows.nrows(), self.output());
-        for points in self.pieces(count) {
-            let mut deltas = scratch.take(points.len() * count, self.outputs);
-            let mut patches = scratch.take(points.len() * count, self.patch());
-            for o in 0..self.outputs {
-                let column = deltas.column_mut(o).chunks_exact_mut(count);
-                for (point, delta) in points.clone().zip(column) {
-                    delta.copy_from_slice(matrix::column(rows, o * output.points() + point));
-                }
-            }
-            let weight = weight.transpose();
-            matrix::multiply(patches.as_mut(), Accum::Replace, deltas.as_ref(), weight);
-            self.each_read(taps, &points, |column, place, feature| {
-                let source = &patches.column(column)[place * count..][..count];
-                matrix::add(matrix::column_mut(target.rb_mut(), feature), source);
-            });
-            scratch.give(deltas);
-            scratch.give(patches);
-        }
-    }
-
-    /// Columns of weights: sums over output points of a cotangent times the input it reads. They
-    /// are summed in registers, for `LANES` rows at a time whose numbers are gathered first.
-    fn write_weights(
-        &self,
-        input: MatRef<'_, f64>,
-        rows: MatRef<'_, f64>,
-        columns: Range<usize>,
-        mut target: MatMut<'_, f64>,
-        scratch: &mut Scratch,
-    ) {
-        let (samples, patch, taps) = (input.nrows(), self.patch(), self.taps(scratch));
-        let points = self.output().points();
-        let mut values_of_lanes = scratch.take_numbers(self.grid.features() * LANES);
-        let values = values_of_lanes.as_chunks_mut::<LANES>().0;
-        let mut deltas_of_lanes = scratch.take_numbers(points * LANES);
-        let deltas = deltas_of_lanes.as_chunks_mut::<LANES>().0;
-        // Lanes that no row fills are summed too; what they hold must be harmless.
-        deltas.fill([0.0; LANES]);
-        // Blocks that start at one sample read the same values.
-        let mut blocks = scratch.take_indices(rows.nrows().div_ceil(LANES));
-        blocks.extend((0..rows.nrows()).step_by(LANES));
-        blocks.sort_unstable_by_key(|row| (row % samples, *row));
-        let mut gathered = None;
-        for &row in &blocks {
-            let lanes = LANES.min(rows.nrows() - row);
-            let first = row % samples;
-            if gathered.replace(first) != Some(first) {
-                for (j, block) in values.iter_mut().enumerate() {
-                    let column = matrix::column(input, j);
-                    let cycle = column[first..].iter().chain(column.iter().cycle());
-                    for (v, value) in block.iter_mut().zip(cycle) {
-                        *v = *value;
-                    }
-                }
-            }
-            for o in columns.start / patch..columns.end.div_ceil(patch) {
-                for (point, block) in deltas.iter_mut().enumerate() {
-                    let column = matrix::column(rows, o * points + point);
-                    block[..lanes].copy_from_slice(&column[row..row + lanes]);
-                }
-                for place in columns.start.max(o * patch)..columns.end.min((o + 1) * patch) {
-                    let (channel, k) = (place % patch / taps.count(), place % taps.count());
-                    let values = &values[channel * self.grid.points()..];
-                    let sums = sum_of_products(taps.tap(k), deltas, values);
-                    let column = matrix::column_mut(target.rb_mut(), place - columns.start);
-                    column[row..row + lanes].copy_from_slice(&sums[..lanes]);
-                }
-            }
-        }
-        taps.give_to(scratch);
-        scratch.give_numbers(values_of_lanes);
-        scratch.give_numbers(deltas_of_lanes);
-        scratch.give_indices(blocks);
-    }
-}
-
-/// Σ over a tap's pairs of the cotangent times the value, lane by lane.
-fn sum_of_products(
-    tap: &[[usize; 2]],
-    deltas: &[[f64; LANES]],
-    values: &[[f64; LANES]],
-) -> [f64; LANES] {
-    vectorised(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0; LANES];
-            for &[to, from] in tap {
-                let (delta, value) = (&deltas[to], &values[from]);
-                for lane in 0..LANES {
-                    sums[lane] += delta[lane] * value[lane];
-                }
-            }
-            sums
-        },
-    )
 }

@@ -93,6 +93,12 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         assert!(columns.is_empty(), "{self:?} does not write its columns");
     }
 
+    /// Columns that are written side by side: what asks for a part of them takes a multiple of so many. A layer
+    /// that answers more than 1 shares its rows among threads by itself.
+    fn columns_together(&self) -> usize {
+        1
+    }
+
     /// Writes the parameter gradients of k·b rows, summed over the samples: this layer's parameters
     /// × k, one contiguous column for each component.
     ///
@@ -106,7 +112,7 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     ) {
         let (samples, count) = (input.nrows(), target.nrows());
         each_chunk(
-            count,
+            (count, self.columns_together()),
             rows.nrows(),
             scratch,
             |columns, target, scratch| self.write_columns(input, rows, columns, target, scratch),
@@ -251,33 +257,35 @@ const BLOCK: usize = 32;
 
 /// Calls `visit(range, columns, scratch)` for chunks of `count` columns of J, as
 /// `write(range, target, scratch)` writes them for a number of rows, until every column was there
-/// once.
+/// once; chunks have a multiple of so many columns as are written `together`.
 pub(super) fn each_chunk(
-    count: usize,
+    (count, together): (usize, usize),
     rows: usize,
     scratch: &mut Scratch,
     write: impl Fn(Range<usize>, MatMut<'_, f64>, &mut Scratch) + Sync,
     mut visit: impl FnMut(Range<usize>, MatRef<'_, f64>, &mut Scratch),
 ) {
-    let mut chunk = scratch.take(rows, CHUNK.min(count));
-    for first in (0..count).step_by(CHUNK) {
-        let range = first..count.min(first + CHUNK);
+    let most = CHUNK.next_multiple_of(together);
+    let mut chunk = scratch.take(rows, most.min(count));
+    for first in (0..count).step_by(most) {
+        let range = first..count.min(first + most);
         let columns = chunk.as_mut().subcols_mut(0, range.len());
-        write_in_blocks(range.clone(), columns, scratch, &write);
+        write_in_blocks((range.clone(), together), columns, scratch, &write);
         let columns = chunk.as_ref().subcols(0, range.len());
         visit(range, columns, scratch);
     }
     scratch.give(chunk);
 }
 
-/// Writes a range of columns, blocks of them side by side where that is worth a second thread.
+/// Writes a range of columns, blocks of them side by side where that is worth a second thread and none are written
+/// `together`.
 pub(super) fn write_in_blocks(
-    range: Range<usize>,
+    (range, together): (Range<usize>, usize),
     target: MatMut<'_, f64>,
     scratch: &mut Scratch,
     write: impl Fn(Range<usize>, MatMut<'_, f64>, &mut Scratch) + Sync,
 ) {
-    if target.nrows() < WORTH_THREADS {
+    if target.nrows() < WORTH_THREADS || together > 1 {
         write(range, target, scratch);
         return;
     }

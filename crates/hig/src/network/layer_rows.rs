@@ -37,7 +37,7 @@ impl<'a> LayerRows<'a> {
         }
         let by_pass = self.by_pass(passes, scratch);
         layer::each_chunk(
-            self.range.len(),
+            (self.range.len(), self.layer.columns_together()),
             by_pass.count(),
             scratch,
             |columns, target, scratch| by_pass.write_columns(columns, target, scratch),
@@ -64,6 +64,31 @@ impl<'a> LayerRows<'a> {
         });
     }
 
+    /// Writes this part of Jᵀ of a single pass, or adds it to what is there.
+    pub(crate) fn put_transposed(
+        &self,
+        mut target: MatMut<'_, f64>,
+        accumulate: Accum,
+        scratch: &mut Scratch,
+    ) {
+        self.each_chunk(Passes::ONE, scratch, |range, columns| {
+            let mut target = target.rb_mut().subrows_mut(range.start, range.len());
+            match accumulate {
+                Accum::Replace => target.copy_from(columns.transpose()),
+                Accum::Add => target += columns.transpose(),
+            }
+        });
+    }
+
+    /// Adds the gradient of one cotangent for each sample of a single pass.
+    pub(crate) fn add_gradient(&self, target: &mut [f64], scratch: &mut Scratch) {
+        let mut own = scratch.take_numbers(target.len());
+        let gradient = MatMut::from_column_major_slice_mut(&mut own, target.len(), 1);
+        self.write_gradients(Passes::ONE, gradient, scratch);
+        matrix::add(target, &own);
+        scratch.give_numbers(own);
+    }
+
     /// Writes this part of J (k·b × parameters).
     pub fn write_columns(
         &self,
@@ -74,7 +99,7 @@ impl<'a> LayerRows<'a> {
         let summed = passes.count() > 1 && self.layer.is_outer_product();
         if summed && outer_sums::are_few(passes) {
             layer::write_in_blocks(
-                0..self.range.len(),
+                (0..self.range.len(), 1),
                 target,
                 scratch,
                 |columns, target, _| outer_sums::write_columns(self, passes, columns, target),
@@ -90,7 +115,7 @@ impl<'a> LayerRows<'a> {
         }
         let by_pass = self.by_pass(passes, scratch);
         layer::write_in_blocks(
-            0..self.range.len(),
+            (0..self.range.len(), self.layer.columns_together()),
             target,
             scratch,
             |columns, target, scratch| by_pass.write_columns(columns, target, scratch),

@@ -4,6 +4,7 @@ mod activation;
 mod architectures;
 mod chain;
 mod conv2d;
+mod correlation;
 mod dense;
 mod elementwise;
 mod gram;

@@ -122,7 +122,7 @@ pub(super) fn each_chunk(
     let rows = part.rows.nrows() / passes.count();
     if rows > 0 && are_few(passes) {
         layer::each_chunk(
-            part.range.len(),
+            (part.range.len(), 1),
             rows,
             scratch,
             |columns, target, _| write_columns(part, passes, columns, target),

@@ -260,7 +260,7 @@ impl Network {
     }
 
     /// Calls `visit` for the layers with parameters, from the last to the first, with rows at their outputs that
-    /// an earlier pass backwards left.
+    /// an earlier pass backwards left; not for those that have none.
     fn each_layer(
         &self,
         values: &Activations,
@@ -269,7 +269,8 @@ impl Network {
     ) {
         let nodes = (0..self.nodes.len()).rev();
         let with_parameters = nodes.filter(|node| !self.ranges[*node].is_empty());
-        for (node, rows) in with_parameters.zip(rows) {
+        let left = with_parameters.zip(rows);
+        for (node, rows) in left.filter(|(_, rows)| rows.as_ref().nrows() > 0) {
             if let Some(part) = self.layer_rows(node, values, rows.as_ref()) {
                 visit(part);
             }

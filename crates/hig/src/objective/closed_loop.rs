@@ -21,6 +21,9 @@ use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 use unrolled::Unrolled;
 
+/// Components of a control up to which a pass for each of them may serve all rows of a sample.
+const MOST_SHARED: usize = 64;
+
 /// A network that steers a simulation from inside, and a loss of what is observed of the motion.
 ///
 /// The network is called at every time step. It sees the state x, and after it what
@@ -413,8 +416,19 @@ impl ClosedLoop {
     /// Numbers of a step of a sample that its derivative needs.
     fn numbers_of_step(&self) -> usize {
         let (d, c) = (self.physics.state_len(), self.physics.control_len());
-        let sight = if self.sight.is_some() { d + 1 } else { 1 };
-        self.network.total_width() + d + (sight + c) * self.network.inputs()
+        let sight = match &self.sight {
+            Some(sight) if !sight.has_products() => d + 1,
+            _ => 1,
+        };
+        let shared = if c <= MOST_SHARED { c } else { 0 };
+        self.network.total_width() + d + (sight + shared) * self.network.inputs()
+    }
+
+    /// Whether one pass backwards for each component of the control serves so many rows of a sample: where these are
+    /// more, and what the passes leave is not.
+    fn shares(&self, rows: usize) -> bool {
+        let c = self.physics.control_len();
+        c == 1 || (c <= MOST_SHARED && 2 * c <= rows)
     }
 
     /// Steps whose values are held at once.

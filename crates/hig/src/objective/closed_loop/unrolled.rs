@@ -4,7 +4,7 @@ use super::{ClosedLoop, Target};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::linalg::simd::vectorised;
-use crate::linalg::{self, Lent, Mat, MatRef, Scratch, Symmetric};
+use crate::linalg::{self, Accum, Lent, Mat, MatRef, Scratch, Symmetric};
 use crate::network::{Activations, LayerMoments, LayerRows, MomentSums};
 use crate::objective::linearized::check_finite_losses;
 use crate::objective::network_jacobian::by_network_jacobian;
@@ -37,9 +37,14 @@ pub(super) struct Stretch<'a> {
 struct Returned<'a> {
     /// At the output of the network, or at its input.
     rows: Mat<f64>,
-    /// At the outputs of its layers with parameters, from the last to the first, where they went through it.
+    /// At the outputs of its layers with parameters, from the last to the first, where they went through it; no
+    /// rows of those that were taken at once.
     layers: Option<Vec<Lent<'a>>>,
 }
+
+/// Is told the number of a step and the rows that came back to a layer with parameters there, and answers whether it
+/// has taken what it needs of them, so that they are not kept.
+type AtOnce<'f> = dyn FnMut(usize, &LayerRows<'_>, &mut Scratch) -> bool + 'f;
 
 impl<'a> Stretch<'a> {
     /// Moves samples through some steps and keeps what their derivatives need.
@@ -243,17 +248,18 @@ impl<'a> Unrolled<'a> {
         mut take: impl FnMut(&Stretch<'a>, Mat<f64>) -> Result<()>,
     ) -> Result<()> {
         let take = |stretch: &Stretch<'a>, returned: Returned<'a>| take(stretch, returned.rows);
-        self.carry_back(seed, false, |_, _| {}, take)
+        self.carry_back(seed, None, |_, _| {}, take)
     }
 
     /// The same, where `take` is handed those at the layers of the network as well, by which its derivative in
-    /// the parameters needs no further pass through it.
+    /// the parameters needs no further pass through it, but for those that are taken `at_once`.
     fn adjoint_of_layers(
         &self,
         seed: MatRef<'_, f64>,
+        at_once: &mut AtOnce<'_>,
         take: impl FnMut(&Stretch<'a>, Returned<'a>) -> Result<()>,
     ) -> Result<()> {
-        self.carry_back(seed, true, |_, _| {}, take)
+        self.carry_back(seed, Some(at_once), |_, _| {}, take)
     }
 
     /// The same, where `see` is told the number of each step but the first with the cotangents of the state
@@ -263,13 +269,13 @@ impl<'a> Unrolled<'a> {
         seed: MatRef<'_, f64>,
         see: impl FnMut(usize, &Mat<f64>),
     ) -> Result<()> {
-        self.carry_back(seed, false, see, |_, _| Ok(()))
+        self.carry_back(seed, None, see, |_, _| Ok(()))
     }
 
     fn carry_back(
         &self,
         seed: MatRef<'_, f64>,
-        of_layers: bool,
+        mut at_once: Option<&mut AtOnce<'_>>,
         mut see: impl FnMut(usize, &Mat<f64>),
         mut take: impl FnMut(&Stretch<'a>, Returned<'a>) -> Result<()>,
     ) -> Result<()> {
@@ -281,9 +287,8 @@ impl<'a> Unrolled<'a> {
         self.each_stretch(|stretch| {
             let length = stretch.steps.len();
             let mut rows = Mat::zeros(count * length * samples, c);
-            // One pass for each component of the control serves all rows, where these are more.
-            let shared = c == 1 || 2 * c <= count;
-            let mut layers = (of_layers && !self.parts.stopped).then(Vec::new);
+            let shared = self.parts.shares(count);
+            let mut layers = (at_once.is_some() && !self.parts.stopped).then(Vec::new);
             for (pass, k) in stretch.steps.clone().enumerate().rev() {
                 for (place, _) in observed.iter().filter(|(_, step)| *step == k + 1) {
                     carried += seed.subcols(place * d, d);
@@ -303,7 +308,8 @@ impl<'a> Unrolled<'a> {
                         true => self.through_shared(stretch, pass, during.as_ref()),
                         false => {
                             let at = (stretch, pass);
-                            self.through_network(at, during.as_ref(), layers.as_mut())
+                            let keep = layers.as_mut().zip(at_once.as_deref_mut());
+                            self.through_network(at, during.as_ref(), keep)
                         }
                     };
                     if k > 0 {
@@ -354,24 +360,27 @@ impl<'a> Unrolled<'a> {
     }
 
     /// Rows at the input of the network from those at its output, at a step of a stretch; those at its layers
-    /// are put with what other steps left there.
+    /// are taken at once or put with what other steps left there.
     fn through_network(
         &self,
         (stretch, pass): (&Stretch<'a>, usize),
         control: MatRef<'_, f64>,
-        mut layers: Option<&mut Vec<Lent<'a>>>,
+        mut keep: Option<(&mut Vec<Lent<'a>>, &mut AtOnce<'_>)>,
     ) -> Mat<f64> {
         let (samples, length) = (self.batch.len(), stretch.steps.len());
         let count = control.nrows() / samples.max(1);
         let values = (stretch.activations).of_pass(pass, self.parts.passes(length));
         let mut place = 0;
-        let keep = |part: LayerRows<'_>, _: &mut Scratch| {
-            let Some(layers) = &mut layers else { return };
+        let keep = |part: LayerRows<'_>, scratch: &mut Scratch| {
+            let Some((layers, at_once)) = &mut keep else {
+                return;
+            };
+            let taken = at_once(stretch.steps.start + pass, &part, scratch);
             if layers.len() == place {
-                let rows = count * length * samples;
+                let rows = if taken { 0 } else { count * length * samples };
                 layers.push(self.parts.scratch.lend(rows, part.rows.ncols()));
             }
-            for i in 0..count {
+            for i in 0..if taken { 0 } else { count } {
                 let from = part.rows.subrows(i * samples, samples);
                 let first = (i * length + pass) * samples;
                 linalg::copy(layers[place].as_mut().subrows_mut(first, samples), from);
@@ -471,18 +480,46 @@ impl<'a> Unrolled<'a> {
     }
 
     /// Jᵀ (p × k·samples) of rows that begin as the given cotangents of the observed states, one stretch after
-    /// another.
+    /// another. Columns of a layer whose part of J is no outer product are written step by step, so that its rows,
+    /// of which a convolution has a great many, need not be kept.
     fn form(&self, seed: &Mat<f64>) -> Result<FormedJacobian<'a>> {
+        let scratch = &self.parts.scratch;
+        let (count, rows) = (self.parameters.len(), seed.nrows());
+        let mut by_step = None::<Lent<'a>>;
+        let mut written = Vec::new();
+        let mut at_once = |step, part: &LayerRows<'_>, own: &mut Scratch| {
+            if part.layer.is_outer_product() {
+                return false;
+            }
+            let accumulate = match step + 1 == self.steps {
+                true => Accum::Replace,
+                false => Accum::Add,
+            };
+            if accumulate == Accum::Replace {
+                written.push(part.range.clone());
+            }
+            let target = by_step.get_or_insert_with(|| scratch.lend(count, rows));
+            let of_layer = (part.range.start, part.range.len());
+            let target = target.as_mut().subrows_mut(of_layer.0, of_layer.1);
+            part.put_transposed(target, accumulate, own);
+            true
+        };
         let mut sum = None::<Lent<'a>>;
-        self.adjoint_of_layers(seed.as_ref(), |stretch, Returned { rows, layers }| {
+        self.adjoint_of_layers(seed.as_ref(), &mut at_once, |stretch, returned| {
+            let Returned { rows, layers } = returned;
             self.note_spoilt(stretch, &rows);
-            let mut part = (self.parts.scratch).lend(self.parameters.len(), seed.nrows());
+            let is_left = |rows: &Lent<'_>| rows.as_ref().nrows() > 0;
+            let taken = |layers: &Vec<_>| !layers.is_empty() && !layers.iter().any(is_left);
+            if layers.as_ref().is_some_and(taken) {
+                return Ok(());
+            }
+            let mut part = scratch.lend(count, seed.nrows());
             match layers {
                 None => {
                     let formed = self.jacobian_of(stretch, Cow::Owned(rows)).transposed()?;
                     linalg::copy(part.as_mut(), formed.as_ref());
                 }
-                Some(layers) => self.parts.scratch.with_another(|scratch| {
+                Some(layers) => scratch.with_another(|scratch| {
                     let (network, at) = (&self.parts.network, &stretch.activations);
                     let passes = self.parts.passes(stretch.steps.len());
                     network.write_transposed_of(at, &layers, passes, part.as_mut(), scratch);
@@ -494,7 +531,16 @@ impl<'a> Unrolled<'a> {
             }
             Ok(())
         })?;
-        let sum = sum.expect("there is a step");
+        let sum = match (sum, by_step) {
+            (Some(mut sum), Some(by_step)) => {
+                for Range { start, end } in written {
+                    let from = by_step.as_ref().subrows(start, end - start);
+                    linalg::copy(sum.as_mut().subrows_mut(start, end - start), from);
+                }
+                sum
+            }
+            (sum, by_step) => sum.or(by_step).expect("there is a step"),
+        };
         Ok(ExplicitJacobian::from_transposed(sum))
     }
 
@@ -715,8 +761,17 @@ impl Linearized for Unrolled<'_> {
         let g = MatRef::from_column_major_slice(&self.cotangent, samples, width);
         let seed = self.of_observed(g.to_owned())?;
         let mut gradient = vec![0.0; self.parameters.len()];
+        let mut by_step = vec![0.0; self.parameters.len()];
+        let mut at_once = |_, part: &LayerRows<'_>, scratch: &mut Scratch| {
+            let taken = !part.layer.is_outer_product();
+            if taken {
+                part.add_gradient(&mut by_step[part.range.clone()], scratch);
+            }
+            taken
+        };
         let mut part = Vec::new();
-        self.adjoint_of_layers(seed.as_ref(), |stretch, Returned { rows, layers }| {
+        self.adjoint_of_layers(seed.as_ref(), &mut at_once, |stretch, returned| {
+            let Returned { rows, layers } = returned;
             self.note_spoilt(stretch, &rows);
             // The first stretch writes where it is, the others are added.
             let first = stretch.steps.end == self.steps;
@@ -732,11 +787,11 @@ impl Linearized for Unrolled<'_> {
                 }
             });
             if !first {
-                let sums = gradient.iter_mut().zip(&part);
-                sums.for_each(|(sum, part)| *sum += part);
+                linalg::add(&mut gradient, &part);
             }
             Ok(())
         })?;
+        linalg::add(&mut gradient, &by_step);
         Ok(gradient)
     }
 
