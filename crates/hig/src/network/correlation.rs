@@ -800,8 +800,8 @@ mod tests {
                 let mut forward = Mat::from_fn(samples, rows.ncols(), |_, feature| {
                     parameters[conv.weights() + feature / conv.output().points()]
                 });
-                let mut backward = Mat::zeros(rows.nrows(), input.ncols());
-                let mut columns = Mat::zeros(rows.nrows(), parameters.len());
+                let mut backward = Mat::<f64>::zeros(rows.nrows(), input.ncols());
+                let mut columns = Mat::<f64>::zeros(rows.nrows(), parameters.len());
                 each_product(conv, |to, weight, from| {
                     for s in 0..samples {
                         forward[(s, to)] += parameters[weight] * input[(s, from)];
