@@ -41,7 +41,7 @@ pub(crate) use moments::MomentSums;
 pub use moments::{LayerMoments, Moment, Moments, SharedWeight, WIDE};
 pub use parameter::{Initial, Parameter};
 pub use passes::Passes;
-pub use products::Activations;
+pub use products::{Activations, PassValues};
 pub use resample::{AveragePool2d, Upsample2d};
 pub use scale::Scale;
 pub use unknowns::{Bounds, Unknown};

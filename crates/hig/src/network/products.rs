@@ -47,26 +47,12 @@ impl Activations {
         }
     }
 
-    /// Takes the values of one pass of every sample of a batch, beside those of the other passes.
-    pub fn set_pass(&mut self, pass: usize, passes: Passes<'_>, of_pass: &Self) {
-        let widths: Vec<usize> = of_pass.values.iter().map(Mat::ncols).collect();
-        let samples = of_pass.output().nrows();
-        self.reshape(passes.count() * samples, &widths);
-        for (value, part) in self.values.iter_mut().zip(&of_pass.values) {
-            let rows = value.as_mut().subrows_mut(pass * samples, samples);
-            matrix::copy(rows, part.as_ref());
-        }
-    }
-
     /// The values of one pass of every sample.
-    pub fn of_pass(&self, pass: usize, passes: Passes<'_>) -> Self {
-        let part = |value: &Mat<f64>| {
-            let samples = passes.samples(value.nrows());
-            matrix::owned(value.as_ref().subrows(pass * samples, samples))
-        };
-        Self {
-            values: self.values.iter().map(part).collect(),
-            jets: None,
+    pub fn pass(&self, pass: usize, passes: Passes<'_>) -> PassValues<'_> {
+        let samples = passes.samples(self.output().nrows());
+        PassValues {
+            all: self,
+            samples: passes.range(pass, samples),
         }
     }
 
@@ -111,6 +97,34 @@ impl Activations {
             input: self.values[node].as_ref(),
             output: self.values[node + 1].as_ref(),
         }
+    }
+}
+
+/// The values of some of the samples that passed through a network: those of a single pass, or all.
+#[derive(Debug, Clone)]
+pub struct PassValues<'a> {
+    all: &'a Activations,
+    samples: Range<usize>,
+}
+
+impl<'a> From<&'a Activations> for PassValues<'a> {
+    fn from(all: &'a Activations) -> Self {
+        let samples = 0..all.output().nrows();
+        Self { all, samples }
+    }
+}
+
+impl<'a> PassValues<'a> {
+    fn around(&self, node: usize) -> Values<'a> {
+        let (values, Range { start, end }) = (self.all.around(node), self.samples.clone());
+        Values {
+            input: values.input.subrows(start, end - start),
+            output: values.output.subrows(start, end - start),
+        }
+    }
+
+    fn jets(&self) -> Option<&'a Arc<Jets>> {
+        self.all.jets.as_ref()
     }
 }
 
@@ -187,18 +201,34 @@ impl Network {
         values: &mut Activations,
         scratch: &mut Scratch,
     ) {
-        values.reshape(input.nrows(), &self.widths);
+        self.forward_pass(parameters, input, (0, Passes::ONE), values, scratch);
+    }
+
+    /// The same for one of several passes of every sample, whose values stand beside those of the others.
+    pub fn forward_pass(
+        &self,
+        parameters: &[f64],
+        input: MatRef<'_, f64>,
+        (pass, passes): (usize, Passes<'_>),
+        values: &mut Activations,
+        scratch: &mut Scratch,
+    ) {
+        let samples = input.nrows();
+        let Range { start, .. } = passes.range(pass, samples);
+        values.reshape(passes.count() * samples, &self.widths);
         values.jets = None;
-        values.values[0].copy_from(input);
+        let given = values.values[0].as_mut().subrows_mut(start, samples);
+        { given }.copy_from(input);
         for (i, node) in self.nodes.iter().enumerate() {
             let (before, behind) = values.values.split_at_mut(i + 1);
-            let (here, output) = (before[i].as_ref(), behind[0].as_mut());
+            let here = before[i].as_ref().subrows(start, samples);
+            let output = behind[0].as_mut().subrows_mut(start, samples);
             match node {
                 Node::Layer(layer) => {
                     layer.forward(&parameters[self.ranges[i].clone()], here, output, scratch);
                 }
                 Node::Join(join, back) => {
-                    let earlier = before[i - back].as_ref();
+                    let earlier = before[i - back].as_ref().subrows(start, samples);
                     join.write(Some(earlier), Some(here), earlier.ncols(), output);
                 }
             }
@@ -219,9 +249,10 @@ impl Network {
         let Some(first) = self.ranges.iter().position(|range| !range.is_empty()) else {
             return;
         };
-        let carried = self.carry(parameters, values, rows, first + 1, scratch, &mut visit);
+        let values = values.into();
+        let carried = self.carry(parameters, &values, rows, first + 1, scratch, &mut visit);
         let rows = carried.as_ref().map_or(rows, Buffer::as_ref);
-        if let Some(part) = self.layer_rows(first, values, rows) {
+        if let Some(part) = self.layer_rows(first, &values, rows) {
             visit(part, scratch);
         }
         if let Some(done) = carried {
@@ -237,14 +268,14 @@ impl Network {
         rows: MatRef<'_, f64>,
         scratch: &mut Scratch,
     ) -> Mat<f64> {
-        self.backward_to_input(parameters, values, rows, scratch, |_, _| {})
+        self.backward_to_input(parameters, &values.into(), rows, scratch, |_, _| {})
     }
 
     /// The same, where `visit` is called for the layers with parameters as in [`backward`](Self::backward).
     pub(crate) fn backward_to_input(
         &self,
         parameters: &[f64],
-        values: &Activations,
+        values: &PassValues<'_>,
         rows: MatRef<'_, f64>,
         scratch: &mut Scratch,
         visit: impl FnMut(LayerRows<'_>, &mut Scratch),
@@ -271,7 +302,7 @@ impl Network {
         let with_parameters = nodes.filter(|node| !self.ranges[*node].is_empty());
         let left = with_parameters.zip(rows);
         for (node, rows) in left.filter(|(_, rows)| rows.as_ref().nrows() > 0) {
-            if let Some(part) = self.layer_rows(node, values, rows.as_ref()) {
+            if let Some(part) = self.layer_rows(node, &values.into(), rows.as_ref()) {
                 visit(part);
             }
         }
@@ -315,7 +346,7 @@ impl Network {
     fn layer_rows<'a>(
         &'a self,
         node: usize,
-        values: &'a Activations,
+        values: &PassValues<'a>,
         rows: MatRef<'a, f64>,
     ) -> Option<LayerRows<'a>> {
         match &self.nodes[node] {
@@ -334,7 +365,7 @@ impl Network {
     fn carry(
         &self,
         parameters: &[f64],
-        values: &Activations,
+        values: &PassValues<'_>,
         rows: MatRef<'_, f64>,
         until: usize,
         scratch: &mut Scratch,
@@ -353,7 +384,7 @@ impl Network {
                     let mut next = scratch.take(rows.nrows(), self.widths[i]);
                     let (at, target) = (values.around(i), next.as_mut());
                     let through = (layer.activation(), layer.through_jets());
-                    match (&values.jets, through) {
+                    match (values.jets(), through) {
                         (Some(jets), (Some(activation), _)) => {
                             jets.backward(activation, at, rows, target, scratch);
                         }
@@ -507,7 +538,7 @@ impl Network {
         scratch: &mut Scratch,
     ) {
         let changes = (None, direction);
-        self.moved_into(parameters, values, changes, passes, target, scratch);
+        self.moved_into(parameters, &values.into(), changes, passes, target, scratch);
     }
 
     /// The same for a change of the input (C·b × inputs, none for no change) beside the direction in parameter
@@ -515,7 +546,7 @@ impl Network {
     pub(crate) fn moved_into(
         &self,
         parameters: &[f64],
-        values: &Activations,
+        values: &PassValues<'_>,
         (input, direction): (Option<MatRef<'_, f64>>, &[f64]),
         passes: Passes<'_>,
         mut target: MatMut<'_, f64>,
@@ -545,7 +576,7 @@ impl Network {
                             let accumulate = if moves { Accum::Add } else { Accum::Replace };
                             let mut target = next.as_mut();
                             let through = (layer.activation(), layer.through_jets());
-                            match (&values.jets, through) {
+                            match (values.jets(), through) {
                                 (Some(jets), (Some(activation), _)) => {
                                     jets.tangent(activation, at, here, target, accumulate, scratch);
                                 }

@@ -57,7 +57,7 @@ impl Unrolled<'_> {
                 }
             }),
         };
-        let values = (stretch.activations).of_pass(pass, self.parts.passes(stretch.steps.len()));
+        let values = (stretch.activations).pass(pass, self.parts.passes(stretch.steps.len()));
         let mut control = Mat::zeros(state.nrows(), network.outputs());
         self.parts.scratch.with_another(|scratch| {
             let changes = (seen.as_ref().map(Mat::as_ref), v);

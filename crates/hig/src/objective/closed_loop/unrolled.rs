@@ -55,7 +55,7 @@ impl<'a> Stretch<'a> {
         input: MatRef<'_, f64>,
         parameters: &[f64],
     ) -> Result<Self> {
-        let (mut activations, mut values) = (parts.spare_values(), Activations::default());
+        let mut activations = parts.spare_values();
         let (mut states, mut sights) = (vec![start], Vec::new());
         let passes = parts.passes(steps.len());
         for (pass, k) in steps.clone().enumerate() {
@@ -71,11 +71,12 @@ impl<'a> Stretch<'a> {
             };
             parts.scratch.with_another(|scratch| {
                 let network = &parts.network;
-                network.forward_into(parameters, seen.as_ref(), &mut values, scratch);
+                let at = (pass, passes);
+                network.forward_pass(parameters, seen.as_ref(), at, &mut activations, scratch);
             });
-            activations.set_pass(pass, passes, &values);
-            let next = parts.physics.advance(k, x, values.output().as_ref())?;
-            states.push(next);
+            let control = activations.output().as_ref();
+            let control = control.subrows(pass * x.nrows(), x.nrows());
+            states.push(parts.physics.advance(k, x, control)?);
         }
         Ok(Self {
             steps,
@@ -369,7 +370,7 @@ impl<'a> Unrolled<'a> {
     ) -> Mat<f64> {
         let (samples, length) = (self.batch.len(), stretch.steps.len());
         let count = control.nrows() / samples.max(1);
-        let values = (stretch.activations).of_pass(pass, self.parts.passes(length));
+        let values = (stretch.activations).pass(pass, self.parts.passes(length));
         let mut place = 0;
         let keep = |part: LayerRows<'_>, scratch: &mut Scratch| {
             let Some((layers, at_once)) = &mut keep else {
@@ -400,14 +401,14 @@ impl<'a> Unrolled<'a> {
             let units = Mat::from_fn(c * all, c, |row, j| f64::from(row / all == j));
             let mut layers = Vec::new();
             let rows = self.parts.scratch.with_another(|scratch| {
-                let (network, at) = (&self.parts.network, &stretch.activations);
+                let (network, at) = (&self.parts.network, (&stretch.activations).into());
                 let keep = |part: LayerRows<'_>, _: &mut Scratch| {
                     let (rows, width) = part.rows.shape();
                     let mut rows = self.parts.scratch.lend(rows, width);
                     linalg::copy(rows.as_mut(), part.rows);
                     layers.push(rows);
                 };
-                network.backward_to_input(self.parameters, at, units.as_ref(), scratch, keep)
+                network.backward_to_input(self.parameters, &at, units.as_ref(), scratch, keep)
             });
             Returned {
                 rows,
