@@ -342,7 +342,7 @@ impl System for FluidControl {
     }
 
     fn comparison(&self) -> Compared {
-        sketched("8", "4")
+        sketched("8", "8")
     }
 
     fn budget(&self) -> Budget {

@@ -347,7 +347,7 @@ impl System for WakeFlowCorrection {
     }
 
     fn comparison(&self) -> Compared {
-        sketched("16", "16")
+        sketched("16", "32")
     }
 
     fn budget(&self) -> Budget {
