@@ -180,6 +180,83 @@ mod loops {
     }
 }
 
+/// A convolution of 3 × 3 points and as many channels behind it as before it on 16 × 32 points, with 16 samples and 256
+/// rows of cotangents; `product` multiplies matrices with as many multiplications as `backward` and `columns` have.
+mod convolution {
+    use super::*;
+    use hig::network::{Activations, Boundary, Chain, Conv2d, Grid, Initializer, Network, Passes};
+
+    const CHANNELS: [usize; 2] = [8, 32];
+    const SAMPLES: usize = 16;
+    const ROWS: usize = 256;
+
+    struct Layer {
+        network: Network,
+        parameters: Vec<f64>,
+        values: Activations,
+        rows: Mat<f64>,
+    }
+
+    impl Layer {
+        fn new(channels: usize) -> Self {
+            let grid = Grid {
+                channels,
+                height: 16,
+                width: 32,
+            };
+            let layer = Conv2d::same(grid, channels, 3, Boundary::Zero);
+            let chain = Chain::new().then(layer);
+            let network = Network::new(grid.features(), chain, Initializer::Glorot);
+            let network = network.expect("the layer fits its grid");
+            let parameters = network.initial_parameters(0);
+            let input = oracles::normal(SAMPLES, grid.features(), 1);
+            Self {
+                values: network.forward(&parameters, input.as_ref()),
+                rows: oracles::normal(ROWS, grid.features(), 2),
+                network,
+                parameters,
+            }
+        }
+    }
+
+    #[divan::bench(args = CHANNELS)]
+    fn backward(bencher: Bencher<'_, '_>, channels: usize) {
+        let layer = Layer::new(channels);
+        let mut scratch = Scratch::new();
+        bencher.bench_local(|| {
+            let (network, rows) = (&layer.network, layer.rows.as_ref());
+            network.input_rows(&layer.parameters, &layer.values, rows, &mut scratch)
+        });
+    }
+
+    #[divan::bench(args = CHANNELS)]
+    fn columns(bencher: Bencher<'_, '_>, channels: usize) {
+        let layer = Layer::new(channels);
+        let mut scratch = Scratch::new();
+        let mut columns = Mat::zeros(ROWS, layer.parameters.len());
+        bencher.bench_local(|| {
+            let (network, rows) = (&layer.network, layer.rows.as_ref());
+            let parameters = &layer.parameters;
+            network.backward(
+                parameters,
+                &layer.values,
+                rows,
+                &mut scratch,
+                |part, scratch| {
+                    part.write_columns(Passes::ONE, columns.as_mut(), scratch);
+                },
+            );
+        });
+    }
+
+    #[divan::bench(args = CHANNELS)]
+    fn product(bencher: Bencher<'_, '_>, channels: usize) {
+        let left = oracles::normal(ROWS, 16 * 32, 1);
+        let right = oracles::normal(16 * 32, 9 * channels * channels, 2);
+        bencher.bench_local(|| hig::linalg::product(left.as_ref(), right.as_ref()));
+    }
+}
+
 /// J·Jᵀ for a J whose singular values spread over five decades.
 fn graded(n: usize) -> (ExplicitJacobian, Vec<f64>) {
     let scales = oracles::logarithmic(n, 1e-5);

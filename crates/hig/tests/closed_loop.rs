@@ -6,7 +6,10 @@ use common::*;
 use hig::data::Dataset;
 use hig::linalg::{Mat, MatRef, Scratch};
 use hig::loss::SquaredError;
-use hig::network::{Activation, Initializer, LayerMoments, Moments, Network, Unknown};
+use hig::network::{
+    Activation, Boundary, Chain, Conv2d, Dense, Grid, Initializer, LayerMoments, Moments, Network,
+    Unknown,
+};
 use hig::objective::{ClosedLoop, Linearized, Objective, Sketch, ThroughPhysics};
 use hig::physics::{
     Differentiated, Equations, Real, RungeKutta4, SampleFunction, Simulator, Stepwise, Widths,
@@ -748,6 +751,20 @@ fn long_loops() -> Vec<Made> {
             .unwrap()
             .observing(Differentiated(Changes))
     };
+    let line = |channels, outputs| {
+        let (height, width) = (1, 2);
+        let grid = Grid {
+            channels,
+            height,
+            width,
+        };
+        Conv2d::along(grid, outputs, 3, Boundary::Periodic)
+    };
+    let several_by = move |chain: Chain| {
+        let network = Network::new(2, chain, Initializer::Glorot).unwrap();
+        let made = ClosedLoop::new(network, physics(), SquaredError::half());
+        made.after(vec![1, 2, 5, 7]).unwrap()
+    };
     vec![
         (
             "final state",
@@ -760,6 +777,25 @@ fn long_loops() -> Vec<Made> {
         (
             "stopped",
             Box::new(move || several().stopping_gradients()),
+            0,
+            8,
+        ),
+        (
+            "convolutions",
+            Box::new(move || {
+                let network = Chain::new().then(line(1, 3)).then(Activation::Tanh);
+                several_by(network.then(line(3, 1)))
+            }),
+            0,
+            8,
+        ),
+        (
+            "a convolution before a dense layer",
+            Box::new(move || {
+                let network = Chain::new().then(line(1, 3)).then(Activation::Tanh);
+                let (inputs, outputs) = (6, 2);
+                several_by(network.then(Dense { inputs, outputs }))
+            }),
             0,
             8,
         ),

@@ -1,7 +1,7 @@
 //! Correlations of images, with some samples side by side in vector registers.
 //!
-//! A point of an image holds the numbers of as many samples as [`VECTORS`] registers have lanes: number
-//! `(channel · plane + point) · lanes + lane`. Images are padded, so that all points of a line are read alike
+//! A point of an image holds the numbers of as many samples as its V registers have lanes, V = 2 where there are so many
+//! samples and 1 elsewhere: number `(channel · plane + point) · lanes + lane`. Images are padded, so that all points of a line are read alike
 //! whatever the boundary, and packed from a batch matrix once for all that is read of them.
 
 use super::conv2d::Conv2d;
@@ -13,8 +13,6 @@ use faer::reborrow::ReborrowMut;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Vectors of samples that a point holds.
-const VECTORS: usize = 2;
 /// Rows that one thread works on, a multiple of what a point holds on every machine.
 const ROWS: usize = 64;
 /// Products of two numbers below which a second thread is not worth waking up.
@@ -23,8 +21,11 @@ const WORTH_THREADS: usize = 1 << 20;
 /// beside them.
 const NEAR: usize = 1 << 11;
 
+/// Lanes of the widest vectors.
+const MOST_LANES: usize = 16;
+
 /// The numbers of a point.
-type Point<S> = [<S as Simd>::f64s; VECTORS];
+type Point<S, const V: usize> = [<S as Simd>::f64s; V];
 
 /// A batch of images, of which a padded plane holds some points.
 struct Source {
@@ -45,31 +46,33 @@ impl Source {
         self.channels * self.plane
     }
 
-    /// Writes the numbers of some rows, those of the samples that they belong to; lanes beyond them keep what they
+    /// Writes the numbers of some rows, those of the samples that they belong to; vectors beyond them keep what they
     /// hold.
     #[inline(always)]
-    fn pack<S: Simd>(
+    fn pack<S: Simd, const V: usize>(
         &self,
         simd: S,
         batch: MatRef<'_, f64>,
         rows: Range<usize>,
-        image: &mut [Point<S>],
+        image: &mut [Point<S, V>],
     ) {
         let first = rows.start % batch.nrows();
-        let whole = rows.len() == VECTORS * S::F64_LANES && first + rows.len() <= batch.nrows();
+        let in_one_piece = first + rows.len() <= batch.nrows();
         for channel in 0..self.channels {
             let target = &mut image[channel * self.plane..][..self.plane];
             for [to, from] in self.pairs() {
                 let column = matrix::column(batch, channel * self.points + from);
-                if whole {
-                    let numbers = S::as_simd_f64s(&column[first..][..rows.len()]).0;
-                    target[*to].copy_from_slice(numbers);
+                if in_one_piece {
+                    let numbers = column[first..][..rows.len()].chunks(S::F64_LANES);
+                    for (vector, numbers) in target[*to].iter_mut().zip(numbers) {
+                        *vector = simd::load(simd, numbers);
+                    }
                     continue;
                 }
                 let cycle = column[first..].iter().chain(column.iter().cycle());
                 let mut values = cycle.take(rows.len());
                 for vector in &mut target[*to] {
-                    let mut numbers = [0.0; 16];
+                    let mut numbers = [0.0; MOST_LANES];
                     let lanes = &mut numbers[..S::F64_LANES];
                     lanes.iter_mut().zip(&mut values).for_each(|(t, v)| *t = *v);
                     *vector = simd::load(simd, lanes);
@@ -379,13 +382,18 @@ fn groups(
 
 /// Numbers of an image as points.
 #[inline(always)]
-fn points<S: Simd>(numbers: &mut [f64]) -> &mut [Point<S>] {
+fn points<S: Simd, const V: usize>(numbers: &mut [f64]) -> &mut [Point<S, V>] {
     S::as_mut_simd_f64s(numbers).0.as_chunks_mut().0
 }
 
 /// Writes a point's numbers of some rows to a column, or adds them.
 #[inline(always)]
-fn put<S: Simd>(simd: S, point: &Point<S>, column: &mut [f64], accumulate: Accum) {
+fn put<S: Simd, const V: usize>(
+    simd: S,
+    point: &Point<S, V>,
+    column: &mut [f64],
+    accumulate: Accum,
+) {
     for (vector, target) in point.iter().zip(column.chunks_mut(S::F64_LANES)) {
         let value = match accumulate {
             Accum::Replace => *vector,
@@ -397,8 +405,13 @@ fn put<S: Simd>(simd: S, point: &Point<S>, column: &mut [f64], accumulate: Accum
 
 /// Products with the lanes of a point, added to those of another.
 #[inline(always)]
-fn add_products<S: Simd>(simd: S, sum: &mut Point<S>, left: &Point<S>, right: &Point<S>) {
-    for v in 0..VECTORS {
+fn add_products<S: Simd, const V: usize>(
+    simd: S,
+    sum: &mut Point<S, V>,
+    left: &Point<S, V>,
+    right: &Point<S, V>,
+) {
+    for v in 0..V {
         sum[v] = simd.mul_add_e_f64s(left[v], right[v], sum[v]);
     }
 }
@@ -422,6 +435,16 @@ impl WithSimd for SumsOfBlock<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match self.target.nrows() <= S::F64_LANES {
+            true => self.run::<S, 1>(simd),
+            false => self.run::<S, 2>(simd),
+        }
+    }
+}
+
+impl SumsOfBlock<'_, '_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) {
         let Self {
             sums,
             batch,
@@ -430,19 +453,19 @@ impl WithSimd for SumsOfBlock<'_, '_> {
             accumulate,
             scratch,
         } = self;
-        let lanes = VECTORS * S::F64_LANES;
+        let lanes = V * S::F64_LANES;
         let lines = &sums.lines;
         let mut image = scratch.take_numbers(sums.source.len() * lanes);
         image.fill(0.0);
         let mut line = scratch.take_numbers(sums.outputs * lines.count * lanes);
         for rows in groups(first, &target, lanes) {
             sums.source
-                .pack(simd, batch, rows.clone(), points::<S>(&mut image));
+                .pack(simd, batch, rows.clone(), points::<S, V>(&mut image));
             let rows = rows.start - first..rows.end - first;
             let targets = lines.targets.chunks_exact(lines.count);
             for (start, targets) in lines.starts.iter().zip(targets) {
-                let of_line = &mut points::<S>(&mut line)[..sums.outputs * lines.count];
-                sums.write_line(simd, points::<S>(&mut image), *start, of_line);
+                let of_line = &mut points::<S, V>(&mut line)[..sums.outputs * lines.count];
+                sums.write_line(simd, points::<S, V>(&mut image), *start, of_line);
                 for (o, of_output) in of_line.chunks_exact(lines.count).enumerate() {
                     for (point, to) in of_output.iter().zip(targets) {
                         let column = matrix::column_mut(target.rb_mut(), o * sums.points + to);
@@ -459,26 +482,26 @@ impl WithSimd for SumsOfBlock<'_, '_> {
 impl Correlation<'_> {
     /// The sums at the points of a line, output by output.
     #[inline(always)]
-    fn write_line<S: Simd>(
+    fn write_line<S: Simd, const V: usize>(
         &self,
         simd: S,
-        image: &[Point<S>],
+        image: &[Point<S, V>],
         start: usize,
-        target: &mut [Point<S>],
+        target: &mut [Point<S, V>],
     ) {
         let mut output = 0;
         while output < self.outputs {
             match self.outputs - output {
                 4.. if wide::<S>() => {
-                    self.write_outputs::<S, 4>(simd, image, start, output, target);
+                    self.write_outputs::<S, V, 4>(simd, image, start, output, target);
                     output += 4;
                 }
                 2.. => {
-                    self.write_outputs::<S, 2>(simd, image, start, output, target);
+                    self.write_outputs::<S, V, 2>(simd, image, start, output, target);
                     output += 2;
                 }
                 _ => {
-                    self.write_outputs::<S, 1>(simd, image, start, output, target);
+                    self.write_outputs::<S, V, 1>(simd, image, start, output, target);
                     output += 1;
                 }
             }
@@ -487,13 +510,13 @@ impl Correlation<'_> {
 
     /// The same for some outputs, two points at a time.
     #[inline(always)]
-    fn write_outputs<S: Simd, const O: usize>(
+    fn write_outputs<S: Simd, const V: usize, const O: usize>(
         &self,
         simd: S,
-        image: &[Point<S>],
+        image: &[Point<S, V>],
         start: usize,
         output: usize,
-        target: &mut [Point<S>],
+        target: &mut [Point<S, V>],
     ) {
         let lines = &self.lines;
         let mut place = 0;
@@ -501,14 +524,14 @@ impl Correlation<'_> {
             let from = start + place * lines.step;
             match lines.count - place {
                 2.. => {
-                    let sums = self.at_points::<S, O, 2>(simd, image, from, output);
+                    let sums = self.at_points::<S, V, O, 2>(simd, image, from, output);
                     for (o, sums) in sums.iter().enumerate() {
                         target[(output + o) * lines.count + place..][..2].copy_from_slice(sums);
                     }
                     place += 2;
                 }
                 _ => {
-                    let sums = self.at_points::<S, O, 1>(simd, image, from, output);
+                    let sums = self.at_points::<S, V, O, 1>(simd, image, from, output);
                     for (o, sums) in sums.iter().enumerate() {
                         target[(output + o) * lines.count + place] = sums[0];
                     }
@@ -520,18 +543,18 @@ impl Correlation<'_> {
 
     /// The sums of some outputs at some points, in registers.
     #[inline(always)]
-    fn at_points<S: Simd, const O: usize, const X: usize>(
+    fn at_points<S: Simd, const V: usize, const O: usize, const X: usize>(
         &self,
         simd: S,
-        image: &[Point<S>],
+        image: &[Point<S, V>],
         from: usize,
         output: usize,
-    ) -> [[Point<S>; X]; O] {
+    ) -> [[Point<S, V>; X]; O] {
         let lines = &self.lines;
-        let mut sums = [[[simd.splat_f64s(0.0); VECTORS]; X]; O];
+        let mut sums = [[[simd.splat_f64s(0.0); V]; X]; O];
         if let Some(bias) = self.bias {
             for (sums, bias) in sums.iter_mut().zip(&bias[output..]) {
-                *sums = [[simd.splat_f64s(*bias); VECTORS]; X];
+                *sums = [[simd.splat_f64s(*bias); V]; X];
             }
         }
         let mut weights = lines.weights.chunks_exact(self.outputs);
@@ -542,7 +565,7 @@ impl Correlation<'_> {
                 for x in 0..X {
                     let value = &read[x * lines.step];
                     for o in 0..O {
-                        let weight = [simd.splat_f64s(weights[o]); VECTORS];
+                        let weight = [simd.splat_f64s(weights[o]); V];
                         add_products(simd, &mut sums[o][x], value, &weight);
                     }
                 }
@@ -575,6 +598,16 @@ impl WithSimd for WeightsOfBlock<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match self.target.nrows() <= S::F64_LANES {
+            true => self.run::<S, 1>(simd),
+            false => self.run::<S, 2>(simd),
+        }
+    }
+}
+
+impl WeightsOfBlock<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) {
         let Self {
             products,
             batches: (input, rows),
@@ -582,7 +615,7 @@ impl WithSimd for WeightsOfBlock<'_> {
             mut target,
             scratch,
         } = self;
-        let lanes = VECTORS * S::F64_LANES;
+        let lanes = V * S::F64_LANES;
         let entries = products.output.channels * products.conv.patch();
         let mut values = scratch.take_numbers(products.input.len() * lanes);
         let mut deltas = scratch.take_numbers(products.output.len() * lanes);
@@ -601,18 +634,18 @@ impl WithSimd for WeightsOfBlock<'_> {
             if packed.replace((sample, group.len())) != Some((sample, group.len())) {
                 products
                     .input
-                    .pack(simd, input, of_all.clone(), points::<S>(&mut values));
+                    .pack(simd, input, of_all.clone(), points::<S, V>(&mut values));
             }
             products
                 .output
-                .pack(simd, rows, of_all, points::<S>(&mut deltas));
+                .pack(simd, rows, of_all, points::<S, V>(&mut deltas));
             sums.fill(0.0);
             let images = (
-                points::<S>(&mut values) as &[_],
-                points::<S>(&mut deltas) as &[_],
+                points::<S, V>(&mut values) as &[_],
+                points::<S, V>(&mut deltas) as &[_],
             );
-            products.add_to(simd, images, points::<S>(&mut sums));
-            let sums = points::<S>(&mut sums)[products.columns.clone()].iter();
+            products.add_to(simd, images, points::<S, V>(&mut sums));
+            let sums = points::<S, V>(&mut sums)[products.columns.clone()].iter();
             for (j, sum) in sums.enumerate() {
                 let column = matrix::column_mut(target.rb_mut(), j);
                 put(simd, sum, &mut column[group.clone()], Accum::Replace);
@@ -628,9 +661,14 @@ impl WithSimd for WeightsOfBlock<'_> {
 impl OfWeights<'_> {
     /// Adds the sums of all entries of all outputs' kernels, a few lines of points after the other.
     #[inline(always)]
-    fn add_to<S: Simd>(&self, simd: S, images: (&[Point<S>], &[Point<S>]), sums: &mut [Point<S>]) {
+    fn add_to<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        images: (&[Point<S, V>], &[Point<S, V>]),
+        sums: &mut [Point<S, V>],
+    ) {
         let (output, outputs) = (self.conv.output(), self.output.channels);
-        let together = (NEAR / (4 * VECTORS * S::F64_LANES * output.width)).max(1);
+        let together = (NEAR / (4 * V * S::F64_LANES * output.width)).max(1);
         for first in (0..output.height).step_by(together) {
             let lines = first..output.height.min(first + together);
             let mut place = 0;
@@ -638,15 +676,15 @@ impl OfWeights<'_> {
                 let from = place * self.conv.patch();
                 match outputs - place {
                     4.. if wide::<S>() => {
-                        self.add_outputs::<S, 4>(simd, images, &lines, place, &mut sums[from..]);
+                        self.add_outputs::<S, V, 4>(simd, images, &lines, place, &mut sums[from..]);
                         place += 4;
                     }
                     2.. => {
-                        self.add_outputs::<S, 2>(simd, images, &lines, place, &mut sums[from..]);
+                        self.add_outputs::<S, V, 2>(simd, images, &lines, place, &mut sums[from..]);
                         place += 2;
                     }
                     _ => {
-                        self.add_outputs::<S, 1>(simd, images, &lines, place, &mut sums[from..]);
+                        self.add_outputs::<S, V, 1>(simd, images, &lines, place, &mut sums[from..]);
                         place += 1;
                     }
                 }
@@ -656,13 +694,13 @@ impl OfWeights<'_> {
 
     /// The same for some outputs from one on and some lines, three entries of a line of the kernel at a time.
     #[inline(always)]
-    fn add_outputs<S: Simd, const O: usize>(
+    fn add_outputs<S: Simd, const V: usize, const O: usize>(
         &self,
         simd: S,
-        images: (&[Point<S>], &[Point<S>]),
+        images: (&[Point<S, V>], &[Point<S, V>]),
         lines: &Range<usize>,
         output: usize,
-        sums: &mut [Point<S>],
+        sums: &mut [Point<S, V>],
     ) {
         let [rows, columns] = self.conv.kernel;
         for channel in 0..self.conv.grid.channels {
@@ -672,15 +710,15 @@ impl OfWeights<'_> {
                     let at = (channel, [y, x], output);
                     match columns - x {
                         3.. => {
-                            self.add_entries::<S, O, 3>(simd, images, lines, at, sums);
+                            self.add_entries::<S, V, O, 3>(simd, images, lines, at, sums);
                             x += 3;
                         }
                         2 => {
-                            self.add_entries::<S, O, 2>(simd, images, lines, at, sums);
+                            self.add_entries::<S, V, O, 2>(simd, images, lines, at, sums);
                             x += 2;
                         }
                         _ => {
-                            self.add_entries::<S, O, 1>(simd, images, lines, at, sums);
+                            self.add_entries::<S, V, O, 1>(simd, images, lines, at, sums);
                             x += 1;
                         }
                     }
@@ -691,19 +729,19 @@ impl OfWeights<'_> {
 
     /// The same for some entries, in registers.
     #[inline(always)]
-    fn add_entries<S: Simd, const O: usize, const T: usize>(
+    fn add_entries<S: Simd, const V: usize, const O: usize, const T: usize>(
         &self,
         simd: S,
-        (values, deltas): (&[Point<S>], &[Point<S>]),
+        (values, deltas): (&[Point<S, V>], &[Point<S, V>]),
         lines: &Range<usize>,
         (channel, [y, x], output): (usize, [usize; 2], usize),
-        sums: &mut [Point<S>],
+        sums: &mut [Point<S, V>],
     ) {
         let conv = self.conv;
         let (grid, stride, width) = (conv.output(), conv.stride, conv.padded(1));
         let [rows, columns] = conv.kernel;
         let place = |o: usize| o * conv.patch() + (channel * rows + y) * columns + x;
-        let mut own = [[[simd.splat_f64s(0.0); VECTORS]; T]; O];
+        let mut own = [[[simd.splat_f64s(0.0); V]; T]; O];
         for o in 0..O {
             own[o].copy_from_slice(&sums[place(o)..][..T]);
         }
@@ -713,7 +751,7 @@ impl OfWeights<'_> {
             let of_output = |o: usize| {
                 &deltas[(output + o) * self.output.plane + line * grid.width..][..grid.width]
             };
-            let deltas: [&[Point<S>]; O] = std::array::from_fn(of_output);
+            let deltas: [&[Point<S, V>]; O] = std::array::from_fn(of_output);
             for point in 0..grid.width {
                 let read = &read[point * stride..][..T];
                 for o in 0..O {
