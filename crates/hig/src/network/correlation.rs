@@ -770,11 +770,11 @@ impl OfWeights<'_> {
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
-    use super::super::grid::Grid;
-    use super::super::layer::{Layer, Values};
     use super::*;
     use crate::linalg::Mat;
     use crate::linalg::simd::narrower;
+    use crate::network::Grid;
+    use crate::network::layer::{Layer, Values};
 
     /// Calls `visit(output feature, weight, input feature)` for all products that a convolution is made of.
     fn each_product(conv: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
